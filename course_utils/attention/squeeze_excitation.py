@@ -1,0 +1,58 @@
+"""Squeeze-and-excitation: a mask over channels, made from each channel's mean.
+
+Hu, Shen, Sun. Squeeze-and-Excitation Networks. CVPR 2018, section 3. https://arxiv.org/abs/1709.01507
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .block import AttentionBlock, check_feature_map
+
+
+class SEBlock(AttentionBlock):
+    """Scale each channel by how much the whole image calls for it.
+
+    Args:
+        channels: C of the input.
+        reduction: r, the bottleneck keeps C // r units.
+        bias: whether the two layers have biases (the released models do, the journal's ablation has none).
+
+    Shape:
+        input (N, C, H, W) -> output (N, C, H, W); mask (N, C, 1, 1), each value in (0, 1).
+
+    Raises:
+        ValueError: if C // reduction is 0: the mask would be a constant.
+    """
+
+    def __init__(self, channels: int, reduction: int = 16, bias: bool = True):
+        super().__init__()
+        hidden = bottleneck_width(type(self).__name__, channels, reduction)
+        self.reduce = nn.Linear(channels, hidden, bias=bias)
+        self.expand = nn.Linear(hidden, channels, bias=bias)
+
+    def mask(self, x: Tensor) -> Tensor:
+        """The gate of every channel: (N, C, H, W) -> (N, C, 1, 1)."""
+        check_feature_map(self, x, self.reduce.in_features)
+        squeezed = x.mean(dim=(2, 3))  # (N, C): squeeze
+        excitation = torch.sigmoid(self.expand(F.relu(self.reduce(squeezed))))  # (N, C): excite
+        return excitation[:, :, None, None]
+
+
+def bottleneck_width(block: str, channels: int, reduction: int) -> int:
+    """C // r, refused where nothing would be left.
+
+    Raises:
+        ValueError: if channels or reduction is not a positive whole number, or C // r is 0.
+    """
+    if channels < 1 or reduction < 1:
+        raise ValueError(
+            f"{block}(channels={channels}, reduction={reduction}) needs two whole numbers of at least 1; "
+            "channels is the C of the feature map (N, C, H, W)."
+        )
+    if channels // reduction == 0:
+        raise ValueError(
+            f"{block}(channels={channels}, reduction={reduction}) leaves {channels} // {reduction} = 0 hidden units, "
+            f"so the mask would be 0.5 for every channel; use reduction <= {channels}."
+        )
+    return channels // reduction

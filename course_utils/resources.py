@@ -1,0 +1,80 @@
+"""Where resource/ is, in a clone and in an install, and whether its files are whole.
+
+Every shipped file stands with its SHA-256 in resource/LICENSES.md; a file is checked against it when it is read.
+"""
+
+import difflib
+import functools
+import hashlib
+import re
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parent
+_ROW = re.compile(r"^\|\s*`([^`]+)`.*\|\s*`([0-9a-f]{64})`\s*\|\s*$")
+
+
+class ResourceError(RuntimeError):
+    """A shipped file is missing or not the one that was shipped."""
+
+
+def resource_root() -> Path:
+    """The folder resource/: beside the package in a clone, inside it in an install.
+
+    Raises:
+        ResourceError: if neither is there.
+    """
+    for root in (_PACKAGE.parent / "resource", _PACKAGE / "resource"):
+        if root.is_dir():
+            return root
+    raise ResourceError(
+        f"The folder resource/ is neither beside nor inside {_PACKAGE}; clone or install the course again."
+    )
+
+
+@functools.cache
+def checksums() -> dict[str, str]:
+    """The SHA-256 of every shipped file, by its path below resource/, as listed in LICENSES.md."""
+    listing = resource_root() / "LICENSES.md"
+    try:
+        lines = listing.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ResourceError(f"{listing} cannot be read ({error}); {_cure('LICENSES.md')}") from error
+    return {row[1]: row[2] for row in map(_ROW.match, lines) if row}
+
+
+def resource(name: str) -> Path:
+    """The path of a shipped file, after its checksum was compared.
+
+    Args:
+        name: path below resource/, with forward slashes, such as "data/mnist_5k.npz".
+
+    Raises:
+        ResourceError: if the file is missing, changed or not listed; the message names the file, the checksum
+            expected and found, and how to restore it.
+    """
+    path = resource_root() / name
+    expected = checksums().get(name)
+    if expected is None:
+        near = difflib.get_close_matches(name, checksums(), n=1)
+        raise ResourceError(
+            f"resource/{name} is not listed in resource/LICENSES.md{f'; did you mean {near[0]!r}?' if near else '.'}"
+        )
+    try:
+        stamp = path.stat()
+        found = _digest(path, stamp.st_mtime_ns, stamp.st_size)
+    except OSError as error:
+        raise ResourceError(f"{path} cannot be read ({error.strerror or error}); {_cure(name)}") from error
+    if found != expected:
+        raise ResourceError(
+            f"{path} is not the file that was shipped: expected SHA-256 {expected}, found {found}; {_cure(name)}"
+        )
+    return path
+
+
+@functools.lru_cache(maxsize=256)
+def _digest(path: Path, _modified: int, _size: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _cure(name: str) -> str:
+    return f"restore it with `git checkout -- resource/{name}` in a clone, or install the course again."
