@@ -1,0 +1,1 @@
+"""Ours beside torch, torchvision, timm, entmax and plain ports, in one run."""

@@ -1,0 +1,214 @@
+"""Time calls side by side, and say how far each is from what the machine can do.
+
+The contestants run in turn within every round, so a machine that is busy for a while slows all of them alike: a ratio
+is the median over the rounds of one time divided by the other time of the same round.
+"""
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+
+THREADS = 2
+RESULTS = Path(__file__).parent.parent / "resource" / "results" / "bench"
+
+Call = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Ours beside one other, in one case: milliseconds, the median ratio, and what the machine would allow.
+
+    `goal` is the ratio to reach (None where nothing was promised), `limit_ms` the time that the bytes or the
+    multiply-adds of the case take at the measured rates, `peak_mb` the memory a call needs beside its input.
+    """
+
+    block: str
+    other: str
+    case: str
+    step: str
+    ours_ms: float
+    other_ms: float
+    ratio: float
+    goal: float | None = None
+    limit_ms: float | None = None
+    limited_by: str | None = None
+    ours_peak_mb: float | None = None
+    other_peak_mb: float | None = None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Measured rates: bytes moved a second by a copy, multiply-adds a second by a matrix product."""
+
+    bytes_per_second: float
+    multiply_adds_per_second: float
+
+    def limit(self, bytes_moved: float = 0.0, multiply_adds: float = 0.0) -> tuple[float, str]:
+        """The least milliseconds for so much work, and which of the two rates decides."""
+        moving = bytes_moved / self.bytes_per_second * 1e3
+        counting = multiply_adds / self.multiply_adds_per_second * 1e3
+        return (moving, "bytes") if moving >= counting else (counting, "multiply-adds")
+
+
+def alternate(calls: Mapping[str, Call], rounds: int = 21, seconds: float = 0.01) -> dict[str, list[float]]:
+    """Seconds per call of every contestant in every round.
+
+    Args:
+        calls: what to time, by name.
+        rounds: how often each takes its turn.
+        seconds: a turn repeats its call until at least so much time has passed, so that short calls are not noise.
+    """
+    repeats = {}
+    for name, call in calls.items():
+        call()
+        started = time.perf_counter()
+        call()
+        repeats[name] = max(1, round(seconds / (time.perf_counter() - started)))
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    names = list(calls)
+    for turn in range(rounds):
+        # Whoever starts a round finds the caches of the last contestant: the first place goes round.
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            call, repeat = calls[name], repeats[name]
+            started = time.perf_counter()
+            for _ in range(repeat):
+                call()
+            times[name].append((time.perf_counter() - started) / repeat)
+    return times
+
+
+def median_ratio(ours: Sequence[float], other: Sequence[float]) -> float:
+    """The median over the rounds of ours divided by the other's time of the same round."""
+    return statistics.median(a / b for a, b in zip(ours, other, strict=True))
+
+
+def milliseconds(times: Sequence[float]) -> float:
+    """The median, in milliseconds."""
+    return statistics.median(times) * 1e3
+
+
+def forward_call(module: nn.Module, *inputs: Tensor) -> Call:
+    """A forward pass without gradient."""
+
+    def call() -> Tensor:
+        with torch.no_grad():
+            return module(*inputs)
+
+    return call
+
+
+def backward_call(module: nn.Module, *inputs: Tensor) -> Call:
+    """A forward pass and the gradients of every input and parameter."""
+    leaves = [x.detach().clone().requires_grad_() for x in inputs]
+    with torch.no_grad():
+        seed = torch.randn_like(module(*leaves))
+    wanted = [*leaves, *(p for p in module.parameters() if p.requires_grad)]
+
+    def call() -> Sequence[Tensor]:
+        return torch.autograd.grad(module(*leaves), wanted, seed)
+
+    return call
+
+
+def peak_memory(call: Call) -> float:
+    """The most bytes of tensors that a call holds at one time, beside what was there before it."""
+    call()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        held = call()
+    del held
+    changes = [e.nbytes() for e in sorted(_memory_events(recorded), key=lambda e: e.start_ns())]
+    now = most = 0
+    for change in changes:
+        now += change
+        most = max(most, now)
+    return float(most)
+
+
+def _memory_events(recorded: profile) -> list:
+    kineto = recorded.profiler.kineto_results if recorded.profiler else None
+    return [e for e in kineto.events() if e.name() == "[memory]"] if kineto else []
+
+
+def measure_machine() -> Machine:
+    """How many bytes a second a large copy moves (read and write), and how fast a large matrix product is."""
+    source = torch.rand(16 * 2**20)  # 64 MiB: beyond the caches
+    target = torch.empty_like(source)
+    a, b = torch.rand(1024, 1024), torch.rand(1024, 1024)
+    times = alternate({"copy": lambda: target.copy_(source), "product": lambda: a @ b}, rounds=11, seconds=0.05)
+    return Machine(
+        bytes_per_second=2 * source.nbytes / min(times["copy"]),
+        multiply_adds_per_second=1024**3 / min(times["product"]),
+    )
+
+
+def write_results(name: str, machine: Machine, rows: Sequence[Row]) -> None:
+    """Write the rows as NAME.json and as the table NAME.md below resource/results/bench, and print the table."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    setting = {
+        "torch": torch.__version__,
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        **asdict(machine),
+    }
+    result = {"setting": setting, "rows": [asdict(row) for row in rows]}
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    text = (
+        f"torch {setting['torch']}, {setting['processor']}, {setting['threads']} threads, "
+        f"{machine.bytes_per_second / 1e9:.1f} GB/s copied, "
+        f"{machine.multiply_adds_per_second / 1e9:.0f} G multiply-adds/s.\n\n{table(rows)}\n"
+    )
+    (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as a Markdown table."""
+    head = [
+        "block",
+        "beside",
+        "case",
+        "step",
+        "ours ms",
+        "other ms",
+        "ratio",
+        "goal",
+        "limit ms",
+        "ours / limit",
+        "peak MB",
+    ]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for row in rows:
+        limit = f"{row.limit_ms:.3f} ({row.limited_by})" if row.limit_ms is not None else ""
+        distance = f"{row.ours_ms / row.limit_ms:.1f}" if row.limit_ms else ""
+        peak = (
+            f"{row.ours_peak_mb:.1f} / {row.other_peak_mb:.1f}"
+            if row.ours_peak_mb is not None and row.other_peak_mb is not None
+            else ""
+        )
+        cells = [
+            *(row.block, row.other, row.case, row.step),
+            *(f"{row.ours_ms:.3f}", f"{row.other_ms:.3f}", f"{row.ratio:.2f}"),
+            "" if row.goal is None else f"{row.goal:.2f}",
+            *(limit, distance, peak),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return f"{model} ({os.cpu_count()} cores)"
