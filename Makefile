@@ -1,0 +1,75 @@
+# The course's commands. `make help` lists them.
+PYTHON ?= python3
+PORT ?= 8888
+OPEN ?= 1
+CPU ?= 0
+REPOSITORY ?=
+VENV := .venv
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip install --disable-pip-version-check --quiet
+ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.PHONY: help lab test lint unit browser lessons notebooks figures bench mutants links clean
+
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+	@echo "  CPU=1 takes PyTorch's small CPU wheels; PYTHON=, PORT=, OPEN=0 do what they say."
+
+lab: $(VENV)/lab.stamp  ## install the course into .venv and open JupyterLab at the first lesson (PORT=8888, OPEN=0, CPU=1)
+	@$(RUN) -m jupyter lab --port=$(PORT) --port-retries=20 $(ROOT_FLAG) $(if $(filter 0,$(OPEN)),--no-browser) \
+	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LabApp.news_url=None \
+	  "notebooks/$$($(RUN) -m course_utils.lessons first)"
+
+test: lint unit browser lessons  ## run everything: style, types, unit and parity tests, browser tests, every notebook
+
+lint: $(VENV)/test.stamp  ## style, types, normalised notebooks, figures as drawn
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(RUN) tools/notebooks.py check
+	$(RUN) tools/links.py --check
+	$(RUN) -m course_utils.figures --check
+
+unit: $(VENV)/test.stamp  ## unit, parity and property tests
+	$(RUN) -m pytest -q -n 2 --dist loadfile tests --ignore=tests/browser
+
+browser: $(VENV)/test.stamp  ## widgets alone and lessons in JupyterLab, driven in Chromium (REQUIRE_BROWSER=1 fails where there is none)
+	$(RUN) -m pytest -q tests/browser
+
+lessons: $(VENV)/test.stamp  ## run every notebook under nbval, every control moved
+	$(RUN) tools/notebooks.py test
+
+notebooks: $(VENV)/test.stamp  ## execute every notebook anew, store the widgets' pictures, normalise (ONLY=4.1.1 for one)
+	$(RUN) tools/notebooks.py run $(ONLY)
+
+figures: $(VENV)/test.stamp  ## redraw every figure into resource/figures
+	$(RUN) -m course_utils.figures
+
+bench: $(VENV)/test.stamp  ## measure ours beside torch, torchvision, timm and entmax, in one run
+	$(RUN) -m benchmarks
+
+mutants: $(VENV)/test.stamp  ## break each mechanism in known ways and see a test fail
+	$(RUN) tools/mutants.py
+
+links:  ## write the repository's address and version into every badge and first cell (REPOSITORY=owner/name)
+	$(PYTHON) tools/links.py $(REPOSITORY)
+
+clean:  ## remove what was built; .venv stays
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 11) else "The course needs Python 3.11 or newer; %s is %d.%d. Name a newer one: make $(MAKECMDGOALS) PYTHON=python3.13" % (sys.executable, *v))'
+	$(PYTHON) -m venv $(VENV)
+ifeq ($(CPU),1)
+	$(PIP) --index-url https://download.pytorch.org/whl/cpu torch torchvision
+endif
+
+$(VENV)/lab.stamp: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing the course into $(VENV); the first time this takes a few minutes."
+	$(PIP) -e ".[lab]"
+	@touch $@
+
+$(VENV)/test.stamp: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing the course and its test tools into $(VENV); the first time this takes a few minutes."
+	$(PIP) -e ".[test]"
+	@touch $@ $(VENV)/lab.stamp

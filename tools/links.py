@@ -1,0 +1,169 @@
+"""Write the repository's address and version, which stand once in pyproject.toml, wherever a reader needs them.
+
+    python tools/links.py                 write README, notebooks and CITATION.cff from pyproject.toml
+    python tools/links.py owner/name      first put a new address into pyproject.toml
+    python tools/links.py --check         say what differs, and change nothing
+
+In a notebook the cell tagged "badges" and the cell tagged "bootstrap" are written here, in README.md what stands
+between the markers. Needs nothing but Python.
+"""
+
+import base64
+import json
+import re
+import sys
+import tomllib
+from pathlib import Path
+from urllib.parse import quote
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from course_utils.lessons import LESSONS  # noqa: E402
+
+BOOTSTRAP = '''\
+# This cell finds the course's package. In a clone or an install there is nothing to do; on Colab it fetches it once.
+import importlib.util
+import pathlib
+import subprocess
+import sys
+
+if importlib.util.find_spec("course_utils") is None:
+    here = pathlib.Path.cwd()
+    homes = [*(folder for folder in (here, *here.parents) if (folder / "course_utils").is_dir()), here / "{name}"]
+    if not (homes[0] / "course_utils").is_dir():
+        fetch = ["git", "clone", "-q", "--depth=1", "--branch=v{version}", "{address}", str(homes[0])]
+        if subprocess.run(fetch).returncode:
+            raise RuntimeError(
+                f"The course could not be fetched from {{fetch[-2]}}. Is there a network? Then run this cell again; "
+                f"if {{fetch[-1]}} was left half-written, delete it first."
+            )
+    sys.path.insert(0, str(homes[0]))'''
+
+
+def project() -> tuple[str, str]:
+    """The repository's address and the version, from pyproject.toml."""
+    read = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return read["urls"]["Repository"].removesuffix("/"), read["version"]
+
+
+def bootstrap(address: str, version: str) -> str:
+    """The first code cell of every notebook."""
+    return BOOTSTRAP.format(address=address, version=version, name=address.rsplit("/", 1)[1])
+
+
+def colab(address: str, version: str, file: str) -> str:
+    return f"https://colab.research.google.com/github/{owner_name(address)}/blob/v{version}/notebooks/{file}"
+
+
+def binder(address: str, version: str, file: str) -> str:
+    return f"https://mybinder.org/v2/gh/{owner_name(address)}/v{version}?labpath={quote(f'notebooks/{file}', safe='')}"
+
+
+def owner_name(address: str) -> str:
+    return "/".join(address.split("/")[-2:])
+
+
+def badge(words: str, colour: str) -> str:
+    """A small picture with words on it, inside the page: a lesson opens without a request to anyone."""
+    width = 7 * len(words) + 20
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="24"><rect width="{width}" height="24" rx="4" '
+        f'fill="{colour}"/><text x="{width / 2}" y="16" font-family="DejaVu Sans,Verdana,sans-serif" font-size="12" '
+        f'fill="#fff" text-anchor="middle">{words}</text></svg>'
+    )
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
+
+
+def badges(address: str, version: str, file: str, minutes: int) -> str:
+    """The second cell of every notebook."""
+    links = (
+        ("Open in Colab", colab(address, version, file), "#8a4b00"),
+        ("Open in Binder", binder(address, version, file), "#3b4f9a"),
+    )
+    shown = " ".join(f'<a href="{link}"><img alt="{words}" src="{badge(words, c)}"></a>' for words, link, c in links)
+    return f"{shown}\n\nAbout {minutes} minutes. It runs on a laptop's CPU as it is."
+
+
+def readme_lessons(address: str, version: str) -> str:
+    """The table of lessons in README.md."""
+    rows = ["| lesson | minutes | open |", "|---|---|---|"]
+    for lesson in LESSONS:
+        if not (ROOT / "notebooks" / lesson.file).exists():
+            rows.append(f"| {lesson.number} {lesson.title} | | in preparation |")
+            continue
+        on_colab = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
+        on_binder = "[![Open in Binder](https://mybinder.org/badge_logo.svg)]"
+        rows.append(
+            f"| [{lesson.number} {lesson.title}](notebooks/{lesson.file}) | {lesson.minutes} "
+            f"| {on_colab}({colab(address, version, lesson.file)}) {on_binder}({binder(address, version, lesson.file)}) |"
+        )
+    return "\n".join(rows)
+
+
+def readme_badges(address: str, version: str) -> str:
+    """The badges at the head of README.md."""
+    workflow = f"{address}/actions/workflows/test.yml"
+    return f"[![test]({workflow}/badge.svg)]({workflow}) version {version}"
+
+
+def written(path: Path, address: str, version: str) -> str:
+    """What a file's text should be."""
+    text = path.read_text(encoding="utf-8")
+    if path.name == "CITATION.cff":
+        text = re.sub(r"(?m)^version: .*$", f"version: {version}", text)
+        return re.sub(r"(?m)^repository-code: .*$", f'repository-code: "{address}"', text)
+    if path.name == "README.md":
+        for name, made in (("badges", readme_badges), ("lessons", readme_lessons)):
+            start, end = f"<!-- {name}: made by `make links` -->", f"<!-- end of {name} -->"
+            if start not in text or end not in text:
+                raise SystemExit(f"README.md must hold the markers {start} and {end}.")
+            before, rest = text.split(start, 1)
+            text = f"{before}{start}\n{made(address, version)}\n{end}{rest.split(end, 1)[1]}"
+        return text
+    return written_notebook(path, text, address, version)
+
+
+def written_notebook(path: Path, text: str, address: str, version: str) -> str:
+    lesson = next((lesson for lesson in LESSONS if lesson.file == path.name), None)
+    if lesson is None:
+        raise SystemExit(f"notebooks/{path.name} is not in the list of lessons, course_utils/lessons.py.")
+    made = {
+        "badges": badges(address, version, lesson.file, lesson.minutes),
+        "bootstrap": bootstrap(address, version),
+    }
+    notebook = json.loads(text)
+    for tag, source in made.items():
+        cells = [cell for cell in notebook["cells"] if tag in cell["metadata"].get("tags", [])]
+        if len(cells) != 1:
+            raise SystemExit(f"notebooks/{path.name} must have one cell tagged {tag!r}; it has {len(cells)}.")
+        cells[0]["source"] = source.splitlines(keepends=True)
+    return json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True, separators=(",", ": ")) + "\n"
+
+
+def main(arguments: list[str]) -> int:
+    check = arguments == ["--check"]
+    if arguments and not check:
+        if len(arguments) > 1 or not re.fullmatch(r"[\w.-]+/[\w.-]+", arguments[0]):
+            raise SystemExit(f"Given {' '.join(arguments)!r}; needed is owner/name, as in make links REPOSITORY=owner/name.")
+        pyproject = ROOT / "pyproject.toml"
+        text = pyproject.read_text(encoding="utf-8")
+        line = f'Repository = "https://github.com/{arguments[0]}"'
+        pyproject.write_text(re.sub(r'(?m)^Repository = ".*"$', line, text), encoding="utf-8")
+    address, version = project()
+    stale = []
+    for path in (ROOT / "README.md", ROOT / "CITATION.cff", *sorted((ROOT / "notebooks").glob("*.ipynb"))):
+        text = written(path, address, version)
+        if text != path.read_text(encoding="utf-8"):
+            stale.append(path.relative_to(ROOT).as_posix())
+            if not check:
+                path.write_text(text, encoding="utf-8")
+    if check and stale:
+        print(f"Links or version differ from pyproject.toml in {', '.join(stale)}; run `make links`.")
+        return 1
+    print(f"{address} {version}: " + ("every link agrees" if not stale else f"written into {', '.join(stale)}"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,212 @@
+"""Execute, normalise, check and test the course's notebooks.
+
+    python tools/notebooks.py run [4.1.1 ...]    execute anew, store the widgets' pictures, normalise
+    python tools/notebooks.py normalise          normalise what is there
+    python tools/notebooks.py check              say what is not as it should be, and change nothing
+    python tools/notebooks.py test               run every notebook under nbval, with every control moved
+
+A committed notebook is executed, holds its printed outputs and figures, and no widget state: a widget is stored as the
+picture that a reader saw, with its words as alt text.
+"""
+
+import argparse
+import base64
+import hashlib
+import html
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = ROOT / "notebooks"
+VIEW = "application/vnd.jupyter.widget-view+json"
+STATE = "application/vnd.jupyter.widget-state+json"
+METADATA: dict[str, Any] = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+KEPT_CELL_METADATA = ("tags", "jupyter", "cellView")
+MAX_BYTES = 1_000_000
+
+
+def paths(only: list[str]) -> list[Path]:
+    """The notebooks, or those whose name starts with one of `only` and an underscore."""
+    found = sorted(NOTEBOOKS.glob("*.ipynb"))
+    if not only:
+        return found
+    chosen = [path for path in found if any(path.name.startswith(f"{number}_") for number in only)]
+    if not chosen:
+        raise SystemExit(f"No notebook is numbered {', '.join(only)}; there are {', '.join(p.stem for p in found)}.")
+    return chosen
+
+
+def normalise(notebook: Any) -> None:
+    """Bring a notebook into its one form, in place."""
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    notebook.metadata = nbformat.from_dict(METADATA)
+    taken: set[str] = set()
+    count = 0
+    for index, cell in enumerate(notebook.cells):
+        cell.metadata = nbformat.from_dict({k: cell.metadata[k] for k in KEPT_CELL_METADATA if k in cell.metadata})
+        cell.source = "\n".join(line.rstrip() for line in cell.source.splitlines())
+        if "id" not in cell or cell.id in taken:
+            cell.id = hashlib.sha256(f"{index} {cell.source}".encode()).hexdigest()[:8]
+        taken.add(cell.id)
+        if cell.cell_type != "code":
+            cell.pop("outputs", None)
+            cell.pop("execution_count", None)
+            cell.pop("attachments", None)
+            continue
+        if cell.source.strip():
+            count += 1
+            cell.execution_count = count
+        cell.outputs = [output for output in map(kept, cell.outputs) if output is not None]
+        for output in cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = count
+
+
+def kept(output: Any) -> Any | None:
+    """An output without widget views, or None where nothing else was in it."""
+    output.get("metadata", {}).clear()
+    data = output.get("data")
+    if data is None:
+        return output
+    if data.pop(VIEW, None) is not None and set(data) <= {"text/plain"}:
+        return None
+    return output
+
+
+def dumped(notebook: Any) -> str:
+    return nbformat.writes(notebook, version=4) + "\n"
+
+
+def faults(path: Path) -> Iterator[str]:
+    """Everything about a committed notebook that is not as it should be."""
+    text = path.read_text(encoding="utf-8")
+    notebook = nbformat.reads(text, as_version=4)
+    before = [cell.get("execution_count") for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    if before != list(range(1, len(before) + 1)):
+        yield "is not executed from top to bottom; run `make notebooks`"
+    for index, cell in enumerate(notebook.cells):
+        if cell.cell_type != "code":
+            continue
+        for output in cell.outputs:
+            if output.output_type == "error":
+                yield f"cell {index} stores the error {output.ename}: {output.evalue}"
+            if output.get("name") == "stderr":
+                yield f"cell {index} stores words on stderr: {output.text[:80]!r}"
+    normalise(notebook)
+    if dumped(notebook) != text:
+        yield "is not normalised; run `python tools/notebooks.py normalise`"
+    if len(text.encode()) > MAX_BYTES:
+        yield f"has {len(text.encode())} bytes, more than {MAX_BYTES}"
+
+
+def execute(path: Path) -> float:
+    """Run a notebook from top to bottom, put pictures in place of widgets, write it back; returns seconds."""
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(path, as_version=4)
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ["COURSE_PROGRESS"] = str(Path(scratch) / "progress.json")
+        started = time.perf_counter()
+        NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": NOTEBOOKS}}).execute()
+        seconds = time.perf_counter() - started
+    state = notebook.metadata.get("widgets", {}).get(STATE, {}).get("state", {})
+    views = [
+        output
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if VIEW in output.get("data", {})
+    ]
+    for output, (png, words) in zip(views, pictures([state[o.data[VIEW]["model_id"]]["state"] for o in views]), strict=True):
+        data = base64.b64encode(png).decode()
+        alt = html.escape(words, quote=True)
+        output.data = nbformat.from_dict(
+            {
+                "text/html": f'<img alt="{alt}" src="data:image/png;base64,{data}" style="max-width:100%">',
+                "image/png": data,
+                "text/plain": words,
+            }
+        )
+    normalise(notebook)
+    path.write_text(dumped(notebook), encoding="utf-8")
+    return seconds
+
+
+def pictures(states: list[dict[str, Any]]) -> list[tuple[bytes, str]]:
+    """What each widget looks like in its last state, drawn by the browser: PNG bytes and its words."""
+    if not states:
+        return []
+    from PIL import Image
+    from playwright.sync_api import sync_playwright
+
+    sys.path.insert(0, str(ROOT / "tests" / "browser"))
+    from browser_launch import launch
+
+    from course_utils.widgets.base import page_of_state
+
+    drawn = []
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as scratch:
+        browser = launch(playwright)
+        page = browser.new_page(viewport={"width": 860, "height": 900}, device_scale_factor=1.5)
+        for index, state in enumerate(states):
+            document = Path(scratch) / f"{index}.html"
+            document.write_text(page_of_state(state), encoding="utf-8")
+            page.goto(document.as_uri())
+            root = page.locator(".course-widget").first
+            root.wait_for()
+            page.wait_for_timeout(300)
+            words = f"{state.get('label', '')}. {root.locator('[role=status]').first.inner_text()}".strip(". ") + "."
+            shot = Image.open(io.BytesIO(root.screenshot(animations="disabled"))).convert("RGB")
+            small = io.BytesIO()
+            shot.quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+            drawn.append((small.getvalue(), words))
+        browser.close()
+    return drawn
+
+
+def test() -> int:
+    """nbval over every notebook, each control moved to both ends by the notebooks' hidden sweep cells."""
+    with tempfile.TemporaryDirectory() as scratch:
+        environment = os.environ | {"COURSE_PROGRESS": str(Path(scratch) / "progress.json"), "COURSE_SWEEP": "1"}
+        command = [sys.executable, "-m", "pytest", "-q", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=180"]
+        command += ["-n", "2", "--dist", "loadscope", "-o", "filterwarnings=default", str(NOTEBOOKS)]
+        return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=["run", "normalise", "check", "test"])
+    parser.add_argument("only", nargs="*", help="numbers of lessons, such as 4.1.1")
+    arguments = parser.parse_args()
+    if arguments.command == "test":
+        return test()
+    bad = 0
+    for path in paths(arguments.only):
+        if arguments.command == "run":
+            print(f"{path.name}: executed in {execute(path):.1f} s", flush=True)
+        elif arguments.command == "normalise":
+            notebook = nbformat.read(path, as_version=4)
+            normalise(notebook)
+            path.write_text(dumped(notebook), encoding="utf-8")
+        for fault in faults(path):
+            print(f"{path.name}: {fault}")
+            bad += 1
+    if arguments.command == "check" and not bad:
+        print(f"{len(paths([]))} notebooks are executed and normalised")
+    return int(bad > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
