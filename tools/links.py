@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from course_utils.lessons import LESSONS  # noqa: E402
 
-BOOTSTRAP = '''\
+BOOTSTRAP = """\
 # This cell finds the course's package. In a clone or an install there is nothing to do; on Colab it fetches it once.
 import importlib.util
 import pathlib
@@ -38,7 +38,7 @@ if importlib.util.find_spec("course_utils") is None:
                 f"The course could not be fetched from {{fetch[-2]}}. Is there a network? Then run this cell again; "
                 f"if {{fetch[-1]}} was left half-written, delete it first."
             )
-    sys.path.insert(0, str(homes[0]))'''
+    sys.path.insert(0, str(homes[0]))"""
 
 
 def project() -> tuple[str, str]:
@@ -145,7 +145,9 @@ def main(arguments: list[str]) -> int:
     check = arguments == ["--check"]
     if arguments and not check:
         if len(arguments) > 1 or not re.fullmatch(r"[\w.-]+/[\w.-]+", arguments[0]):
-            raise SystemExit(f"Given {' '.join(arguments)!r}; needed is owner/name, as in make links REPOSITORY=owner/name.")
+            raise SystemExit(
+                f"Given {' '.join(arguments)!r}; needed is owner/name, as in make links REPOSITORY=owner/name."
+            )
         pyproject = ROOT / "pyproject.toml"
         text = pyproject.read_text(encoding="utf-8")
         line = f'Repository = "https://github.com/{arguments[0]}"'

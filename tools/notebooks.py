@@ -11,7 +11,6 @@ picture that a reader saw, with its words as alt text.
 
 import argparse
 import base64
-import hashlib
 import html
 import io
 import os
@@ -52,14 +51,10 @@ def normalise(notebook: Any) -> None:
     """Bring a notebook into its one form, in place."""
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     notebook.metadata = nbformat.from_dict(METADATA)
-    taken: set[str] = set()
     count = 0
-    for index, cell in enumerate(notebook.cells):
+    for cell in notebook.cells:
         cell.metadata = nbformat.from_dict({k: cell.metadata[k] for k in KEPT_CELL_METADATA if k in cell.metadata})
         cell.source = "\n".join(line.rstrip() for line in cell.source.splitlines())
-        if "id" not in cell or cell.id in taken:
-            cell.id = hashlib.sha256(f"{index} {cell.source}".encode()).hexdigest()[:8]
-        taken.add(cell.id)
         if cell.cell_type != "code":
             cell.pop("outputs", None)
             cell.pop("execution_count", None)
@@ -93,7 +88,9 @@ def faults(path: Path) -> Iterator[str]:
     """Everything about a committed notebook that is not as it should be."""
     text = path.read_text(encoding="utf-8")
     notebook = nbformat.reads(text, as_version=4)
-    before = [cell.get("execution_count") for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    before = [
+        cell.get("execution_count") for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()
+    ]
     if before != list(range(1, len(before) + 1)):
         yield "is not executed from top to bottom; run `make notebooks`"
     for index, cell in enumerate(notebook.cells):
@@ -119,7 +116,9 @@ def execute(path: Path) -> float:
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["COURSE_PROGRESS"] = str(Path(scratch) / "progress.json")
         started = time.perf_counter()
-        NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": NOTEBOOKS}}).execute()
+        NotebookClient(
+            notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": NOTEBOOKS}}
+        ).execute()
         seconds = time.perf_counter() - started
     state = notebook.metadata.get("widgets", {}).get(STATE, {}).get("state", {})
     views = [
@@ -129,7 +128,9 @@ def execute(path: Path) -> float:
         for output in cell.outputs
         if VIEW in output.get("data", {})
     ]
-    for output, (png, words) in zip(views, pictures([state[o.data[VIEW]["model_id"]]["state"] for o in views]), strict=True):
+    for output, (png, words) in zip(
+        views, pictures([state[o.data[VIEW]["model_id"]]["state"] for o in views]), strict=True
+    ):
         data = base64.b64encode(png).decode()
         alt = html.escape(words, quote=True)
         output.data = nbformat.from_dict(
@@ -170,7 +171,9 @@ def pictures(states: list[dict[str, Any]]) -> list[tuple[bytes, str]]:
             words = f"{state.get('label', '')}. {root.locator('[role=status]').first.inner_text()}".strip(". ") + "."
             shot = Image.open(io.BytesIO(root.screenshot(animations="disabled"))).convert("RGB")
             small = io.BytesIO()
-            shot.quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+            shot.quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
+                small, "PNG", optimize=True
+            )
             drawn.append((small.getvalue(), words))
         browser.close()
     return drawn
@@ -180,7 +183,15 @@ def test() -> int:
     """nbval over every notebook, each control moved to both ends by the notebooks' hidden sweep cells."""
     with tempfile.TemporaryDirectory() as scratch:
         environment = os.environ | {"COURSE_PROGRESS": str(Path(scratch) / "progress.json"), "COURSE_SWEEP": "1"}
-        command = [sys.executable, "-m", "pytest", "-q", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=180"]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "--nbval-lax",
+            "--nbval-current-env",
+            "--nbval-cell-timeout=180",
+        ]
         command += ["-n", "2", "--dist", "loadscope", "-o", "filterwarnings=default", str(NOTEBOOKS)]
         return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 

@@ -1,0 +1,93 @@
+"""The normaliser: one form for every committed notebook, and a word for each departure from it."""
+
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import notebooks as tool  # noqa: E402
+
+
+def notebook():
+    code = nbformat.v4.new_code_cell("1 + 1", execution_count=1)
+    code.outputs = [nbformat.v4.new_output("execute_result", {"text/plain": "2"}, execution_count=1)]
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A lesson"), code])
+    tool.normalise(made)
+    return made
+
+
+@pytest.fixture
+def saved(tmp_path):
+    def save(made):
+        path = tmp_path / "lesson.ipynb"
+        path.write_text(tool.dumped(made), encoding="utf-8")
+        return path
+
+    return save
+
+
+def test_a_normalised_notebook_has_no_fault(saved):
+    assert list(tool.faults(saved(notebook()))) == []
+
+
+def test_normalising_twice_changes_nothing():
+    once = notebook()
+    text = tool.dumped(once)
+    tool.normalise(once)
+    assert tool.dumped(once) == text
+
+
+def broken_count(made):
+    made.cells[1].execution_count = 7
+
+
+def broken_metadata(made):
+    made.metadata["widgets"] = {tool.STATE: {}}
+
+
+def broken_timing(made):
+    made.cells[1].metadata["execution"] = {"iopub.status.idle": "now"}
+
+
+def broken_error(made):
+    made.cells[1].outputs = [nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceback=[])]
+
+
+def broken_stderr(made):
+    made.cells[1].outputs = [nbformat.v4.new_output("stream", name="stderr", text="a warning")]
+
+
+def broken_widget(made):
+    data = {tool.VIEW: {"model_id": "1"}, "text/plain": "Widget()"}
+    made.cells[1].outputs = [nbformat.v4.new_output("display_data", data)]
+
+
+def broken_size(made):
+    made.cells[1].outputs = [nbformat.v4.new_output("display_data", {"image/png": "A" * 1_000_001})]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (broken_count, "top to bottom"),
+        (broken_metadata, "not normalised"),
+        (broken_timing, "not normalised"),
+        (broken_error, "ValueError"),
+        (broken_stderr, "stderr"),
+        (broken_widget, "not normalised"),
+        (broken_size, "bytes"),
+    ],
+)
+def test_each_departure_gets_a_word(saved, spoil, words):
+    made = notebook()
+    spoil(made)
+    assert any(words in fault for fault in tool.faults(saved(made)))
+
+
+def test_a_widget_view_beside_a_picture_leaves_the_picture():
+    output = nbformat.v4.new_output("display_data", {tool.VIEW: {"model_id": "1"}, "image/png": "AAAA"})
+    assert set(tool.kept(output).data) == {"image/png"}

@@ -1,0 +1,108 @@
+"""What an installer, Binder and a first import rely on."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+
+# B may import A for every A listed beside B; resources may be imported wherever files are read.
+ARROWS = {
+    "attention": set(),
+    "models": {"attention"},
+    "data": {"resources"},
+    "training": {"models", "data", "attention", "resources"},
+    "widgets": set(),
+    "explorers": {"widgets", "models", "data", "training", "attention"},
+    "check": {"attention", "widgets", "lessons"},
+    "figures": {"resources", "data", "models", "lessons", "attention"},
+    "resources": set(),
+    "lessons": set(),
+}
+
+
+def imported_by(path: Path) -> set[str]:
+    """The parts of course_utils that a file imports, wherever in the file it does so."""
+    package = path.relative_to(ROOT).with_suffix("").parts
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level]) if node.level else ""
+            module = ".".join(part for part in (base, node.module) if part)
+            names = [f"{module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        found |= {name.split(".")[1] for name in names if name.startswith("course_utils.") and name.count(".")}
+    return found
+
+
+@pytest.mark.parametrize("part", ARROWS)
+def test_imports_run_one_way(part):
+    home = ROOT / "course_utils" / part
+    for path in home.rglob("*.py") if home.is_dir() else [home.with_suffix(".py")]:
+        backwards = imported_by(path) - ARROWS[part] - {part}
+        assert not backwards, f"{path.relative_to(ROOT)} imports {sorted(backwards)}"
+
+
+def test_every_part_has_its_arrows():
+    parts = {p.stem for p in (ROOT / "course_utils").iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
+    assert parts - {"__init__"} == set(ARROWS)
+
+
+def test_first_import_is_light():
+    heavy = "sorted({'torch', 'matplotlib', 'numpy', 'ipywidgets', 'sklearn'} & set(sys.modules))"
+    code = f"import sys, course_utils; print({heavy})"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_subpackages_load_on_first_use():
+    code = "import sys, course_utils; course_utils.attention.SEBlock; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "True\n"
+
+
+def test_widgets_and_attention_need_nothing_heavy_of_each_other():
+    code = "import sys, course_utils.widgets; print('torch' in sys.modules or 'matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_dependencies_have_lower_bounds_only():
+    for requirement in [*PROJECT["dependencies"], *sum(PROJECT["optional-dependencies"].values(), [])]:
+        assert re.fullmatch(r"[a-z0-9-]+(\[lab\]|>=[\d.]+)", requirement), requirement
+
+
+def test_environment_agrees_with_pyproject():
+    conda = [line for line in ENVIRONMENT["dependencies"] if isinstance(line, str)]
+    (pip,) = [line["pip"] for line in ENVIRONMENT["dependencies"] if isinstance(line, dict)]
+    assert f"python{PROJECT['requires-python']}" in conda and "pip" in conda
+    assert "-e .[lab]" in pip, "repo2docker does not install pyproject by itself"
+    for line in pip:
+        if not line.startswith("-"):
+            assert line in PROJECT["dependencies"], f"{line} is not what pyproject asks for"
+
+
+def test_wheel_holds_code_modules_and_resources(tmp_path):
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    shipped = subprocess.run(["git", "ls-files", "resource", "course_utils"], cwd=ROOT, capture_output=True, text=True)
+    for name in shipped.stdout.split():
+        assert (f"course_utils/{name}" if name.startswith("resource/") else name) in names, name
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    code = "from course_utils.resources import resource; print(resource('data/mnist_5k.npz'))"
+    environment = {"PYTHONPATH": str(tmp_path / "site"), "PATH": ""}
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.startswith(str(tmp_path / "site" / "course_utils" / "resource"))
