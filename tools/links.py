@@ -94,10 +94,10 @@ def readme_lessons(address: str, version: str) -> str:
             continue
         on_colab = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
         on_binder = "[![Open in Binder](https://mybinder.org/badge_logo.svg)]"
-        rows.append(
-            f"| [{lesson.number} {lesson.title}](notebooks/{lesson.file}) | {lesson.minutes} "
-            f"| {on_colab}({colab(address, version, lesson.file)}) {on_binder}({binder(address, version, lesson.file)}) |"
+        opened = (
+            f"{on_colab}({colab(address, version, lesson.file)}) {on_binder}({binder(address, version, lesson.file)})"
         )
+        rows.append(f"| [{lesson.number} {lesson.title}](notebooks/{lesson.file}) | {lesson.minutes} | {opened} |")
     return "\n".join(rows)
 
 

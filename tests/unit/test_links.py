@@ -1,6 +1,7 @@
 """The repository's address and version stand once."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -94,10 +95,12 @@ def published(tmp_path):
 
 def run_alone(cell: str, folder: Path, settings: dict[str, str]):
     """Run a first cell as on Colab: in an empty folder, by a Python that does not have the course."""
-    import os
-
     folder.mkdir(exist_ok=True)
-    hide = "import sys\nsys.path = [p for p in sys.path if 'site-packages' not in p]\nsys.meta_path = [m for m in sys.meta_path if 'editable' not in repr(m).lower()]\n"
+    hide = (
+        "import sys\n"
+        "sys.path = [p for p in sys.path if 'site-packages' not in p]\n"
+        "sys.meta_path = [m for m in sys.meta_path if 'editable' not in repr(m).lower()]\n"
+    )
     show = "\nimport course_utils\nprint(course_utils.FETCHED, 'torch' in sys.modules)"
     environment = os.environ | settings | {"GIT_TERMINAL_PROMPT": "0"}
     code = hide + cell + "\n" + cell + show

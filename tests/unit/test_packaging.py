@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,7 @@ def test_widgets_and_attention_need_nothing_heavy_of_each_other():
 
 
 def test_dependencies_have_lower_bounds_only():
-    for requirement in [*PROJECT["dependencies"], *sum(PROJECT["optional-dependencies"].values(), [])]:
+    for requirement in chain(PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()):
         assert re.fullmatch(r"[a-z0-9-]+(\[lab\]|>=[\d.]+)", requirement), requirement
 
 
