@@ -1,0 +1,147 @@
+"""One training loop, for a processor, a GPU, or several by `accelerate launch`.
+
+Nothing here names a device: Accelerate finds it. The images are held as one tensor and batches are taken by index,
+so that no time goes into a data loader; under several processes each takes its share of every batch.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from ..data import ImageSet
+from .metrics import evaluate
+from .precision import choose_precision
+
+Epoch = dict[str, Any]
+
+
+class TrainingError(RuntimeError):
+    """The loss is no longer a number."""
+
+
+def train(
+    model: nn.Module,
+    train_set: ImageSet,
+    eval_set: ImageSet | None = None,
+    *,
+    epochs: int = 8,
+    batch_size: int = 128,
+    lr: float = 6e-3,
+    weight_decay: float = 0.01,
+    seed: int = 0,
+    run: str = "network",
+    precision: str = "auto",
+    progress: bool = True,
+    on_epoch: Callable[[Epoch], object] | None = None,
+) -> list[Epoch]:
+    """Train a classifier in place: AdamW, the learning rate rising and falling in one cycle.
+
+    Each epoch takes the images in a new order and leaves out what does not fill a batch.
+
+    Args:
+        model: images (N, C, H, W) -> logits (N, classes); it comes back on the processor, in train mode.
+        train_set: what to learn from.
+        eval_set: if given, the accuracy on it is measured after each epoch.
+        epochs: how often to see all images.
+        batch_size: images a step, of all processes together.
+        lr: the highest learning rate of the cycle.
+        weight_decay: of AdamW.
+        seed: order of the images and dropout; the model's first weights are drawn by whoever builds it.
+        run: a name for this run, given back in every epoch's record.
+        precision: "float32", "bfloat16" (autocast), or "auto": bfloat16 where a short measurement shows a gain.
+        progress: whether to draw a progress bar.
+        on_epoch: called after each epoch with its record, for instance to draw a curve.
+
+    Returns:
+        A record for each epoch: run, seed, epoch, epochs, train_loss, accuracy (None without eval_set), seconds and
+        images_per_second of the training alone, and the precision used.
+
+    Raises:
+        ValueError: if there is nothing to train on, or the batch does not divide among the processes.
+        TrainingError: if the loss is not finite; the model is then as it was after the last good epoch.
+
+    Example:
+        >>> history = train(AttentionCNN(10, "se"), cued_digits(6000, seed=0), epochs=8)
+    """
+    accelerator = Accelerator()
+    batch_size = min(batch_size, len(train_set))
+    if batch_size < 2 or batch_size % accelerator.num_processes or epochs < 1:
+        raise ValueError(
+            f"train needs at least one epoch and batches of at least 2 images that divide among the processes; given "
+            f"epochs={epochs}, batches of {batch_size} from {len(train_set)} images, "
+            f"{accelerator.num_processes} process(es)."
+        )
+    steps = len(train_set) // batch_size
+    torch.manual_seed(seed + accelerator.process_index)
+    shuffle = torch.Generator().manual_seed(seed)
+
+    model.train().to(accelerator.device, memory_format=torch.channels_last)
+    images = train_set.images.to(accelerator.device, memory_format=torch.channels_last)
+    labels = train_set.labels.to(accelerator.device)
+    autocast = choose_precision(precision, model, images[:batch_size], labels[:batch_size], accelerator)
+    fused = accelerator.device.type in ("cpu", "cuda")
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay, fused=fused)
+    network, optimizer = accelerator.prepare(model, optimizer)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer.optimizer, max_lr=lr, total_steps=epochs * steps)
+
+    history: list[Epoch] = []
+    bar = tqdm(total=epochs * steps, desc=run, disable=not (progress and accelerator.is_main_process))
+    try:
+        for epoch in range(1, epochs + 1):
+            last_good = {name: value.clone() for name, value in model.state_dict().items()}
+            started = time.perf_counter()
+            total = 0.0
+            order = torch.randperm(len(train_set), generator=shuffle)[: steps * batch_size]
+            for step, batch in enumerate(order.view(steps, batch_size), start=1):
+                mine = batch[accelerator.process_index :: accelerator.num_processes].to(accelerator.device)
+                with autocast():
+                    logits = network(images[mine])
+                loss = F.cross_entropy(logits.float(), labels[mine])
+                value = _mean_over_processes(loss, accelerator)
+                if not math.isfinite(value):
+                    model.load_state_dict(last_good)
+                    raise TrainingError(
+                        f"The loss of {run!r} became {value} in epoch {epoch} of {epochs}, step {step} of {steps}: "
+                        f"lower the learning rate (lr={lr:g}) or look for values in the images that are not finite. "
+                        f"The network was put back to where epoch {epoch - 1} left it."
+                    )
+                accelerator.backward(loss)
+                optimizer.step()
+                optimizer.zero_grad()
+                schedule.step()
+                total += value
+                bar.update()
+            seconds = time.perf_counter() - started
+            accuracy = None if eval_set is None else evaluate(model, eval_set).accuracy
+            model.train()
+            history.append(
+                {
+                    "run": run,
+                    "seed": seed,
+                    "epoch": epoch,
+                    "epochs": epochs,
+                    "train_loss": total / steps,
+                    "accuracy": accuracy,
+                    "seconds": seconds,
+                    "images_per_second": steps * batch_size / seconds,
+                    "precision": autocast.name,
+                }
+            )
+            if on_epoch is not None and accelerator.is_main_process:
+                on_epoch(history[-1])
+    finally:
+        bar.close()
+        model.to("cpu", memory_format=torch.contiguous_format)
+    return history
+
+
+def _mean_over_processes(loss: Tensor, accelerator: Accelerator) -> float:
+    """The loss of the whole batch, so that every process stops at the same step."""
+    return float(accelerator.reduce(loss.detach(), "mean"))

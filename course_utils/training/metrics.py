@@ -1,0 +1,50 @@
+"""What a trained network reaches: accuracy and confusion matrix."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.metrics import accuracy_score, confusion_matrix
+from torch import Tensor, nn
+
+from ..data import ImageSet
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Accuracy in [0, 1]; confusion (classes, classes), row the true class, column the predicted one; predictions (N,)."""
+
+    accuracy: float
+    confusion: np.ndarray
+    predictions: np.ndarray
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, images: Tensor, batch_size: int = 256) -> Tensor:
+    """Logits in eval mode, on the processor: images (N, C, H, W) -> (N, classes). The model's mode is put back."""
+    if len(images) == 0:
+        raise ValueError("predict needs at least one image, but was given none.")
+    device = next(model.parameters()).device
+    training = model.training
+    model.eval()
+    try:
+        batches = images.split(batch_size)
+        return torch.cat([model(batch.to(device, memory_format=torch.channels_last)).float().cpu() for batch in batches])
+    finally:
+        model.train(training)
+
+
+def evaluate(model: nn.Module, image_set: ImageSet, batch_size: int = 256) -> Evaluation:
+    """Accuracy and confusion matrix of a classifier, by scikit-learn.
+
+    Example:
+        >>> evaluate(network, cued_digits(1000, seed=1, split="test")).accuracy
+    """
+    logits = predict(model, image_set.images, batch_size)
+    predictions = logits.argmax(dim=1).numpy()
+    truth = image_set.labels.numpy()
+    return Evaluation(
+        accuracy=float(accuracy_score(truth, predictions)),
+        confusion=confusion_matrix(truth, predictions, labels=np.arange(logits.shape[1])),
+        predictions=predictions,
+    )
