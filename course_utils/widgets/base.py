@@ -1,0 +1,268 @@
+"""What every widget shares: its module, its traits, its errors, its stand-alone page.
+
+A widget is a Python class that takes arrays and an ES module that draws them. The arrays cross once, as base64 text;
+the page does the rest. The kernel is asked only for what it alone can compute.
+"""
+
+import base64
+import hashlib
+import html
+import json
+import re
+import weakref
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import anywidget
+import numpy as np
+import traitlets
+from IPython.core.getipython import get_ipython
+
+Result = TypeVar("Result")
+
+_STATIC = Path(__file__).parent / "static"
+_IMPORT = re.compile(r'^import \{[^}]*\} from "\./shared\.js";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?!default)", re.MULTILINE)
+_NOT_STATE = ("comm", "keys", "layout", "log", "tabbable", "tooltip")
+_shown: dict[str, tuple[str, list["weakref.ref[CourseWidget]"]]] = {}
+
+
+def join_module(name: str) -> str:
+    """The source of one widget's ES module, with the shared module in front of it.
+
+    The page loads a widget from a Blob, which cannot import a file beside it; so the two are joined here.
+
+    Args:
+        name: file name below `static/`, without its ending.
+
+    Raises:
+        ValueError: if the module does not import from "./shared.js" exactly once.
+    """
+    shared = (_STATIC / "shared.js").read_text(encoding="utf-8")
+    module = (_STATIC / f"{name}.js").read_text(encoding="utf-8")
+    joined, imports = _IMPORT.subn("", module)
+    if imports != 1:
+        raise ValueError(
+            f'static/{name}.js has {imports} lines `import {{ ... }} from "./shared.js";`, but needs exactly one.'
+        )
+    return _EXPORT.sub("", shared) + "\n" + joined
+
+
+def as_array(values: Any) -> np.ndarray:
+    """Any array, list or tensor as a numpy array: a tensor is detached and brought to the CPU first."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        try:
+            return values.numpy()
+        except TypeError:  # bfloat16, which numpy does not have
+            return values.float().numpy()
+    return np.asarray(values)
+
+
+def encode(values: Any, dtype: str | None = None) -> dict[str, Any]:
+    """An array as a dictionary that the page's `decode` reads.
+
+    Args:
+        values: numbers of any shape; not NaN or infinite.
+        dtype: "uint8" for whole numbers from 0 to 255, "float16" or "float32"; by default float16 where every value
+            survives it to a thousandth of the largest, else float32.
+
+    Returns:
+        `{"shape": [...], "dtype": ..., "data": base64 text, little-endian, last axis fastest}`.
+
+    Raises:
+        ValueError: if a value is not finite or does not fit the dtype; the message names its place.
+    """
+    array = as_array(values)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise ValueError(f"The value at index {place} is {array[place]}; every value must be a finite number.")
+    if dtype is None:
+        dtype = "float16" if _fits_half(array) else "float32"
+    if dtype == "uint8" and array.dtype != np.uint8:
+        if array.size and (array.min() < 0 or array.max() > 255 or (array != np.rint(array)).any()):
+            raise ValueError("uint8 holds whole numbers from 0 to 255; round and scale the values, or use float16.")
+    elif dtype == "float16" and array.size and np.abs(array).max() > 65504:
+        raise ValueError(f"float16 ends at 65504, but the largest value is {np.abs(array).max()}; use float32.")
+    data = np.ascontiguousarray(array, dtype=np.dtype(dtype).newbyteorder("<"))
+    return {"shape": list(array.shape), "dtype": dtype, "data": base64.b64encode(data.tobytes()).decode("ascii")}
+
+
+def _fits_half(array: np.ndarray) -> bool:
+    if array.size == 0:
+        return True
+    exact = array.astype(np.float64)
+    largest = np.abs(exact).max()
+    if largest > 65504:
+        return False
+    return bool(np.abs(exact.astype(np.float16).astype(np.float64) - exact).max() <= 1e-3 * largest)
+
+
+class CourseWidget(anywidget.AnyWidget):
+    """The base of the course's widgets.
+
+    A subclass sets `_module`, the name of its file below `static/`, and adds its own traits, tagged `sync=True`.
+    Its state is whole in its traits: it draws itself from them without a kernel.
+
+    Attributes:
+        label: what the widget shows, in words: its name for a screen reader and the alt text of its stored picture.
+        caption: a line below the widget that says what to notice; may be empty.
+        code: lines that reproduce what is shown, for the button "Copy the code"; a widget may add its settings.
+        error: the message of the last callback that failed; empty after one that succeeded.
+        request: what the page asks of the kernel, `{"id": ..., ...}`; set by the page.
+        answer: the kernel's reply, `{"id": ..., ...}` with the id of its request.
+    """
+
+    _module: ClassVar[str] = ""
+
+    label = traitlets.Unicode("").tag(sync=True)
+    caption = traitlets.Unicode("").tag(sync=True)
+    code = traitlets.Unicode("").tag(sync=True)
+    error = traitlets.Unicode("").tag(sync=True)
+    request = traitlets.Dict().tag(sync=True, echo_update=False)
+    answer = traitlets.Dict().tag(sync=True)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        if cls.__dict__.get("_module"):
+            cls._esm = join_module(cls._module)
+            cls._css = (_STATIC / "shared.css").read_text(encoding="utf-8")
+        super().__init_subclass__(**kwargs)
+
+    def __init__(self, **traits: Any) -> None:
+        self._compute: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+        super().__init__(**traits)
+        self.observe(self._reply, names="request")
+        _replace_earlier(self)
+
+    def __repr__(self) -> str:
+        return f"<{self._module.replace('_', '-')}: {self.label}>"
+
+    def guarded(self, callback: Callable[..., Result], *args: Any, **kwargs: Any) -> Result | None:
+        """Call `callback`; where it fails, show its message in the widget and return None.
+
+        A success clears the message of an earlier failure.
+        """
+        try:
+            result = callback(*args, **kwargs)
+        except Exception as error:
+            self.error = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            return None
+        self.error = ""
+        return result
+
+    def answer_with(self, compute: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """Let `compute` answer what the page asks.
+
+        Args:
+            compute: takes the request without its id, returns a dictionary that JSON can hold. Its exception is shown
+                in the widget, and the page goes on working.
+        """
+        self._compute = compute
+
+    def _reply(self, change: dict[str, Any]) -> None:
+        request = dict(change["new"])
+        name = request.pop("id", None)
+        if name is None or self._compute is None:
+            return
+        result = self.guarded(self._compute, request)
+        self.answer = {"id": name, "failed": True} if result is None else {**result, "id": name}
+
+    def save_html(self, path: str | Path) -> Path:
+        """Write the widget as one file that runs alone in a browser, without a kernel and without a request.
+
+        Args:
+            path: where to write it; an existing file is replaced.
+
+        Returns:
+            The path written.
+        """
+        path = Path(path)
+        page = standalone_page(str(self._esm), str(self._css), self.get_state(), title=self.label or repr(self))
+        path.write_text(page, encoding="utf-8")
+        return path
+
+
+def _replace_earlier(widget: CourseWidget) -> None:
+    """Close the widgets that an earlier run of the same cell made: the page shows one copy, the kernel keeps one.
+
+    The cell is known by its id where the front end sends one (JupyterLab), else by its code. Widgets of one and the
+    same execution stay together. Outside a notebook's cell nothing happens.
+    """
+    parent = getattr(get_ipython(), "parent_header", None) or {}
+    header = parent.get("header", {})
+    if header.get("msg_type") != "execute_request":
+        return
+    cell = parent.get("metadata", {}).get("cellId") or parent.get("content", {}).get("code", "")
+    execution = header.get("msg_id", "")
+    earlier, widgets = _shown.get(cell, (execution, []))
+    if earlier != execution:
+        for reference in widgets:
+            replaced = reference()
+            if replaced is not None:
+                replaced.close()
+        widgets = []
+    _shown[cell] = (execution, [*widgets, weakref.ref(widget)])
+
+
+_START = """
+const page = JSON.parse(document.querySelector("script[type='application/json']").textContent);
+const host = document.querySelector("main");
+const handlers = new Map();
+const model = {
+  get: (name) => page.state[name],
+  set(name, value) {
+    if (JSON.stringify(page.state[name]) === JSON.stringify(value)) return;
+    page.state[name] = value;
+    for (const handler of [...(handlers.get(`change:${name}`) ?? [])]) handler();
+  },
+  on(name, handler) { handlers.set(name, [...(handlers.get(name) ?? []), handler]); },
+  off(name, handler) { handlers.set(name, (handlers.get(name) ?? []).filter((one) => one !== handler)); },
+  save_changes() {},
+  send() {},
+};
+host.model = model;
+import(URL.createObjectURL(new Blob([page.esm], { type: "text/javascript" })))
+  .then(({ default: widget }) => widget.render({ model, el: host }))
+  .then(() => { host.dataset.ready = "true"; })
+  .catch((error) => { host.textContent = `This widget could not start: ${error.message}`; });
+"""
+
+_PAGE_STYLE = """
+:root { color-scheme: light dark; }
+body { margin: 0; padding: 16px; background: light-dark(#f4f5f7, #101317); }
+body[data-theme="dark"] { background: #101317; }
+body[data-theme="light"] { background: #f4f5f7; }
+main { max-width: 920px; margin: 0 auto; }
+"""
+
+
+def standalone_page(esm: str, css: str, state: Mapping[str, Any], title: str) -> str:
+    """One HTML page that shows a widget without a kernel; it makes no request, and its policy allows none.
+
+    Args:
+        esm: the widget's joined ES module, as in its `_esm` trait.
+        css: its style sheet, as in its `_css` trait.
+        state: its traits, from `get_state()` or from a notebook's stored widget state; what is not the widget's own
+            (names that begin with `_`, layout and the like) is left out.
+        title: the page's title.
+    """
+    own = {name: value for name, value in state.items() if not name.startswith("_") and name not in _NOT_STATE}
+    data = json.dumps({"esm": esm, "state": own}, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    style = _PAGE_STYLE + css.replace("</", "<\\/")
+    policy = (
+        f"default-src 'none'; script-src '{_fingerprint(_START)}' blob:; style-src '{_fingerprint(style)}'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main></main>\n"
+        f'<script type="application/json">{data}</script>\n'
+        f'<script type="module">{_START}</script>\n</body>\n</html>\n'
+    )
+
+
+def _fingerprint(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")

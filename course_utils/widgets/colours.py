@@ -1,0 +1,33 @@
+"""The colour tables of the page, made from matplotlib's.
+
+`python -m course_utils.widgets.colours` writes them into `static/shared.js`; a test holds the two equal.
+"""
+
+import base64
+import re
+from pathlib import Path
+
+TABLES = ("viridis", "magma", "cividis", "RdBu")
+"""Perceptually even tables for weights, and RdBu for signed values."""
+
+_BLOCK = re.compile(r"(const COLOUR_TABLES = \{\n).*?(\n\};)", re.DOTALL)
+_SHARED = Path(__file__).parent / "static" / "shared.js"
+
+
+def table_base64(name: str) -> str:
+    """One of matplotlib's colour tables as base64 text: 256 rows of red, green, blue in bytes."""
+    import matplotlib
+
+    rows = matplotlib.colormaps[name](range(256), bytes=True)[:, :3]  # (256, 3)
+    return base64.b64encode(rows.tobytes()).decode("ascii")
+
+
+def write_tables(path: Path = _SHARED) -> None:
+    """Replace the tables inside the shared module by those of the installed matplotlib."""
+    rows = "\n".join(f'  {name}: "{table_base64(name)}",' for name in TABLES)
+    source = path.read_text(encoding="utf-8")
+    path.write_text(_BLOCK.sub(lambda block: block[1] + rows + block[2], source), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_tables()

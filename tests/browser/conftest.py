@@ -1,0 +1,317 @@
+"""Chromium for the widgets: alone on file://, and inside a real JupyterLab."""
+
+import base64
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+]
+NO_BROWSER = (
+    "No browser was found: install Chromium (`apt-get install chromium`, `brew install --cask chromium`), "
+    "Google Chrome, or Playwright's own (`python -m playwright install chromium`)."
+)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+MAC_BROWSERS = (
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+)
+
+
+def find_browser(playwright: Playwright) -> str | None:
+    """The machine's own Chromium or Chrome, else the one that Playwright installed."""
+    candidates = [*map(shutil.which, BROWSERS), *MAC_BROWSERS, playwright.chromium.executable_path]
+    return next((path for path in candidates if path and Path(path).exists()), None)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        path = find_browser(playwright)
+        if path is None and os.environ.get("REQUIRE_BROWSER") == "1":
+            pytest.fail(NO_BROWSER, pytrace=False)
+        if path is None:
+            pytest.skip(NO_BROWSER)
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class WidgetPage:
+    """A widget's stand-alone page, and what went wrong on it."""
+
+    def __init__(self, page: Page, path: Path) -> None:
+        self.page = page
+        self.errors: list[str] = []
+        self.requests: list[str] = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.goto(path.as_uri())
+        page.wait_for_selector("main[data-ready] .course-widget", timeout=10_000)
+        page.wait_for_timeout(50)
+        self.address = path.as_uri()
+
+    @property
+    def root(self) -> Any:
+        """The (first) widget on the page."""
+        return self.page.locator(".course-widget").first
+
+    @property
+    def canvas(self) -> Any:
+        """The canvas that takes the keyboard."""
+        return self.page.locator(".course-widget canvas[tabindex='0']").first
+
+    @property
+    def status(self) -> str:
+        """What the status line says."""
+        return self.root.locator("[role=status]").inner_text()
+
+    def state(self, name: str) -> Any:
+        """The value of a trait in the page."""
+        return self.page.evaluate("(name) => document.querySelector('main').model.get(name)", name)
+
+    def set(self, **traits: Any) -> None:
+        """Set traits in the page, as the kernel would."""
+        for name, value in traits.items():
+            self.page.evaluate(
+                "([name, value]) => document.querySelector('main').model.set(name, value)", [name, value]
+            )
+
+    def pixels(self, canvas: Any) -> np.ndarray:
+        """The pixels of a canvas as they are drawn, (height, width, 4), uint8."""
+        height, width, flat = canvas.evaluate(
+            "(c) => [c.height, c.width, btoa(Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data,"
+            " (v) => String.fromCharCode(v)).join(''))]"
+        )
+        return np.frombuffer(base64.b64decode(flat), np.uint8).reshape(height, width, 4)
+
+    def hover(self, canvas: Any, x: float, y: float) -> None:
+        """Put the pointer at a place of a canvas, x and y from 0 to 1."""
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        self.page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+
+    def theme(self, name: str) -> None:
+        """Switch the page between "light" and "dark", as a static site does."""
+        self.page.evaluate("(name) => { document.body.dataset.theme = name; }", name)
+        self.page.wait_for_timeout(200)
+
+    def violations(self) -> list[str]:
+        """What axe-core finds wrong in the widget."""
+        found = Axe().run(self.page, context=".course-widget").response["violations"]
+        return [f"{one['id']}: {node['html']} {node['failureSummary']}" for one in found for node in one["nodes"]]
+
+    def second_copy(self) -> None:
+        """Draw the same widget once more on the same page, with a model of its own."""
+        self.page.evaluate(
+            """async () => {
+              const page = JSON.parse(document.querySelector("script[type='application/json']").textContent);
+              const handlers = [];
+              const model = {
+                get: (name) => page.state[name],
+                set(name, value) {
+                  page.state[name] = value;
+                  for (const [one, handler] of handlers) if (one === `change:${name}`) handler();
+                },
+                on: (name, handler) => handlers.push([name, handler]), off() {}, save_changes() {}, send() {},
+              };
+              const address = URL.createObjectURL(new Blob([page.esm], { type: "text/javascript" }));
+              const { default: widget } = await import(address);
+              const el = document.createElement("section");
+              el.model = model;
+              document.body.append(el);
+              await widget.render({ model, el });
+            }"""
+        )
+
+    def move_every_control(self) -> int:
+        """Move each slider to both ends, take each option, press each checkbox twice; returns how many were moved."""
+        moved = 0
+        for slider in self.root.locator("input[type=range]:visible").all():
+            for key in ("Home", "End"):
+                slider.press(key)
+            moved += 1
+        for select in self.root.locator("select:visible").all():
+            for value in select.locator("option").evaluate_all("(options) => options.map((o) => o.value)"):
+                select.select_option(value)
+            moved += 1
+        for box in self.root.locator("input[type=checkbox]:visible").all():
+            box.click()
+            box.click()
+            moved += 1
+        for radio in self.root.locator("input[type=radio]:visible").all():
+            radio.check()
+            moved += 1
+        return moved
+
+    def assert_clean(self) -> None:
+        """No error on the page, and no request for anything but the page itself and its own blobs."""
+        assert self.errors == []
+        away = [url for url in self.requests if url != self.address and not url.startswith(("blob:", "data:"))]
+        assert away == []
+
+
+@pytest.fixture
+def alone(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., WidgetPage]]:
+    """`alone(widget)` opens a widget's own page in Chromium; options go to the browser's context."""
+    contexts = []
+
+    def open_page(widget: Any, **options: Any) -> WidgetPage:
+        path = widget.save_html(tmp_path / f"widget-{len(contexts)}.html")
+        defaults = {"viewport": {"width": 1000, "height": 800}, "offline": True, "service_workers": "block"}
+        context = browser.new_context(**{**defaults, **options})
+        contexts.append(context)
+        return WidgetPage(context.new_page(), path)
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+class Lab:
+    """A JupyterLab of our own on a free port of 127.0.0.1, and a page in it."""
+
+    def __init__(self, folder: Path, browser: Browser, workspace: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.address = f"http://127.0.0.1:{port}"
+        self.console_errors: list[str] = []
+        self.requests_off: list[str] = []
+        environment = {**os.environ, "JUPYTER_CONFIG_DIR": str(workspace / "config"), "OMP_NUM_THREADS": "1"}
+        options = [
+            "--no-browser",
+            "--allow-root",
+            "--ip=127.0.0.1",
+            f"--port={port}",
+            "--ServerApp.port_retries=0",
+            "--IdentityProvider.token=",
+            "--ServerApp.password=",
+            "--LabApp.expose_app_in_browser=True",
+            "--LabApp.news_url=None",
+            f"--ServerApp.root_dir={folder}",
+            f"--LabApp.workspaces_dir={workspace / 'workspaces'}",
+            f"--LabApp.user_settings_dir={workspace / 'settings'}",
+        ]
+        self.log = (workspace / "lab.log").open("w")
+        self.server = subprocess.Popen(
+            [sys.executable, "-m", "jupyter", "lab", *options],
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=environment,
+        )
+        self.context = browser.new_context(viewport={"width": 1300, "height": 1000})
+        self.page = self.context.new_page()
+        try:
+            self._wait_until_up()
+        except BaseException:
+            self.stop()
+            raise
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self.console_errors.append(str(error)))
+        self.page.on("request", self._see)
+
+    def _wait_until_up(self, seconds: float = 60) -> None:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.server.poll() is not None:
+                break
+            try:
+                with opener.open(f"{self.address}/api/status", timeout=2):
+                    return
+            except OSError:
+                time.sleep(0.2)
+        self.log.flush()
+        raise RuntimeError(f"JupyterLab did not start:\n{Path(self.log.name).read_text()[-3000:]}")
+
+    def _hear(self, message: Any) -> None:
+        if message.type == "error":
+            self.console_errors.append(message.text)
+
+    def _see(self, request: Any) -> None:
+        local = (self.address, self.address.replace("http", "ws"), "blob:", "data:")
+        if not request.url.startswith(local):
+            self.requests_off.append(request.url)
+
+    def open(self, notebook: str) -> Page:
+        """Open a notebook below the folder and wait until its kernel is idle."""
+        self.page.goto(f"{self.address}/lab/tree/{notebook}?reset")
+        self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        self.page.wait_for_selector(
+            ".jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=60_000
+        )
+        return self.page
+
+    def run_all(self) -> None:
+        """Run every cell; wait for what the cells show, for awaiting the command may never end."""
+        self.page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
+
+    def wait_idle(self, seconds: float = 60) -> None:
+        """Wait until the kernel has worked off every cell."""
+        self.page.wait_for_timeout(300)
+        self.page.wait_for_function(
+            """() => !document.querySelector('.jp-Notebook-ExecutionIndicator:not([data-status=idle])')
+                && ![...document.querySelectorAll('.jp-InputPrompt')].some((one) => one.textContent.includes('*'))""",
+            timeout=1000 * seconds,
+        )
+
+    def stop(self) -> None:
+        """Close the page, end the kernels and this server, and nothing else."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            self.context.close()
+            if self.server.poll() is None:
+                kernels = json.load(opener.open(f"{self.address}/api/kernels", timeout=5))
+                for kernel in kernels:
+                    request = urllib.request.Request(f"{self.address}/api/kernels/{kernel['id']}", method="DELETE")
+                    opener.open(request, timeout=10).close()
+        except OSError:
+            pass
+        finally:
+            self.server.terminate()
+            try:
+                self.server.wait(15)
+            except subprocess.TimeoutExpired:
+                self.server.kill()
+                self.server.wait(5)
+            self.log.close()
+
+
+@pytest.fixture
+def lab(browser: Browser, tmp_path: Path) -> Iterator[Callable[[Path], Lab]]:
+    """`lab(folder)` starts JupyterLab on a folder; its notebooks need a python3 kernelspec in their metadata."""
+    servers = []
+
+    def start(folder: Path) -> Lab:
+        workspace = tmp_path / f"lab-{len(servers)}"
+        workspace.mkdir()
+        server = Lab(folder, browser, workspace)
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.stop()

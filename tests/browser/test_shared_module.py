@@ -1,0 +1,161 @@
+"""The shared module: what it decodes, colours and interpolates equals numpy's and matplotlib's."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page
+
+from course_utils.widgets import encode
+from course_utils.widgets.colours import TABLES, table_base64
+
+STATIC = Path(__file__).parents[2] / "course_utils" / "widgets" / "static"
+
+
+@pytest.fixture(scope="module")
+def module(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+    """`module(expression, argument)` evaluates with the shared module's exports in `shared`, the argument in `x`."""
+    context = browser.new_context()
+    page: Page = context.new_page()
+    page.evaluate(
+        """async (source) => {
+          window.shared = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
+        }""",
+        (STATIC / "shared.js").read_text(encoding="utf-8"),
+    )
+    yield lambda expression, argument=None: page.evaluate(f"(x) => {{ {expression} }}", argument)
+    context.close()
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_colour_tables_are_matplotlibs(name: str, module: Callable[..., Any]) -> None:
+    rows = module("return [...shared.colourTable(x)]", name)
+    expected = matplotlib.colormaps[name](np.arange(256), bytes=True)[:, :3]
+    assert rows == expected.ravel().tolist()
+    assert table_base64(name) in (STATIC / "shared.js").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32"])
+def test_arrays_arrive_unchanged(dtype: str, module: Callable[..., Any]) -> None:
+    draw = np.random.default_rng(0)
+    if dtype == "uint8":
+        array = draw.integers(0, 256, (3, 4, 5)).astype(np.uint8)
+    else:
+        array = (draw.normal(size=(3, 4, 5)) * 10.0 ** draw.integers(-8, 4, (3, 4, 5))).astype(dtype)
+        array.flat[:3] = [0, 6e-8, -1]  # 6e-8 is below the smallest normal float16
+    shape, values = module("const a = shared.decode(x); return [a.shape, [...a.values]]", encode(array, dtype))
+    assert shape == [3, 4, 5]
+    np.testing.assert_array_equal(np.array(values), array.astype(np.float64).ravel())
+
+
+def test_colours_are_chosen_as_matplotlib_chooses_them(module: Callable[..., Any]) -> None:
+    values = np.random.default_rng(1).uniform(-0.2, 1.2, 500)
+    values[:3] = [0, 0.5, 1]
+    rows = module("return x.map((v) => shared.colourIndex(v, 0, 1))", values.tolist())
+    expected = matplotlib.colormaps["viridis"](values, bytes=True)
+    table = matplotlib.colormaps["viridis"](np.arange(256), bytes=True)
+    np.testing.assert_array_equal(table[rows], expected)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(14, 21), (3, 2), (5, 7)])
+def test_smooth_maps_are_bilinear_with_centres_at_half_steps(
+    rows: int, columns: int, module: Callable[..., Any]
+) -> None:
+    values = np.random.default_rng(2).normal(size=(5, 7))
+    drawn = module("return [...shared.resample(x[0], 5, 7, x[1], x[2])]", [values.ravel().tolist(), rows, columns])
+    y = np.clip((np.arange(rows) + 0.5) * 5 / rows - 0.5, 0, 4)
+    x = np.clip((np.arange(columns) + 0.5) * 7 / columns - 0.5, 0, 6)
+    along = np.array([np.interp(x, np.arange(7), row) for row in values])
+    expected = np.array([np.interp(y, np.arange(5), column) for column in along.T]).T
+    np.testing.assert_allclose(np.reshape(drawn, (rows, columns)), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("values", "table", "expected"),
+    [
+        ([0.2, 0.7], "viridis", (0, 0.7)),
+        ([-1, 3], "magma", (-1, 3)),
+        ([-1, 3], "RdBu", (-3, 3)),
+        ([0, 0], "RdBu", (-1, 1)),
+        ([0, 0], "viridis", (0, 1)),
+    ],
+)
+def test_the_colour_range_starts_at_zero_for_weights_and_is_centred_for_signed_values(
+    values: list[float], table: str, expected: tuple[float, float], module: Callable[..., Any]
+) -> None:
+    span = module("return shared.colourRange(...x)", [values, table])
+    assert (span["low"], span["high"]) == expected
+
+
+def test_backticks_make_code_and_markup_stays_text(module: Callable[..., Any]) -> None:
+    html = module("return shared.element('p', {}, ...shared.prose(x)).outerHTML", "a `b<c>` <img src=x>")
+    assert html == "<p>a <code>b&lt;c&gt;</code> &lt;img src=x&gt;</p>"
+
+
+def test_a_flood_of_events_keeps_one_request_under_way_and_sends_only_the_latest_after_it(
+    module: Callable[..., Any],
+) -> None:
+    sent, heard = module(
+        """
+        const sent = [], heard = [], handlers = {}, state = {};
+        const model = { widget_manager: {}, set: (n, v) => { state[n] = v; }, get: (n) => state[n],
+          save_changes: () => sent.push(state.request) };
+        const house = { say() {}, listen: (name, handler) => { handlers[name] = handler; }, endings: [] };
+        const ask = shared.asker(model, house, (answer) => heard.push(answer.twice));
+        for (let i = 0; i < 60; i++) ask({ value: i });
+        const reply = () => {
+          state.answer = { id: state.request.id, twice: 2 * state.request.value };
+          handlers.answer();
+        };
+        state.answer = { id: "another view's", twice: -1 }; handlers.answer();
+        reply(); reply(); reply();
+        for (const end of house.endings) end();
+        return [sent.map((one) => one.value), heard];
+        """
+    )
+    assert sent == [0, 59]
+    assert heard == [0, 118]
+
+
+def test_a_failed_answer_lets_the_next_question_through(module: Callable[..., Any]) -> None:
+    sent, heard = module(
+        """
+        const sent = [], heard = [], handlers = {}, state = {};
+        const model = { widget_manager: {}, set: (n, v) => { state[n] = v; }, get: (n) => state[n],
+          save_changes: () => sent.push(state.request.value) };
+        const house = { say() {}, listen: (name, handler) => { handlers[name] = handler; }, endings: [] };
+        const ask = shared.asker(model, house, () => heard.push(1));
+        ask({ value: 1 }); ask({ value: 2 });
+        state.answer = { id: state.request.id, failed: true }; handlers.answer();
+        for (const end of house.endings) end();
+        return [sent, heard];
+        """
+    )
+    assert (sent, heard) == ([1, 2], [])
+
+
+def test_without_a_kernel_the_page_says_what_is_missing(module: Callable[..., Any]) -> None:
+    said = module(
+        """
+        const said = [];
+        const house = { say: (text) => said.push(text), listen() {}, endings: [] };
+        shared.asker({ set() { throw new Error("sent"); } }, house, () => {})({ value: 1 });
+        return said;
+        """
+    )
+    assert len(said) == 1
+    assert "needs a running notebook" in said[0]
+
+
+@pytest.mark.parametrize("path", sorted(STATIC.iterdir()), ids=lambda path: path.name)
+def test_modules_hold_no_address_no_comment_opener_and_no_markup_writer(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    assert "<!--" not in source
+    assert "innerHTML" not in source
+    assert "insertAdjacentHTML" not in source
+    assert re.findall(r"//(?!www\.w3\.org)[a-z0-9-]+\.[a-z]", json.dumps(source)) == []
