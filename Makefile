@@ -18,7 +18,7 @@ help:  ## list the commands
 lab: $(VENV)/lab.stamp  ## install the course into .venv and open JupyterLab at the first lesson (PORT=8888, OPEN=0, CPU=1)
 	@$(RUN) -m jupyter lab --port=$(PORT) --port-retries=20 $(ROOT_FLAG) $(if $(filter 0,$(OPEN)),--no-browser) \
 	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LabApp.news_url=None \
-	  "notebooks/$$($(RUN) -m course_utils.lessons first)"
+	  "notebooks/$$($(RUN) -c 'import pathlib; from course_utils.lessons import LESSONS; print(next(x.file for x in LESSONS if pathlib.Path("notebooks", x.file).exists()))')"
 
 test: lint unit browser lessons  ## run everything: style, types, unit and parity tests, browser tests, every notebook
 

@@ -7,7 +7,6 @@ Nothing heavy is imported here. A subpackage loads when it is first used:
 """
 
 import importlib
-from importlib import metadata
 from types import ModuleType
 
 _SUBPACKAGES = ("attention", "check", "data", "explorers", "figures", "models", "resources", "training", "widgets")
@@ -17,6 +16,8 @@ def __getattr__(name: str) -> ModuleType | str:
     if name in _SUBPACKAGES:
         return importlib.import_module(f"{__name__}.{name}")
     if name == "__version__":
+        from importlib import metadata
+
         try:
             return metadata.version("attention-course")
         except metadata.PackageNotFoundError:  # a clone on sys.path, as on Colab
