@@ -63,8 +63,8 @@ def align(name: str, scores: Tensor, attn_mask: Tensor | None = None, **options:
         >>> (losses + advantage * weights.sum(dim=-1)).mean().backward()
     """
     function = ALIGNMENTS[check_alignment(name, options)]
-    for option in _missing(function, options):
-        raise ValueError(f"The alignment {name!r} needs the option {option!r}: {_usage(name)}.")
+    if missing := [o for o, p in _options(function).items() if p.default is p.empty and options.get(o) is None]:
+        raise ValueError(f"The alignment {name!r} needs {' and '.join(missing)}: {_usage(name)}.")
     if scores.dim() == 0 or scores.shape[-1] == 0 or not scores.is_floating_point():
         raise ValueError(
             f"align needs scores of floating point with at least one key on the last axis, (..., K), but was given "
@@ -179,10 +179,6 @@ ALIGNMENTS: dict[str, Callable[..., Tensor]] = {
 
 def _options(function: Callable[..., Tensor]) -> dict[str, inspect.Parameter]:
     return dict(list(inspect.signature(function).parameters.items())[2:])  # after scores and attn_mask
-
-
-def _missing(function: Callable[..., Tensor], options: dict[str, Any]) -> list[str]:
-    return [o for o, p in _options(function).items() if p.default is p.empty and options.get(o) is None]
 
 
 def _usage(name: str) -> str:

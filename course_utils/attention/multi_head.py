@@ -103,10 +103,8 @@ class MultiHeadAttention(AttentionBlock):
     def _check(self, query: Tensor, key: Tensor, value: Tensor) -> None:
         for name, x in (("query", query), ("key", key), ("value", value)):
             if x.dim() != 3 or x.shape[2] != self.embed_dim:
-                cure = {
-                    2: "add the batch axis with x[None]",
-                    4: "flatten a feature map with x.flatten(2).transpose(1, 2)",
-                }
+                cure = {2: "add the batch axis with x[None]", 4: "flatten a map with x.flatten(2).transpose(1, 2)"}
+                other = f"project it to width {self.embed_dim} or build the block for its own"
                 raise ValueError(
                     f"{type(self).__name__} needs its {name} as (N, length, {self.embed_dim}), but was given "
                     f"{tuple(x.shape)}; {cure.get(x.dim(), other)}."

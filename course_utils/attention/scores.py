@@ -14,6 +14,7 @@ Additive and concat are one function when W = [W_1 W_2]; concat makes the long v
 """
 
 import difflib
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -50,7 +51,7 @@ def score(name: str, query_dim: int, key_dim: int, hidden_dim: int | None = None
             f"score({name!r}, query_dim={query_dim}, key_dim={key_dim}, hidden_dim={hidden_dim}) needs widths of at "
             "least 1."
         )
-    if issubclass(SCORES[name], Additive | Concat):
+    if name in ("additive", "concat"):
         return SCORES[name](query_dim, key_dim, key_dim if hidden_dim is None else hidden_dim)
     if hidden_dim is not None:
         raise ValueError(f"The score {name!r} has no hidden width; leave hidden_dim={hidden_dim} out.")
@@ -198,7 +199,7 @@ class CosineSimilarity(Multiplicative):
         return super().compare(*directions).to(query.dtype)
 
 
-SCORES: dict[str, type[Score]] = {
+SCORES: dict[str, Callable[..., Score]] = {
     "additive": Additive,
     "concat": Concat,
     "multiplicative": Multiplicative,
