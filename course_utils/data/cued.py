@@ -38,7 +38,9 @@ def cued_digits(n: int, seed: int, split: str = "train", size: int = 40) -> Imag
         torch.Size([6000, 3, 40, 40])
     """
     if n < 0 or size < 20:
-        raise ValueError(f"cued_digits(n={n}, size={size}) needs n >= 0 and size >= 20, so that the digits can be read.")
+        raise ValueError(
+            f"cued_digits(n={n}, size={size}) needs n >= 0 and size >= 20, so that the digits can be read."
+        )
     images, labels = bytes_of(split)
     side = (size - 2 * _BORDER) // 2
     glyphs = F.adaptive_avg_pool2d(images[:, None].float() / 255, side)[:, 0].numpy()  # (digits, side, side): by area
@@ -50,17 +52,15 @@ def cued_digits(n: int, seed: int, split: str = "train", size: int = 40) -> Imag
     canvas = random.random((n, 3, size, size), dtype=np.float32) * np.float32(_NOISE)
 
     picture = np.arange(n)
-    row, column = np.divmod(cells, 2) * np.array(side) + _BORDER  # (n, 3) each: the upper left corner
+    row, column = cells // 2 * side + _BORDER, cells % 2 * side + _BORDER  # (n, 3) each: the upper left corner
     windows = np.lib.stride_tricks.sliding_window_view(canvas, (side, side), axis=(2, 3), writeable=True)
     for colour in range(3):
         place = (picture, colour, row[:, colour], column[:, colour])
         windows[place] = np.maximum(windows[place], glyphs[chosen[:, colour]])
-    inner = slice(_BORDER, size - _BORDER)
     border = np.ones((size, size), dtype=bool)
-    border[inner, inner] = False
-    for colour in range(3):
-        cued = np.flatnonzero(cue == colour)
-        canvas[cued[:, None], colour, *np.nonzero(border)] = _CUE
+    border[_BORDER : size - _BORDER, _BORDER : size - _BORDER] = False
+    top, left = np.nonzero(border)
+    canvas[picture[:, None], cue[:, None], top, left] = _CUE
 
     masks = np.zeros((n, size, size), dtype=bool)
     squares = np.lib.stride_tricks.sliding_window_view(masks, (side, side), axis=(1, 2), writeable=True)

@@ -46,7 +46,7 @@ class ImageSet:
                 f"masks must be {tuple(images[:, 0].shape)} bool, one for each image, but are {tuple(masks.shape)} "
                 f"{masks.dtype}; threshold them with masks > 0.5."
             )
-        if len(images) and not (0 <= float(images.min()) and float(images.max()) <= 1):
+        if len(images) and not (float(images.min()) >= 0 and float(images.max()) <= 1):
             raise ValueError(
                 f"images must lie in [0, 1], but reach from {float(images.min()):.3g} to {float(images.max()):.3g}; "
                 "divide bytes by 255."

@@ -82,7 +82,7 @@ def train(
     torch.manual_seed(seed + accelerator.process_index)
     shuffle = torch.Generator().manual_seed(seed)
 
-    model.train().to(accelerator.device, memory_format=torch.channels_last)
+    model.train().to(accelerator.device).to(memory_format=torch.channels_last)
     images = train_set.images.to(accelerator.device, memory_format=torch.channels_last)
     labels = train_set.labels.to(accelerator.device)
     autocast = choose_precision(precision, model, images[:batch_size], labels[:batch_size], accelerator)
@@ -138,7 +138,7 @@ def train(
                 on_epoch(history[-1])
     finally:
         bar.close()
-        model.to("cpu", memory_format=torch.contiguous_format)
+        model.to("cpu").to(memory_format=torch.contiguous_format)
     return history
 
 

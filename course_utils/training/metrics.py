@@ -12,7 +12,11 @@ from ..data import ImageSet
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Accuracy in [0, 1]; confusion (classes, classes), row the true class, column the predicted one; predictions (N,)."""
+    """What a network reaches on a set of images.
+
+    accuracy lies in [0, 1]; confusion is (classes, classes), the row is the true class and the column the predicted
+    one; predictions is (N,).
+    """
 
     accuracy: float
     confusion: np.ndarray
@@ -29,7 +33,9 @@ def predict(model: nn.Module, images: Tensor, batch_size: int = 256) -> Tensor:
     model.eval()
     try:
         batches = images.split(batch_size)
-        return torch.cat([model(batch.to(device, memory_format=torch.channels_last)).float().cpu() for batch in batches])
+        return torch.cat(
+            [model(batch.to(device, memory_format=torch.channels_last)).float().cpu() for batch in batches]
+        )
     finally:
         model.train(training)
 

@@ -28,6 +28,7 @@ class Autocast(NamedTuple):
         return "bfloat16" if self.enabled else "float32"
 
     def __call__(self) -> torch.autocast:
+        """The context of one forward pass."""
         return torch.autocast(self.device, torch.bfloat16, enabled=self.enabled)
 
 

@@ -1,0 +1,82 @@
+"""The experiments from a terminal: `python -m course_utils.training list | run | report | weights`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from ..resources import resource_root
+from .report import study_report, write_summary
+from .runs import StudyError, read_result, results_folder, run_study, tuning_runs
+from .studies import STUDIES, study
+from .weights import RECIPES, make_weights
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 if it worked, 2 if it could not, with the reason in one line."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except (StudyError, ValueError, OSError) as error:
+        print(f"{error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m course_utils.training", description="The course's experiments.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    listing = commands.add_parser("list", help="the studies and the trained networks")
+    listing.set_defaults(command=_list)
+
+    run = commands.add_parser("run", help="do what is missing of a study; it can be stopped and run again")
+    run.add_argument("name", help="of the study, such as 4.2")
+    run.add_argument("--seeds", type=int, default=5, help="seeds 0 to SEEDS - 1 (default %(default)s)")
+    run.add_argument("--jobs", type=int, default=1, help="processes side by side (default %(default)s)")
+    run.add_argument("--threads", type=int, default=1, help="threads of each process (default %(default)s)")
+    run.set_defaults(command=_run)
+
+    report = commands.add_parser("report", help="print the tables of a study and write its summary.json")
+    report.add_argument("name", help="of the study, such as 4.2")
+    report.set_defaults(command=_report)
+    for command in (run, report):
+        command.add_argument("--out", help="folder of results (default: resource/results)")
+
+    weights = commands.add_parser("weights", help="train the networks that ship with the course")
+    weights.add_argument("names", nargs="*", default=list(RECIPES), help="which (default: all)")
+    weights.add_argument("--out", default=str(resource_root() / "weights"), help="folder (default: resource/weights)")
+    weights.set_defaults(command=_weights)
+    return parser
+
+
+def _list(options: argparse.Namespace) -> None:
+    for name, chosen in STUDIES.items():
+        folder = results_folder(chosen)
+        trials = tuning_runs(chosen)
+        found = sum(read_result(trial, folder) is not None for trial in trials)
+        finished = len(list(folder.glob("*-seed*.json")))
+        print(f"{name}: {chosen.title}")
+        print(f"    {len(chosen.entries)} networks on {', '.join(task.title.lower() for task in chosen.tasks)}")
+        print(f"    recorded: {found} of {len(trials)} trials for the learning rate, {finished} runs")
+    for name, recipe in RECIPES.items():
+        print(f"weights {name}: {recipe.data}, {recipe.epochs} epochs")
+
+
+def _run(options: argparse.Namespace) -> None:
+    folder = run_study(study(options.name), options.seeds, options.out, options.jobs, options.threads)
+    print(f"Complete: {folder}. `report {options.name}` makes the tables; --out FOLDER recomputes elsewhere.")
+
+
+def _report(options: argparse.Namespace) -> None:
+    report = study_report(options.name, options.out)
+    print(report)
+    print(f"\nWritten: {write_summary(report, options.out)}")
+
+
+def _weights(options: argparse.Namespace) -> None:
+    for path in make_weights(options.out, options.names):
+        print(f"Written: {path} and its card")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,210 @@
+"""What a study found: a table of accuracies, and differences taken pair by pair."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .checkpoints import write_whole
+from .runs import FORMAT, StudyError, chosen_lr, read_result, results_folder, seed_runs
+from .statistics import mean_interval
+from .studies import Study, study
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network on one task: mean test accuracy over seeds with its 95 % interval."""
+
+    task: str
+    network: str
+    parameters: int
+    lr: float
+    accuracies: list[float]
+    mean: float
+    low: float
+    high: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Accuracy of the first network minus the second on the same data, seed by seed, with its 95 % interval."""
+
+    task: str
+    first: str
+    second: str
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> str:
+        """A claim only where the interval leaves out zero."""
+        if self.low > 0:
+            return "higher"
+        return "lower" if self.high < 0 else "no difference shown"
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """The tables of a study; a notebook shows it as such when it is a cell's last line."""
+
+    name: str
+    title: str
+    seeds: int
+    rows: list[Row]
+    differences: list[Difference]
+
+    def row(self, task: str, network: str) -> Row:
+        """The row of one network on one task."""
+        return next(row for row in self.rows if (row.task, row.network) == (task, network))
+
+    def difference(self, task: str, first: str, second: str) -> Difference:
+        """The paired difference of two networks on one task."""
+        return next(pair for pair in self.differences if (pair.task, pair.first, pair.second) == (task, first, second))
+
+    def summary(self) -> dict[str, Any]:
+        """The report as plain data."""
+        return {
+            "format": FORMAT,
+            "study": self.name,
+            "title": self.title,
+            "seeds": self.seeds,
+            "rows": [asdict(row) for row in self.rows],
+            "differences": [{**asdict(pair), "verdict": pair.verdict} for pair in self.differences],
+        }
+
+    def tables(self) -> list[tuple[str, list[str], list[list[str]]]]:
+        """For each task: its two tables, each a heading, column names and cells."""
+        titles = {entry.name: entry.title for entry in study(self.name).entries}
+        tables = []
+        for task in study(self.name).tasks:
+            tables.append(
+                (
+                    f"{task.title}: test accuracy, {self.seeds} seeds",
+                    ["network", "parameters", "accuracy", "95 % interval"],
+                    [
+                        [
+                            titles[row.network],
+                            f"{row.parameters:,}",
+                            f"{row.mean:.3f}",
+                            f"{row.low:.3f} to {row.high:.3f}",
+                        ]
+                        for row in self.rows
+                        if row.task == task.name
+                    ],
+                )
+            )
+            tables.append(
+                (
+                    f"{task.title}: differences of accuracy, seed by seed",
+                    ["first", "minus second", "difference", "95 % interval", "the first is"],
+                    [
+                        [
+                            titles[pair.first],
+                            titles[pair.second],
+                            f"{pair.mean:+.3f}",
+                            f"{pair.low:+.3f} to {pair.high:+.3f}",
+                            pair.verdict,
+                        ]
+                        for pair in self.differences
+                        if pair.task == task.name
+                    ],
+                )
+            )
+        return tables
+
+    def _repr_markdown_(self) -> str:
+        parts = []
+        for heading, columns, cells in self.tables():
+            lines = [columns, ["---"] * len(columns), *cells]
+            parts.append(f"**{heading}**\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines))
+        return "\n\n".join(parts)
+
+    def __str__(self) -> str:
+        return "\n\n".join(_plain_table(*table) for table in self.tables())
+
+
+def study_report(name: str, out: str | Path | None = None) -> StudyReport:
+    """The tables of a study, from the results of its runs.
+
+    Args:
+        name: of the study, such as "4.2".
+        out: folder of results; by default those that ship with the course.
+
+    Raises:
+        ValueError: for an unknown study.
+        StudyError: if runs are missing, broken or made with other settings.
+
+    Example:
+        >>> study_report("4.2").difference("cued", "se", "plain").verdict
+        'higher'
+    """
+    chosen = study(name)
+    folder = results_folder(chosen, out)
+    seeds = _finished_seeds(chosen, folder)
+    results = {
+        (run.task.name, run.entry.name, run.seed): result
+        for run in seed_runs(chosen, seeds, folder)
+        if (result := read_result(run, folder))
+    }
+    accuracies = {
+        (task.name, entry.name): [results[task.name, entry.name, seed]["accuracy"] for seed in range(seeds)]
+        for task in chosen.tasks
+        for entry in chosen.entries
+    }
+    rows = []
+    for task in chosen.tasks:
+        for entry in chosen.entries:
+            values = accuracies[task.name, entry.name]
+            mean, low, high = mean_interval(values)
+            rows.append(
+                Row(
+                    task=task.name,
+                    network=entry.name,
+                    parameters=results[task.name, entry.name, 0]["parameters"],
+                    lr=chosen_lr(chosen, task, entry, folder),
+                    accuracies=values,
+                    mean=mean,
+                    low=low,
+                    high=high,
+                    seconds=sum(results[task.name, entry.name, seed]["seconds"] for seed in range(seeds)) / seeds,
+                )
+            )
+    differences = []
+    for task in chosen.tasks:
+        for first, second in chosen.pairs:
+            paired = zip(accuracies[task.name, first], accuracies[task.name, second], strict=True)
+            mean, low, high = mean_interval([one - other for one, other in paired])
+            differences.append(Difference(task.name, first, second, mean, low, high))
+    return StudyReport(chosen.name, chosen.title, seeds, rows, differences)
+
+
+def write_summary(report: StudyReport, out: str | Path | None = None) -> Path:
+    """Write the report as summary.json beside the runs."""
+    path = results_folder(study(report.name), out) / "summary.json"
+    write_whole(path, (json.dumps(report.summary(), indent=1) + "\n").encode())
+    return path
+
+
+def _finished_seeds(chosen: Study, folder: Path) -> int:
+    """How many seeds every network has finished, counted from 0."""
+    seeds = 0
+    while all(read_result(run, folder) for run in seed_runs(chosen, seeds + 1, folder)[-_networks(chosen) :]):
+        seeds += 1
+    if seeds < 2:
+        raise StudyError(f"{folder} holds {seeds} finished seeds of {chosen.name}; a report needs at least two.")
+    return seeds
+
+
+def _networks(chosen: Study) -> int:
+    return len(chosen.tasks) * len(chosen.entries)
+
+
+def _plain_table(heading: str, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(line[place]) for line in [columns, *cells]) for place in range(len(columns))]
+    lines = [
+        "  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)) for line in [columns, *cells]
+    ]
+    return "\n".join([heading, *(line.rstrip() for line in lines)])

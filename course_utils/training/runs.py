@@ -1,0 +1,267 @@
+"""Running a study: one network with one seed is one file, renamed into place when it is complete.
+
+A run that is there is not done again, so a study that was stopped goes on where it was.
+"""
+
+import json
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from importlib import metadata
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import accelerate
+import numpy as np
+import torch
+
+import course_utils
+
+from ..resources import resource_root
+from .checkpoints import write_whole
+from .loop import train
+from .metrics import evaluate
+from .studies import TUNING_SEED, Entry, Study, Task
+
+FORMAT = 1
+
+
+class StudyError(RuntimeError):
+    """Results are missing, broken, or made with other settings."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One network, one seed, one learning rate; a tuning run is scored on validation images, others on the test."""
+
+    study: Study
+    task: Task
+    entry: Entry
+    seed: int
+    lr: float
+
+    @property
+    def tuning(self) -> bool:
+        """Whether this run only helps to choose a learning rate."""
+        return self.seed == TUNING_SEED
+
+    @property
+    def file_name(self) -> str:
+        """Where its result is kept, below the study's folder."""
+        last = f"tuning-lr{self.lr:g}" if self.tuning else f"seed{self.seed}"
+        return f"{self.task.name}-{self.entry.name}-{last}.json"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that decides the result, besides versions and machine."""
+        arguments = sorted(self.entry.arguments.items())
+        return {
+            "study": self.study.name,
+            "task": self.task.name,
+            "entry": self.entry.name,
+            "arguments": {key: list(value) if isinstance(value, tuple) else value for key, value in arguments},
+            "seed": self.seed,
+            "lr": self.lr,
+            "epochs": self.study.epochs,
+            "batch_size": self.study.batch_size,
+            "precision": "float32",
+            "scored_on": "validation" if self.tuning else "test",
+        }
+
+
+def results_folder(study: Study, out: str | Path | None = None) -> Path:
+    """The study's folder below `out`, which is resource/results unless it is given."""
+    return (resource_root() / "results" if out is None else Path(out)) / study.name
+
+
+def run_study(
+    study: Study,
+    seeds: int = 5,
+    out: str | Path | None = None,
+    jobs: int = 1,
+    threads: int = 1,
+    say: Callable[[str], object] = print,
+) -> Path:
+    """Do every run of a study that is not there yet: first the trials for the learning rates, then the seeds.
+
+    Args:
+        study: what to compare.
+        seeds: seeds 0 to seeds - 1.
+        out: folder of results; by default resource/results.
+        jobs: processes that work side by side; results do not depend on it.
+        threads: threads of each; the last digits of a result depend on it.
+        say: called with a line after each run.
+
+    Returns:
+        The folder that holds one file a run.
+
+    Raises:
+        StudyError: if a result that is there was made with other settings, or the folder cannot be made.
+    """
+    folder = results_folder(study, out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudyError(
+            f"{folder} cannot be made a folder ({error.strerror}); choose another one by --out."
+        ) from error
+    _finish(tuning_runs(study), folder, jobs, threads, say)
+    _finish(seed_runs(study, seeds, folder), folder, jobs, threads, say)
+    return folder
+
+
+def tuning_runs(study: Study) -> list[Run]:
+    """The same learning rates for every network on every task."""
+    return [
+        Run(study, task, entry, TUNING_SEED, lr)
+        for task in study.tasks
+        for entry in study.entries
+        for lr in study.learning_rates
+    ]
+
+
+def seed_runs(study: Study, seeds: int, folder: Path) -> list[Run]:
+    """One run for each network and seed, at the learning rate that its trials chose."""
+    return [
+        Run(study, task, entry, seed, chosen_lr(study, task, entry, folder))
+        for seed in range(seeds)
+        for task in study.tasks
+        for entry in study.entries
+    ]
+
+
+def chosen_lr(study: Study, task: Task, entry: Entry, folder: Path) -> float:
+    """The learning rate with the best validation accuracy; the smaller one where two are equal."""
+    trials = [run for run in tuning_runs(study) if run.task == task and run.entry == entry]
+    results = [(read_result(run, folder), run.lr) for run in trials]
+    missing = [run.file_name for run, (result, _) in zip(trials, results, strict=True) if result is None]
+    if missing:
+        raise StudyError(f"{folder} lacks {', '.join(missing)}; `run {study.name}` makes them.")
+    return max((result["accuracy"], -lr) for result, lr in results if result)[1] * -1
+
+
+def read_result(run: Run, folder: Path) -> dict[str, Any] | None:
+    """The finished result of a run, or None if there is none.
+
+    Raises:
+        StudyError: if the file is broken, of another version, or made with other settings.
+    """
+    path = folder / run.file_name
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{path} is not a readable result ({error}); delete it and run again.") from error
+    if not isinstance(result, dict) or result.get("format") != FORMAT:
+        raise StudyError(
+            f"{path} is not a result of format {FORMAT}, which this version of the course reads; move it away."
+        )
+    if result["settings"] != run.settings:
+        differing = [key for key, value in run.settings.items() if result["settings"].get(key) != value]
+        raise StudyError(
+            f"{path} was made with other settings ({', '.join(differing)}); move it away, or choose another --out."
+        )
+    return result
+
+
+def execute(run: Run, threads: int = 1) -> dict[str, Any]:
+    """Train and score one network; what is returned is what the file holds."""
+    torch.set_num_threads(threads)
+    learn, score = ("fit", "validation") if run.tuning else ("train", "test")
+    train_set = run.task.images(learn, run.seed)
+    torch.manual_seed(run.seed)
+    network = run.entry.build(run.task)
+    started = time.perf_counter()
+    history = train(
+        network,
+        train_set,
+        epochs=run.study.epochs,
+        batch_size=run.study.batch_size,
+        lr=run.lr,
+        seed=run.seed,
+        run=run.file_name,
+        precision="float32",
+        progress=False,
+    )
+    seconds = time.perf_counter() - started
+    score_set = run.task.images(score, run.seed)
+    reached = evaluate(network, score_set)
+    return {
+        "format": FORMAT,
+        "settings": run.settings,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "train_images": len(train_set),
+        "scored_images": len(score_set),
+        "accuracy": reached.accuracy,
+        "confusion": reached.confusion.tolist(),
+        "train_loss": [round(epoch["train_loss"], 6) for epoch in history],
+        "seconds": round(seconds, 2),
+        "versions": {
+            "course": course_utils.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "accelerate": accelerate.__version__,
+            "numpy": np.__version__,
+            "scikit-learn": metadata.version("scikit-learn"),
+        },
+        "machine": {
+            "device": "cuda" if torch.cuda.is_available() else "cpu",
+            "processor": _processor(),
+            "threads": torch.get_num_threads(),
+        },
+        "commit": _commit(),
+    }
+
+
+def _finish(runs: Sequence[Run], folder: Path, jobs: int, threads: int, say: Callable[[str], object]) -> None:
+    open_runs = [run for run in runs if read_result(run, folder) is None]
+    done = len(runs) - len(open_runs)
+    for run, result in _results(open_runs, jobs, threads):
+        if accelerate.PartialState().is_main_process:
+            write_whole(folder / run.file_name, (json.dumps(result) + "\n").encode())
+            done += 1
+            reached = f"{run.settings['scored_on']} accuracy {result['accuracy']:.3f}, {result['seconds']} s"
+            say(f"[{done}/{len(runs)}] {run.file_name}: {reached}")
+
+
+def _results(runs: Sequence[Run], jobs: int, threads: int) -> Iterator[tuple[Run, dict[str, Any]]]:
+    if jobs == 1:
+        for run in runs:
+            yield run, execute(run, threads)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        pending = {pool.submit(execute, run, threads): run for run in runs}
+        try:
+            for finished in as_completed(pending):
+                yield pending[finished], finished.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _commit() -> str | None:
+    """The commit of the code, with a mark where the code has been changed since; None outside a clone."""
+    package = Path(course_utils.__file__).parent
+    code = ("training", "data", "models", "attention")
+    commands = (["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain", "--untracked-files=no", "--", *code])
+    try:
+        commit, changes = (
+            subprocess.run(command, cwd=package, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+            for command in commands
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + (" with changes" if changes else "")
