@@ -1,1 +1,199 @@
-"""."""
+"""What is asked: one function an exercise, hints, solutions, quizzes, and a map of what is done.
+
+from course_utils import check
+
+check.squeeze(squeeze)   # not attempted / not yet, with the reason / right
+check.hint()             # the next hint of the exercise checked last
+check.solution()         # its official solution
+check.progress()         # a map of the lessons
+"""
+
+import difflib
+import functools
+import importlib
+import os
+import sys
+from collections.abc import Iterable
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from ..lessons import LESSONS
+from .card import Card
+from .memory import ProgressError, progress_file
+from .progress_map import ProgressMap, Row
+from .session import SESSION
+
+if TYPE_CHECKING:
+    from ..widgets.quiz import Quiz
+    from .engine import Exercise
+
+# The lessons' modules here and in questions/, by the lesson's number: a new lesson adds its line.
+_MODULES = {"4.1.1": "senet", "4.2": "experiment_se"}
+
+
+def __getattr__(name: str) -> "Exercise":
+    if not name.startswith("_"):
+        found = exercises().get(name)
+        if found is not None:
+            return found
+        near = difflib.get_close_matches(name, exercises(), n=1)
+        raise AttributeError(
+            f"there is no exercise {name!r}; {f'did you mean check.{near[0]}?' if near else _one_of(exercises())}",
+            name=name,
+        )
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *exercises()])
+
+
+@functools.cache
+def exercises() -> "dict[str, Exercise]":
+    """Every exercise by its name, in the order of the lessons."""
+    modules = [importlib.import_module(f"{__name__}.{module}") for module in _MODULES.values()]
+    return {exercise.name: exercise for module in modules for exercise in module.EXERCISES}
+
+
+def hint() -> Card:
+    """Show the next hint of the exercise checked last."""
+    return SESSION.last.hint() if SESSION.last else _nothing_checked("hint")
+
+
+def solution() -> Card:
+    """Show the official solution of the exercise checked last; before a first attempt it must be asked for twice."""
+    return SESSION.last.solution() if SESSION.last else _nothing_checked("solution")
+
+
+def reset(what: str | None = None) -> Card:
+    """Forget what was done.
+
+    Args:
+        what: an exercise's name, a lesson's number such as "4.1.1", or "all".
+    """
+    numbers = [each.number for each in LESSONS]
+    if what in exercises():
+        item = exercises()[what].item
+        done = SESSION.forget(lambda each: each == item)
+    elif what in numbers:
+        done = SESSION.forget(lambda each: each.startswith(f"{what}/"))
+    elif what == "all":
+        done = SESSION.forget(lambda each: True)
+    else:
+        return Card(
+            "note",
+            "Nothing was reset.",
+            (
+                f"Say what to forget: {_one_of([*exercises(), *numbers, 'all'], str(what))} "
+                'For example `check.reset("4.1.1")`; `check.reset("all")` forgets everything.',
+            ),
+        )
+    forgotten = f"Forgotten: {', '.join(done)}." if done else "There was nothing to forget."
+    return Card("note", "Reset.", (forgotten,)).adding(SESSION.new_note())
+
+
+def progress() -> ProgressMap:
+    """Show the lessons, with what is done in each."""
+    states = SESSION.progress.states()
+    rows = []
+    for lesson in LESSONS:
+        names = {each.item: each.name for each in exercises().values() if each.lesson == lesson.number}
+        quiz_state = states.get(f"{lesson.number}/quiz") if lesson.number in _MODULES else None
+        rows.append(
+            Row(
+                lesson,
+                tuple((name, states.get(item)) for item, name in names.items()),
+                has_quiz=lesson.number in _MODULES,
+                quiz=quiz_state,
+            )
+        )
+    return ProgressMap(tuple(rows), note=" ".join(filter(None, (SESSION.progress.note, _where_it_lives()))))
+
+
+def export_progress(path: str | os.PathLike[str] = "progress.json") -> Card:
+    """Write a copy of the progress, to be taken elsewhere and read by `import_progress`."""
+    try:
+        target = SESSION.progress.export(path)
+    except ProgressError as error:
+        return Card("note", "Nothing was exported.", (str(error),))
+    return Card("note", "Exported.", (f"{target.absolute()} holds your progress; `check.import_progress` reads it.",))
+
+
+def import_progress(path: str | os.PathLike[str] = "progress.json") -> Card:
+    """Add what an exported copy holds to the progress here."""
+    try:
+        count = SESSION.progress.load(path)
+    except ProgressError as error:
+        return Card("note", "Nothing was imported.", (str(error),))
+    return Card("note", "Imported.", (f"{count} items were read; `check.progress()` shows them.",)).adding(
+        SESSION.new_note()
+    )
+
+
+def quiz(number: str) -> "Quiz":
+    """The quiz at the end of a lesson, such as `check.quiz("4.1.1")`; once answered it counts in the progress.
+
+    Raises:
+        ValueError: if that lesson has no quiz.
+    """
+    from ..widgets.quiz import Quiz
+
+    questions = _questions(number).QUIZ
+    return Quiz(questions, key=f"{number}/quiz")
+
+
+def predict(name: str) -> "Quiz":
+    """A question to answer before touching a widget, such as `check.predict("4.1.1/shuffled")`.
+
+    Raises:
+        ValueError: if there is no such question.
+    """
+    from ..widgets.quiz import Quiz
+
+    number, _, question = name.partition("/")
+    predictions = _questions(number).PREDICTIONS
+    if question not in predictions:
+        raise ValueError(f"Lesson {number} has no prediction {question!r}; {_one_of(predictions, question)}")
+    return Quiz([predictions[question]], key=name)
+
+
+def _questions(number: str) -> ModuleType:
+    if number not in _MODULES:
+        raise ValueError(f"There are no questions for lesson {number!r}; {_one_of(_MODULES, number)}")
+    return importlib.import_module(f"{__name__}.questions.{_MODULES[number]}")
+
+
+def _nothing_checked(wanted: str) -> Card:
+    return Card(
+        "note",
+        "No exercise was checked yet.",
+        (f"Check one first, for example `check.squeeze(squeeze)`; then `check.{wanted}()` knows which you mean.",),
+    )
+
+
+def _one_of(names: Iterable[str], given: str = "") -> str:
+    names = list(names)
+    near = difflib.get_close_matches(given, names, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(names)}."
+
+
+def _where_it_lives() -> str:
+    if "google.colab" in sys.modules:
+        return (
+            "On Colab this lives until the session ends: `check.export_progress()` writes a copy to download, "
+            "`check.import_progress()` reads it next time."
+        )
+    return f"Kept in {progress_file()}."
+
+
+__all__ = [
+    "exercises",
+    "export_progress",
+    "hint",
+    "import_progress",
+    "predict",
+    "progress",
+    "quiz",
+    "reset",
+    "solution",
+]

@@ -1,0 +1,225 @@
+"""What a learner has done, remembered in one small JSON file of the learner's own.
+
+Two notebooks may write at once: each change is made to the file as it is then, under a lock, and the file is replaced
+in one step. Where the file cannot be read or written the change waits in memory, with a word that says so.
+"""
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Literal
+
+try:
+    import fcntl
+except ImportError:  # Windows: changes are still merged into the file as it is
+    fcntl = None  # type: ignore[assignment]
+
+State = Literal["tried", "done"]
+
+_FORMAT = 1
+_LOCK_SECONDS = 5.0
+
+
+class ProgressError(RuntimeError):
+    """A file of progress cannot be read or written; the message says why and what to do."""
+
+
+def progress_file() -> Path:
+    """Where progress is kept: the path in the environment variable COURSE_PROGRESS, else the user's data folder."""
+    chosen = os.environ.get("COURSE_PROGRESS")
+    if chosen:
+        return Path(os.path.expanduser(chosen))
+    home = Path(os.path.expanduser("~"))
+    if sys.platform == "win32":
+        folder = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        folder = home / "Library" / "Application Support"
+    else:
+        folder = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    return folder / "attention-course" / "progress.json"
+
+
+class Progress:
+    """The state of each exercise and quiz, by names such as "4.1.1/squeeze".
+
+    Attributes:
+        note: a word for the learner where something went wrong with the file, else "".
+    """
+
+    def __init__(self) -> None:
+        self.note = ""
+        self._waiting: dict[str, State | None] = {}  # changes that are not in the file yet; None removes an item
+
+    def states(self) -> dict[str, State]:
+        """What is in the file, with the changes that still wait."""
+        self.note = ""
+        try:
+            states = _parse(progress_file()) or {}
+        except ProgressError as error:
+            self._say(error)
+            states = {}
+        return _merge(states, self._waiting)
+
+    def record(self, item: str, state: State) -> None:
+        """Remember that an item was tried or done; what is done stays done."""
+        if self._waiting.get(item) != "done":
+            self._waiting[item] = state
+        self._save()
+
+    def forget(self, chosen: Callable[[str], bool]) -> list[str]:
+        """Forget the items whose name is chosen, and return their names."""
+        names = sorted(filter(chosen, self.states()))
+        self._waiting.update(dict.fromkeys(names))
+        self._save()
+        return names
+
+    def export(self, path: str | os.PathLike[str]) -> Path:
+        """Write a copy that `load` takes back; another file of that name is never overwritten.
+
+        Raises:
+            ProgressError: if there is such a file, or the copy cannot be written.
+        """
+        target = Path(os.path.expanduser(path))
+        if target.exists():
+            try:
+                _parse(target)
+            except ProgressError as error:
+                raise ProgressError(f"{target} is there already and holds no progress; choose another name.") from error
+        _replace(target, self.states())
+        return target
+
+    def load(self, path: str | os.PathLike[str]) -> int:
+        """Add what an exported copy holds; returns how many items it holds.
+
+        Raises:
+            ProgressError: if it is not there or holds no progress.
+        """
+        source = Path(os.path.expanduser(path))
+        states = _parse(source)
+        if states is None:
+            raise ProgressError(f"There is no file {source}; give the path that check.export_progress wrote.")
+        self._waiting.update(_merge(states, {k: v for k, v in self._waiting.items() if v is not None}))
+        self._save()
+        return len(states)
+
+    def _save(self) -> None:
+        self.note = ""
+        try:
+            path = progress_file()
+            _make_folder(path)
+            with _locked(path):
+                _replace(path, _merge(self._read_locked(path), self._waiting))
+        except ProgressError as error:
+            self._say(error)
+        else:
+            self._waiting.clear()
+
+    def _read_locked(self, path: Path) -> dict[str, State]:
+        """The file's states. A damaged file is kept aside under another name, so that nothing in it is lost."""
+        try:
+            return _parse(path) or {}
+        except _DamagedFileError as error:
+            aside = path.with_name(f"{path.name}.damaged-{time.time_ns()}")
+            try:
+                path.rename(aside)
+            except OSError as failure:
+                raise ProgressError(f"{error} It could not be moved aside either ({_why(failure)}).") from failure
+            self.note = f"{error} It was kept as {aside}, and a new file was begun."
+            return {}
+
+    def _say(self, error: ProgressError) -> None:
+        self.note = (
+            f"{error} Your progress is kept until this notebook closes; to keep it longer, name a file that you may "
+            'write: `import os; os.environ["COURSE_PROGRESS"] = "my_progress.json"`.'
+        )
+
+
+class _DamagedFileError(ProgressError):
+    """The file can be read but does not hold progress."""
+
+
+def _merge(states: Mapping[str, State], changes: Mapping[str, State | None]) -> dict[str, State]:
+    merged = dict(states)
+    for item, state in changes.items():
+        if state is None:
+            merged.pop(item, None)
+        elif merged.get(item) != "done":
+            merged[item] = state
+    return merged
+
+
+def _parse(path: Path) -> dict[str, State] | None:
+    """The states in a file; None where there is no file."""
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ProgressError(f"The progress file {path} could not be read ({_why(error)}).") from error
+    try:
+        content = json.loads(text)
+        if content["format"] == _FORMAT and all(state in ("tried", "done") for state in content["items"].values()):
+            return dict(content["items"])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        pass
+    raise _DamagedFileError(f"The progress file {path} is damaged.")
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise ProgressError(f"{path.parent} is a file; the folder for {path.name} was to be there.") from error
+    except OSError as error:
+        raise ProgressError(f"The folder {path.parent} could not be made ({_why(error)}).") from error
+
+
+def _replace(path: Path, states: Mapping[str, State]) -> None:
+    content = json.dumps({"format": _FORMAT, "items": dict(sorted(states.items()))}, indent=1) + "\n"
+    target = Path(os.path.realpath(path))  # a link to a file elsewhere stays a link
+    scratch = ""
+    try:
+        handle, scratch = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(content)
+        os.replace(scratch, target)
+    except OSError as error:
+        if scratch:
+            with contextlib.suppress(OSError):
+                os.unlink(scratch)
+        raise ProgressError(f"The progress file {path} could not be written ({_why(error)}).") from error
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    try:
+        file = open(path.with_name(f"{path.name}.lock"), "a", encoding="utf-8")  # noqa: SIM115
+    except OSError as error:
+        raise ProgressError(f"The progress file {path} could not be locked ({_why(error)}).") from error
+    with file:
+        if fcntl is not None:
+            _lock(file, path)
+        yield  # closing the file releases the lock
+
+
+def _lock(file: IO[str], path: Path) -> None:
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                raise ProgressError(f"Another notebook is holding the progress file {path}.") from error
+            time.sleep(0.01)
+        except OSError:  # a file system without locks, such as some network drives
+            return
+
+
+def _why(error: OSError) -> str:
+    return error.strerror or str(error)

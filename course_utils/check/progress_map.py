@@ -1,0 +1,86 @@
+"""The map of the lessons with a learner's own progress."""
+
+import html
+from typing import NamedTuple
+
+from ..lessons import Lesson
+from .card import inline
+from .memory import State
+
+_MARKS: dict[State | None, tuple[str, str]] = {
+    "done": ("●", "done"),
+    "tried": ("◐", "not right yet"),
+    None: ("○", "open"),
+}
+_CELL = "padding: 0.15em 0.9em 0.15em 0; text-align: left; background: none"
+
+
+class Row(NamedTuple):
+    """A lesson, the state of each of its exercises by name, and of its quiz."""
+
+    lesson: Lesson
+    exercises: tuple[tuple[str, State | None], ...]
+    has_quiz: bool
+    quiz: State | None
+
+    @property
+    def parts(self) -> tuple[tuple[str, State | None], ...]:
+        """Exercises and quiz alike."""
+        return (*self.exercises, ("quiz", self.quiz)) if self.has_quiz else self.exercises
+
+    @property
+    def done(self) -> int:
+        """How many parts are done."""
+        return sum(state == "done" for _, state in self.parts)
+
+    @property
+    def summary(self) -> str:
+        """The row's progress in words."""
+        return f"{self.done} of {len(self.parts)}" if self.parts else "nothing to hand in"
+
+
+class ProgressMap:
+    """What `check.progress()` shows: a line a lesson, each exercise and the quiz with a mark."""
+
+    def __init__(self, rows: tuple[Row, ...], note: str = ""):
+        self.rows = rows
+        self.note = note
+
+    @property
+    def headline(self) -> str:
+        """The sum over all lessons, in words."""
+        done, parts = sum(row.done for row in self.rows), sum(len(row.parts) for row in self.rows)
+        return f"{done} of {parts} exercises and quizzes done"
+
+    def __repr__(self) -> str:
+        width = max(len(row.lesson.title) for row in self.rows)
+        lines = [
+            f"{row.lesson.number:<6} {row.lesson.title:<{width}}  {row.summary:<8}  "
+            + "  ".join(f"{_MARKS[state][0]} {name}" for name, state in row.parts)
+            for row in self.rows
+        ]
+        return "\n".join([self.headline, *(line.rstrip() for line in lines), *filter(None, [self.note])])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f'<tr style="background: none"><td style="{_CELL}">{html.escape(row.lesson.number)}</td>'
+            f'<td style="{_CELL}">{html.escape(row.lesson.title)}</td>'
+            f'<td style="{_CELL}; white-space: nowrap">{html.escape(row.summary)}</td>'
+            f'<td style="{_CELL}">{"".join(map(_mark, row.parts))}</td></tr>'
+            for row in self.rows
+        )
+        heads = "".join(f'<th scope="col" style="{_CELL}">{head}</th>' for head in ("", "Lesson", "Done", "Parts"))
+        return (
+            f'<div class="course-progress"><p style="margin: 0.3em 0"><strong>{html.escape(self.headline)}</strong></p>'
+            f'<table style="border-collapse: collapse; margin: 0"><thead><tr style="background: none">{heads}</tr>'
+            f'</thead><tbody>{rows}</tbody></table><p style="margin: 0.3em 0">{inline(self.note)}</p></div>'
+        )
+
+
+def _mark(part: tuple[str, State | None]) -> str:
+    name, state = part
+    icon, word = _MARKS[state]
+    return (
+        f'<span style="display: inline-block; margin-right: 0.9em" title="{word}">'
+        f'<span role="img" aria-label="{word}">{icon}</span> {html.escape(name)}</span>'
+    )
