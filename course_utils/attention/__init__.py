@@ -2,26 +2,38 @@
 
 from .alignments import align
 from .block import AttentionBlock, record_masks
+from .convolutional_block import CBAM
 from .dot_product import scaled_dot_product_attention
+from .efficient_channel import ECABlock
 from .gate import AttentionGate
 from .general import GeneralAttention
 from .learned_alignments import PredictiveCenter, SubsetAgent
 from .multi_head import MultiHeadAttention
 from .scores import score
+from .second_order_pooling import GSoPBlock, covariance_pool, matrix_square_root
+from .selective_kernel import SelectiveKernel
+from .self_attention import SelfAttention2d
 from .space_time import SpaceTimeAttention, TemporalAttention
 from .squeeze_excitation import SEBlock
 
 __all__ = [
+    "CBAM",
     "AttentionBlock",
     "AttentionGate",
+    "ECABlock",
+    "GSoPBlock",
     "GeneralAttention",
     "MultiHeadAttention",
     "PredictiveCenter",
     "SEBlock",
+    "SelectiveKernel",
+    "SelfAttention2d",
     "SpaceTimeAttention",
     "SubsetAgent",
     "TemporalAttention",
     "align",
+    "covariance_pool",
+    "matrix_square_root",
     "record_masks",
     "scaled_dot_product_attention",
     "score",

@@ -6,7 +6,9 @@ https://arxiv.org/abs/2111.07624
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Integral
 
+import torch
 from torch import Tensor, nn
 
 
@@ -73,8 +75,31 @@ def record_masks(model: nn.Module) -> Iterator[dict[str, Tensor]]:
             block._recorders = [kept for kept in block._recorders if kept[0] is not masks]
 
 
-def check_feature_map(block: nn.Module, x: Tensor, channels: int) -> None:
-    """Refuse an input that is not a feature map of `channels` channels.
+def spatial_mean(x: Tensor) -> Tensor:
+    """The mean of each channel over its positions, (N, C, H, W) -> (N, C).
+
+    A sum divided afterwards: the gradient of `x.mean` fills a map of the size of x, that of a sum is a view. Half
+    precision is summed in float32, since 65504 is soon passed.
+    """
+    total = x.sum(dim=(2, 3), dtype=torch.promote_types(x.dtype, torch.float32))
+    return (total / (x.shape[2] * x.shape[3])).to(x.dtype)
+
+
+def check_counts(block: str, **counts: int) -> None:
+    """Refuse a size or a number that is not a whole number of at least 1.
+
+    Raises:
+        ValueError: says what was given, what is needed and what to do.
+    """
+    for name, count in counts.items():
+        if not isinstance(count, Integral) or count < 1:
+            raise ValueError(
+                f"{block} was given {name}={count!r}, but needs a whole number of at least 1; use {name}=1 or more."
+            )
+
+
+def check_feature_map(block: nn.Module, x: Tensor, channels: int | None, positions: int = 1) -> None:
+    """Refuse an input that is not a feature map of `channels` channels (None: any) and at least so many positions.
 
     Raises:
         ValueError: says what was given, what is needed and what to do.
@@ -82,9 +107,10 @@ def check_feature_map(block: nn.Module, x: Tensor, channels: int) -> None:
     if x.dim() != 4:
         cure = "add the batch axis with x[None]" if x.dim() == 3 else "reshape it to four axes"
         raise ValueError(
-            f"{type(block).__name__} needs a feature map (N, {channels}, H, W), but was given {tuple(x.shape)}; {cure}."
+            f"{type(block).__name__} needs a feature map (N, {channels or 'C'}, H, W), but was given {tuple(x.shape)}; "
+            f"{cure}."
         )
-    if x.shape[1] != channels:
+    if channels is not None and x.shape[1] != channels:
         cure = (
             "the channels seem to come last: use x.permute(0, 3, 1, 2)"
             if x.shape[3] == channels
@@ -93,4 +119,14 @@ def check_feature_map(block: nn.Module, x: Tensor, channels: int) -> None:
         raise ValueError(
             f"{type(block).__name__} was built for {channels} channels, but was given {x.shape[1]} "
             f"in {tuple(x.shape)}; {cure}."
+        )
+    if x.shape[2] * x.shape[3] < positions:
+        raise ValueError(
+            f"{type(block).__name__} needs at least {positions} position(s), H * W >= {positions}, but was given "
+            f"{tuple(x.shape)}; use a larger image, or put the block before the pooling that shrank the map."
+        )
+    if not x.is_floating_point():
+        raise ValueError(
+            f"{type(block).__name__} needs floating point numbers, but was given {x.dtype}; use x.float() / 255 for "
+            "an image of bytes."
         )

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .block import AttentionBlock, check_feature_map
+from .block import AttentionBlock, check_counts, check_feature_map, spatial_mean
 
 
 class SEBlock(AttentionBlock):
@@ -22,7 +22,7 @@ class SEBlock(AttentionBlock):
         input (N, C, H, W) -> output (N, C, H, W); mask (N, C, 1, 1), each value in (0, 1).
 
     Raises:
-        ValueError: if C // reduction is 0: the mask would be a constant.
+        ValueError: if C // reduction is 0, since the mask would be a constant; if the input is not (N, C, H, W).
     """
 
     def __init__(self, channels: int, reduction: int = 16, bias: bool = True):
@@ -34,7 +34,7 @@ class SEBlock(AttentionBlock):
     def mask(self, x: Tensor) -> Tensor:
         """The gate of every channel: (N, C, H, W) -> (N, C, 1, 1)."""
         check_feature_map(self, x, self.reduce.in_features)
-        squeezed = x.mean(dim=(2, 3))  # (N, C): squeeze
+        squeezed = spatial_mean(x)  # (N, C): squeeze
         excitation = torch.sigmoid(self.expand(F.relu(self.reduce(squeezed))))  # (N, C): excite
         return excitation[:, :, None, None]
 
@@ -45,11 +45,7 @@ def bottleneck_width(block: str, channels: int, reduction: int) -> int:
     Raises:
         ValueError: if channels or reduction is not a positive whole number, or C // r is 0.
     """
-    if channels < 1 or reduction < 1:
-        raise ValueError(
-            f"{block}(channels={channels}, reduction={reduction}) needs two whole numbers of at least 1; "
-            "channels is the C of the feature map (N, C, H, W)."
-        )
+    check_counts(block, channels=channels, reduction=reduction)
     if channels // reduction == 0:
         raise ValueError(
             f"{block}(channels={channels}, reduction={reduction}) leaves {channels} // {reduction} = 0 hidden units, "
