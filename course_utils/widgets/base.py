@@ -66,8 +66,8 @@ def encode(values: Any, dtype: str | None = None) -> dict[str, Any]:
 
     Args:
         values: numbers of any shape; not NaN or infinite.
-        dtype: "uint8" for whole numbers from 0 to 255, "float16" or "float32"; by default float16 where every value
-            survives it to a thousandth of the largest, else float32.
+        dtype: "uint8" for whole numbers from 0 to 255, "float16" or "float32"; by default uint8 for bytes, float16
+            where every value survives it to a thousandth of the largest, else float32.
 
     Returns:
         `{"shape": [...], "dtype": ..., "data": base64 text, little-endian, last axis fastest}`.
@@ -80,7 +80,8 @@ def encode(values: Any, dtype: str | None = None) -> dict[str, Any]:
         place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"The value at index {place} is {array[place]}; every value must be a finite number.")
     if dtype is None:
-        dtype = "float16" if _fits_half(array) else "float32"
+        half = "float16" if _fits_half(array) else "float32"
+        dtype = "uint8" if array.dtype == np.uint8 else half
     if dtype == "uint8" and array.dtype != np.uint8:
         if array.size and (array.min() < 0 or array.max() > 255 or (array != np.rint(array)).any()):
             raise ValueError("uint8 holds whole numbers from 0 to 255; round and scale the values, or use float16.")
@@ -170,7 +171,7 @@ class CourseWidget(anywidget.AnyWidget):
         self.answer = {"id": name, "failed": True} if result is None else {**result, "id": name}
 
     def requests(self) -> Iterable[dict[str, Any]]:
-        """Everything that the page may ask of the kernel, once: `sweep` asks it. None where the page needs no kernel."""
+        """Everything that the page may ask of the kernel, once each: `sweep` asks it. Nothing unless overridden."""
         return ()
 
     def save_html(self, path: str | Path) -> Path:
