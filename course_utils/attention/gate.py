@@ -64,5 +64,7 @@ class AttentionGate(AttentionBlock):
 
     def forward(self, local: Tensor, guide: Tensor) -> Tensor:  # type: ignore[override]
         """The local features, pooled where the gate is open: (N, C)."""
-        gated = local * self.record(self.mask(local, guide))  # (N, C, H, W)
-        return gated.mean(dim=(2, 3)) if self.alignment == "sigmoid" else gated.sum(dim=(2, 3))
+        weights = self.record(self.mask(local, guide)).flatten(2)  # (N, 1, H * W)
+        if self.alignment == "sigmoid":
+            weights = weights / weights.shape[2]
+        return (local.flatten(2) @ weights.transpose(1, 2)).squeeze(2)  # sum over positions of weight times feature
