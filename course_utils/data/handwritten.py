@@ -87,17 +87,16 @@ def _mnist(root: Path) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     from torchvision.datasets import MNIST
 
     try:
-        MNIST(root, download=True)
-    except (OSError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[-1]
+        train, test = (MNIST(root, train=train, download=True) for train in (True, False))
+    except (OSError, RuntimeError, ValueError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+        unpacked = [file for file in (root / "MNIST" / "raw").glob("*-ubyte") if file.is_file()]
+        if len(unpacked) == 4:
+            raise ConnectionError(
+                f"The copy of MNIST in {root / 'MNIST'} is not whole ({reason[0]}): delete that folder and run this again."
+            ) from error
         raise ConnectionError(
-            f"MNIST could not be fetched into {root} ({reason}): connect to the internet and run this again, "
+            f"MNIST could not be fetched into {root} ({reason[0]}): connect to the internet and run this again, "
             "or use the 5,000 shipped digits with full=False."
         ) from error
-    try:
-        parts = [MNIST(root, train=train) for train in (True, False)]
-    except Exception as error:
-        raise ConnectionError(
-            f"The copy of MNIST in {root / 'MNIST'} is not whole ({error}): delete that folder and run this again."
-        ) from error
-    return (parts[0].data, parts[0].targets), (parts[1].data, parts[1].targets)
+    return (train.data, train.targets), (test.data, test.targets)

@@ -1,7 +1,8 @@
-"""One training loop, for a processor, a GPU, or several by `accelerate launch`.
+"""One training loop, for a processor, a GPU, or several of either by `accelerate launch` or `torchrun`.
 
 Nothing here names a device: Accelerate finds it. The images are held as one tensor and batches are taken by index,
-so that no time goes into a data loader; under several processes each takes its share of every batch.
+so that no time goes into a data loader; under several processes each takes its share of every batch, and the step is
+that of the whole batch. (Batch norm is the exception: each process takes its statistics over its own share.)
 """
 
 import math

@@ -221,12 +221,14 @@ def execute(run: Run, threads: int = 1) -> dict[str, Any]:
 def _finish(runs: Sequence[Run], folder: Path, jobs: int, threads: int, say: Callable[[str], object]) -> None:
     open_runs = [run for run in runs if read_result(run, folder) is None]
     done = len(runs) - len(open_runs)
+    accelerator = accelerate.Accelerator()
     for run, result in _results(open_runs, jobs, threads):
-        if accelerate.PartialState().is_main_process:
+        if accelerator.is_main_process:
             write_whole(folder / run.file_name, (json.dumps(result) + "\n").encode())
             done += 1
             reached = f"{run.settings['scored_on']} accuracy {result['accuracy']:.3f}, {result['seconds']} s"
             say(f"[{done}/{len(runs)}] {run.file_name}: {reached}")
+    accelerator.wait_for_everyone()
 
 
 def _results(runs: Sequence[Run], jobs: int, threads: int) -> Iterator[tuple[Run, dict[str, Any]]]:
