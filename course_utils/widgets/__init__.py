@@ -1,5 +1,20 @@
 """What is touched: the Python side of each widget. Takes arrays, knows no network."""
 
-from .base import CourseWidget, as_array, encode, standalone_page
+from .attention_map import AttentionMap, image_bytes, share_on_place
+from .base import CourseWidget, as_array, encode, standalone_page, sweep
+from .quiz import Question, Quiz
+from .training_curves import TrainingCurves
 
-__all__ = ["CourseWidget", "as_array", "encode", "standalone_page"]
+__all__ = [
+    "AttentionMap",
+    "CourseWidget",
+    "Question",
+    "Quiz",
+    "TrainingCurves",
+    "as_array",
+    "encode",
+    "image_bytes",
+    "share_on_place",
+    "standalone_page",
+    "sweep",
+]

@@ -181,6 +181,7 @@ def alone(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., WidgetPage
         path = widget.save_html(tmp_path / f"widget-{len(contexts)}.html")
         defaults = {"viewport": {"width": 1000, "height": 800}, "offline": True, "service_workers": "block"}
         context = browser.new_context(**{**defaults, **options})
+        context.set_default_timeout(8000)
         contexts.append(context)
         return WidgetPage(context.new_page(), path)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 
-from course_utils.widgets import encode
+from course_utils.widgets import AttentionMap, CourseWidget, Question, Quiz, TrainingCurves, encode
 from course_utils.widgets.colours import TABLES, table_base64
 
 STATIC = Path(__file__).parents[2] / "course_utils" / "widgets" / "static"
@@ -159,3 +159,143 @@ def test_modules_hold_no_address_no_comment_opener_and_no_markup_writer(path: Pa
     assert "innerHTML" not in source
     assert "insertAdjacentHTML" not in source
     assert re.findall(r"//(?!www\.w3\.org)[a-z0-9-]+\.[a-z]", json.dumps(source)) == []
+
+
+MARKUP = "<img src=x onerror=window.hacked=1> & </script><!-- `x`"
+
+
+def _attention_map() -> CourseWidget:
+    draw = np.random.default_rng(0)
+    return AttentionMap(
+        draw.random((16, 16, 3)), draw.random((3, 4, 4)), [MARKUP, "b", "c"], label=MARKUP, caption=MARKUP
+    )
+
+
+def _training_curves() -> CourseWidget:
+    curves = TrainingCurves(total=20, label=MARKUP, caption=MARKUP)
+    for run in (MARKUP, "SE"):
+        for seed in (0, 1):
+            for epoch in (1, 2, 3):
+                curves.add(
+                    run, epoch, seed=seed, epochs=5, accuracy=0.5 + 0.1 * epoch + 0.01 * seed, train_loss=1 / epoch
+                )
+    return curves
+
+
+def _quiz() -> CourseWidget:
+    questions = [Question(MARKUP, {MARKUP: MARKUP, "b": "Why b is wrong."}, right=MARKUP) for _ in range(2)]
+    return Quiz(questions, label=MARKUP, caption=MARKUP)
+
+
+def _prediction() -> CourseWidget:
+    return Quiz([Question("What will happen?", {"This": "For it must.", "That": "No."}, right="This")], predict=True)
+
+
+EVERY_WIDGET = pytest.mark.parametrize("make", [_attention_map, _training_curves, _quiz, _prediction])
+
+
+@EVERY_WIDGET
+def test_every_control_moves_to_both_ends_without_an_error(make: Callable, alone: Callable) -> None:
+    page = alone(make())
+    assert page.move_every_control() >= 2
+    page.page.wait_for_timeout(50)
+    assert page.status
+    page.assert_clean()
+
+
+@pytest.mark.parametrize("make", [_attention_map, _training_curves, _quiz])
+def test_labels_with_markup_arrive_as_text(make: Callable, alone: Callable) -> None:
+    page = alone(make())
+    assert page.root.get_attribute("aria-label") == MARKUP
+    assert MARKUP in page.root.inner_text() or MARKUP.replace("`", "") in page.root.inner_text()
+    assert page.root.locator("img").count() == 0
+    assert page.page.evaluate("window.hacked") is None
+    page.assert_clean()
+
+
+@EVERY_WIDGET
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_wrong(make: Callable, theme: str, alone: Callable) -> None:
+    page = alone(make())
+    page.theme(theme)
+    assert page.violations() == []
+    if page.canvas.count():
+        page.hover(page.canvas, 0.5, 0.5)
+        page.set(error="The input has 3 axes; add the batch axis.")
+    else:
+        for fieldset in page.root.locator("fieldset").all():
+            fieldset.locator("input").last.check()
+            fieldset.get_by_role("button").click()
+    page.page.wait_for_timeout(150)
+    assert page.violations() == []
+
+
+@EVERY_WIDGET
+def test_each_theme_has_its_own_colours_and_the_host_decides(make: Callable, alone: Callable) -> None:
+    page = alone(make(), color_scheme="dark")
+    surface = "() => getComputedStyle(document.querySelector('.course-widget')).backgroundColor"
+    dark = page.page.evaluate(surface)
+    hosts = [
+        ("document.body.dataset.theme = 'light'", "document.body.dataset.theme = 'auto'"),
+        ("document.body.dataset.jpThemeLight = 'true'", "document.body.dataset.jpThemeLight = 'false'"),
+        (
+            "document.documentElement.setAttribute('theme', 'light')",
+            "document.documentElement.setAttribute('theme', 'dark')",
+        ),
+    ]
+    for to_light, to_dark in hosts:
+        page.page.evaluate(to_light)
+        light = page.page.evaluate(surface)
+        assert light == "rgb(255, 255, 255)"
+        page.page.evaluate(to_dark)
+        assert page.page.evaluate(surface) == dark
+    assert dark != "rgb(255, 255, 255)"
+
+
+@EVERY_WIDGET
+def test_two_copies_on_a_page_do_not_meet(make: Callable, alone: Callable) -> None:
+    page = alone(make())
+    page.second_copy()
+    assert page.page.locator(".course-widget").count() == 2
+    second = page.page.locator(".course-widget").nth(1)
+    before = second.locator("[role=status]").inner_text()
+    ids = page.page.locator(".course-widget [id]").count()
+    assert ids == 0
+    if page.canvas.count():
+        page.hover(page.canvas, 0.3, 0.3)
+        assert page.canvas.get_attribute("data-query")
+    else:
+        second.locator("input").nth(1).check()
+        page.root.locator("input").first.check()
+        page.root.get_by_role("button").first.click()
+        assert second.locator("input").nth(1).is_checked()
+        assert second.locator(".cw-verdict").first.inner_text() == ""
+    assert second.locator("canvas[data-query]").count() == 0
+    assert second.locator("[role=status]").inner_text() == before
+
+
+@EVERY_WIDGET
+def test_nothing_moves_for_those_who_ask_for_stillness(make: Callable, alone: Callable) -> None:
+    moving = """() => [...document.querySelectorAll('.course-widget, .course-widget *')].filter((node) => {
+      const style = getComputedStyle(node);
+      return parseFloat(style.transitionDuration) > 0 || style.animationName !== 'none';
+    }).length"""
+    assert alone(make(), reduced_motion="reduce").page.evaluate(moving) == 0
+
+
+@EVERY_WIDGET
+def test_an_error_of_a_callback_is_shown_and_goes_away(make: Callable, alone: Callable) -> None:
+    page = alone(make())
+    alarm = page.root.locator("[role=alert]")
+    assert not alarm.is_visible()
+    page.set(error="SEBlock needs 4 axes, <b>given 3</b>.")
+    assert alarm.inner_text() == "SEBlock needs 4 axes, <b>given 3</b>."
+    page.set(error="")
+    assert not alarm.is_visible()
+
+
+@EVERY_WIDGET
+def test_a_narrow_page_cuts_nothing_off(make: Callable, alone: Callable) -> None:
+    page = alone(make(), viewport={"width": 360, "height": 800})
+    wide = page.page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= 360

@@ -1,0 +1,274 @@
+import {
+  TABLE_NAMES, button, choice, colourRange, copyButton, decode, drawMap, element, fit, focusController, frame, number,
+  outline, paintImage, percent, saveButton, scaleBar, slider, store, toggle,
+} from "./shared.js";
+
+const MOST_THUMBNAILS = 16;
+
+/** The learner's settings as keyword arguments of the Python class. */
+function settings(model) {
+  const logical = (value) => (value ? "True" : "False");
+  const query = model.get("query");
+  return [
+    ["chosen", model.get("chosen")],
+    ["opacity", number(model.get("opacity"))],
+    ["table", JSON.stringify(model.get("table"))],
+    ["smooth", logical(model.get("smooth"))],
+    ["own_range", logical(model.get("own_range"))],
+    ...(query.length ? [["query", `(${query.join(", ")})`]] : []),
+  ].map(([name, value]) => `${name}=${value}`).join(", ");
+}
+
+function panel(words, attributes) {
+  const canvas = element("canvas", attributes);
+  const name = element("p", { class: "cw-panel-name" }, words);
+  const node = element("div", { class: "cw-panel" }, name, canvas);
+  return { node, name, words, canvas, base: document.createElement("canvas") };
+}
+
+/** The border of the true place, as lines between the pixels that differ. */
+function placePath({ shape: [height, width], values }, boxWidth, boxHeight) {
+  const path = new Path2D();
+  const at = (row, column) => row >= 0 && row < height && column >= 0 && column < width && values[row * width + column];
+  const x = (column) => (column * boxWidth) / width;
+  const y = (row) => (row * boxHeight) / height;
+  for (let row = 0; row <= height; row++) {
+    for (let column = 0; column <= width; column++) {
+      if (Boolean(at(row, column)) !== Boolean(at(row - 1, column))) {
+        path.moveTo(x(column), y(row));
+        path.lineTo(x(column + 1), y(row));
+      }
+      if (Boolean(at(row, column)) !== Boolean(at(row, column - 1))) {
+        path.moveTo(x(column), y(row));
+        path.lineTo(x(column), y(row + 1));
+      }
+    }
+  }
+  return path;
+}
+
+function render({ model, el }) {
+  const house = frame({ model, el, name: "attention-map" });
+  const keys = "Arrow keys move over the map, Enter locks, Escape releases.";
+  const over = panel("Map over the image", { role: "application", "aria-label": `The map over the image. ${keys}` });
+  const alone = panel("Map alone", { role: "img", "aria-label": "The map alone, on the same scale" });
+  const thumbnails = element("div", { class: "cw-thumbnails", role: "group", "aria-label": "Maps" });
+  const scale = scaleBar("Value");
+  const below = element("div", { class: "cw-map-foot" }, scale.node, thumbnails);
+  house.stage.append(over.node, alone.node);
+  house.stage.after(below);
+
+  let image;
+  let maps;
+  let place;
+  let height;
+  let width;
+  let many;
+  const load = () => {
+    image = decode(model.get("picture"));
+    maps = decode(model.get("maps"));
+    place = model.get("place").data ? decode(model.get("place")) : null;
+    [many, height, width] = maps.shape;
+  };
+  const chosen = () => Math.min(model.get("chosen"), many - 1);
+  const mapOf = (k) => maps.values.subarray(k * height * width, (k + 1) * height * width);
+  const rangeOf = (k) => {
+    const table = model.get("table");
+    const own = model.get("own_range");
+    return { table, ...colourRange(own ? mapOf(k) : maps.values, table, !own) };
+  };
+
+  const picker = choice({
+    label: "Map", options: [], value: 0, onChange: (value) => store(model, { chosen: Number(value) }),
+  });
+  const opacity = slider({
+    label: "Opacity", min: 0, max: 1, step: 0.01, value: model.get("opacity"), show: (v) => `${Math.round(100 * v)} %`,
+    onInput: (value) => store(model, { opacity: value }),
+  });
+  const colours = choice({
+    label: "Colours", options: TABLE_NAMES.map((name) => [name, name]), value: model.get("table"),
+    onChange: (table) => store(model, { table }),
+  });
+  const span = choice({
+    label: "Range", options: [["shared", ""], ["own", ""]], value: "shared",
+    onChange: (value) => store(model, { own_range: value === "own" }),
+  });
+  const smooth = toggle({ label: "Smooth", value: model.get("smooth"), onChange: (on) => store(model, { smooth: on }) });
+  house.controls.append(picker.node, opacity.node, colours.node, span.node, smooth.node);
+
+  const focus = focusController({
+    canvases: [over.canvas, alone.canvas],
+    rows: () => height,
+    columns: () => width,
+    locate: (_, x, y) => (x < 0 || y < 0 || x >= 1 || y >= 1 ? null : [Math.floor(y * height), Math.floor(x * width)]),
+    onChange: (query, locked) => {
+      mark();
+      const stored = locked ? query : [];
+      if (String(stored) !== String(model.get("query"))) store(model, { query: stored });
+    },
+  });
+
+  const describe = () => {
+    const values = mapOf(chosen());
+    const name = model.get("names")[chosen()];
+    const query = focus.get();
+    let least = Infinity;
+    let mass = 0;
+    let top = 0;
+    for (let i = 0; i < values.length; i++) {
+      least = Math.min(least, values[i]);
+      mass += values[i];
+      if (values[i] > values[top]) top = i;
+    }
+    if (query) {
+      const value = values[query[0] * width + query[1]];
+      const share = least >= 0 && mass > 0 ? `, ${percent(value / mass)} of the map` : "";
+      const hint = focus.isLocked() ? " Locked; Escape releases." : "";
+      return `${name}, row ${query[0]}, column ${query[1]}: ${number(value)}${share}.${hint}`;
+    }
+    const shares = model.get("shares");
+    const onPlace = shares.length ? ` ${percent(shares[chosen()])} of it lies on the true place (outlined).` : "";
+    const where = `row ${Math.floor(top / width)}, column ${top % width}`;
+    return `${name}: ${height} rows, ${width} columns; from ${number(least)} to ${number(values[top])}, `
+      + `strongest at ${where}.${onPlace}`;
+  };
+
+  /** The focus alone: the drawn panels are kept, so that a gesture costs two copies and a rectangle. */
+  const mark = () => {
+    const query = focus.get();
+    for (const { canvas, base } of [over, alone]) {
+      const context = canvas.getContext("2d");
+      context.drawImage(base, 0, 0);
+      if (!query) continue;
+      const [cellWidth, cellHeight] = [canvas.width / width, canvas.height / height];
+      const scaleOf = canvas.width / parseFloat(canvas.style.width);
+      outline(context, query[1] * cellWidth, query[0] * cellHeight, cellWidth, cellHeight, scaleOf, focus.isLocked());
+    }
+    house.say(describe());
+  };
+
+  const draw = () => {
+    const k = chosen();
+    const range = rangeOf(k);
+    const picture = paintImage(image);
+    for (const { canvas, base, node } of [over, alone]) {
+      const size = fit(canvas, Math.floor(node.clientWidth), image.shape[0] / image.shape[1]);
+      base.width = size.width;
+      base.height = size.height;
+      const context = base.getContext("2d");
+      const box = [0, 0, size.width, size.height];
+      const isOver = base === over.base;
+      if (isOver) {
+        context.imageSmoothingEnabled = size.width < 3 * picture.width;
+        context.imageSmoothingQuality = "high";
+        context.drawImage(picture, ...box);
+      }
+      const opacityHere = isOver ? model.get("opacity") : 1;
+      drawMap(context, mapOf(k), height, width, box, { ...range, smooth: model.get("smooth"), opacity: opacityHere });
+      if (place) {
+        const path = placePath(place, size.width, size.height);
+        context.lineCap = "square";
+        for (const [colour, thickness] of [["#000", 4], ["#ffd43b", 2]]) {
+          context.strokeStyle = colour;
+          context.lineWidth = thickness * size.scale;
+          context.stroke(path);
+        }
+      }
+    }
+    scale.set(range);
+    mark();
+  };
+
+  const drawThumbnails = () => {
+    thumbnails.hidden = many < 2 || many > MOST_THUMBNAILS;
+    if (thumbnails.hidden) return;
+    const names = model.get("names");
+    thumbnails.replaceChildren(...names.map((name, k) => {
+      const small = element("canvas", { "aria-hidden": "true" });
+      const { width: w, height: h } = fit(small, 48, image.shape[0] / image.shape[1]);
+      drawMap(small.getContext("2d"), mapOf(k), height, width, [0, 0, w, h], { ...rangeOf(k), smooth: model.get("smooth") });
+      const press = button("", () => store(model, { chosen: k }));
+      press.setAttribute("aria-label", name);
+      press.setAttribute("aria-pressed", String(k === chosen()));
+      press.title = name;
+      press.append(small);
+      return press;
+    }));
+  };
+
+  const refresh = () => {
+    opacity.set(model.get("opacity"));
+    colours.set(model.get("table"));
+    span.set(model.get("own_range") ? "own" : "shared");
+    span.node.hidden = many === 1 && model.get("table") === "RdBu";
+    smooth.set(model.get("smooth"));
+    picker.set(chosen());
+    [...thumbnails.children].forEach((one, k) => one.setAttribute("aria-pressed", String(k === chosen())));
+    if (house.root.clientWidth > 0) draw();
+  };
+  const restyle = () => {
+    if (house.root.clientWidth > 0) drawThumbnails();
+    refresh();
+  };
+  const takeQuery = () => {
+    const query = model.get("query");
+    if (query.length) focus.set(query, true);
+    else if (focus.isLocked()) focus.set(null);
+  };
+  const reload = () => {
+    load();
+    picker.input.replaceChildren(...model.get("names").map((name, k) => element("option", { value: k }, name)));
+    picker.node.hidden = many < 2;
+    const [shared, own] = span.input.options;
+    shared.textContent = many > 1 ? "one for all maps" : "from zero";
+    own.textContent = many > 1 ? "each map's own" : "from its least value";
+    for (const { name, words } of [over, alone]) name.textContent = place ? `${words}; yellow: the true place` : words;
+    focus.set(null);
+    takeQuery();
+    restyle();
+  };
+
+  reload();
+  house.listen(["picture", "maps"], reload);
+  house.listen(["place", "names", "shares"], reload);
+  house.listen(["chosen", "opacity"], refresh);
+  house.listen(["table", "smooth", "own_range"], restyle);
+  house.listen("query", () => {
+    takeQuery();
+    if (house.root.clientWidth > 0) mark();
+  });
+  house.whenShown(restyle);
+
+  const compose = () => {
+    const gap = Math.round((16 * over.canvas.width) / parseFloat(over.canvas.style.width));
+    const sheet = document.createElement("canvas");
+    sheet.width = over.canvas.width + alone.canvas.width + 3 * gap;
+    sheet.height = over.canvas.height + 5 * gap;
+    const context = sheet.getContext("2d");
+    context.fillStyle = house.ink("surface");
+    context.fillRect(0, 0, sheet.width, sheet.height);
+    context.drawImage(over.canvas, gap, gap);
+    context.drawImage(alone.canvas, over.canvas.width + 2 * gap, gap);
+    const range = rangeOf(chosen());
+    const top = over.canvas.height + 2 * gap;
+    const size = Math.round(gap * 0.85);
+    context.imageSmoothingEnabled = false;
+    context.drawImage(scale.canvas, over.canvas.width + 2 * gap, top, alone.canvas.width, Math.round(gap * 0.75));
+    context.fillStyle = house.ink("ink");
+    context.font = `${size}px system-ui, sans-serif`;
+    context.textBaseline = "top";
+    context.fillText(model.get("names")[chosen()], gap, top, over.canvas.width);
+    context.fillText(number(range.low), over.canvas.width + 2 * gap, top + gap);
+    context.textAlign = "right";
+    context.fillText(number(range.high), sheet.width - gap, top + gap);
+    return sheet;
+  };
+  const code = () => {
+    const first = model.get("code") || "from course_utils.widgets import AttentionMap\n";
+    return `${first.trimEnd()}\n\nAttentionMap(image, masks, ${settings(model)})\n`;
+  };
+  house.actions.append(saveButton(house, compose, "attention-map.png"), copyButton(house, code));
+  return house.end;
+}
+
+export default { render };
