@@ -122,8 +122,8 @@ def check_feature_map(block: nn.Module, x: Tensor, channels: int | None, positio
         )
     if x.shape[2] * x.shape[3] < positions:
         raise ValueError(
-            f"{type(block).__name__} needs at least {positions} position(s), H * W >= {positions}, but was given "
-            f"{tuple(x.shape)}; use a larger image, or put the block before the pooling that shrank the map."
+            f"{type(block).__name__} needs H * W of at least {positions}, but was given {tuple(x.shape)}; "
+            "use a larger image, or put the block before the pooling that shrank the map."
         )
     if not x.is_floating_point():
         raise ValueError(
