@@ -154,7 +154,8 @@ function render({ model, el }) {
     value: state.order,
     onChange: (order) => change({ order }),
   });
-  const reset = button("Reset gates", () => change({ edits: {} }));
+  const reset = button("Reset", () => change({ edits: {} }));
+  reset.setAttribute("aria-label", "Reset all gates");
   const thumbs = styled(element("div", { role: "group", "aria-label": "Image" }), {
     display: "flex", flexWrap: "wrap", gap: "6px",
   });
@@ -211,6 +212,7 @@ function render({ model, el }) {
     onInput: (gate) => moveGate(state.channel, gate),
   });
   gateSlider.input.addEventListener("change", () => push());
+  styled(gateSlider.input, { width: "100px" });
   const knock = button("Knock out", () => toggleKnock(state.channel));
   const gateRow = styled(element("div", {}, gateSlider.node, knock, reset), {
     display: "flex", flexWrap: "wrap", alignItems: "center", gap: "8px 12px", marginTop: "4px",
@@ -414,7 +416,7 @@ function render({ model, el }) {
       context.textBaseline = "alphabetic";
       context.fillStyle = house.ink("soft");
       context.textAlign = "left";
-      context.fillText(String(channel), x, under + bar + 12);
+      if (side >= 48) context.fillText(String(channel), x, under + bar + 12);
       context.fillStyle = house.ink("ink");
       context.textAlign = "right";
       context.fillText(gate.toFixed(2), x + side, under + bar + 12);

@@ -1,0 +1,374 @@
+"""The explorer of channel gates: what the page computes is what the network computes, and bad input gets a word."""
+
+import base64
+import io
+import urllib.error
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from course_utils.attention import SEBlock, record_masks
+from course_utils.data import ImageSet, digits
+from course_utils.explorers import explore_channel_gates
+from course_utils.explorers.channel_gates import GatedNetwork
+from course_utils.models import AttentionCNN
+from course_utils.widgets.channel_gates import ChannelGates, GateExample, GateSource, GateStage, LinearTail
+
+torch.set_num_threads(1)
+
+HEADS = {
+    "pooled linear": {},
+    "hidden layer after pooling": {"head": "hidden", "hidden": (20,)},
+    "flatten, batch norm, dropout": {"head": "flatten", "image_size": 28},
+    "original layout": {"layout": "original", "image_size": 28},
+}
+
+
+def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
+    """Every parameter and running statistic drawn, so that no term of the tail can be forgotten unseen."""
+    torch.manual_seed(seed)
+    for part in network.modules():
+        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.uniform_(part.weight, 0.5, 1.5)
+            nn.init.normal_(part.bias)
+            nn.init.normal_(part.running_mean, std=0.1)
+            nn.init.uniform_(part.running_var, 0.01, 0.1)
+        elif isinstance(part, nn.Linear) and part.bias is not None:
+            nn.init.normal_(part.bias)
+    return network
+
+
+def small(**options) -> nn.Module:
+    return randomised(AttentionCNN(10, "se", in_channels=1, widths=(6, 8, 9), **options))
+
+
+def images(count: int = 2, seed: int = 0) -> torch.Tensor:
+    return torch.rand(count, 1, 28, 28, generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def forward_with_gates(network: nn.Module, block: str, image: torch.Tensor, gates: torch.Tensor) -> np.ndarray:
+    """The real thing: the block's g is replaced by the given gates."""
+    network = network.eval()
+    network.get_submodule(block).mask = lambda x: gates[None, :, None, None]
+    try:
+        return network(image[None]).softmax(1)[0].numpy()
+    finally:
+        del network.get_submodule(block).mask
+
+
+def page_probabilities(tail: LinearTail, contributions: np.ndarray, gates: np.ndarray) -> np.ndarray:
+    """What the page does with what it is sent."""
+    hidden = tail.bias.astype(float) + gates.astype(float) @ contributions
+    if tail.weight is not None:
+        hidden = tail.weight @ np.maximum(hidden, 0) + tail.output_bias
+    powers = np.exp(hidden - hidden.max())
+    return powers / powers.sum()
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_tail_equals_the_networks_forward_with_the_gates_replaced(head):
+    network = small(**HEADS[head])
+    pictures = images()
+    tail, contributions = GatedNetwork(network, pictures[:1]).linear_tail(pictures)
+    for seed in range(3):
+        gates = torch.rand(9, generator=torch.Generator().manual_seed(seed))
+        gates[seed] = 0
+        for picture, contribution in zip(pictures, contributions, strict=True):
+            true = forward_with_gates(network, "stage3.attention", picture, gates)
+            np.testing.assert_allclose(page_probabilities(tail, contribution, gates.numpy()), true, atol=1e-5)
+            assert np.abs(true - forward_with_gates(network, "stage3.attention", picture, gates * 0.5)).max() > 1e-3
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2])
+def test_kernel_answers_as_the_network_with_the_gates_replaced(stage):
+    network = small()
+    gated = GatedNetwork(network, images(1))
+    picture = images(1, seed=3)[0]
+    maps, all_gates, _ = gated.read(picture[None])
+    gates, strongest = all_gates[stage][0], int(maps[stage][0].mean((1, 2)).argmax())
+    moved = {strongest: 0.0, (strongest + 1) % 6: 0.9}
+    for channel, gate in moved.items():
+        gates[channel] = gate
+    true = forward_with_gates(network, f"stage{stage + 1}.attention", picture, gates)
+    np.testing.assert_allclose(gated.probabilities(picture, stage, moved).numpy(), true, atol=1e-6)
+    assert np.abs(true - network.eval()(picture[None]).softmax(1)[0].detach().numpy()).max() > 1e-4
+
+
+def test_maps_and_gates_are_those_of_the_forward_pass():
+    network = small().eval()
+    pictures = images()
+    maps, gates, logits = GatedNetwork(network, pictures[:1]).read(pictures)
+    with torch.no_grad(), record_masks(network) as masks:
+        expected = network(pictures)
+        first = network.stage1.feature_map(pictures)
+    torch.testing.assert_close(logits, expected)
+    torch.testing.assert_close(maps[0], first)
+    torch.testing.assert_close(gates[2], masks["stage3.attention"].flatten(1))
+    assert [tuple(m.shape[1:]) for m in maps] == [(6, 28, 28), (8, 14, 14), (9, 7, 7)]
+
+
+class WithSkip(nn.Module):
+    """Its answer depends on the image by another way than the gates."""
+
+    def __init__(self):
+        super().__init__()
+        self.before, self.attention, self.head = nn.Conv2d(1, 8, 3), SEBlock(8, 4), nn.Linear(8, 10)
+
+    def forward(self, x):
+        x = self.before(x).relu()
+        return self.head((x + self.attention(x)).mean(dim=(2, 3)))
+
+
+class WithSquare(nn.Module):
+    """Its answer is no sum over channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.before, self.attention, self.head = nn.Conv2d(1, 8, 3), SEBlock(8, 4), nn.Linear(8, 10)
+
+    def forward(self, x):
+        return self.head(self.attention(self.before(x).relu()).mean(dim=(2, 3)) ** 2 * 30)
+
+
+def some_data() -> ImageSet:
+    return digits("test").subset(torch.arange(0, 1000, 50))
+
+
+def source_of(widget: ChannelGates) -> dict:
+    return widget.sources[0]
+
+
+def test_a_tail_that_is_no_sum_over_channels_is_left_to_the_kernel():
+    torch.manual_seed(0)
+    three_layers = small(head="hidden", hidden=(20, 20))
+    for network in (WithSquare(), three_layers):
+        assert GatedNetwork(network, images(1)).linear_tail(images()) is None
+        assert source_of(explore_channel_gates(network, some_data()))["tail"] is None
+
+
+def test_where_the_rest_depends_on_the_image_only_matching_examples_are_exact():
+    torch.manual_seed(0)
+    source = source_of(explore_channel_gates(WithSkip(), some_data()))
+    exact = [example["contributions"] is not None for example in source["examples"]]
+    assert not all(exact)
+
+
+def test_the_learners_network_stays_as_it_is():
+    network = small(head="flatten", image_size=28).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    explore_channel_gates(network, some_data())
+    assert network.training
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in network.modules())
+    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
+def decoded(encoded: dict) -> np.ndarray:
+    kinds = {"uint8": "u1", "float32": "<f4", "float16": "<f2"}
+    raw = np.frombuffer(base64.b64decode(encoded["data"]), kinds[encoded["dtype"]])
+    return raw.reshape(encoded["shape"])
+
+
+def test_what_is_sent_is_what_the_network_saw_within_one_step_of_colour():
+    network = small().eval()
+    widget = explore_channel_gates(network, some_data())
+    example = source_of(widget)["examples"][3]
+    maps, gates, logits = GatedNetwork(network, images(1)).read(
+        torch.from_numpy(widget._kernel.picture("yours", 3))[None]
+    )
+    stage = example["stages"][1]
+    shown = decoded(stage["maps"]) / 255 * (stage["high"] - stage["low"]) + stage["low"]
+    assert np.abs(shown - maps[1][0].numpy()).max() <= (stage["high"] - stage["low"]) / 500
+    np.testing.assert_allclose(decoded(stage["means"]), maps[1][0].mean((1, 2)).numpy(), atol=1e-6)
+    np.testing.assert_allclose(decoded(stage["gates"]), gates[1][0].numpy(), atol=1e-6)
+    np.testing.assert_allclose(decoded(example["probabilities"]), logits.softmax(1)[0].numpy(), atol=1e-6)
+
+
+def test_the_courses_own_page_holds_both_data_sets_in_less_than_two_megabytes(tmp_path):
+    widget = explore_channel_gates()
+    assert [source["key"] for source in widget.sources] == ["digits", "cued digits", "photographs"]
+    for source in widget.sources[:2]:
+        assert len(source["examples"]) == 10
+        assert source["tail"] is not None
+        assert all(example["contributions"] for example in source["examples"])
+    assert widget.save_html(tmp_path / "gates.html").stat().st_size < 2_000_000
+
+
+def ask(widget: ChannelGates, **question) -> dict:
+    widget.request = {"id": f"test-{np.random.default_rng().integers(10**9)}", **question}
+    return widget.answer
+
+
+def png(image: np.ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def stroke() -> np.ndarray:
+    image = np.zeros((168, 168, 3), np.uint8)
+    image[30:140, 80:95] = 255
+    return image
+
+
+@pytest.fixture(scope="module")
+def own_network():
+    return small()
+
+
+@pytest.fixture
+def widget(own_network):
+    return explore_channel_gates(own_network, some_data())
+
+
+def test_a_drawing_becomes_an_example_that_the_kernel_knows(widget):
+    ask(widget, want="picture", source="yours", drawn=True, name="The drawing", data=png(stroke()))
+    assert widget.error == ""
+    assert widget.own["yours"]["label"] == "your drawing"
+    assert widget.own["yours"]["contributions"] is not None
+    widget.example = -1
+    assert widget.picture.shape == (1, 28, 28)
+    answer = ask(widget, want="probabilities", source="yours", example=-1, stage=0, edits={"2": 0.0})
+    expected = widget._kernel._shown["yours"].gated.probabilities(torch.from_numpy(widget.picture), 0, {2: 0.0})
+    np.testing.assert_allclose(answer["probabilities"], expected, atol=1e-6)
+    assert widget.request.get("data") is None or "data" not in widget.get_state()["request"]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (base64.b64encode(b"no picture at all").decode(), "notes.txt is not an image that can be read"),
+        ("***", "notes.txt arrived as text that is no base64"),
+        (png(np.full((30, 30, 3), 255, np.uint8)), "The picture holds no digit"),
+    ],
+)
+def test_a_bad_upload_gets_a_word_and_the_widget_goes_on(widget, data, message):
+    answer = ask(widget, want="picture", source="yours", drawn=False, name="notes.txt", data=data)
+    assert answer["failed"]
+    assert message in widget.error
+    assert "yours" not in widget.own
+    ask(widget, want="picture", source="yours", drawn=False, name="one.png", data=png(stroke()))
+    assert widget.error == ""
+    assert widget.own["yours"]["label"] == "your picture"
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        ({"want": "probabilities", "source": "nobody"}, "There is no source 'nobody'"),
+        ({"want": "probabilities", "source": "yours", "example": 0, "stage": 9, "edits": {}}, "There is no stage 9"),
+        ({"want": "probabilities", "source": "yours", "example": 99, "stage": 0, "edits": {}}, "no example 99"),
+        ({"want": "probabilities", "source": "yours", "example": -1, "stage": 0, "edits": {}}, "No picture was drawn"),
+        ({"want": "probabilities", "source": "yours", "example": 0, "stage": 0, "edits": {"77": 1}}, "from 0 to 5"),
+        (
+            {"want": "probabilities", "source": "yours", "example": 0, "stage": 0, "edits": {"1": 7}},
+            "gates from 0 to 1",
+        ),
+        ({"want": "tea", "source": "yours"}, "asked for 'tea'"),
+    ],
+)
+def test_a_question_that_cannot_be_answered_is_refused_in_words(widget, question, message):
+    assert ask(widget, **question)["failed"]
+    assert message in widget.error
+
+
+def test_photographs_without_a_network_to_be_had_get_one_line(monkeypatch):
+    def unreachable(**options):
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setattr("torchvision.models.mobilenet_v3_small", unreachable)
+    widget = explore_channel_gates(source="photographs")
+    assert "mobilenet_v3_small (10 MB)" in widget.error
+    assert "\n" not in widget.error
+    assert widget.source == "digits"
+    assert ask(widget, want="source", source="photographs")["failed"]
+    ask(widget, want="probabilities", source="digits", example=0, stage=0, edits={"0": 0})
+    assert widget.error == ""
+
+
+def test_photographs_go_through_torchvisions_se_blocks(monkeypatch):
+    from torchvision import models
+
+    network = models.mobilenet_v3_small(weights=None)
+    monkeypatch.setattr("torchvision.models.mobilenet_v3_small", lambda **options: network)
+    widget = explore_channel_gates(source="photographs")
+    assert widget.error == ""
+    assert widget.source == "photographs"
+    source = widget.sources[-1]
+    assert source["tail"] is None
+    assert len(source["classes"]) == 1000
+    assert [len(decoded(stage["gates"])) for stage in source["examples"][0]["stages"]] == [16, 120, 576]
+
+    widget.example = 1
+    picture = torch.from_numpy(widget.picture)[None]
+    block = network.eval().get_submodule(source["stages"][1])
+    seen = []
+    hook = block.register_forward_hook(lambda block, inputs, output: seen.append((inputs[0], output)))
+    with torch.no_grad():
+        network(picture)
+    hook.remove()
+    given, made = seen[0]
+    gates = torch.from_numpy(decoded(source["examples"][1]["stages"][1]["gates"]).copy())
+    torch.testing.assert_close(made[0], given[0] * gates[:, None, None], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"network": AttentionCNN(10, "se", in_channels=1)}, "network without data; give both"),
+        ({"data": ImageSet(torch.zeros(1, 1, 28, 28), torch.zeros(1, dtype=torch.int64))}, "data without network"),
+        ({"source": "cats"}, "no source 'cats'; there are: digits, cued digits, photographs"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        explore_channel_gates(**arguments)
+
+
+def test_a_network_without_gates_is_refused():
+    with pytest.raises(ValueError, match=r'no block with channel gates.*attention="se"'):
+        explore_channel_gates(AttentionCNN(10, in_channels=1), some_data())
+    with pytest.raises(ValueError, match="leave it out with a network"):
+        explore_channel_gates(small(), some_data(), source="digits")
+
+
+def arrays(**changes) -> GateSource:
+    rng = np.random.default_rng(0)
+    example = {
+        "label": "noise",
+        "image": rng.integers(0, 256, (8, 8), np.uint8),
+        "stages": [GateStage(rng.random((4, 3, 3)), rng.random(4))],
+        "probabilities": np.array([0.3, 0.7]),
+        "contributions": rng.random((4, 2)),
+    }
+    example.update(changes)
+    return GateSource("a", "a", ["x", "y"], ["s"], [GateExample(**example)], LinearTail(np.zeros(2)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"probabilities": np.ones(3)}, "names 2 classes"),
+        ({"contributions": np.ones((3, 2))}, r"shape \(4, 2\) are needed, not \(3, 2\)"),
+        ({"stages": [GateStage(np.ones((4, 3, 3)), np.ones(3))]}, "4 maps need 4 gates"),
+        ({"stages": []}, "has 1 stages"),
+    ],
+)
+def test_arrays_that_do_not_fit_together_are_refused(changes, message):
+    arrays()
+    with pytest.raises(ValueError, match=message):
+        arrays(**changes)
+
+
+def test_a_widget_of_arrays_alone_says_that_there_is_no_network():
+    widget = ChannelGates([arrays()])
+    assert ask(widget, want="probabilities", source="a", example=0, stage=0, edits={})["failed"]
+    assert "there is no network to ask" in widget.error
+    with pytest.raises(ValueError, match="holds no network input"):
+        _ = widget.picture
+    with pytest.raises(ValueError, match="at least one GateSource"):
+        ChannelGates([])
