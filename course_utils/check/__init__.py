@@ -131,15 +131,16 @@ def import_progress(path: str | os.PathLike[str] = "progress.json") -> Card:
 
 
 def quiz(number: str) -> "Quiz":
-    """The quiz at the end of a lesson, such as `check.quiz("4.1.1")`; once answered it counts in the progress.
+    """The quiz at the end of a lesson, such as `check.quiz("4.1.1")`; once all answers are right it counts as done.
 
     Raises:
         ValueError: if that lesson has no quiz.
     """
     from ..widgets.quiz import Quiz
 
-    questions = _questions(number).QUIZ
-    return Quiz(questions, key=f"{number}/quiz")
+    widget = Quiz(_questions(number).QUIZ, key=f"{number}/quiz")
+    widget.observe(lambda change: _remember(widget), names="answered")
+    return widget
 
 
 def predict(name: str) -> "Quiz":
@@ -154,7 +155,12 @@ def predict(name: str) -> "Quiz":
     predictions = _questions(number).PREDICTIONS
     if question not in predictions:
         raise ValueError(f"Lesson {number} has no prediction {question!r}; {_one_of(predictions, question)}")
-    return Quiz([predictions[question]], key=name)
+    return Quiz([predictions[question]], key=name, predict=True)
+
+
+def _remember(widget: "Quiz") -> None:
+    if any(index is not None for index in widget.answered):
+        SESSION.progress.record(widget.key, "done" if widget.score == len(widget.questions) else "tried")
 
 
 def _questions(number: str) -> ModuleType:

@@ -5,15 +5,15 @@ inputs. An answer is right if it agrees with the official one on every draw; if 
 learner reads that mistake's message; any other answer is refused with index, given and expected.
 """
 
-import ast
 import copy
+import dis
 import inspect
 import linecache
 import random
 import secrets
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -29,6 +29,7 @@ from .session import SESSION
 
 ROUNDS = 3  # draws of one check, of different shapes
 _DRAWS = 100  # attempts at a draw that tells every mistake apart
+_IDLE = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}  # the bytecode of an untouched stub
 
 Inputs = tuple[Any, ...]
 
@@ -77,13 +78,23 @@ class Mistake:
     wrong: Callable[..., Any]
     shows: Callable[..., bool] | None = None
 
-    def explains(self, given: Any, inputs: Inputs) -> bool:
-        """Whether a result shows this mistake."""
-        if self.shows is not None:
-            with suppress(Exception):  # a result that cannot be read shows nothing
-                return self.shows(given, *inputs)
+    def explains(self, given: Any, wrong: Any, inputs: Inputs) -> bool:
+        """Whether a result shows this mistake, where `wrong` is what the mistake makes of the same inputs."""
+        if self.shows is None:
+            return difference(given, wrong) is None
+        try:
+            return self.shows(given, *inputs)
+        except Exception:  # a result of another kind shows nothing
             return False
-        return difference(given, self.wrong(*copy.deepcopy(inputs))) is None
+
+
+@dataclass(frozen=True)
+class Round:
+    """Inputs of one draw, with what the official solution and each mistake make of them."""
+
+    inputs: Inputs
+    right: Any
+    wrongs: tuple[Any, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,17 +193,21 @@ class Exercise:
         """The source of the official solution."""
         return textwrap.dedent(inspect.getsource(self.official)).rstrip()
 
-    def rounds(self, seed: int) -> list[Inputs]:
-        """The inputs of one check, drawn until they tell every mistake from the solution and from the others."""
+    def rounds(self, seed: int) -> list[Round]:
+        """The rounds of one check, drawn until they tell every mistake from the solution and from the others."""
         for attempt in range(_DRAWS):
-            rounds = [self.draw(Draw(seed + ROUNDS * attempt + i)) for i in range(ROUNDS)]
-            answers = [self.official, *(mistake.wrong for mistake in self.mistakes)]
-            found = [self._diagnose([answer(*copy.deepcopy(x)) for x in rounds], rounds) for answer in answers]
-            if found[0] is None and all(
-                each is not None and each[0] is mistake for each, mistake in zip(found[1:], self.mistakes, strict=True)
-            ):
+            rounds = [self._round(Draw(seed + ROUNDS * attempt + i)) for i in range(ROUNDS)]
+            found = [self._diagnose([each.wrongs[i] for each in rounds], rounds) for i in range(len(self.mistakes))]
+            if all(each and each[0] is mistake for each, mistake in zip(found, self.mistakes, strict=True)):
                 return rounds
         raise RuntimeError(f"{self.item}: no draw in {_DRAWS} tells its mistakes apart; this exercise needs mending")
+
+    def _round(self, draw: Draw) -> Round:
+        inputs = self.draw(draw)
+        right, *wrongs = (
+            answer(*copy.deepcopy(inputs)) for answer in (self.official, *(mistake.wrong for mistake in self.mistakes))
+        )
+        return Round(inputs, right, tuple(wrongs))
 
     def _judge(self, answer: Any) -> tuple[Kind, list[str]]:
         if answer is None or answer is ...:
@@ -200,11 +215,11 @@ class Exercise:
         if not callable(answer):
             return "not yet", [f"Pass the function itself, without calling it: `check.{self.name}({self.name})`."]
         rounds = self.rounds(secrets.randbits(48))
-        unfit = _unfit(answer, rounds[0])
+        unfit = _unfit(answer, rounds[0].inputs)
         if unfit:
             return "not yet", [f"{unfit}; the exercise asks for `{self.call}`."]
         outputs = []
-        for inputs in rounds:
+        for inputs in (each.inputs for each in rounds):
             copies = copy.deepcopy(inputs)
             try:
                 given = answer(*copies)
@@ -229,25 +244,24 @@ class Exercise:
         mistake, reason = found
         return "not yet", [mistake.message, reason] if mistake else [reason]
 
-    def _diagnose(self, outputs: Sequence[Any], rounds: Sequence[Inputs]) -> tuple[Mistake | None, str] | None:
+    def _diagnose(self, outputs: Sequence[Any], rounds: Sequence[Round]) -> tuple[Mistake | None, str] | None:
         """None if the outputs are right, else the mistake that explains them, if one does, and the difference."""
         pairs = list(zip(outputs, rounds, strict=True))
-        reasons = (self._reason(given, inputs) for given, inputs in pairs)
-        reason = next(filter(None, reasons), None)
+        reason = next(filter(None, (self._reason(given, each) for given, each in pairs)), None)
         if reason is None:
             return None
-        for mistake in self.mistakes:
-            if all(mistake.explains(given, inputs) for given, inputs in pairs):
+        for i, mistake in enumerate(self.mistakes):
+            if all(mistake.explains(given, each.wrongs[i], each.inputs) for given, each in pairs):
                 return mistake, reason
         return None, reason
 
-    def _reason(self, given: Any, inputs: Inputs) -> str | None:
+    def _reason(self, given: Any, drawn: Round) -> str | None:
         if self.refusal is not None:
-            return self.refusal(given, *inputs)
-        reason = difference(given, self.official(*copy.deepcopy(inputs)), self.axes, self.parts)
+            return self.refusal(given, *drawn.inputs)
+        reason = difference(given, drawn.right, self.axes, self.parts)
         shown = [
             f"{name}={text}"
-            for name, value in zip(inspect.signature(self.official).parameters, inputs, strict=True)
+            for name, value in zip(inspect.signature(self.official).parameters, drawn.inputs, strict=True)
             if not isinstance(value, Tensor | np.ndarray) and not callable(value) and len(text := repr(value)) <= 120
         ]
         return f"For `{self.name}({', '.join(shown)})`: {reason[0].lower()}{reason[1:]}" if reason and shown else reason
@@ -314,17 +328,9 @@ def _explain_nothing(answer: Callable[..., Any], given: Any) -> tuple[Kind, list
 
 
 def _is_stub(answer: Callable[..., Any]) -> bool:
-    """Whether nothing was written in the function yet: only a docstring, `...`, `pass` or an empty return."""
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(answer)))
-    except (OSError, TypeError, SyntaxError):
-        return False
-    body = getattr(tree.body[0], "body", None)
-    return isinstance(body, list) and all(
-        isinstance(step, ast.Pass)
-        or (isinstance(step, ast.Expr | ast.Return) and (step.value is None or isinstance(step.value, ast.Constant)))
-        for step in body
-    )
+    """Whether a function does nothing yet: its bytecode only returns a constant."""
+    code = getattr(answer, "__code__", None)
+    return code is not None and all(step.opname in _IDLE for step in dis.get_instructions(code))
 
 
 @contextmanager

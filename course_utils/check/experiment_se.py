@@ -1,7 +1,7 @@
 """The exercises of lesson 4.2: measure a loss, split data, compare two networks without fooling yourself."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -122,7 +122,7 @@ def _split_refusal(given: Any, labels: Tensor, per_digit: int) -> str | None:
     if lists is None:
         return "Your result should be two lists of whole numbers: the places of train, the places of validation."
     train, validation = lists
-    outside = [place for place in (*train, *validation) if not 0 <= place < len(labels)]
+    outside = _outside(train + validation, labels)
     if outside:
         return f"Place {outside[0]} is in your lists; the labels have places 0 to {len(labels) - 1}."
     seen = Counter((*train, *validation))
@@ -151,8 +151,22 @@ def _two_lists(given: Any) -> tuple[list[int], list[int]] | None:
     return (list(parts[0]), list(parts[1])) if whole else None
 
 
-def _counts(places: Sequence[int], labels: Tensor) -> list[int]:
-    return [int((labels[list(places)] == digit).sum()) for digit in labels.unique()]
+def _outside(places: list[int], labels: Tensor) -> list[int]:
+    return [place for place in places if not 0 <= place < len(labels)]
+
+
+def _counts(places: list[int], labels: Tensor) -> list[int]:
+    return [int((labels[places] == digit).sum()) for digit in labels.unique()]
+
+
+def _shows(rule: Callable[[list[int], list[int], Tensor, int], bool]) -> Callable[[Any, Tensor, int], bool]:
+    """A rule on (train, validation, labels, per_digit), asked only where the result is two lists of real places."""
+
+    def shows(given: Any, labels: Tensor, per_digit: int) -> bool:
+        lists = _two_lists(given)
+        return lists is not None and not _outside(lists[0] + lists[1], labels) and rule(*lists, labels, per_digit)
+
+    return shows
 
 
 def _at_the_end(labels: Tensor, per_digit: int) -> tuple[list[int], list[int]]:
@@ -273,34 +287,40 @@ SPLIT = Exercise(
             "Half of the digits or more are missing from validation: the labels are sorted, "
             "so a cut at one place parts the digits.",
             _at_the_end,
-            shows=lambda given, labels, per_digit: 2 * _counts(given[1], labels).count(0) >= len(labels.unique()),
+            shows=_shows(
+                lambda train, validation, labels, _: 2 * _counts(validation, labels).count(0) >= labels.unique().numel()
+            ),
         ),
         Mistake(
             "Some places are in both lists: the network would be judged on images that it was trained on.",
             lambda labels, per_digit: (list(range(len(labels))), _first_of_each(labels, per_digit)[1]),
-            shows=lambda given, labels, per_digit: bool({*map(int, given[0])} & {*map(int, given[1])}),
+            shows=_shows(lambda train, validation, *_: not set(train).isdisjoint(validation)),
         ),
         Mistake(
             "You returned validation first; train comes first.",
             lambda labels, per_digit: _first_of_each(labels, per_digit)[::-1],
-            shows=lambda given, labels, per_digit: set(_counts(given[0], labels)) == {per_digit},
+            shows=_shows(lambda train, _, labels, per_digit: set(_counts(train, labels)) == {per_digit}),
         ),
         Mistake(
             "Train holds only part of what validation leaves: no image may be lost.",
             lambda labels, per_digit: (_first_of_each(labels, per_digit)[0][::2], _first_of_each(labels, per_digit)[1]),
-            shows=lambda given, labels, per_digit: (
-                set(_counts(given[1], labels)) == {per_digit} and len(given[0]) + len(given[1]) < len(labels)
+            shows=_shows(
+                lambda train, validation, labels, per_digit: (
+                    set(_counts(validation, labels)) == {per_digit} and len(train) + len(validation) < len(labels)
+                )
             ),
         ),
         Mistake(
             "The digits have unequal shares of validation: you split all images at once; split within each digit.",
             _at_random,
-            shows=lambda given, labels, per_digit: len(set(_counts(given[1], labels))) > 1,
+            shows=_shows(lambda train, validation, labels, _: len(set(_counts(validation, labels))) > 1),
         ),
         Mistake(
             "Every digit has the same share, but not `per_digit` images of it.",
             lambda labels, per_digit: _first_of_each(labels, per_digit + 1),
-            shows=lambda given, labels, per_digit: len(set(_counts(given[1], labels)) - {per_digit}) == 1,
+            shows=_shows(
+                lambda train, validation, labels, per_digit: len(set(_counts(validation, labels)) - {per_digit}) == 1
+            ),
         ),
     ),
 )

@@ -57,7 +57,8 @@ class Progress:
 
     def states(self) -> dict[str, State]:
         """What is in the file, with the changes that still wait."""
-        self.note = ""
+        if not self._waiting:
+            self.note = ""
         try:
             states = _parse(progress_file()) or {}
         except ProgressError as error:
