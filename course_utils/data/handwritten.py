@@ -93,7 +93,8 @@ def _mnist(root: Path) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         unpacked = [file for file in (root / "MNIST" / "raw").glob("*-ubyte") if file.is_file()]
         if len(unpacked) == 4:
             raise ConnectionError(
-                f"The copy of MNIST in {root / 'MNIST'} is not whole ({reason[0]}): delete that folder and run this again."
+                f"The copy of MNIST in {root / 'MNIST'} is not whole ({reason[0]}): "
+                "delete that folder and run this again."
             ) from error
         raise ConnectionError(
             f"MNIST could not be fetched into {root} ({reason[0]}): connect to the internet and run this again, "

@@ -100,8 +100,11 @@ def run_study(
         The folder that holds one file a run.
 
     Raises:
+        ValueError: for less than one seed, job or thread.
         StudyError: if a result that is there was made with other settings, or the folder cannot be made.
     """
+    if seeds < 1 or jobs < 1 or threads < 1:
+        raise ValueError(f"A study needs at least 1 seed, job and thread; given {seeds}, {jobs} and {threads}.")
     folder = results_folder(study, out)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """The trained networks that ship with the course, and the one command that makes them again."""
 
+import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,17 @@ RECIPES = {
 
 
 def make_weights(folder: str | Path, names: Iterable[str] = tuple(RECIPES)) -> list[Path]:
-    """Train the named networks and write each with its card into a folder."""
+    """Train the named networks and write each with its card into a folder.
+
+    Raises:
+        ValueError: for a name that is not in `RECIPES`; the message suggests the nearest.
+    """
+    names = list(names)
+    for name in names:
+        if name not in RECIPES:
+            near = difflib.get_close_matches(name, RECIPES, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"There is no recipe {name!r}.{hint} There are: {', '.join(RECIPES)}.")
     written = []
     for name in names:
         recipe = RECIPES[name]

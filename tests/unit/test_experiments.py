@@ -1,0 +1,294 @@
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from course_utils.data import digits
+from course_utils.resources import resource_root
+from course_utils.training import StudyError, run_study, study, study_report
+from course_utils.training import __main__ as command_line
+from course_utils.training.runs import Run, chosen_lr, execute, read_result, seed_runs, tuning_runs
+from course_utils.training.studies import CUED, DIGITS, STUDIES, TUNING_SEED, Entry, Study, Task
+
+torch.set_num_threads(1)
+
+
+def few_digits(split, seed):
+    images = digits(split)
+    generator = torch.Generator().manual_seed(seed)
+    return images.subset(torch.randperm(len(images), generator=generator)[:128])
+
+
+TINY = Study(
+    name="tiny",
+    title="Two small networks on a few digits",
+    tasks=(Task("few", "A few digits", few_digits, in_channels=1, image_size=28),),
+    entries=(
+        Entry("plain", "plain", {"widths": (4, 4, 8)}),
+        Entry("se", "with SE", {"widths": (4, 4, 8), "attention": "se"}),
+    ),
+    pairs=(("se", "plain"),),
+    learning_rates=(1e-2, 2e-3),
+    epochs=1,
+    batch_size=32,
+)
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    monkeypatch.setitem(STUDIES, "tiny", TINY)
+    return TINY
+
+
+def quiet(line):
+    pass
+
+
+def pretend(run, folder, accuracy, **changes):
+    folder.mkdir(parents=True, exist_ok=True)
+    result = {"format": 1, "settings": run.settings, "accuracy": accuracy, "parameters": 100, "seconds": 1.0}
+    (folder / run.file_name).write_text(json.dumps(result | changes))
+
+
+def numbers(folder):
+    kept = ("settings", "parameters", "accuracy", "confusion", "train_loss")
+    return {
+        file.name: {key: json.loads(file.read_text())[key] for key in kept}
+        for file in sorted(folder.glob("*.json"))
+        if file.name != "summary.json"
+    }
+
+
+def test_a_study_keeps_one_file_a_run_and_goes_on_where_it_was(tiny, tmp_path):
+    said = []
+    folder = run_study(TINY, seeds=2, out=tmp_path, say=said.append)
+    assert sorted(file.name for file in folder.iterdir()) == sorted(
+        [f"few-{entry}-{run}.json" for entry in ("plain", "se") for run in ("seed0", "seed1")]
+        + [f"few-{entry}-tuning-lr{lr}.json" for entry in ("plain", "se") for lr in ("0.01", "0.002")]
+    )
+    assert len(said) == 8
+    before = numbers(folder)
+    (folder / "few-se-seed1.json").unlink()
+    said.clear()
+    run_study(TINY, seeds=2, out=tmp_path, say=said.append)
+    assert len(said) == 1 and "few-se-seed1.json" in said[0]
+    assert numbers(folder) == before
+
+
+def test_a_result_says_how_it_was_made_and_nothing_private(tiny, tmp_path):
+    run = Run(TINY, TINY.tasks[0], TINY.entries[0], seed=0, lr=1e-2)
+    result = execute(run)
+    assert set(result["versions"]) >= {"course", "python", "torch", "numpy", "accelerate", "scikit-learn"}
+    assert set(result["machine"]) == {"device", "processor", "threads"}
+    assert sum(map(sum, result["confusion"])) == result["scored_images"] == 128
+    assert result["settings"]["scored_on"] == "test" and len(result["train_loss"]) == 1
+    text = json.dumps(result)
+    assert os.uname().nodename not in text and str(Path.home()) not in text
+
+
+KILLED = """
+import sys
+sys.path.insert(0, sys.argv[2])
+import test_experiments
+from course_utils.training import run_study
+if __name__ == "__main__":
+    run_study(test_experiments.TINY, seeds=2, out=sys.argv[1], jobs=2)
+"""
+
+
+def test_a_killed_study_ends_with_the_same_numbers(tiny, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(KILLED)
+    stopped = tmp_path / "stopped"
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(stopped), str(Path(__file__).parent)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while len(list(stopped.glob("tiny/few-*.json"))) < 2 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    finished = len(list(stopped.glob("tiny/few-*.json")))
+    assert 2 <= finished <= 8
+    said = []
+    run_study(TINY, seeds=2, out=stopped, say=said.append)
+    assert len(said) == 8 - finished
+    run_study(TINY, seeds=2, out=tmp_path / "whole", say=quiet)
+    assert numbers(stopped / "tiny") == numbers(tmp_path / "whole" / "tiny")
+
+
+def test_test_images_are_read_once_and_only_after_the_settings_are_chosen(tmp_path):
+    read = []
+
+    def watched(split, seed):
+        read.append((split, seed))
+        return few_digits(split, seed)
+
+    watching = replace(TINY, tasks=(replace(TINY.tasks[0], images=watched),))
+    run_study(watching, seeds=1, out=tmp_path, say=quiet)
+    assert read == [("fit", TUNING_SEED), ("validation", TUNING_SEED)] * 4 + [("train", 0), ("test", 0)] * 2
+
+
+def test_every_network_has_the_same_trials_and_the_same_data_by_seed():
+    for chosen in STUDIES.values():
+        trials = tuning_runs(chosen)
+        for task in chosen.tasks:
+            for entry in chosen.entries:
+                lrs = [run.lr for run in trials if run.task == task and run.entry == entry]
+                assert lrs == list(chosen.learning_rates)
+    for task in (DIGITS, CUED):
+        first, again, other = task.images("train", 0), task.images("train", 0), task.images("train", 1)
+        assert torch.equal(first.images, again.images)
+        assert not torch.equal(first.images, other.images)
+
+
+def test_the_best_trial_chooses_the_learning_rate(tmp_path):
+    task, entry = TINY.tasks[0], TINY.entries[0]
+    for run in tuning_runs(TINY):
+        pretend(run, tmp_path, {1e-2: 0.7, 2e-3: 0.6}[run.lr])
+    assert chosen_lr(TINY, task, entry, tmp_path) == 1e-2
+    for run in tuning_runs(TINY):
+        pretend(run, tmp_path, 0.7)
+    assert chosen_lr(TINY, task, entry, tmp_path) == 2e-3
+    (tmp_path / "few-plain-tuning-lr0.01.json").unlink()
+    with pytest.raises(StudyError, match=r"lacks few-plain-tuning-lr0\.01\.json"):
+        chosen_lr(TINY, task, entry, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 99}, r"few-plain-seed0\.json is not a result of format 1"),
+        ({"settings": {"epochs": 50}}, r"few-plain-seed0\.json was made with other settings \(.*epochs"),
+    ],
+)
+def test_results_of_other_versions_and_settings_are_refused_by_name(tmp_path, change, message):
+    run = Run(TINY, TINY.tasks[0], TINY.entries[0], seed=0, lr=1e-2)
+    assert read_result(run, tmp_path) is None
+    pretend(run, tmp_path, 0.5, **change)
+    with pytest.raises(StudyError, match=message):
+        read_result(run, tmp_path)
+    (tmp_path / run.file_name).write_text('{"format": 1, "sett')
+    with pytest.raises(StudyError, match=r"few-plain-seed0\.json is not a readable result"):
+        read_result(run, tmp_path)
+
+
+def pretend_study(folder, plain, se):
+    for run in tuning_runs(TINY):
+        pretend(run, folder, 0.5)
+    for run in seed_runs(TINY, len(plain), folder):
+        pretend(run, folder, {"plain": plain, "se": se}[run.entry.name][run.seed])
+
+
+def test_a_claim_needs_an_interval_that_leaves_out_zero(tiny, tmp_path):
+    pretend_study(tmp_path / "tiny", plain=[0.60, 0.70, 0.80], se=[0.65, 0.76, 0.84])
+    report = study_report("tiny", tmp_path)
+    pair = report.difference("few", "se", "plain")
+    assert pair.mean == pytest.approx(0.05) and pair.low == pytest.approx(0.05 - 4.30265 * 0.01 / 3**0.5, abs=1e-5)
+    assert pair.verdict == "higher"
+    assert report.row("few", "plain").mean == pytest.approx(0.7)
+    pretend_study(tmp_path / "tiny", plain=[0.60, 0.70, 0.80], se=[0.65, 0.66, 0.84])
+    assert study_report("tiny", tmp_path).difference("few", "se", "plain").verdict == "no difference shown"
+    pretend_study(tmp_path / "tiny", plain=[0.60, 0.70, 0.80], se=[0.50, 0.61, 0.70])
+    assert study_report("tiny", tmp_path).difference("few", "se", "plain").verdict == "lower"
+
+
+def test_a_report_counts_only_seeds_that_every_network_has_finished(tiny, tmp_path):
+    pretend_study(tmp_path / "tiny", plain=[0.6, 0.7, 0.8], se=[0.6, 0.7, 0.8])
+    (tmp_path / "tiny" / "few-se-seed2.json").unlink()
+    assert study_report("tiny", tmp_path).seeds == 2
+    (tmp_path / "tiny" / "few-se-seed1.json").unlink()
+    with pytest.raises(StudyError, match="1 finished seeds"):
+        study_report("tiny", tmp_path)
+
+
+def test_the_command_line_runs_lists_and_reports(tiny, tmp_path, capsys):
+    pretend_study(tmp_path / "tiny", plain=[0.6, 0.7, 0.8], se=[0.7, 0.8, 0.9001])
+    assert command_line.main(["run", "tiny", "--seeds", "3", "--out", str(tmp_path)]) == 0
+    assert command_line.main(["report", "tiny", "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "+0.100" in printed and "higher" in printed
+    summary = json.loads((tmp_path / "tiny" / "summary.json").read_text())
+    assert summary["differences"][0]["verdict"] == "higher" and summary["seeds"] == 3
+    assert command_line.main(["list"]) == 0
+    assert "4.2" in capsys.readouterr().out
+
+
+def test_the_command_line_says_in_one_line_what_is_wrong(tiny, tmp_path, capsys):
+    assert command_line.main(["run", "4.22"]) == 2
+    assert "Did you mean '4.2'" in capsys.readouterr().err
+    (tmp_path / "tiny").write_text("a file")
+    assert command_line.main(["run", "tiny", "--out", str(tmp_path)]) == 2
+    assert "cannot be made a folder" in capsys.readouterr().err
+    assert command_line.main(["weights", "se_digit", "--out", str(tmp_path)]) == 2
+    assert "Did you mean 'se_digits'" in capsys.readouterr().err
+    assert command_line.main(["run", "tiny", "--seeds", "0", "--out", str(tmp_path / "new")]) == 2
+    assert "at least 1" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_named_and_loses_no_finished_result(tiny, tmp_path, monkeypatch, capsys):
+    written = []
+    write_bytes = Path.write_bytes
+
+    def filling_up(path, content):
+        written.append(path)
+        if len(written) > 3:
+            write_bytes(path, content[:10])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return write_bytes(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", filling_up)
+    assert command_line.main(["run", "tiny", "--seeds", "2", "--out", str(tmp_path)]) == 2
+    assert "No space left" in capsys.readouterr().err
+    assert len(list((tmp_path / "tiny").iterdir())) == 3
+    monkeypatch.undo()
+    for file in (tmp_path / "tiny").iterdir():
+        json.loads(file.read_text())
+
+
+def test_an_unknown_study_suggests_the_nearest():
+    with pytest.raises(ValueError, match=r"Did you mean '4\.2'"):
+        study("4.2.")
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    return study_report("4.2")
+
+
+def test_the_recorded_study_has_five_seeds_and_its_summary_is_made_from_its_runs(recorded):
+    assert recorded.seeds >= 5
+    stored = json.loads((resource_root() / "results" / "4.2" / "summary.json").read_text())
+    assert stored == json.loads(json.dumps(recorded.summary()))
+
+
+def test_compared_networks_have_as_many_parameters_as_is_said(recorded):
+    for task in ("digits", "cued"):
+        se, wider, plain = (recorded.row(task, name).parameters for name in ("se", "wider", "plain"))
+        assert plain < se <= wider < 1.005 * se
+        assert recorded.row(task, "deeper").parameters > se
+
+
+def test_a_recorded_run_can_be_made_again(recorded):
+    chosen = study("4.2")
+    folder = resource_root() / "results" / "4.2"
+    (run,) = [
+        run
+        for run in seed_runs(chosen, 1, folder)
+        if (run.task.name, run.entry.name, run.seed) == ("digits", "pooled", 0)
+    ]
+    stored, again = read_result(run, folder), execute(run)
+    assert again["parameters"] == stored["parameters"]
+    assert again["train_loss"][0] == pytest.approx(stored["train_loss"][0], rel=0.02)
+    assert abs(again["accuracy"] - stored["accuracy"]) <= 0.015

@@ -1,0 +1,315 @@
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from course_utils.data import ImageSet, digits
+from course_utils.models import AttentionCNN
+from course_utils.training import (
+    CheckpointError,
+    TrainingError,
+    evaluate,
+    load_network,
+    network_card,
+    predict,
+    save_network,
+    train,
+)
+from course_utils.training import precision as precision_module
+from course_utils.training.statistics import mean_interval, share_interval, t_quantile
+
+torch.set_num_threads(1)
+
+
+def small_network(attention=None, seed=0):
+    torch.manual_seed(seed)
+    return AttentionCNN(10, attention, in_channels=1, widths=(8, 8, 16))
+
+
+@pytest.fixture(scope="module")
+def few():
+    return digits("train").subset(slice(0, 384))
+
+
+def quietly(network, images, **options):
+    options = {"epochs": 2, "batch_size": 64, "precision": "float32", "progress": False, **options}
+    return train(network, images, **options)
+
+
+def test_training_learns_digits():
+    train_set, test_set = digits("train").subset(slice(0, 1500)), digits("test").subset(slice(0, 300))
+    torch.manual_seed(0)
+    network = AttentionCNN(10, "se", in_channels=1, layout="original", widths=(8, 8, 16), image_size=28)
+    history = quietly(network, train_set, eval_set=test_set, epochs=4)
+    assert history[-1]["train_loss"] < 0.6 * history[0]["train_loss"]
+    assert history[-1]["accuracy"] > 0.8
+    assert evaluate(network, test_set).accuracy == history[-1]["accuracy"]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_gives_others(few):
+    def weights(seed):
+        network = AttentionCNN(10, in_channels=1, layout="original", image_size=28, hidden=(10,))  # it has dropout
+        torch.manual_seed(0)
+        for parameter in network.parameters():
+            nn.init.normal_(parameter, std=0.05)
+        quietly(network, few, seed=seed)
+        return torch.cat([value.flatten().float() for value in network.state_dict().values()])
+
+    first = weights(3)
+    assert torch.equal(first, weights(3))
+    assert not torch.allclose(first, weights(4))
+
+
+def test_a_callback_gets_a_record_for_each_epoch(few):
+    seen = []
+    history = quietly(small_network(), few, epochs=3, run="plain", seed=5, on_epoch=seen.append)
+    assert seen == history
+    assert [record["epoch"] for record in seen] == [1, 2, 3]
+    first = seen[0]
+    assert (first["run"], first["seed"], first["epochs"], first["accuracy"]) == ("plain", 5, 3, None)
+    assert first["seconds"] > 0 and first["images_per_second"] > 0
+    json.dumps(seen)
+
+
+def test_progress_can_be_switched_off(few, capfd):
+    quietly(small_network(), few, epochs=1)
+    assert capfd.readouterr().err == ""
+    quietly(small_network(), few, epochs=1, progress=True, run="visible")
+    assert "visible" in capfd.readouterr().err
+
+
+def test_each_epoch_sees_the_images_in_a_new_order(few):
+    seen = []
+
+    class Watching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(28 * 28, 10)
+
+        def forward(self, x):
+            seen.append(x.flatten(1).sum(dim=1))
+            return self.layer(x.flatten(1))
+
+    quietly(Watching(), few, epochs=2, batch_size=96)
+    first, second = torch.cat(seen[:4]), torch.cat(seen[4:])
+    assert not torch.equal(first, second)
+    expected = few.images.flatten(1).sum(dim=1).sort().values
+    torch.testing.assert_close(first.sort().values, expected)
+    torch.testing.assert_close(second.sort().values, expected)
+
+
+def test_a_loss_that_is_no_number_stops_and_leaves_the_last_good_state(few):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, 10))
+    good = []
+    calls = []
+
+    def break_after_the_first_epoch(module, inputs, output):
+        calls.append(1)
+        return output * float("nan") if len(calls) == 9 else output  # 6 steps an epoch
+
+    network[1].register_forward_hook(break_after_the_first_epoch)
+    with pytest.raises(
+        TrainingError, match=r"'shaky' became nan in epoch 2 of 3, step 3 of 6: lower the learning rate"
+    ):
+        quietly(network, few, epochs=3, run="shaky", on_epoch=lambda _: good.append(network[1].weight.detach().clone()))
+    assert torch.equal(network[1].weight, good[0])
+
+
+def test_training_on_nothing_is_refused(few):
+    with pytest.raises(ValueError, match="0 images"):
+        quietly(small_network(), few.subset([]))
+    with pytest.raises(ValueError, match="epochs=0"):
+        quietly(small_network(), few, epochs=0)
+
+
+def test_the_network_comes_back_contiguous_and_in_train_mode(few):
+    network = quietly_trained(few)
+    assert network.training
+    assert all(parameter.is_contiguous() for parameter in network.parameters())
+
+
+def quietly_trained(images):
+    network = small_network("se")
+    quietly(network, images)
+    return network
+
+
+def test_evaluation_counts_rows_by_truth_and_keeps_the_mode(few):
+    class Shift(nn.Module):
+        """Names the digit after the true one, which stands in the first pixel."""
+
+        def __init__(self):
+            super().__init__()
+            self.unused = nn.Parameter(torch.zeros(1))
+
+        def forward(self, x):
+            assert not self.training
+            truth = (x[:, 0, 0, 0] * 10).round().long()
+            return nn.functional.one_hot((truth + 1) % 10, 10).float()
+
+    labels = torch.arange(20) % 10
+    images = torch.zeros(20, 1, 4, 4)
+    images[:, 0, 0, 0] = labels / 10
+    network = Shift()
+    reached = evaluate(network, ImageSet(images, labels), batch_size=7)
+    assert reached.accuracy == 0
+    assert network.training
+    assert np.array_equal(reached.confusion, 2 * np.roll(np.eye(10, dtype=int), 1, axis=1))
+    with pytest.raises(ValueError, match="given none"):
+        predict(network, images[:0])
+
+
+def test_a_saved_network_is_loaded_with_the_same_answers(few, tmp_path):
+    network = quietly_trained(few)
+    path = save_network(network, tmp_path / "mine", {"data": "384 digits", "seed": 0})
+    loaded = load_network(path)
+    assert not loaded.training
+    torch.testing.assert_close(predict(loaded, few.images[:50]), predict(network, few.images[:50]))
+    assert network_card(tmp_path / "mine")["data"] == "384 digits"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["mine.json", "mine.safetensors"]
+
+
+def test_broken_or_missing_weights_are_named(tmp_path):
+    with pytest.raises(CheckpointError, match="Did you mean 'se_cued_digits'"):
+        load_network("se_cued_digit")
+    path = save_network(small_network(), tmp_path / "mine")
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(CheckpointError, match=r"mine\.safetensors cannot be read"):
+        load_network(path)
+    save_network(small_network("se"), tmp_path / "other")
+    (tmp_path / "other.safetensors").replace(path)
+    with pytest.raises(CheckpointError, match=r"does not fit mine\.json"):
+        load_network(path)
+    path.with_suffix(".json").write_text('{"network": {"class": "Unknown", "settings": {}}}')
+    with pytest.raises(CheckpointError, match="does not describe a network"):
+        load_network(path)
+    path.with_suffix(".json").write_text("half a c")
+    with pytest.raises(CheckpointError, match="not a readable card"):
+        load_network(path)
+    with pytest.raises(ValueError, match="given a Linear"):
+        save_network(nn.Linear(2, 2), tmp_path / "line")
+
+
+@pytest.mark.parametrize("name", ["se_digits", "se_cued_digits"])
+def test_shipped_networks_reach_what_their_cards_say(name):
+    from course_utils.training.weights import RECIPES
+
+    card = network_card(name)
+    reached = evaluate(load_network(name), RECIPES[name].test_set()).accuracy
+    low, high = card["accuracy_interval_95"]
+    assert low < reached < high
+    assert abs(reached - card["accuracy"]) < 0.003
+
+
+@pytest.mark.parametrize(("float32", "bfloat16", "chosen"), [(0.10, 0.05, "bfloat16"), (0.10, 0.095, "float32")])
+def test_bfloat16_is_used_only_where_it_is_clearly_faster(few, monkeypatch, float32, bfloat16, chosen):
+    monkeypatch.setattr(precision_module, "_measured", {})
+    measured = []
+
+    def step_seconds(model, images, labels, autocast):
+        measured.append(autocast.enabled)
+        return bfloat16 if autocast.enabled else float32
+
+    monkeypatch.setattr(precision_module, "_step_seconds", step_seconds)
+    history = quietly(small_network(), few, epochs=1, precision="auto")
+    assert history[0]["precision"] == chosen
+    steps = len(measured)
+    quietly(small_network(), few, epochs=1, precision="auto")
+    assert len(measured) == steps  # measured once in a process
+
+
+def test_a_processor_on_which_bfloat16_is_ruinous_is_left_alone_at_once(few, monkeypatch):
+    monkeypatch.setattr(precision_module, "_measured", {})
+    spent = []
+
+    def step_seconds(model, images, labels, autocast):
+        spent.append(30.0 if autocast.enabled else 0.1)
+        return spent[-1]
+
+    monkeypatch.setattr(precision_module, "_step_seconds", step_seconds)
+    assert quietly(small_network(), few, epochs=1, precision="auto")[0]["precision"] == "float32"
+    assert spent.count(30.0) == 1
+
+
+def test_measuring_the_precision_changes_neither_weights_nor_chance(few, monkeypatch):
+    monkeypatch.setattr(precision_module, "_measured", {})
+    monkeypatch.setattr(precision_module, "_GAIN", float("inf"))
+    measured, plain = small_network(), small_network()
+    quietly(measured, few, precision="auto")
+    quietly(plain, few, precision="float32")
+    assert all(torch.equal(a, b) for a, b in zip(measured.parameters(), plain.parameters(), strict=True))
+
+
+def test_an_unknown_precision_is_refused(few):
+    with pytest.raises(ValueError, match="no precision 'half'"):
+        quietly(small_network(), few, precision="half")
+
+
+def test_bfloat16_trains_too(few):
+    history = quietly(small_network(), few, epochs=3, precision="bfloat16")
+    assert history[-1]["precision"] == "bfloat16"
+    assert history[-1]["train_loss"] < history[0]["train_loss"]
+
+
+SHARED_RUN = """
+import json
+import torch
+from accelerate import Accelerator
+from torch import nn
+from course_utils.data import digits
+from course_utils.training import train
+
+torch.set_num_threads(1)
+torch.manual_seed(0)
+network = nn.Sequential(nn.Conv2d(1, 4, 5, 2), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 12 * 12, 10))
+history = train(network, digits("test").subset(slice(0, 250)), epochs=2, batch_size=32, lr=1e-2, progress=False)
+result = [
+    Accelerator().num_processes,
+    [record["train_loss"] for record in history],
+    [float(value) for value in network[3].weight[0, :5]],
+]
+if Accelerator().is_main_process:
+    print(json.dumps(result))
+"""
+
+
+def test_two_processes_take_the_same_steps_as_one(tmp_path):
+    alone: dict = {}
+    exec(SHARED_RUN, alone)
+    script = tmp_path / "script.py"
+    script.write_text(SHARED_RUN)
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"},
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    processes, losses, weights = json.loads(done.stdout.strip().splitlines()[-1])
+    assert (alone["result"][0], processes) == (1, 2)
+    assert np.allclose(losses, alone["result"][1], rtol=0, atol=1e-5)
+    assert np.allclose(weights, alone["result"][2], rtol=0, atol=1e-5)
+
+
+def test_intervals_are_those_of_the_t_distribution():
+    assert t_quantile(4) == pytest.approx(2.7764, abs=1e-4)
+    mean, low, high = mean_interval([0.51, 0.80, 0.90])
+    assert mean == pytest.approx(0.7367, abs=1e-4)
+    assert high - mean == pytest.approx(4.3027 * np.std([0.51, 0.80, 0.90], ddof=1) / np.sqrt(3), abs=1e-4)
+    assert mean - low == pytest.approx(high - mean)
+    with pytest.raises(ValueError, match="at least two"):
+        mean_interval([0.9])
+
+
+def test_the_interval_of_a_share_stays_within_0_and_1():
+    low, high = share_interval(0.9, 1000)
+    assert (low, high) == (pytest.approx(0.8799, abs=1e-4), pytest.approx(0.9171, abs=1e-4))
+    assert share_interval(1.0, 20)[1] == pytest.approx(1) and share_interval(1.0, 20)[0] < 0.9
+    with pytest.raises(ValueError, match="n=0"):
+        share_interval(0.5, 0)
