@@ -158,15 +158,24 @@ class ChannelGates(CourseWidget):
         label: str = "Channel gates: feature maps, their gates, and the network's answer",
         **traits: Any,
     ) -> None:
-        if not sources:
-            raise ValueError("ChannelGates needs at least one GateSource, but was given none.")
+        if not any(source.examples for source in sources):
+            raise ValueError(
+                f"ChannelGates needs at least one GateSource with examples, but {len(sources)} without were given."
+            )
         self._kernel = kernel
         self._ready = {source.key: source for source in sources}
-        ready = [source for source in sources if not source.pending]
-        first = self._ready[traits.setdefault("source", (ready or sources)[0].key)]
+        first = self._ready[traits.setdefault("source", next(one.key for one in sources if one.examples))]
         traits.setdefault("stage", max(len(first.stages) - 1, 0))
         super().__init__(sources=[_encode_source(source) for source in sources], label=label, **traits)
         self.answer_with(self._compute_answer)
+
+    @traitlets.validate("source")
+    def _known_source(self, proposal: dict[str, Any]) -> str:
+        key = proposal["value"]
+        if key and not (key in self._ready and self._ready[key].examples):
+            ready = ", ".join(repr(name) for name, source in self._ready.items() if source.examples)
+            raise traitlets.TraitError(f"There is no source {key!r} to show; there are: {ready}.")
+        return key
 
     @property
     def picture(self) -> np.ndarray:

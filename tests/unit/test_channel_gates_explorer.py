@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
+from traitlets import TraitError
 
 from course_utils.attention import SEBlock, record_masks
 from course_utils.data import ImageSet, digits
@@ -370,5 +371,7 @@ def test_a_widget_of_arrays_alone_says_that_there_is_no_network():
     assert "there is no network to ask" in widget.error
     with pytest.raises(ValueError, match="holds no network input"):
         _ = widget.picture
-    with pytest.raises(ValueError, match="at least one GateSource"):
-        ChannelGates([])
+    with pytest.raises(ValueError, match="at least one GateSource with examples"):
+        ChannelGates([GateSource("a", "a", pending="patience")])
+    with pytest.raises(TraitError, match="no source 'b' to show; there are: 'a'"):
+        widget.source = "b"

@@ -94,14 +94,14 @@ function render({ model, el }) {
   const opened = opener();
   const state = {};
   const NAMES = ["source", "example", "stage", "order", "channel", "edits"];
-  const pull = () => {
-    for (const name of NAMES) state[name] = model.get(name);
-    state.edits = { ...state.edits };
-  };
-  pull();
+  const pull = (name) => { state[name] = name === "edits" ? { ...model.get(name) } : model.get(name); };
+  NAMES.forEach(pull);
 
   // What is shown, looked up in the traits.
-  const sourceNow = () => model.get("sources").find(({ key }) => key === state.source) ?? model.get("sources")[0];
+  const sourceNow = () => {
+    const ready = model.get("sources").filter(({ examples }) => examples.length);
+    return ready.find(({ key }) => key === state.source) ?? ready[0];
+  };
   const exampleNow = () => {
     const source = sourceNow();
     const own = model.get("own")[source.key];
@@ -705,15 +705,14 @@ function render({ model, el }) {
     showResult();
   }
 
-  house.listen(["sources", "own", ...NAMES], () => {
-    const seen = JSON.stringify(NAMES.map((name) => state[name]));
-    if (seen === JSON.stringify(NAMES.map((name) => model.get(name)))) {
-      showChoices();
-      return;
-    }
-    pull();
-    showAll();
-  });
+  house.listen(["sources", "own"], showChoices);
+  for (const name of NAMES) {
+    house.listen(name, () => {
+      if (JSON.stringify(state[name]) === JSON.stringify(model.get(name))) return;
+      pull(name);
+      showAll();
+    });
+  }
   house.listen("answer", () => showResult());
 
   house.actions.append(

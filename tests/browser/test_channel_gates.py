@@ -1,0 +1,446 @@
+"""`channel-gates` in a browser: its numbers, its gestures, its words; without a kernel and with one."""
+
+import re
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from course_utils.explorers import explore_channel_gates
+from course_utils.models import AttentionCNN
+from course_utils.widgets.channel_gates import ChannelGates, GateExample, GateSource, GateStage, LinearTail
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def course():
+    """The course's own networks; tests that move it take a fresh page, never the widget's traits."""
+    return explore_channel_gates()
+
+
+@pytest.fixture
+def page(alone, course):
+    opened = alone(course)
+    yield opened
+    opened.assert_clean()
+
+
+def probabilities(page) -> np.ndarray:
+    return np.array([float(p) for p in bars(page).get_attribute("data-probabilities").split(",")])
+
+
+def bars(page):
+    return page.root.locator("canvas[data-by]")
+
+
+def columns(page) -> int:
+    """How the maps of the stage shown are laid out: about square, every row full where it can be."""
+    channels = shape(page)[0]
+    least = max(4, int(np.ceil(np.sqrt(1.2 * channels))))
+    return next((c for c in range(least, int(1.5 * least) + 1) if channels % c == 0), least)
+
+
+def shape(page) -> list[int]:
+    """(C, h, w) of the stage shown."""
+    source = next(one for one in page.state("sources") if one["key"] == page.state("source"))
+    return source["examples"][0]["stages"][page.state("stage")]["maps"]["shape"]
+
+
+def centre(page, index: int, part: str) -> tuple[float, float]:
+    """Where the map, or the right end of its gate's bar, of the tile at an index is in the window."""
+    page.canvas.scroll_into_view_if_needed()
+    box = page.canvas.bounding_box()
+    across = columns(page)
+    side = (box["width"] - 4 - 6 * (across - 1)) // across
+    step = (box["height"] - 2) / -(-shape(page)[0] // across)
+    left, top = box["x"] + 2 + (index % across) * (side + 6), box["y"] + 2 + index // across * step
+    return (left + side / 2, top + side / 2) if part == "map" else (left + side - 1, top + side + 6)
+
+
+def serve(page, widget) -> None:
+    """Be the kernel: hand the page's question to the widget, and what the widget changed to the page."""
+    request = page.state("request")
+    widget.request = request
+    page.set(sources=widget.sources, own=widget.own, error=widget.error, answer=widget.answer)
+    page.page.wait_for_timeout(50)
+
+
+def with_kernel(page) -> None:
+    page.page.evaluate("() => { document.querySelector('main').model.widget_manager = {}; }")
+
+
+@pytest.mark.parametrize("source", ["digits", "cued digits"])
+def test_the_pages_probabilities_are_the_networks(page, course, source):
+    page.root.get_by_label("Images from").select_option(source)
+    rng = np.random.default_rng(0)
+    for example in (0, 7):
+        page.set(example=example)
+        np.testing.assert_allclose(probabilities(page), course._kernel.probabilities(source, example, 2, {}), atol=1e-5)
+        moved = {int(channel): round(float(rng.random()), 2) for channel in rng.permutation(shape(page)[0])[:20]}
+        page.set(edits={str(channel): gate for channel, gate in moved.items()})
+        expected = course._kernel.probabilities(source, example, 2, moved)
+        np.testing.assert_allclose(probabilities(page), expected, atol=1e-5)
+        assert bars(page).get_attribute("data-by") == "page"
+        assert "20 gates moved" in page.status
+        assert "Computed exactly in this page" in page.status
+        page.set(edits={})
+
+
+@pytest.mark.parametrize("head", [{"head": "hidden", "hidden": (20,)}, {"head": "flatten", "image_size": 28}])
+def test_a_head_with_a_hidden_layer_is_computed_in_the_page_too(alone, head):
+    from course_utils.data import digits
+
+    torch.manual_seed(1)
+    network = AttentionCNN(10, "se", in_channels=1, widths=(8, 12, 24), **head)
+    for part in network.modules():
+        if isinstance(part, torch.nn.BatchNorm1d):
+            torch.nn.init.normal_(part.running_mean)
+            torch.nn.init.uniform_(part.weight, 1, 3)
+            torch.nn.init.normal_(part.bias)
+    widget = explore_channel_gates(network, digits("test").subset(list(range(0, 1000, 100))))
+    page = alone(widget)
+    moved = {channel: round(0.04 * channel, 2) for channel in range(0, 24, 2)}
+    page.set(example=3, edits={str(channel): gate for channel, gate in moved.items()})
+    expected = widget._kernel.probabilities("yours", 3, 2, moved)
+    np.testing.assert_allclose(probabilities(page), expected, atol=1e-5)
+    assert np.abs(expected - widget._kernel.probabilities("yours", 3, 2, {})).max() > 1e-4
+    page.assert_clean()
+
+
+def test_dragging_a_bar_moves_its_gate_and_the_answer(page, course):
+    page.page.mouse.move(*centre(page, 13, "bar"))
+    page.page.mouse.down()
+    x, y = centre(page, 13, "bar")
+    for step in range(10, 45, 5):
+        page.page.mouse.move(x - step, y + step)
+    page.page.mouse.up()
+    edits = page.state("edits")
+    assert list(edits) == ["13"]
+    assert 0.1 < edits["13"] < 0.5
+    assert page.canvas.get_attribute("data-channel") == "13"
+    assert page.canvas.get_attribute("data-locked") == "true"
+    assert f"gate {edits['13']:.2f} by hand" in page.status
+    expected = course._kernel.probabilities("digits", 0, 2, {13: edits["13"]})
+    np.testing.assert_allclose(probabilities(page), expected, atol=1e-5)
+
+    x, y = centre(page, 9, "bar")
+    page.page.mouse.move(x, y)
+    page.page.mouse.down()
+    page.page.mouse.move(x - 600, y)
+    page.page.mouse.up()
+    assert page.state("edits") == {"9": 0, "13": edits["13"]}
+
+
+def test_hover_focuses_click_locks_and_escape_releases(page):
+    page.page.mouse.move(*centre(page, 10, "map"))
+    query = f"{10 // columns(page)},{10 % columns(page)}"
+    assert page.canvas.get_attribute("data-query") == query
+    assert page.canvas.get_attribute("data-locked") == "false"
+    assert page.status.startswith("Channel 10 of stage3: mean ")
+    page.page.mouse.down()
+    page.page.mouse.up()
+    page.page.mouse.move(*centre(page, 21, "map"))
+    assert page.canvas.get_attribute("data-query") == query
+    assert page.canvas.get_attribute("data-locked") == "true"
+    page.canvas.press("Escape")
+    assert page.canvas.get_attribute("data-query") is None
+
+
+def test_keyboard_alone_knocks_a_channel_out_and_moves_a_gate(page, course):
+    page.canvas.focus()
+    page.canvas.press("ArrowRight")
+    page.canvas.press("ArrowRight")
+    page.canvas.press("ArrowDown")
+    page.canvas.press("Enter")
+    channel = int(page.canvas.get_attribute("data-channel"))
+    page.canvas.press("Delete")
+    assert "1 gate moved" in page.status
+    np.testing.assert_allclose(
+        probabilities(page), course._kernel.probabilities("digits", 0, 2, {channel: 0.0}), atol=1e-5
+    )
+    page.canvas.press("Delete")
+    assert "no gate is moved" in page.status
+    gate = page.root.get_by_label("Gate", exact=True)
+    gate.focus()
+    gate.press("Home")
+    for _ in range(30):
+        gate.press("ArrowRight")
+    page.page.wait_for_timeout(300)
+    assert page.state("edits") == {str(channel): 0.3}
+    np.testing.assert_allclose(
+        probabilities(page), course._kernel.probabilities("digits", 0, 2, {channel: 0.3}), atol=1e-5
+    )
+
+
+def test_double_click_and_button_knock_out_and_bring_back(page):
+    page.page.mouse.dblclick(*centre(page, 20, "map"))
+    page.page.wait_for_timeout(300)
+    assert page.state("edits") == {"20": 0}
+    page.root.get_by_role("button", name="Bring back").click()
+    page.page.wait_for_timeout(300)
+    assert page.state("edits") == {}
+    page.root.get_by_role("button", name="Knock out").click()
+    assert "gate 0.00 by hand" in page.status
+
+
+def test_reset_gives_the_network_its_own_gates_back(page):
+    before = probabilities(page)
+    reset = page.root.get_by_role("button", name="Reset all gates")
+    assert reset.is_disabled()
+    page.set(edits={str(channel): 0 for channel in range(20)})
+    assert np.abs(probabilities(page) - before).max() > 0.01
+    reset.click()
+    np.testing.assert_array_equal(probabilities(page), before)
+    assert page.state("edits") == {}
+
+
+def test_moved_gates_stay_for_the_next_image_and_go_with_the_stage(page):
+    page.set(edits={"3": 0})
+    page.root.get_by_role("button", name="Image 5").click()
+    assert page.state("edits") == {"3": 0}
+    page.root.get_by_label("Gates of").select_option("0")
+    assert page.state("edits") == {}
+
+
+@pytest.mark.parametrize("order", ["gate", "mean"])
+def test_sorting_puts_the_largest_first(page, course, order):
+    gated = course._kernel._shown["digits"]
+    maps, gates, _ = gated.gated.read(gated.inputs[:1])
+    page.root.get_by_label("Gates of").select_option("0")
+    page.root.get_by_label("Sort channels").select_option(order)
+    values = gates[0][0] if order == "gate" else maps[0][0].mean((1, 2))
+    expected = values.argsort(descending=True, stable=True)
+    for place in (0, 5, 11):
+        page.page.mouse.move(*centre(page, place, "map"))
+        assert page.canvas.get_attribute("data-channel") == str(int(expected[place]))
+
+
+def test_a_maps_pixels_are_viridis_of_its_values(page, course):
+    shown = course._kernel._shown["digits"]
+    maps = shown.gated.read(shown.inputs[:1])[0][2][0].numpy()
+    channel = int(maps.mean((1, 2)).argmax())
+    levels = np.rint(maps[channel] / maps.max() * 255).astype(int)
+    page.page.mouse.move(*centre(page, channel, "map"))
+    lens = page.root.get_by_role("img", name=f"map of channel {channel}", exact=True)
+    pixels = page.pixels(lens)
+    side = maps.shape[-1]
+    places = ((np.arange(side) + 0.5) * pixels.shape[0] / side).astype(int)
+    expected = matplotlib.colormaps["viridis"](levels, bytes=True)[:, :, :3].astype(int)
+    assert np.abs(pixels[np.ix_(places, places)][:, :, :3].astype(int) - expected).max() <= 4
+
+
+def test_without_a_kernel_the_page_says_what_needs_one(page):
+    before = page.state("source")
+    page.root.get_by_label("Images from").select_option("photographs")
+    assert "photographs need a running notebook" in page.status
+    assert page.state("source") == before
+    assert page.root.get_by_label("Images from").input_value() == before
+    for name in ("Draw a digit", "Upload a picture"):
+        page.root.get_by_role("button", name=name).click()
+        assert "needs a running notebook" in page.status
+    page.root.get_by_label("Gates of").select_option("0")
+    page.root.get_by_role("button", name="Knock out").click()
+    assert "the answer needs a running notebook" in page.status
+    assert bars(page).get_attribute("data-by") == "nobody"
+    assert bars(page).get_attribute("data-probabilities") == ""
+
+
+def test_an_early_stage_is_answered_by_the_kernel(page, course):
+    with_kernel(page)
+    page.root.get_by_label("Images from").select_option("cued digits")
+    page.root.get_by_label("Gates of").select_option("0")
+    page.root.get_by_role("button", name="Knock out").click()
+    assert "the notebook is asked" in page.status
+    serve(page, course)
+    assert "Computed by the notebook" in page.status
+    assert bars(page).get_attribute("data-by") == "kernel"
+    channel = int(page.canvas.get_attribute("data-channel"))
+    expected = course._kernel.probabilities("cued digits", 0, 0, {channel: 0.0})
+    np.testing.assert_allclose(probabilities(page), expected, atol=1e-6)
+
+
+def test_an_answer_from_before_does_not_pass_for_the_present_one(page, course):
+    with_kernel(page)
+    page.root.get_by_label("Gates of").select_option("0")
+    page.root.get_by_role("button", name="Knock out").click()
+    page.set(example=4)
+    serve(page, course)
+    assert bars(page).get_attribute("data-by") == "nobody"
+    serve(page, course)
+    assert bars(page).get_attribute("data-by") == "kernel"
+    expected = course._kernel.probabilities("digits", 4, 0, {0: 0.0})
+    np.testing.assert_allclose(probabilities(page), expected, atol=1e-6)
+
+
+def test_a_bad_upload_gets_a_word_and_the_next_one_works(page, tmp_path):
+    widget = explore_channel_gates()
+    with_kernel(page)
+    chooser = page.root.locator("input[type=file]")
+    bad = tmp_path / "<b>notes.png"
+    bad.write_text("no picture")
+    chooser.set_input_files(bad)
+    page.page.wait_for_timeout(200)
+    serve(page, widget)
+    alarm = page.root.locator("[role=alert]")
+    assert "<b>notes.png is not an image that can be read" in alarm.inner_text()
+
+    huge = tmp_path / "huge.bin.png"
+    huge.write_bytes(b"0" * 7_100_000)
+    chooser.set_input_files(huge)
+    assert "huge.bin.png has 7.1 MB, at most 7 MB" in alarm.inner_text()
+
+    seven = np.full((90, 60, 3), 255, np.uint8)
+    seven[10:20, 10:50] = seven[10:80, 40:50] = 0
+    good = tmp_path / "seven.png"
+    Image.fromarray(seven).save(good)
+    chooser.set_input_files(good)
+    page.page.wait_for_timeout(200)
+    serve(page, widget)
+    assert not alarm.is_visible()
+    assert page.root.get_by_role("button", name="your picture").get_attribute("aria-pressed") == "true"
+    np.testing.assert_allclose(probabilities(page), widget._kernel.probabilities("digits", -1, 2, {}), atol=1e-5)
+    page.root.get_by_role("button", name="Knock out").click()
+    np.testing.assert_allclose(probabilities(page), widget._kernel.probabilities("digits", -1, 2, {0: 0.0}), atol=1e-5)
+
+
+def test_a_drawn_digit_goes_through_the_network(page):
+    widget = explore_channel_gates()
+    with_kernel(page)
+    button = page.root.get_by_role("button", name="Draw a digit")
+    button.click()
+    assert button.get_attribute("aria-expanded") == "true"
+    box = page.root.get_by_role("img", name=re.compile("Drawing pad")).bounding_box()
+    page.page.mouse.move(box["x"] + 84, box["y"] + 30)
+    page.page.mouse.down()
+    page.page.mouse.move(box["x"] + 84, box["y"] + 140, steps=5)
+    page.page.mouse.up()
+    serve(page, widget)
+    assert page.root.get_by_role("button", name="your drawing").get_attribute("aria-pressed") == "true"
+    drawn = widget._kernel.picture("digits", -1)[0]
+    assert drawn[:, 10:18].sum() > 0.9 * drawn.sum()
+    assert "input: your drawing" in page.root.inner_text()
+    np.testing.assert_allclose(probabilities(page), widget._kernel.probabilities("digits", -1, 2, {}), atol=1e-5)
+
+
+def test_photographs_arrive_when_they_are_asked_for(page, monkeypatch):
+    from torchvision import models
+
+    network = models.mobilenet_v3_small(weights=None)
+    monkeypatch.setattr("torchvision.models.mobilenet_v3_small", lambda **options: network)
+    widget = explore_channel_gates()
+    with_kernel(page)
+    page.root.get_by_label("Images from").select_option("photographs")
+    assert "Asking the notebook for the photographs" in page.status
+    serve(page, widget)
+    assert page.state("source") == "photographs"
+    assert page.root.get_by_label("Gates of").locator("option").count() == 3
+    assert "Channel 0 of features.11.block.2" in page.status
+    assert page.root.get_by_role("button", name="Image 1: german shepherd").count() == 1
+
+
+def test_copied_code_reproduces_what_is_shown(page):
+    page.root.get_by_label("Images from").select_option("cued digits")
+    for stage, moved in ((2, {"5": 0.25, "16": 0, "21": 0.5}), (1, {})):
+        page.set(stage=stage, edits=moved, example=2)
+        page.page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('closed')); }")
+        page.root.get_by_role("button", name="Copy the code").click()
+        code = page.root.get_by_label("Code").input_value()
+        names: dict = {}
+        exec(code, names)
+        shown = names["moved"] if moved else names["untouched"]
+        np.testing.assert_allclose(probabilities(page), shown[0].numpy(), atol=1e-5)
+        assert len(names["masks"][f"stage{stage + 1}.attention"].flatten()) == shape(page)[0]
+
+
+def test_every_control_can_be_moved_and_two_copies_do_not_meet(page):
+    page.second_copy()
+    assert page.move_every_control() == 4
+    second = page.page.locator(".course-widget").nth(1)
+    status = second.locator("[role=status]").inner_text()
+    page.root.get_by_role("button", name="Image 3").click()
+    assert second.locator("[role=status]").inner_text() == status
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing(page, theme):
+    page.theme(theme)
+    page.set(edits={"3": 0, "4": 0.5})
+    assert page.violations() == []
+    with_kernel(page)
+    page.root.get_by_role("button", name="Draw a digit").click()
+    assert page.violations() == []
+
+
+@pytest.mark.parametrize("width", [420, 700, 1000])
+def test_nothing_needs_sideways_scrolling(alone, course, width):
+    page = alone(course, viewport={"width": width, "height": 800})
+    for stage in (0, 2):
+        page.set(stage=stage)
+        assert page.page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_the_picture_can_be_saved(page, tmp_path):
+    page.set(edits={"3": 0})
+    with page.page.expect_download() as download:
+        page.root.get_by_role("button", name="Save the picture").click()
+    download.value.save_as(tmp_path / "saved.png")
+    saved = np.asarray(Image.open(tmp_path / "saved.png").convert("RGB"))
+    assert saved.shape[1] > 700
+    assert len(np.unique(saved.reshape(-1, 3), axis=0)) > 100
+
+
+def test_words_from_outside_stay_text(alone):
+    nasty = "<img src=x onerror=\"document.title='broken'\">"
+    rng = np.random.default_rng(0)
+    example = GateExample(
+        nasty,
+        rng.integers(0, 256, (8, 8), np.uint8),
+        [GateStage(rng.random((4, 3, 3)), rng.random(4))],
+        np.array([0.3, 0.7]),
+        rng.random((4, 2)),
+    )
+    page = alone(ChannelGates([GateSource("a", nasty, [nasty, "y"], [nasty], [example], LinearTail(np.zeros(2)))]))
+    page.page.mouse.move(500, 400)
+    assert page.page.title() != "broken"
+    assert page.page.locator(".course-widget img").count() == 0
+    assert nasty in page.root.inner_text()
+    page.assert_clean()
+
+
+SPEED = """async ([gesture, barX, barY]) => {
+  const grid = document.querySelector("canvas[tabindex='0']");
+  const bars = document.querySelector("canvas[data-by]");
+  const box = grid.getBoundingClientRect();
+  const times = [];
+  const fire = (type, x, y) => grid.dispatchEvent(new PointerEvent(type, {
+    clientX: x, clientY: y, button: 0, pointerId: 1, bubbles: true }));
+  grid.setPointerCapture = () => {};
+  if (gesture === "drag") fire("pointerdown", barX, barY);
+  for (let i = 0; i < 120; i++) {
+    const x = gesture === "drag" ? barX - (i % 40) : box.left + box.width * ((i * 0.37) % 1);
+    const y = gesture === "drag" ? barY : box.top + box.height * ((i * 0.61) % 1);
+    const start = performance.now();
+    fire("pointermove", x, y);
+    for (const canvas of [grid, bars]) canvas.getContext("2d").getImageData(0, 0, 1, 1);
+    times.push(performance.now() - start);
+    if (i % 10 === 0) await new Promise((done) => setTimeout(done));
+  }
+  times.sort((a, b) => a - b);
+  return times[Math.floor(0.95 * times.length)];
+}"""
+
+
+@pytest.mark.parametrize("gesture", ["hover", "drag"])
+@pytest.mark.parametrize("stage", [0, 2])
+def test_the_page_answers_a_gesture_within_five_milliseconds(page, gesture, stage):
+    page.set(source="cued digits", stage=stage)
+    argument = [gesture, *centre(page, 0, "bar")]
+    page.page.evaluate(SPEED, argument)
+    best = min(page.page.evaluate(SPEED, argument) for _ in range(5))  # others use this processor too
+    page.page.wait_for_timeout(300)
+    assert list(page.state("edits")) == (["0"] if gesture == "drag" else [])
+    print(f"{gesture}, stage {stage + 1}: 95 % within {best:.1f} ms")
+    assert best <= 5
