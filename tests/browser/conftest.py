@@ -1,7 +1,6 @@
 """Chromium for the widgets: alone on file://, and inside a real JupyterLab."""
 
 import base64
-import json
 import os
 import shutil
 import socket
@@ -210,11 +209,13 @@ class Lab:
             "--IdentityProvider.token=",
             "--ServerApp.password=",
             "--LabApp.expose_app_in_browser=True",
-            "--LabApp.news_url=None",
             f"--ServerApp.root_dir={folder}",
             f"--LabApp.workspaces_dir={workspace / 'workspaces'}",
             f"--LabApp.user_settings_dir={workspace / 'settings'}",
         ]
+        quiet = workspace / "settings" / "@jupyterlab" / "apputils-extension"
+        quiet.mkdir(parents=True)
+        (quiet / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
         self.log = (workspace / "lab.log").open("w")
         self.server = subprocess.Popen(
             [sys.executable, "-m", "jupyter", "lab", *options],
@@ -261,8 +262,9 @@ class Lab:
         """Open a notebook below the folder and wait until its kernel is idle."""
         self.page.goto(f"{self.address}/lab/tree/{notebook}?reset")
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-        self.page.wait_for_selector(
-            ".jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=60_000
+        self.page.wait_for_function(
+            "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'",
+            timeout=60_000,
         )
         return self.page
 
@@ -274,23 +276,15 @@ class Lab:
         """Wait until the kernel has worked off every cell."""
         self.page.wait_for_timeout(300)
         self.page.wait_for_function(
-            """() => !document.querySelector('.jp-Notebook-ExecutionIndicator:not([data-status=idle])')
+            """() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'
                 && ![...document.querySelectorAll('.jp-InputPrompt')].some((one) => one.textContent.includes('*'))""",
             timeout=1000 * seconds,
         )
 
     def stop(self) -> None:
-        """Close the page, end the kernels and this server, and nothing else."""
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        """Close the page and end this server, which ends its kernels; nothing else is touched."""
         try:
             self.context.close()
-            if self.server.poll() is None:
-                kernels = json.load(opener.open(f"{self.address}/api/kernels", timeout=5))
-                for kernel in kernels:
-                    request = urllib.request.Request(f"{self.address}/api/kernels/{kernel['id']}", method="DELETE")
-                    opener.open(request, timeout=10).close()
-        except OSError:
-            pass
         finally:
             self.server.terminate()
             try:

@@ -1,0 +1,85 @@
+"""Widgets in a real JupyterLab: they draw, they follow the kernel live, their keys stay theirs."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+import nbformat
+import numpy as np
+
+MAP = """
+import numpy as np
+from course_utils.widgets import AttentionMap, TrainingCurves
+masks = np.arange(2 * 3 * 3, dtype=float).reshape(2, 3, 3)
+attention = AttentionMap(np.zeros((6, 6, 3)), masks, ["first", "second"], table="viridis")
+attention
+"""
+CURVES = """
+curves = TrainingCurves(total=6)
+attention.observe(lambda change: setattr(curves, "caption", f"locked {change['new']}"), names="query")
+curves
+"""
+LOOP = """
+import time
+for run in ("plain", "SE"):
+    for epoch in (1, 2, 3):
+        time.sleep(0.3)
+        curves.update({"run": run, "seed": 0, "epoch": epoch, "epochs": 3, "accuracy": epoch / 4})
+"""
+
+
+def test_a_map_and_live_curves_work_in_jupyterlab(lab: Callable, tmp_path: Path) -> None:
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(source.strip()) for source in (MAP, CURVES, LOOP)],
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+    )
+    nbformat.write(notebook, folder / "widgets.ipynb")
+    server = lab(folder)
+    page = server.open("widgets.ipynb")
+    server.run_all()
+
+    words = page.locator("[data-widget=training-curves] .cw-progress")
+    words.filter(has_text="of 6 epochs in all").wait_for(timeout=60_000)
+    seen = words.inner_text()
+    assert "All 6" not in seen  # drawn while the loop runs
+    words.filter(has_text="All 6 epochs are done.").wait_for(timeout=20_000)
+    status = page.locator("[data-widget=training-curves] [role=status]")
+    assert status.inner_text() == "Latest accuracy: plain 0.75 at epoch 3; SE 0.75 at epoch 3."
+
+    widget = page.locator("[data-widget=attention-map]")
+    canvas = widget.locator("canvas[tabindex='0']")
+    canvas.scroll_into_view_if_needed()
+    raw = widget.locator("canvas").nth(1)
+    for row, column in ((0, 1), (2, 2)):
+        value = 3 * row + column
+        pixel = raw.evaluate(
+            "(c, [y, x]) => [...c.getContext('2d').getImageData(x * c.width, y * c.height, 1, 1).data].slice(0, 3)",
+            [(row + 0.5) / 3, (column + 0.5) / 3],
+        )
+        expected = matplotlib.colormaps["viridis"](int(np.floor(value / 17 * 256)), bytes=True)[:3]
+        assert pixel == [int(one) for one in expected]
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.9 * box["height"])
+    assert widget.locator("[role=status]").inner_text() == "first, row 2, column 1: 7, 19.4 % of the map."
+
+    cells = page.locator(".jp-Notebook .jp-Cell").count()
+    page.mouse.down()
+    page.mouse.up()
+    canvas.press("ArrowUp")
+    assert canvas.get_attribute("data-query") == "1,1"
+    assert canvas.get_attribute("data-locked") == "true"
+    page.locator("[data-widget=training-curves] .cw-caption", has_text="locked [1, 1]").wait_for(timeout=10_000)
+    for key in ("Escape", "Enter", "ArrowDown"):
+        canvas.press(key)
+    assert page.locator(".jp-Notebook .jp-Cell").count() == cells
+    assert canvas.evaluate("(c) => c === document.activeElement")
+
+    server.wait_idle()
+    server.run_all()
+    page.wait_for_timeout(1500)
+    words.filter(has_text="All 6 epochs are done.").wait_for(timeout=20_000)
+    assert page.locator(".course-widget").count() == 2
+    assert server.console_errors == []
+    assert server.requests_off == []
