@@ -1,6 +1,6 @@
 import {
-  TABLE_NAMES, button, choice, colourRange, copyButton, decode, drawMap, element, fit, focusController, frame, number,
-  outline, paintImage, percent, saveButton, scaleBar, slider, store, toggle,
+  TABLE_NAMES, blend, button, choice, colourRange, copyButton, decode, drawMap, element, fit, focusController, frame,
+  mapPicture, number, outline, paintImage, percent, saveButton, scaleBar, slider, store, toggle,
 } from "./shared.js";
 
 const MOST_THUMBNAILS = 16;
@@ -64,8 +64,12 @@ function render({ model, el }) {
   let height;
   let width;
   let many;
+  let picture;
+  let painted;
+  let placeLine;
   const load = () => {
     image = decode(model.get("picture"));
+    picture = paintImage(image);
     maps = decode(model.get("maps"));
     place = model.get("place").data ? decode(model.get("place")) : null;
     [many, height, width] = maps.shape;
@@ -147,36 +151,42 @@ function render({ model, el }) {
     house.say(describe());
   };
 
+  /** Lay the painted map over the image; a change of opacity needs no more than this. */
+  const lay = () => {
+    for (const { canvas, base } of [over, alone]) {
+      const context = base.getContext("2d");
+      const box = [0, 0, base.width, base.height];
+      const isOver = base === over.base;
+      if (isOver) {
+        context.imageSmoothingEnabled = base.width < 3 * picture.width;
+        context.imageSmoothingQuality = "high";
+        context.drawImage(picture, ...box);
+      }
+      blend(context, painted, box, isOver ? model.get("opacity") : 1);
+      if (place) {
+        context.lineCap = "square";
+        for (const [colour, thickness] of [["#000", 4], ["#ffd43b", 2]]) {
+          context.strokeStyle = colour;
+          context.lineWidth = (thickness * canvas.width) / parseFloat(canvas.style.width);
+          context.stroke(placeLine);
+        }
+      }
+    }
+    mark();
+  };
+
   const draw = () => {
-    const k = chosen();
-    const range = rangeOf(k);
-    const picture = paintImage(image);
+    const range = rangeOf(chosen());
     for (const { canvas, base, node } of [over, alone]) {
       const size = fit(canvas, Math.floor(node.clientWidth), image.shape[0] / image.shape[1]);
       base.width = size.width;
       base.height = size.height;
-      const context = base.getContext("2d");
-      const box = [0, 0, size.width, size.height];
-      const isOver = base === over.base;
-      if (isOver) {
-        context.imageSmoothingEnabled = size.width < 3 * picture.width;
-        context.imageSmoothingQuality = "high";
-        context.drawImage(picture, ...box);
-      }
-      const opacityHere = isOver ? model.get("opacity") : 1;
-      drawMap(context, mapOf(k), height, width, box, { ...range, smooth: model.get("smooth"), opacity: opacityHere });
-      if (place) {
-        const path = placePath(place, size.width, size.height);
-        context.lineCap = "square";
-        for (const [colour, thickness] of [["#000", 4], ["#ffd43b", 2]]) {
-          context.strokeStyle = colour;
-          context.lineWidth = thickness * size.scale;
-          context.stroke(path);
-        }
-      }
     }
+    const { width: across, height: down } = over.base;
+    painted = mapPicture(mapOf(chosen()), height, width, down, across, { ...range, smooth: model.get("smooth") });
+    placeLine = place ? placePath(place, across, down) : null;
     scale.set(range);
-    mark();
+    lay();
   };
 
   const drawThumbnails = () => {
@@ -231,7 +241,11 @@ function render({ model, el }) {
   reload();
   house.listen(["picture", "maps"], reload);
   house.listen(["place", "names", "shares"], reload);
-  house.listen(["chosen", "opacity"], refresh);
+  house.listen("chosen", refresh);
+  house.listen("opacity", () => {
+    opacity.set(model.get("opacity"));
+    if (painted) lay();
+  });
   house.listen(["table", "smooth", "own_range"], restyle);
   house.listen("query", () => {
     takeQuery();

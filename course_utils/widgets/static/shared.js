@@ -146,17 +146,24 @@ function weights(from, to) {
   });
 }
 
-/** Draw a map into a box of a canvas: blocky, or smooth by bilinear values; `opacity` blends it over what is there. */
-export function drawMap(context, values, height, width, box, { table, low, high, smooth = false, opacity = 1 }) {
-  const [x, y, boxWidth, boxHeight] = box;
-  const source = smooth
-    ? paintMap(resample(values, height, width, boxHeight, boxWidth), boxHeight, boxWidth, { table, low, high })
-    : paintMap(values, height, width, { table, low, high });
+/** A map as a canvas to be scaled without smoothing into a box: its cells, or bilinear values at the box's size. */
+export function mapPicture(values, height, width, boxHeight, boxWidth, { smooth = false, ...range }) {
+  if (!smooth) return paintMap(values, height, width, range);
+  return paintMap(resample(values, height, width, boxHeight, boxWidth), boxHeight, boxWidth, range);
+}
+
+/** Lay a picture over a box of a canvas, `opacity` from 0 to 1. */
+export function blend(context, picture, [x, y, width, height], opacity = 1) {
   context.save();
   context.imageSmoothingEnabled = false;
   context.globalAlpha = opacity;
-  context.drawImage(source, x, y, boxWidth, boxHeight);
+  context.drawImage(picture, x, y, width, height);
   context.restore();
+}
+
+/** Draw a map into a box of a canvas: blocky, or smooth by bilinear values; `opacity` blends it over what is there. */
+export function drawMap(context, values, height, width, box, { opacity = 1, ...style }) {
+  blend(context, mapPicture(values, height, width, box[3], box[2], style), box, opacity);
 }
 
 /** Give a canvas the pixels of its place on the screen, `ratio` = height / width; returns its size in pixels. */
