@@ -1,10 +1,11 @@
-"""The dot-product family beside torch's and timm's attention, sparsemax beside entmax, the gate beside a plain port."""
+"""The dot-product family beside torch's, timm's and torchvision's, sparsemax beside entmax, the gate beside a port."""
 
 from collections.abc import Callable, Iterator
 
 import entmax
 import torch
 import torch.nn.functional as F
+import torchvision
 from timm.layers.attention import Attention
 from torch import Tensor, nn
 
@@ -22,6 +23,7 @@ from benchmarks.timing import (
     write_results,
 )
 from course_utils.attention import AttentionGate, MultiHeadAttention, align
+from course_utils.models import VisionTransformer
 
 IMAGES = 2
 SIZES = ((64, 256, 8), (256, 256, 8), (1024, 256, 8), (1024, 384, 6))  # tokens, width, heads
@@ -154,11 +156,30 @@ def gate_rows(machine: Machine) -> Iterator[Row]:
     )
 
 
+def vision_transformer_rows(machine: Machine) -> Iterator[Row]:
+    theirs = torchvision.models.vit_b_16().eval()
+    ours = VisionTransformer.from_torchvision(theirs)
+    tokens, width, hidden = 197, 768, 3072
+    block = tokens * (4 * width**2 + 2 * width * hidden) + 2 * tokens**2 * width
+    yield from compare(
+        machine,
+        "VisionTransformer",
+        "torchvision vit_b_16",
+        "(1,3,224,224)",
+        (ours, theirs),
+        (torch.randn(1, 3, 224, 224),),
+        1.00,
+        bytes_moved=4 * sum(p.numel() for p in ours.parameters()),
+        multiply_adds=12 * block + (tokens - 1) * 3 * 16**2 * width,
+    )
+
+
 def main() -> None:
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
     machine = measure_machine()
     rows = [*multi_head_rows(machine), *sparsemax_rows(machine), *gate_rows(machine)]
+    rows += vision_transformer_rows(machine)
     write_results("dot_product", machine, rows)
 
 
