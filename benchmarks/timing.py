@@ -9,7 +9,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -151,8 +151,56 @@ def measure_machine() -> Machine:
     )
 
 
-def write_results(name: str, machine: Machine, rows: Sequence[Row]) -> None:
-    """Write the rows as NAME.json and as the table NAME.md below resource/results/bench, and print the table."""
+def compare(
+    machine: Machine,
+    block: str,
+    other: str,
+    pair: tuple[nn.Module, nn.Module],
+    x: Tensor,
+    goals: tuple[float | None, float | None] = (None, None),
+    rounds: int = 21,
+    bytes_moved: float = 0.0,
+    multiply_adds: float = 0.0,
+) -> Iterator[Row]:
+    """Ours and the other on one input: forward as in use, forward and backward as in training.
+
+    Args:
+        machine: its measured rates.
+        block: our name in the table.
+        other: the other's name.
+        pair: our module and the other.
+        x: what both are given.
+        goals: the ratio to reach forward, and forward and backward.
+        rounds: how often each takes its turn.
+        bytes_moved: the least bytes that forward reads and writes; backward counts as twice forward.
+        multiply_adds: the least products of forward; backward counts as twice forward.
+    """
+    steps = (("forward", forward_call, False, 1), ("forward+backward", backward_call, True, 3))
+    for goal, (step, make, training, work) in zip(goals, steps, strict=True):
+        ours, theirs = (make(module.train(training), x) for module in pair)
+        times = alternate({"ours": ours, "other": theirs}, rounds)
+        limit_ms, limited_by = machine.limit(work * bytes_moved, work * multiply_adds)
+        yield Row(
+            block,
+            other,
+            str(tuple(x.shape)).replace(" ", ""),
+            step,
+            milliseconds(times["ours"]),
+            milliseconds(times["other"]),
+            median_ratio(times["ours"], times["other"]),
+            goal,
+            limit_ms,
+            limited_by,
+            peak_memory(ours) / 2**20,
+            peak_memory(theirs) / 2**20,
+        )
+
+
+def write_results(name: str, machine: Machine, rows: Sequence[Row], notes: Sequence[str] = ()) -> None:
+    """Write the rows as NAME.json and as the table NAME.md below resource/results/bench, and print the table.
+
+    `notes` are sentences that stand below the table.
+    """
     RESULTS.mkdir(parents=True, exist_ok=True)
     setting = {
         "torch": torch.__version__,
@@ -160,12 +208,13 @@ def write_results(name: str, machine: Machine, rows: Sequence[Row]) -> None:
         "threads": torch.get_num_threads(),
         **asdict(machine),
     }
-    result = {"setting": setting, "rows": [asdict(row) for row in rows]}
+    result = {"setting": setting, "rows": [asdict(row) for row in rows], "notes": list(notes)}
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     text = (
         f"torch {setting['torch']}, {setting['processor']}, {setting['threads']} threads, "
         f"{machine.bytes_per_second / 1e9:.1f} GB/s copied, "
         f"{machine.multiply_adds_per_second / 1e9:.0f} G multiply-adds/s.\n\n{table(rows)}\n"
+        + "".join(f"\n{note}\n" for note in notes)
     )
     (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
     print(text)
@@ -203,6 +252,32 @@ def table(rows: Sequence[Row]) -> str:
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def plot_ratios(name: str, rows: Sequence[Row]) -> None:
+    """Draw every ratio, with its goal, into NAME.png below resource/results/bench."""
+    from matplotlib import pyplot
+
+    cases = list(dict.fromkeys((row.block, row.other, row.case) for row in rows))
+    marks = {"forward": ("o", -0.13), "forward+backward": ("s", 0.13)}
+    figure, axis = pyplot.subplots(figsize=(8, 0.9 + 0.27 * len(cases)), layout="constrained")
+    for (step, (mark, shift)), color in zip(marks.items(), ("#2066a8", "#ae282c"), strict=True):
+        same = [row for row in rows if row.step == step]
+        places = [cases.index((row.block, row.other, row.case)) + shift for row in same]
+        axis.scatter([row.ratio for row in same], places, marker=mark, s=22, color=color, label=step, zorder=3)
+        goals = [(row.goal, place) for row, place in zip(same, places, strict=True) if row.goal is not None]
+        if goals:
+            axis.scatter(*zip(*goals, strict=True), marker="|", s=90, color=color, label=f"{step}: at most")
+    axis.axvline(1.0, color="0.4", linewidth=1)
+    axis.set_xscale("log", base=2)
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.set_yticks(range(len(cases)), [f"{block} / {other}  {case}" for block, other, case in cases], fontsize=8)
+    axis.invert_yaxis()
+    axis.set_xlabel("time of ours / time of the other (1: as quick; left: ours is quicker)")
+    axis.grid(axis="x", alpha=0.3)
+    figure.legend(fontsize=8, loc="outside lower center", ncols=2)
+    figure.savefig(RESULTS / f"{name}.png", dpi=150)
+    pyplot.close(figure)
 
 
 def _processor() -> str:
