@@ -1,6 +1,7 @@
 """Chromium for the widgets: alone on file://, and inside a real JupyterLab."""
 
 import base64
+import functools
 import os
 import shutil
 import socket
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 FLAGS = [
     "--no-sandbox",
@@ -37,20 +38,34 @@ MAC_BROWSERS = (
 )
 
 
-def find_browser(playwright: Playwright) -> str | None:
+@functools.cache
+def find_browser() -> str | None:
     """The machine's own Chromium or Chrome, else the one that Playwright installed."""
-    candidates = [*map(shutil.which, BROWSERS), *MAC_BROWSERS, playwright.chromium.executable_path]
-    return next((path for path in candidates if path and Path(path).exists()), None)
+    for path in [*map(shutil.which, BROWSERS), *MAC_BROWSERS]:
+        if path and Path(path).exists():
+            return path
+    with sync_playwright() as playwright:
+        path = playwright.chromium.executable_path
+    return path if Path(path).exists() else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where no browser is found, one skipped test speaks for all; with REQUIRE_BROWSER=1 each of them fails."""
+    needing = [item for item in items if "browser" in getattr(item, "fixturenames", ())]
+    if not needing or os.environ.get("REQUIRE_BROWSER") == "1" or find_browser():
+        return
+    needing[0].add_marker(pytest.mark.skip(reason=f"{len(needing)} tests need a browser. {NO_BROWSER}"))
+    config.hook.pytest_deselected(items=needing[1:])
+    left_out = set(needing[1:])
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    path = find_browser()
+    if path is None:
+        pytest.fail(NO_BROWSER, pytrace=False)
     with sync_playwright() as playwright:
-        path = find_browser(playwright)
-        if path is None and os.environ.get("REQUIRE_BROWSER") == "1":
-            pytest.fail(NO_BROWSER, pytrace=False)
-        if path is None:
-            pytest.skip(NO_BROWSER)
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()
