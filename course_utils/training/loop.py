@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ..data import ImageSet
-from .metrics import evaluate
+from .metrics import evaluate, memory_format
 from .precision import choose_precision
 
 Epoch = dict[str, Any]
@@ -83,8 +83,9 @@ def train(
     torch.manual_seed(seed + accelerator.process_index)
     shuffle = torch.Generator().manual_seed(seed)
 
-    model.train().to(accelerator.device).to(memory_format=torch.channels_last)
-    images = train_set.images.to(accelerator.device, memory_format=torch.channels_last)
+    layout = memory_format(accelerator.device)
+    model.train().to(accelerator.device).to(memory_format=layout)
+    images = train_set.images.to(accelerator.device, memory_format=layout)
     labels = train_set.labels.to(accelerator.device)
     autocast = choose_precision(precision, model, images[:batch_size], labels[:batch_size], accelerator)
     fused = accelerator.device.type in ("cpu", "cuda")

@@ -54,9 +54,8 @@ def choose_precision(
     shapes = tuple(tuple(parameter.shape) for parameter in model.parameters())
     key = (device, torch.get_num_threads(), shapes, tuple(images.shape))
     if key not in _measured:
-        random_state = torch.get_rng_state()
-        _measured[key] = _gain(device, model, images, labels) > _GAIN
-        torch.set_rng_state(random_state)
+        with torch.random.fork_rng([accelerator.device] if device == "cuda" else []):
+            _measured[key] = _gain(device, model, images, labels) > _GAIN
     return Autocast(device, _measured[key])
 
 

@@ -9,9 +9,11 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision.datasets import MNIST
 
 from course_utils.data import ImageSet, cued_digits, digits, photograph, photograph_names
+from course_utils.resources import resource
 
 
 def as_rows(images):
@@ -130,6 +132,9 @@ def test_photographs_are_colour_images_between_0_and_1():
         image = photograph(name)
         assert image.shape[0] == 3 and image.dtype == torch.float32
         assert image.min() >= 0 and 0.8 < image.max() <= 1
+    with Image.open(resource("photos/coffee.jpg")) as picture:
+        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+    assert torch.equal(photograph("coffee"), pixels / 255)
 
 
 def test_an_unknown_photograph_suggests_the_nearest():

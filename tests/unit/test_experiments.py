@@ -207,7 +207,9 @@ def test_a_claim_needs_an_interval_that_leaves_out_zero(tiny, tmp_path):
 def test_a_report_counts_only_seeds_that_every_network_has_finished(tiny, tmp_path):
     pretend_study(tmp_path / "tiny", plain=[0.6, 0.7, 0.8], se=[0.6, 0.7, 0.8])
     (tmp_path / "tiny" / "few-se-seed2.json").unlink()
-    assert study_report("tiny", tmp_path).seeds == 2
+    report = study_report("tiny", tmp_path)
+    assert report.seeds == 2
+    assert "| with SE | 100 | 0.650 | 0.015 to 1.285 |" in report._repr_markdown_()
     (tmp_path / "tiny" / "few-se-seed1.json").unlink()
     with pytest.raises(StudyError, match="1 finished seeds"):
         study_report("tiny", tmp_path)
