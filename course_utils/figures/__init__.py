@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from course_utils.resources import resource
 
-from . import channel, experiment, overview  # noqa: F401  each enters its diagrams
+from . import channel, dot_product, experiment, gates, overview  # noqa: F401  each enters its diagrams
 from .files import path_of
 from .registry import DIAGRAMS, find
 

@@ -24,8 +24,8 @@ SQUEEZED = (0.55, 0.2, 0.75, 0.35, 0.1, 0.9, 0.45, 0.3)
     380,
     alt="Four channels of 4 by 4 numbers are each replaced by their mean: 7, 2, 2 and 0.5. The second is a "
     "checkerboard of fours and the third a block of eights, yet both have the mean 2.",
-    caption="Global average pooling keeps one number of each channel: how much, not where. Notice the two channels "
-    "in the middle: different maps, the same mean.",
+    caption="Global average pooling keeps one number of each channel: how much, not where. Notice the two channels in "
+    "the middle: different maps, the same mean.",
 )
 def global_average_pooling(s: Sketch) -> None:
     """Four channels, each replaced by its mean."""
@@ -58,8 +58,8 @@ def global_average_pooling(s: Sketch) -> None:
     960,
     410,
     alt="A feature map x of shape C by H by W is squeezed to the vector z of C means; a layer to C over r units with "
-    "ReLU and a layer back to C with sigmoid make the mask s, one gate in (0, 1) for each channel; x times s gives the "
-    "output of shape C by H by W.",
+    "ReLU and a layer back to C with sigmoid make the mask s, one gate in (0, 1) for each channel; x times s gives "
+    "the output of shape C by H by W.",
     caption="Squeeze and excitation make the mask (g); scale applies it (f). Notice that the mask has one number for "
     "each channel and none for a position: every place of a channel is scaled alike.",
 )
@@ -118,8 +118,8 @@ def _residual_row(s: Sketch, y: float, names: tuple[str, str, str], plus_x: floa
     alt="Two residual blocks one above the other. Above: x goes through three convolutions, then the shortcut x is "
     "added and ReLU follows. Below: the same, but between the last convolution and the addition an SE block "
     "multiplies u by its mask.",
-    caption="SE scales what the branch has computed, before the addition. Notice that the shortcut passes the mask by: "
-    "even a gate of 0 leaves x itself untouched.",
+    caption="SE scales what the branch has computed, before the addition. Notice that the shortcut passes the mask "
+    "by: even a gate of 0 leaves x itself untouched.",
 )
 def se_residual(s: Sketch) -> None:
     """A residual block without and with SE."""
@@ -147,3 +147,52 @@ def se_residual(s: Sketch) -> None:
     s.arrow(excite.top, times.bottom, start=4)
     s.text(719, low + 60, "$s$", NAME, "mask", on=warm)
     s.text(frame.cx, frame.y1 + 18, "SE block", SMALL, "mask", bold=True)
+
+
+COVARIANCE = ((0.95, 0.2, 0.65, 0.05), (0.2, 0.7, 0.1, 0.5), (0.65, 0.1, 1.0, 0.3), (0.05, 0.5, 0.3, 0.8))
+
+
+@diagram(
+    1040,
+    410,
+    alt="A feature map x of C channels is reduced to d channels by a 1 by 1 convolution; the covariance over all "
+    "positions gives a d by d matrix. A row-wise convolution turns each row into 4 numbers, 4 d in all; a 1 by 1 "
+    "convolution with sigmoid makes the mask s of C gates, which multiplies x.",
+    caption="GSoP differs from SE in what it squeezes to. Notice the matrix: besides how strong each channel is, it "
+    "says which channels are strong at the same positions.",
+)
+def gsop_block(s: Sketch) -> None:
+    """The SE block's frames, with a covariance where the mean was."""
+    y, foot = 206, 100
+    x = s.stack(20, y - 43, 50, 7, 6, "feature", [0.5] * 7)
+    s.frame(138, foot, 382, 232, "Squeeze", "feature", foot=True)
+    s.frame(536, foot, 296, 232, "Excitation", "mask", foot=True)
+    s.frame(848, foot, 72, 232, "Scale", "output", foot=True)
+    pale, warm = s.inside("feature"), s.inside("mask")
+    reduce = s.box(150, y - 40, 90, 80, "ReLU\n1 × 1 conv\nBN, ReLU", "op", SMALL)
+    reduced = s.stack(264, y - 34, 50, 4, 6, "feature", [0.5] * 4)
+    pool = s.box(356, y - 30, 62, 60, "cov\nH · W", "op", SMALL)
+    matrix = s.cells(442, y - 34, 17, COVARIANCE, "feature")
+    rows = s.box(548, y - 40, 76, 80, "BN\nrow-wise\nconv", "op", SMALL)
+    wide = s.column(
+        646, y - 72, (0.7, 0.2, 0.5, 0.1, 0.3, 0.8, 0.4, 0.1, 0.9, 0.2, 0.6, 0.3, 0.2, 0.7, 0.1, 0.5), 9, "op"
+    )
+    expand = s.box(677, y - 30, 86, 60, "1 × 1 conv\nsigmoid", "op", SMALL)
+    mask = s.column(786, y - 4 * 15, GATES, 15, "mask")
+    times = s.operator(884, y, "x")
+    out = s.stack(940, y - 43, 50, 7, 6, "output", [0.85 * gate for gate in GATES[:7]])
+    for before, after in pairwise((x, reduce, reduced, pool, matrix, rows, wide, expand, mask, times, out)):
+        s.arrow(before.right, after.left, start=3, end=3)
+    s.named(x, "$x$", "C × H × W", "feature")
+    s.text(reduced.cx, y + 51, "d × H × W", SMALL, "muted", on=pale)
+    s.text(matrix.cx, y - 51, "$Σ$", NAME, "feature", on=pale)
+    s.text(matrix.cx, y + 51, "d × d", SMALL, "muted", on=pale)
+    s.text(wide.cx, y + 89, "4d", SMALL, "muted", on=warm)
+    s.text(mask.cx, y - 77, "$s$", NAME, "mask", on=warm)
+    s.text(mask.cx - 4, y + 77, "C × 1 × 1", SMALL, "muted", on=warm)
+    s.named(out, "$x · s$", "C × H × W", "output")
+    s.dot(124, y)
+    s.arrow((124, y), (124, 58), (times.cx, 58), times.top, start=0)
+    s.text((124 + times.cx) / 2, 38, "the same feature map, unchanged", SMALL, "muted")
+    s.span(138, 832, 354, "$g(x)$ makes the mask", "mask")
+    s.span(848, 920, 354, "$f$ applies it", "output")

@@ -23,9 +23,10 @@ def stage_shapes(channels: int, size: int) -> list[tuple[int, int, int]]:
 @diagram(
     1000,
     406,
-    alt="Three stages, each a convolution with batch norm, ReLU and SE, make feature maps of 12, 24 and 32 channels; a "
-    "flatten head with linear layers of 200 and 10 follows. From 1 × 28 × 28 the maps are 12 × 30 × 30, 24 × 15 × 15 "
-    "and 32 × 7 × 7, flat 1,568; from 3 × 40 × 40 they are 12 × 42 × 42, 24 × 21 × 21 and 32 × 10 × 10, flat 3,200.",
+    alt="Three stages, each a convolution with batch norm, ReLU and SE, make feature maps of 12, 24 and 32 channels; "
+    "a flatten head with linear layers of 200 and 10 follows. From 1 × 28 × 28 the maps are 12 × 30 × 30, 24 × 15 × "
+    "15 and 32 × 7 × 7, flat 1,568; from 3 × 40 × 40 they are 12 × 42 × 42, 24 × 21 × 21 and 32 × 10 × 10, flat "
+    "3,200.",
     caption="The network of the experiment. Notice that the flatten head keeps every position apart, so most of the "
     "parameters stand in its first linear layer; the SE blocks are what is added or left out.",
 )

@@ -53,7 +53,7 @@ def png_bytes(sketch: Sketch) -> bytes:
 def _few_colours(image: Image) -> Image:
     from PIL import Image as images
 
-    return image.quantize(COLOURS, images.Quantize.MEDIANCUT, kmeans=1, dither=images.Dither.NONE)
+    return image.quantize(COLOURS, images.Quantize.MEDIANCUT, dither=images.Dither.NONE)
 
 
 def svg_bytes(sketch: Sketch, diagram: Diagram) -> bytes:

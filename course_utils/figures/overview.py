@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from .registry import diagram
-from .style import NAME, SMALL, Sketch
+from .style import NAME, SMALL, TEXT, Sketch
 
 
 @diagram(
     900,
     440,
-    alt="The input x goes two ways: through g, which makes the mask g(x), and straight to f, which applies the mask to "
-    "x; the result is f(g(x), x). Below, three examples: squeeze-and-excitation masks channels, self-attention "
+    alt="The input x goes two ways: through g, which makes the mask g(x), and straight to f, which applies the mask "
+    "to x; the result is f(g(x), x). Below, three examples: squeeze-and-excitation masks channels, self-attention "
     "positions, selective kernels branches.",
     caption="One idea carries every lesson: g makes a mask from the input, f applies it. Notice that x is used twice: "
     "that is what makes the weights depend on the image.",
@@ -46,3 +46,215 @@ def attention_is_f_g_x(s: Sketch) -> None:
         s.frame(left, 306, 272, 118, name, "mask")
         s.text(left + 14, 359, what, SMALL, "ink", ha="left", on=on)
         s.text(left + 14, 402, shape, SMALL, "muted", ha="left", on=on)
+
+
+def _frames(
+    s: Sketch, x: float, y: float, shades: tuple[float, ...], cells: tuple[tuple[float, ...], ...] | None
+) -> None:
+    for number, shade in enumerate(shades):
+        left = x + number * 52
+        face = [[value * shade for value in row] for row in cells] if cells else [[shade] * 3] * 3
+        s.cells(left, y, 14, face, "mask")
+        s.text(left + 21, y + 58, f"t{number + 1}", SMALL, "muted", on=s.inside("op"))
+
+
+PLACE = ((0.05, 0.1, 0.05, 0.0), (0.1, 0.9, 0.6, 0.05), (0.05, 0.7, 1.0, 0.1), (0.0, 0.05, 0.1, 0.05))
+"""Where something stands, as a mask of 4 x 4 positions."""
+
+
+@diagram(
+    960,
+    500,
+    alt="Six cards. Channel attention asks what, its mask has one weight for each channel, as in SENet. Spatial: "
+    "where, one for each position, self-attention. Temporal: when, one for each frame, GLTR. Branch: which, one for "
+    "each branch, SKNet. Two hybrids: channel and spatial, CBAM; spatial and temporal, STA-LSTM.",
+    caption="Four basic categories and two hybrids, by what the mask chooses among. Notice that only the axes of the "
+    "mask differ; f(g(x), x) stays the same.",
+)
+def categories(s: Sketch) -> None:
+    """Cards on a grid, each with the mask as a small tensor."""
+    cards = (
+        ("channel", "what?", "SENet"),
+        ("spatial", "where?", "self-attention"),
+        ("channel & spatial", "what and where?", "CBAM"),
+        ("temporal", "when?", "GLTR"),
+        ("branch", "which?", "SKNet"),
+        ("spatial & temporal", "where and when?", "STA-LSTM"),
+    )
+    gates = (0.95, 0.1, 0.65, 0.3, 0.85)
+    on = s.inside("op")
+    for number, (name, question, example) in enumerate(cards):
+        x, y = 20 + 310 * (number % 3), 20 + 236 * (number // 3)
+        s.frame(x, y, 300, 224)
+        s.text(x + 16, y + 24, name, NAME, "ink", ha="left", bold=True, on=on)
+        s.text(x + 16, y + 50, question, TEXT, "mask", ha="left", on=on)
+        s.text(x + 16, y + 202, example, SMALL, "muted", ha="left", on=on)
+        left, top = x + 150, y + 84
+        if name == "channel":
+            s.stack(left - 45, top, 54, 5, 9, "mask", gates)
+        elif name == "spatial":
+            s.stack(left - 45, top, 54, 5, 9, "mask", [0.0] * 5, face=PLACE)
+        elif name == "channel & spatial":
+            s.stack(left - 45, top, 54, 5, 9, "mask", gates, face=PLACE)
+        elif name == "temporal":
+            _frames(s, left - 99, top + 10, (0.1, 1.0, 0.6, 0.05), None)
+        elif name == "spatial & temporal":
+            _frames(s, left - 99, top + 10, (0.15, 1.0, 0.6, 0.1), tuple(row[1:] for row in PLACE[1:]))
+        else:
+            for branch, (words, weight) in enumerate((("3 × 3", 0.15), ("5 × 5", 0.95), ("7 × 7", 0.4))):
+                high = top - 4 + branch * 34
+                s.cells(left - 76, high, (76, 26), [[0.3]], "feature", [[words]])
+                s.cells(left + 34, high, (42, 26), [[weight]], "mask")
+                s.arrow((left, high + 13), (left + 34, high + 13), start=3, end=3)
+
+
+@diagram(
+    960,
+    506,
+    alt="A table of mechanisms and the axes that their masks span. SE, ECA and GSoP: channel. CBAM: channel, height "
+    "and width. Attention gate: height and width. Self-attention and multi-head: height and width, anew for each "
+    "query. Selective kernel: branch and channel. Temporal: time; joint space-time: time, height and width; both anew "
+    "for each query.",
+    caption="Where a square is full, the mask has a value of its own along that axis; where it is pale, one value "
+    "serves the whole axis. Notice that only the mechanisms with queries make a new mask for each position.",
+)
+def mask_axes(s: Sketch) -> None:
+    """One row a mechanism, one column an axis."""
+    axes = ("branch", "channel", "time", "height", "width", "query")
+    table = (
+        ("SE, ECA, GSoP", ("channel",), "C × 1 × 1"),
+        ("CBAM", ("channel", "height", "width"), "C × H × W"),
+        ("attention gate", ("height", "width"), "1 × H × W"),
+        ("self-attention", ("height", "width", "query"), "H·W × H·W"),
+        ("multi-head", ("height", "width", "query"), "heads × H·W × H·W"),
+        ("selective kernel", ("branch", "channel"), "branches × C × 1 × 1"),
+        ("temporal", ("time", "query"), "T × T"),
+        ("space-time, joint", ("time", "height", "width", "query"), "T·H·W × T·H·W"),
+    )
+    first, pitch, high = 214, 86, 52
+    for number, axis in enumerate(axes):
+        s.text(first + number * pitch, 34, axis, SMALL, "query" if axis == "query" else "muted")
+    s.text(748, 34, "shape of one mask", SMALL, "muted", ha="left")
+    for row, (name, spans, shape) in enumerate(table):
+        y = 84 + row * high
+        s.rule(24, 936, y - high / 2)
+        s.text(28, y, name, TEXT, "ink", ha="left", bold=True)
+        for number, axis in enumerate(axes):
+            if axis == "query" and axis not in spans:
+                continue
+            family = "query" if axis == "query" else "mask" if axis in spans else "op"
+            s.cells(first + number * pitch - 14, y - 14, 28, [[0.85 if axis in spans else 0.0]], family)
+        s.text(748, y, shape, SMALL, "ink", ha="left")
+
+
+@diagram(
+    940,
+    400,
+    alt="Two rows. Above, channel attention: a mask of C by 1 by 1 multiplies x, so every sheet of the result is "
+    "brighter or darker as a whole. Below, spatial attention: a mask of 1 by H by W multiplies x, so the same "
+    "positions stand out in every sheet.",
+    caption="What against where. Notice what each mask cannot do: a channel mask treats all positions of a sheet "
+    "alike, a spatial mask all channels of a position.",
+)
+def channel_vs_spatial(s: Sketch) -> None:
+    """x times mask gives output, once for each of the two masks."""
+    gates = (0.95, 0.1, 0.65, 0.3, 0.85)
+    for y, name, question in ((116, "channel", "what?"), (306, "spatial", "where?")):
+        s.text(28, y - 14, name, NAME, "ink", ha="left", bold=True)
+        s.text(28, y + 14, question, TEXT, "mask", ha="left")
+        x = s.stack(164, y - 52, 68, 5, 9, "feature", [0.45] * 5)
+        s.operator(322, y, "x")
+        if name == "channel":
+            mask = s.column(409, y - 45, gates, (26, 18), "mask")
+            note, shape = "One gate a channel:\nthe same at\nevery position.", "C × 1 × 1"
+            out = s.stack(554, y - 52, 68, 5, 9, "output", [0.9 * gate for gate in gates])
+        else:
+            mask = s.cells(388, y - 34, 17, PLACE, "mask")
+            note, shape = "One weight a position:\nthe same in\nevery channel.", "1 × H × W"
+            out = s.stack(554, y - 52, 68, 5, 9, "output", [0.15] * 5, face=PLACE)
+        s.text(505, y, "=", 26, "ink")
+        s.text(704, y, note, TEXT, "ink", ha="left")
+        s.text(x.cx, x.y1 + 17, "C × H × W", SMALL, "muted")
+        s.text(mask.cx, x.y1 + 17, shape, SMALL, "muted")
+        s.text(out.cx, out.y1 + 17, "C × H × W", SMALL, "muted")
+    s.text(216, 32, "$x$", NAME, "feature")
+    s.text(422, 32, "mask", TEXT, "mask")
+    s.text(606, 32, "output", TEXT, "output")
+    s.rule(24, 916, 216)
+
+
+MILESTONES = (
+    ("spatial", 0, "RAM", 2014 + 5 / 12),
+    ("spatial", 0, "STN", 2015 + 5 / 12),
+    ("self-attention", 0, "Non-local", 2017 + 10 / 12),
+    ("self-attention", 1, "SAGAN", 2018 + 4 / 12),
+    ("self-attention", 0, "DETR", 2020 + 4 / 12),
+    ("self-attention", 1, "ViT", 2020 + 9 / 12),
+    ("channel", 0, "SENet", 2017 + 8 / 12),
+    ("channel", 0, "GSoP", 2018 + 10 / 12),
+    ("channel & spatial", 0, "CBAM", 2018 + 6 / 12),
+    ("branch", 0, "Highway", 2015 + 6 / 12),
+    ("no attention", 0, "MLP models", 2021 + 4 / 12),
+)
+"""Lane, line in the lane, name, and the month of the first publication as a year and a fraction."""
+
+SPANS = (
+    ("self-attention", 2, "DANet, EMANet, OCRNet", 2018, 2021),
+    ("self-attention", 3, "DeiT, PVT, Swin", 2020, 2022),
+    ("branch", 0, "SKNet", 2019, 2020),
+)
+"""The same for what is dated by years only: from the first of January to the last of December."""
+
+
+@diagram(
+    1000,
+    412,
+    alt="A timeline from 2014 to 2021 in lanes. Spatial: RAM 2014, STN 2015. Self-attention: Non-local 2017, SAGAN "
+    "2018, DANet, EMANet and OCRNet 2018 to 2020, DETR and ViT 2020, DeiT, PVT and Swin 2020 to 2021. Channel: SENet "
+    "2017, GSoP 2018. Channel and spatial: CBAM 2018. Branch: Highway 2015, SKNet 2019. Without attention: MLP models "
+    "2021.",
+    caption="Seven years, by month of first publication. Notice how close SENet and Non-local networks are: attention "
+    "over channels and over positions came up within two months. A bar: only the years are recorded.",
+)
+def timeline(s: Sketch) -> None:
+    """Years along, one lane a category."""
+    lanes = (
+        ("spatial", 1),
+        ("self-attention", 4),
+        ("channel", 1),
+        ("channel & spatial", 1),
+        ("branch", 1),
+        ("no attention", 1),
+    )
+    left, right, year_wide, line_high = 200, 984, 98, 32
+
+    def across(year: float) -> float:
+        return left + (year - 2014) * year_wide
+
+    tops = {}
+    top = 20.0
+    for name, lines in lanes:
+        tops[name] = top + 4
+        s.text(24, top + 4 + lines * line_high / 2, name, SMALL, "ink", ha="left", bold=True)
+        top += lines * line_high + 8
+        s.rule(16, right, top)
+    for year in range(2014, 2022):
+        if year % 2 == 0:
+            s.band(across(year), 20, year_wide, top - 20)
+        s.text(across(year + 0.5), top + 20, str(year), SMALL, "muted")
+    for lane, line, name, start, end in SPANS:
+        y = tops[lane] + line * line_high
+        s.box(across(start) + 3, y + 3, (end - start) * year_wide - 6, line_high - 6, name, "mask", SMALL)
+    for lane, line, name, when in MILESTONES:
+        y = tops[lane] + (line + 0.5) * line_high
+        s.mark(across(when), y)
+        room = across(when) + 120 < right
+        s.text(
+            across(when) + (11 if room else -11),
+            y,
+            name,
+            SMALL,
+            "ink",
+            ha="left" if room else "right",
+            on=s.inside("op"),
+        )

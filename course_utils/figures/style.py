@@ -331,24 +331,29 @@ class Sketch:
         family: str = "feature",
         shades: Sequence[float] | None = None,
         cells: int = 4,
-        height: float | None = None,
+        face: Sequence[Sequence[float]] | None = None,
     ) -> Box:
-        """A feature map C x H x W: one sheet a channel, the first in front; `shades` colours each sheet."""
-        height = height or size
+        """A feature map C x H x W: one sheet a channel, the first in front.
+
+        `shades` colours each sheet; `face` instead colours each position of the sheet in front.
+        """
         hue = self.theme.families[family]
         shades = shades if shades is not None else [0.0] * sheets
         depth = (sheets - 1) * step
         for sheet in reversed(range(sheets)):
-            corner = Box(x + sheet * step, y + depth - sheet * step, size, height)
+            corner = Box(x + sheet * step, y + depth - sheet * step, size, size)
             self._rectangle(corner, self.theme.shade(family, shades[sheet]), hue.strong, LINE * 0.8, 3 - sheet * 0.01)
-        self._grid(
-            Box(x, y + depth, size, height),
-            cells,
-            cells,
-            blend(self.theme.shade(family, shades[0]), hue.strong, 0.55),
-            3.1,
-        )
-        box = Box(x, y, size + depth, height + depth)
+        front = Box(x, y + depth, size, size)
+        if face:
+            cells = len(face)
+            for r, row in enumerate(face):
+                for c, value in enumerate(row):
+                    place = Box(x + size * c / cells, front.y + size * r / cells, size / cells, size / cells)
+                    self._rectangle(place, self.theme.shade(family, value), "none", 0, 3.05)
+            self._rectangle(front, "none", hue.strong, LINE * 0.8, 3.15)
+        grid = blend(self.theme.shade(family, shades[0]), hue.strong, 0.55)
+        self._grid(front, cells, cells, grid, 3.1)
+        box = Box(x, y, size + depth, size + depth)
         self.solids.append(box)
         return box
 
@@ -425,6 +430,13 @@ class Sketch:
         """A strong border that marks a part of a picture."""
         self._rectangle(box, "none", self.theme.families[family].strong, width, 4)
 
+    def cut(self, box: Box, share: float) -> None:
+        """A cut through a picture, across and down, at a share of its size."""
+        color = self.theme.background
+        x, y = box.x + box.w * share, box.y + box.h * share
+        self._segment([(x, box.y), (x, box.y1)], color, LINE * 1.5, 3.5)
+        self._segment([(box.x, y), (box.x1, y)], color, LINE * 1.5, 3.5)
+
     def operator(self, cx: float, cy: float, sign: str, radius: float = 15) -> Box:
         """A circle with a drawn sign: "x" multiplies element by element, "+" adds, "." is a matrix product."""
         from matplotlib.patches import Circle
@@ -471,6 +483,21 @@ class Sketch:
         from matplotlib.patches import Circle
 
         self._patch(Circle((x, y), 3.4, facecolor=self.theme.line, edgecolor="none", zorder=3))
+
+    def rule(self, x0: float, x1: float, y: float) -> None:
+        """A thin line across, between two rows."""
+        faint = blend(self.theme.background, self.theme.line, 0.25)
+        self._segment([(x0, y), (x1, y)], faint, THIN, 1.5)
+
+    def band(self, x: float, y: float, w: float, h: float) -> None:
+        """A faint area behind everything, such as every second year of a scale."""
+        self._rectangle(Box(x, y, w, h), self.inside("op"), "none", 0, 0.5)
+
+    def mark(self, x: float, y: float, family: str = "mask") -> None:
+        """A full dot: something that happened there."""
+        from matplotlib.patches import Circle
+
+        self._patch(Circle((x, y), 5.5, facecolor=self.theme.families[family].strong, edgecolor="none", zorder=4))
 
     def arrow(
         self,

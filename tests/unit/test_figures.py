@@ -1,6 +1,7 @@
 """The diagrams: every word can be read, nothing is cut off or crossed, the shipped files are what the code draws."""
 
 import base64
+import hashlib
 import io
 import itertools
 import re
@@ -225,16 +226,52 @@ def test_shipped_files_are_what_the_code_draws():
     assert files.check() == []
 
 
-def test_a_changed_drawing_is_noticed_with_any_version(monkeypatch):
-    diagram = DIAGRAMS["se_block"]
-    shipped = resources.resource(files.path_of("se_block")).read_bytes()
-    drawn = files.png_bytes(diagram.sketch())
-    assert files.alike(shipped, drawn)
-    moved = diagram.sketch()
-    moved.words[0][0].set_x(moved.words[0][0].get_position()[0] + 40)
-    assert not files.alike(shipped, files.png_bytes(moved))
-    monkeypatch.setattr(files, "recorded", lambda: "another version")
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """A resource folder of its own, with one diagram, drawn and listed there."""
+    monkeypatch.setattr(files, "resource_root", lambda: tmp_path)
+    monkeypatch.setattr(files, "DIAGRAMS", {"se_residual": DIAGRAMS["se_residual"]})
+    (tmp_path / "LICENSES.md").write_text("# Assets\n\n## Figures\n\nold rows\n\n## Other\n\nkept\n", encoding="utf-8")
+    files.ship()
+    return tmp_path
+
+
+def test_drawing_lists_every_file_with_its_checksum_and_keeps_the_other_lists(elsewhere):
+    text = (elsewhere / "LICENSES.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(figures/[^`]+)`.*\| `([0-9a-f]{64})` \|$", text, re.MULTILINE)
+    assert len(rows) == 4
+    for name, digest in rows:
+        assert hashlib.sha256((elsewhere / name).read_bytes()).hexdigest() == digest
+    assert "old rows" not in text
+    assert text.endswith("## Other\n\nkept\n")
+    files.ship()
+    assert (elsewhere / "LICENSES.md").read_text(encoding="utf-8") == text
+
+
+def test_check_names_what_is_missing_changed_or_left_over(elsewhere):
     assert files.check() == []
+    place = elsewhere / "figures"
+    (place / "old.png").write_bytes(b"")
+    (place / "se_residual.svg").unlink()
+    with Image.open(place / "se_residual.png") as image:
+        image.save(place / "se_residual.png", compress_level=1)
+    assert files.check() == [
+        "se_residual.png is not what the code draws",
+        "se_residual.svg is missing",
+        "old.png is drawn by no code",
+    ]
+
+
+def test_another_version_is_held_to_the_same_picture_not_to_the_same_bytes(elsewhere, monkeypatch):
+    place = elsewhere / "figures" / "se_residual.png"
+    with Image.open(place) as image:
+        image.save(place, compress_level=1)
+    monkeypatch.setattr(files, "drawn_with", lambda: "another version")
+    assert files.check() == []
+    moved = DIAGRAMS["se_residual"].sketch()
+    moved.words[0][0].set_x(moved.words[0][0].get_position()[0] + 20)
+    place.write_bytes(files.png_bytes(moved))
+    assert files.check() == ["se_residual.png looks different from what the code draws"]
 
 
 @pytest.mark.parametrize("name", DIAGRAMS)
