@@ -33,7 +33,10 @@ _DEVIATION = (0.229, 0.224, 0.225)
 
 
 def explore_channel_gates(
-    network: nn.Module | None = None, data: ImageSet | None = None, source: str | None = None
+    network: nn.Module | None = None,
+    data: ImageSet | None = None,
+    source: str | None = None,
+    stage: int | None = None,
 ) -> ChannelGates:
     """Look at a network's channel gates, move them, and see its answer change.
 
@@ -43,9 +46,11 @@ def explore_channel_gates(
             the course, on digits and on cued digits, and on photographs where torchvision's weights can be had.
         data: images for `network`; of each class one is shown, of which the network is not too sure.
         source: which of "digits", "cued digits", "photographs" is shown first; only without a network.
+        stage: the number of the stage shown first, from 1; by default the last, which the page computes by itself.
 
     Raises:
-        ValueError: if only one of network and data is given, or the network has no channel gates.
+        ValueError: if only one of network and data is given, the network has no channel gates, or there is no such
+            source or stage.
 
     Example:
         >>> explore_channel_gates()
@@ -58,7 +63,7 @@ def explore_channel_gates(
     if network is not None and data is not None:
         if source is not None:
             raise ValueError(f"source={source!r} chooses among the course's own networks; leave it out with a network.")
-        return ChannelGates([kernel.add_network(network, data)], kernel)
+        return _show_stage(ChannelGates([kernel.add_network(network, data)], kernel), stage)
 
     known = (_DIGITS, _CUED, _PHOTOGRAPHS)
     if source is not None and source not in known:
@@ -70,6 +75,15 @@ def explore_channel_gates(
         widget.fetch(_PHOTOGRAPHS)
         if not widget.error:
             widget.source, widget.stage = _PHOTOGRAPHS, len(widget.sources[-1]["stages"]) - 1
+    return _show_stage(widget, stage)
+
+
+def _show_stage(widget: ChannelGates, number: int | None) -> ChannelGates:
+    names = next(source["stages"] for source in widget.sources if source["key"] == widget.source)
+    if number is not None:
+        if not 1 <= number <= len(names):
+            raise ValueError(f"There is no stage {number}; there are {len(names)}: {', '.join(names)}.")
+        widget.stage = number - 1
     return widget
 
 

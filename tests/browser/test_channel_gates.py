@@ -3,6 +3,7 @@
 import re
 
 import matplotlib
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -444,3 +445,54 @@ def test_the_page_answers_a_gesture_within_five_milliseconds(page, gesture, stag
     assert list(page.state("edits")) == (["0"] if gesture == "drag" else [])
     print(f"{gesture}, stage {stage + 1}: 95 % within {best:.1f} ms")
     assert best <= 5
+
+
+def test_in_jupyterlab_the_kernel_answers_drawings_uploads_and_early_stages(lab, tmp_path):
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    source = "from course_utils.explorers import explore_channel_gates\nwidget = explore_channel_gates()\nwidget"
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(source), nbformat.v4.new_code_cell("widget.edits, widget.example")],
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+    )
+    nbformat.write(notebook, folder / "gates.ipynb")
+    server = lab(folder)
+    page = server.open("gates.ipynb")
+    server.run_all()
+    root = page.locator("[data-widget=channel-gates]")
+    root.wait_for(timeout=60_000)
+    shown = root.locator("canvas[data-by]")
+    root.scroll_into_view_if_needed()
+
+    root.get_by_label("Gates of").select_option("0")
+    gate = root.get_by_label("Gate", exact=True)
+    gate.focus()
+    for key in ["Home"] + ["ArrowRight"] * 10:  # a flood of questions: the last one counts
+        gate.press(key)
+    root.locator("canvas[data-by=kernel]").wait_for(timeout=10_000)
+    kernel = explore_channel_gates()._kernel
+    found = np.array([float(p) for p in shown.get_attribute("data-probabilities").split(",")])
+    np.testing.assert_allclose(found, kernel.probabilities("digits", 0, 0, {0: 0.1}), atol=1e-5)
+
+    bad = tmp_path / "notes.png"
+    bad.write_text("no picture")
+    root.locator("input[type=file]").set_input_files(bad)
+    root.locator("[role=alert]", has_text="notes.png is not an image that can be read").wait_for(timeout=10_000)
+    root.get_by_role("button", name="Draw a digit").click()
+    box = root.get_by_role("img", name=re.compile("Drawing pad")).bounding_box()
+    page.mouse.move(box["x"] + 84, box["y"] + 30)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 84, box["y"] + 140, steps=5)
+    page.mouse.up()
+    root.get_by_role("button", name="your drawing").wait_for(timeout=10_000)
+    assert not root.locator("[role=alert]").is_visible()
+    cells = page.locator(".jp-Notebook .jp-Cell").count()
+    root.locator("canvas[tabindex='0']").press("Delete")
+    page.wait_for_timeout(400)
+    assert page.locator(".jp-Notebook .jp-Cell").count() == cells
+
+    page.locator(".jp-Notebook .jp-CodeCell").nth(1).locator(".cm-content").click()
+    page.keyboard.press("Control+Enter")
+    page.locator(".jp-OutputArea-output", has_text="({'0': 0}, -1)").wait_for(timeout=10_000)
+    assert server.console_errors == []
+    assert server.requests_off == []

@@ -199,6 +199,11 @@ def test_the_courses_own_page_holds_both_data_sets_in_less_than_two_megabytes(tm
     assert widget.save_html(tmp_path / "gates.html").stat().st_size < 2_000_000
 
 
+def test_the_stage_shown_first_can_be_chosen():
+    assert explore_channel_gates(small(), some_data()).stage == 2
+    assert explore_channel_gates(small(), some_data(), stage=1).stage == 0
+
+
 def ask(widget: ChannelGates, **question) -> dict:
     widget.request = {"id": f"test-{np.random.default_rng().integers(10**9)}", **question}
     return widget.answer
@@ -322,6 +327,7 @@ def test_photographs_go_through_torchvisions_se_blocks(monkeypatch):
     [
         ({"network": AttentionCNN(10, "se", in_channels=1)}, "network without data; give both"),
         ({"data": ImageSet(torch.zeros(1, 1, 28, 28), torch.zeros(1, dtype=torch.int64))}, "data without network"),
+        ({"stage": 4}, "no stage 4; there are 3: stage1.attention"),
         ({"source": "cats"}, "no source 'cats'; there are: digits, cued digits, photographs"),
     ],
 )

@@ -90,6 +90,8 @@ function openExample(example) {
 
 function render({ model, el }) {
   const house = frame({ model, el, name: "channel-gates" });
+  // JupyterLab takes an arrow key for itself unless the focused element, and not only one around it, says no.
+  house.root.addEventListener("focusin", (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true"));
   const hasKernel = () => Boolean(model.widget_manager);
   const opened = opener();
   const state = {};
@@ -541,7 +543,7 @@ function render({ model, el }) {
     showLens(lenses[2].canvas, paintMap(scaled, stage.height, stage.width, range), stage.height, stage.width);
     lenses[1].canvas.setAttribute("aria-label", `map of channel ${channel}`);
     lenses[2].canvas.setAttribute("aria-label", `map of channel ${channel} times its gate`);
-    channelName.textContent = `Channel ${channel} · mean ${number(stage.means[channel])}`;
+    channelName.textContent = `Channel ${channel} · mean ${stage.means[channel].toFixed(3)}`;
     gateSlider.set(gate);
     knock.textContent = state.edits[channel] === 0 ? "Bring back" : "Knock out";
     showGrid();
@@ -622,7 +624,7 @@ function render({ model, el }) {
     const own = stage.gates[channel].toFixed(2);
     const gate = gateOf(channel).toFixed(2);
     const moved = channel in state.edits ? `gate ${gate} by hand, ${own} by the network` : `gate ${own}`;
-    const first = `Channel ${channel} of ${shortName(sourceNow().stages[stageIndex()])}: mean ${number(stage.means[channel])}, ${moved}.`;
+    const first = `Channel ${channel} of ${shortName(sourceNow().stages[stageIndex()])}: mean ${stage.means[channel].toFixed(3)}, ${moved}.`;
     const count = editCount() === 1 ? "1 gate moved" : `${editCount()} gates moved`;
     const second = {
       network: `The network answers ${said(before)}; no gate is moved.`,
