@@ -163,8 +163,8 @@ def _places(scores: Tensor, center: Tensor, window: float, gaussian: bool, shape
 
 
 def _reinforced(scores: Tensor, attn_mask: Tensor | None, keep: Tensor) -> Tensor:
-    kept = check_attn_mask(keep, scores.shape, name="keep")
-    return _softmax(scores, kept if attn_mask is None or kept is None else kept & attn_mask)
+    check_attn_mask(keep, scores.shape, name="keep")
+    return _softmax(scores, keep if attn_mask is None else keep & attn_mask)
 
 
 ALIGNMENTS: dict[str, Callable[..., Tensor]] = {
