@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from ..lessons import LESSONS
 from .card import Card
-from .memory import ProgressError, progress_file
+from .memory import ProgressError
 from .progress_map import ProgressMap, Row
 from .session import SESSION
 
@@ -189,7 +189,7 @@ def _where_it_lives() -> str:
             "On Colab this lives until the session ends: `check.export_progress()` writes a copy to download, "
             "`check.import_progress()` reads it next time."
         )
-    return f"Kept in {progress_file()}."
+    return "This is kept in a file of your own; `check.export_progress()` writes a copy."
 
 
 __all__ = [

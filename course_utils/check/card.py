@@ -44,12 +44,12 @@ class Card:
             f"<strong>{inline(self.headline)}</strong> {inline(first)}",
             *map(inline, rest),
         ]
-        body = "".join(f'<p style="margin: 0.15em 0">{paragraph}</p>' for paragraph in paragraphs)
+        body = "".join(f'<p style="margin: 0.15em 0; max-width: 50em">{paragraph}</p>' for paragraph in paragraphs)
         if self.code:
             body += f'<pre style="margin: 0.4em 0; white-space: pre-wrap">{html.escape(self.code)}</pre>'
         return (
             f'<div class="course-check" data-kind="{self.kind}" style="border-left: 4px solid {accent}; '
-            f'margin: 0.3em 0; padding: 0.2em 0.9em; max-width: 50em; line-height: 1.5">{body}</div>'
+            f'margin: 0.3em 0; padding: 0.2em 0.9em; line-height: 1.5">{body}</div>'
         )
 
     def adding(self, *lines: str) -> "Card":

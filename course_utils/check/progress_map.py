@@ -12,7 +12,8 @@ _MARKS: dict[State | None, tuple[str, str]] = {
     "tried": ("◐", "not right yet"),
     None: ("○", "open"),
 }
-_CELL = "padding: 0.15em 0.9em 0.15em 0; text-align: left; background: none"
+_LEGEND = ", ".join(" ".join(mark) for mark in _MARKS.values()) + "."
+_CELL = "padding: 0.15em 1.2em 0.15em 0; text-align: left; vertical-align: top; background: none"
 
 
 class Row(NamedTuple):
@@ -36,7 +37,7 @@ class Row(NamedTuple):
     @property
     def summary(self) -> str:
         """The row's progress in words."""
-        return f"{self.done} of {len(self.parts)}" if self.parts else "nothing to hand in"
+        return f"{self.done} of {len(self.parts)}" if self.parts else "–"
 
 
 class ProgressMap:
@@ -59,25 +60,28 @@ class ProgressMap:
             + "  ".join(f"{_MARKS[state][0]} {name}" for name, state in row.parts)
             for row in self.rows
         ]
-        return "\n".join([self.headline, *(line.rstrip() for line in lines), *filter(None, [self.note])])
+        return "\n".join([self.headline, *(line.rstrip() for line in lines), _LEGEND, *filter(None, [self.note])])
 
     def _repr_html_(self) -> str:
         rows = "".join(
             f'<tr style="background: none"><td style="{_CELL}">{html.escape(row.lesson.number)}</td>'
-            f'<td style="{_CELL}">{html.escape(row.lesson.title)}</td>'
+            f'<td style="{_CELL}; min-width: 20em">{html.escape(row.lesson.title)}</td>'
             f'<td style="{_CELL}; white-space: nowrap">{html.escape(row.summary)}</td>'
-            f'<td style="{_CELL}">{"".join(map(_mark, row.parts))}</td></tr>'
+            f'<td style="{_CELL}">{"".join(map(_part, row.parts))}</td></tr>'
             for row in self.rows
         )
-        heads = "".join(f'<th scope="col" style="{_CELL}">{head}</th>' for head in ("", "Lesson", "Done", "Parts"))
+        heads = "".join(
+            f'<th scope="col" style="{_CELL}">{head}</th>' for head in ("No.", "Lesson", "Done", "Exercises and quiz")
+        )
         return (
             f'<div class="course-progress"><p style="margin: 0.3em 0"><strong>{html.escape(self.headline)}</strong></p>'
             f'<table style="border-collapse: collapse; margin: 0"><thead><tr style="background: none">{heads}</tr>'
-            f'</thead><tbody>{rows}</tbody></table><p style="margin: 0.3em 0">{inline(self.note)}</p></div>'
+            f"</thead><tbody>{rows}</tbody></table>"
+            f'<p style="margin: 0.3em 0">{_LEGEND}<br>{inline(self.note)}</p></div>'
         )
 
 
-def _mark(part: tuple[str, State | None]) -> str:
+def _part(part: tuple[str, State | None]) -> str:
     name, state = part
     icon, word = _MARKS[state]
     return (
