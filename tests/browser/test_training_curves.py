@@ -87,6 +87,24 @@ def test_the_legend_hides_runs_and_tells_them_apart_without_colour(alone: Callab
     assert "plain" in page.status
 
 
+@pytest.mark.parametrize("hidden", [False, True], ids=["in sight", "hidden for a moment"])
+def test_the_chart_is_drawn_again_in_the_colours_of_a_new_theme(hidden: bool, alone: Callable) -> None:
+    page = alone(TrainingCurves(_records(1)))
+    page.page.evaluate(
+        """(hidden) => {
+          const host = document.querySelector("main");
+          if (hidden) host.style.display = "none";
+          document.body.dataset.jpThemeLight = "false";
+          return Promise.resolve().then(() => { host.style.display = ""; });
+        }""",
+        hidden,
+    )
+    page.page.wait_for_timeout(150)
+    pixels = page.pixels(page.canvas)[..., :3].astype(int)
+    assert (np.abs(pixels - (116, 180, 245)).max(axis=2) < 8).any()
+    assert not (np.abs(pixels - (11, 98, 184)).max(axis=2) < 8).any()
+
+
 def test_keys_walk_over_epochs_and_runs(alone: Callable) -> None:
     page = alone(TrainingCurves(_records()))
     page.canvas.focus()

@@ -332,13 +332,18 @@ export function frame({ model, el, name }) {
     }
   });
   size.observe(root);
-  const theme = new MutationObserver(redraw);
+  // A host may hide the page for the moment in which it changes its theme: what is hidden now is drawn a frame later.
+  const restyle = () => {
+    if (root.clientWidth > 0) redraw();
+    else requestAnimationFrame(redraw);
+  };
+  const theme = new MutationObserver(restyle);
   for (const node of [document.documentElement, document.body]) {
     theme.observe(node, { attributeFilter: ["theme", "data-theme", "data-jp-theme-light"] });
   }
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  dark.addEventListener("change", redraw);
-  endings.push(() => size.disconnect(), () => theme.disconnect(), () => dark.removeEventListener("change", redraw));
+  dark.addEventListener("change", restyle);
+  endings.push(() => size.disconnect(), () => theme.disconnect(), () => dark.removeEventListener("change", restyle));
   const end = () => {
     for (const ending of endings) ending();
     root.remove();
