@@ -2,6 +2,7 @@
 
 import copy
 import io
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -9,6 +10,8 @@ from block_cases import CASES, CHANNELS, BlockCase, assert_same_state, drawn, st
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
+
+from course_utils.attention import record_masks
 
 every_block = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 few = settings(max_examples=8, deadline=None, derandomize=True)
@@ -128,6 +131,18 @@ def test_half_precision_is_close_and_stays_half(case: BlockCase, dtype):
     assert block(x).dtype == block.mask(x).dtype == dtype
     assert_close(block(x).float(), expected, **tolerance)
     assert_close(block.mask(x).float(), expected_mask, **tolerance)
+
+
+@every_block
+@pytest.mark.parametrize("recording", [False, True])
+def test_mixed_precision_training_runs_and_is_close(case: BlockCase, recording):
+    block, x = drawn(case), image(2, 6, 5).requires_grad_()
+    expected = block(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16), record_masks(block) if recording else nullcontext():
+        output = block(x)
+    output.sum().backward()
+    assert x.grad.isfinite().all()
+    assert_close(output.float(), expected, rtol=0.05, atol=0.05)
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if c.name in ("se", "eca", "cbam")], ids=lambda case: case.name)
