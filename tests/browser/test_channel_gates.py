@@ -307,6 +307,33 @@ def test_a_bad_upload_gets_a_word_and_the_next_one_works(page, tmp_path):
     np.testing.assert_allclose(probabilities(page), widget._kernel.probabilities("digits", -1, 2, {0: 0.0}), atol=1e-5)
 
 
+def test_a_message_stays_and_nothing_is_asked_again_after_a_failure(page, tmp_path, monkeypatch):
+    widget = explore_channel_gates()
+    with_kernel(page)
+    page.root.get_by_label("Gates of").select_option("0")
+    page.root.get_by_role("button", name="Knock out").click()
+    serve(page, widget)
+    (tmp_path / "notes.png").write_text("no picture")
+    page.root.locator("input[type=file]").set_input_files(tmp_path / "notes.png")
+    page.page.wait_for_timeout(200)
+    asked = page.state("request")
+    assert asked["want"] == "picture"
+    serve(page, widget)
+    assert page.state("request") == asked
+    assert page.root.locator("[role=alert]").is_visible()
+    assert bars(page).get_attribute("data-by") == "kernel"
+
+    monkeypatch.setattr(widget._kernel, "probabilities", lambda *arguments: 1 / 0)
+    page.root.get_by_role("button", name="Bring back").click()
+    page.root.get_by_role("button", name="Image 4").click()
+    page.root.get_by_role("button", name="Knock out").click()
+    asked = page.state("request")
+    serve(page, widget)
+    assert page.state("request") == asked
+    assert "could not answer" in page.status
+    assert "ZeroDivisionError" in page.root.locator("[role=alert]").inner_text()
+
+
 def test_a_drawn_digit_goes_through_the_network(page):
     widget = explore_channel_gates()
     with_kernel(page)

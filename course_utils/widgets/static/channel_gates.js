@@ -130,6 +130,8 @@ function render({ model, el }) {
     ["source", "example", "stage"].every((name) => one[name] === two[name])
     && JSON.stringify(Object.entries(one.edits ?? {}).sort()) === JSON.stringify(Object.entries(two.edits).sort());
 
+  let answered = model.get("answer") ?? {}; // the kernel's last answer with probabilities
+
   /** The probabilities shown, and who computed them. */
   function result() {
     const example = opened(exampleNow(), openExample);
@@ -138,9 +140,8 @@ function render({ model, el }) {
     if (isExact()) {
       return { before, now: runTail(opened(sourceNow().tail, openTail), example.contributions, gatesNow()), by: "page" };
     }
-    const answer = model.get("answer");
-    if (answer.probabilities && sameQuestion(answer, question())) {
-      return { before, now: answer.probabilities, by: "kernel" };
+    if (answered.probabilities && sameQuestion(answered, question())) {
+      return { before, now: answered.probabilities, by: "kernel" };
     }
     return { before, now: before, by: "nobody" };
   }
@@ -227,10 +228,7 @@ function render({ model, el }) {
   house.stage.append(top, left, right);
 
   const ask = asker(model, house, (answer, asked) => {
-    if (asked.want === "probabilities") {
-      showResult();
-      return;
-    }
+    if (asked.want === "probabilities") return;
     change({ source: answer.source, example: answer.example, ...(asked.want === "source" ? lastStage(answer.source) : {}) });
   });
   let pictureUnderWay = false;
@@ -715,7 +713,15 @@ function render({ model, el }) {
       showAll();
     });
   }
-  house.listen("answer", () => showResult());
+  house.listen("answer", () => {
+    const answer = model.get("answer");
+    if (answer.probabilities) {
+      answered = answer;
+      showResult();
+    } else if (answer.failed && result().by === "nobody") {
+      house.say("The notebook could not answer; its message stands below.");
+    }
+  });
 
   house.actions.append(
     copyButton(house, () => codeFor(sourceNow(), exampleNow(), sourceNow().stages[stageIndex()], state.edits)),
