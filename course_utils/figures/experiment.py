@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from .registry import diagram
 from .style import SMALL, TEXT, Box, Sketch
 
+if TYPE_CHECKING:
+    from course_utils.data import ImageSet
+
 STAGES = ((12, 3, 1, 2), (24, 6, 2, 2), (32, 6, 2, 2))
 """Each convolution of the original network: channels, kernel, stride, padding."""
+
+COLOURS = ("red", "green", "blue")
+_SHOWN = 5
 
 
 def stage_shapes(channels: int, size: int) -> list[tuple[int, int, int]]:
@@ -72,8 +79,12 @@ def original_network(s: Sketch) -> None:
         s.text((columns[-1].x + out.x1) / 2, strip.y + 46, f"{flat:,} → 200 → 10", SMALL, "ink", on=on)
 
 
-COLOURS = ("red", "green", "blue")
-_SHOWN = 5
+def cued_examples() -> tuple[ImageSet, list[str]]:
+    """The pictures that the diagram shows, and the colour of each one's border."""
+    from course_utils.data import cued_digits
+
+    pictures = cued_digits(_SHOWN, seed=4, split="test")
+    return pictures, [COLOURS[int(image[:, 0, 0].argmax())] for image in pictures.images]
 
 
 @diagram(
@@ -89,12 +100,9 @@ _SHOWN = 5
 )
 def cued_digits_task(s: Sketch) -> None:
     """One picture explained, four more to try."""
-    from course_utils.data import cued_digits
-
-    pictures = cued_digits(_SHOWN, seed=4, split="test")
+    pictures, cues = cued_examples()
     assert pictures.masks is not None
     images = pictures.images.permute(0, 2, 3, 1).numpy()
-    cues = [COLOURS[int(image[0, 0].argmax())] for image in images]
     labels = pictures.labels.tolist()
     large = s.picture(32, 32, 320, 320, images[0])
     place = pictures.masks[0].nonzero()

@@ -115,8 +115,8 @@ def categories(s: Sketch) -> None:
     "and width. Attention gate: height and width. Self-attention and multi-head: height and width, anew for each "
     "query. Selective kernel: branch and channel. Temporal: time; joint space-time: time, height and width; both anew "
     "for each query.",
-    caption="Where a square is full, the mask has a value of its own along that axis; where it is pale, one value "
-    "serves the whole axis. Notice that only the mechanisms with queries make a new mask for each position.",
+    caption="A full square: one mask chooses along that axis. A pale one: it does not. Notice that only the mechanisms "
+    "with queries make a mask anew for each position.",
 )
 def mask_axes(s: Sketch) -> None:
     """One row a mechanism, one column an axis."""
@@ -128,7 +128,7 @@ def mask_axes(s: Sketch) -> None:
         ("self-attention", ("height", "width", "query"), "H·W × H·W"),
         ("multi-head", ("height", "width", "query"), "heads × H·W × H·W"),
         ("selective kernel", ("branch", "channel"), "branches × C × 1 × 1"),
-        ("temporal", ("time", "query"), "T × T"),
+        ("temporal", ("time", "query"), "H·W × T × T"),
         ("space-time, joint", ("time", "height", "width", "query"), "T·H·W × T·H·W"),
     )
     first, pitch, high = 214, 86, 52

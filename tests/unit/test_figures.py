@@ -14,7 +14,7 @@ from PIL import Image
 
 from course_utils import figures, resources
 from course_utils.figures import files, style
-from course_utils.figures.experiment import STAGES, stage_shapes
+from course_utils.figures.experiment import cued_examples, stage_shapes
 from course_utils.figures.registry import DIAGRAMS
 
 EVERY = [pytest.param(name, theme, id=f"{name}-{theme}") for name in DIAGRAMS for theme in style.THEMES]
@@ -311,14 +311,26 @@ def test_show_stores_html_with_alt_text_beside_the_picture(monkeypatch):
         assert image.format == "PNG"
 
 
-def test_shapes_of_the_original_network_are_those_of_its_convolutions():
+@pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 40)])
+def test_shapes_of_the_original_network_are_those_of_the_model(channels, size):
     import torch
-    from torch import nn
 
-    for channels, size in ((1, 28), (3, 40)):
-        x = torch.zeros(1, channels, size, size)
-        shapes = [tuple(x.shape[1:])]
-        for width, kernel, stride, padding in STAGES:
-            x = nn.Conv2d(x.shape[1], width, kernel, stride, padding)(x)
-            shapes.append(tuple(x.shape[1:]))
-        assert stage_shapes(channels, size) == shapes
+    from course_utils.models import AttentionCNN
+
+    model = AttentionCNN(10, "se", layout="original", in_channels=channels, image_size=size).eval()
+    shapes = [(channels, size, size)]
+    for name, stage in model.named_children():
+        if name.startswith("stage"):
+            stage.register_forward_hook(lambda _module, _inputs, output: shapes.append(tuple(output.shape[1:])))
+    model(torch.zeros(1, channels, size, size))
+    assert len(shapes) == 4
+    assert stage_shapes(channels, size) == shapes
+    for shape in shapes:
+        assert " × ".join(map(str, shape)) in figures.alt("original_network")
+
+
+def test_alt_text_of_the_cued_digits_states_the_answer_of_the_picture_drawn():
+    pictures, cues = cued_examples()
+    assert f"the border is {cues[0]}, so the label is the {cues[0]} digit, {int(pictures.labels[0])}," in figures.alt(
+        "cued_digits_task"
+    )
