@@ -230,26 +230,35 @@ def test_axe_finds_nothing_wrong(make: Callable, theme: str, alone: Callable) ->
     assert page.violations() == []
 
 
-@EVERY_WIDGET
-def test_each_theme_has_its_own_colours_and_the_host_decides(make: Callable, alone: Callable) -> None:
-    page = alone(make(), color_scheme="dark")
-    surface = "() => getComputedStyle(document.querySelector('.course-widget')).backgroundColor"
-    dark = page.page.evaluate(surface)
-    hosts = [
-        ("document.body.dataset.theme = 'light'", "document.body.dataset.theme = 'auto'"),
-        ("document.body.dataset.jpThemeLight = 'true'", "document.body.dataset.jpThemeLight = 'false'"),
-        (
-            "document.documentElement.setAttribute('theme', 'light')",
-            "document.documentElement.setAttribute('theme', 'dark')",
-        ),
-    ]
-    for to_light, to_dark in hosts:
-        page.page.evaluate(to_light)
-        light = page.page.evaluate(surface)
-        assert light == "rgb(255, 255, 255)"
-        page.page.evaluate(to_dark)
-        assert page.page.evaluate(surface) == dark
-    assert dark != "rgb(255, 255, 255)"
+@pytest.mark.parametrize(
+    ("element", "attribute", "light", "dark"),
+    [
+        ("body", "data-theme", "light", "dark"),
+        ("body", "data-jp-theme-light", "true", "false"),
+        ("html", "theme", "light", "dark"),
+    ],
+    ids=["static site", "JupyterLab", "Colab"],
+)
+def test_the_host_decides_on_light_and_dark_and_without_it_the_system(
+    element: str, attribute: str, light: str, dark: str, alone: Callable
+) -> None:
+    page = alone(_training_curves())
+
+    def surface(value: str | None) -> str:
+        page.page.evaluate(
+            "([e, a, v]) => { const n = document.querySelector(e); v ? n.setAttribute(a, v) : n.removeAttribute(a); }",
+            [element, attribute, value],
+        )
+        return page.root.evaluate("(root) => getComputedStyle(root).backgroundColor")
+
+    found = {}
+    for system in ("light", "dark"):
+        page.page.emulate_media(color_scheme=system)
+        found[system] = [surface(None), surface(light), surface(dark)]
+    white, black = found["light"][0], found["dark"][0]
+    assert white == "rgb(255, 255, 255)"
+    assert black != white
+    assert found == {"light": [white, white, black], "dark": [black, white, black]}
 
 
 @EVERY_WIDGET
