@@ -36,6 +36,14 @@ def test_what_is_done_stays_done():
     assert Progress().states() == {"4.1.1/squeeze": "done"}
 
 
+def test_what_one_notebook_forgot_another_does_not_bring_back():
+    here, there = Progress(), Progress()
+    here.record("4.1.1/squeeze", "done")
+    there.forget(lambda item: True)
+    here.record("4.1.1/scale", "done")
+    assert Progress().states() == {"4.1.1/scale": "done"}
+
+
 def test_two_notebooks_writing_at_once_lose_nothing():
     code = """
         import sys
