@@ -149,13 +149,11 @@ def pictures(states: list[dict[str, Any]]) -> list[tuple[bytes, str]]:
     """What each widget looks like in its last state, drawn by the browser: PNG bytes and its words."""
     if not states:
         return []
+    from browser import launch
     from PIL import Image
     from playwright.sync_api import sync_playwright
 
-    sys.path.insert(0, str(ROOT / "tests" / "browser"))
-    from browser_launch import launch
-
-    from course_utils.widgets.base import page_of_state
+    from course_utils.widgets import standalone_page
 
     drawn = []
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as scratch:
@@ -163,12 +161,12 @@ def pictures(states: list[dict[str, Any]]) -> list[tuple[bytes, str]]:
         page = browser.new_page(viewport={"width": 860, "height": 900}, device_scale_factor=1.5)
         for index, state in enumerate(states):
             document = Path(scratch) / f"{index}.html"
-            document.write_text(page_of_state(state), encoding="utf-8")
+            title = state.get("label", "")
+            document.write_text(standalone_page(state["_esm"], state["_css"], state, title), encoding="utf-8")
             page.goto(document.as_uri())
-            root = page.locator(".course-widget").first
-            root.wait_for()
-            page.wait_for_timeout(300)
-            words = f"{state.get('label', '')}. {root.locator('[role=status]').first.inner_text()}".strip(". ") + "."
+            page.locator("main[data-ready=true]").wait_for()
+            root = page.locator(".course-widget")
+            words = f"{title}. {root.locator('[role=status]').first.inner_text()}".strip(". ") + "."
             shot = Image.open(io.BytesIO(root.screenshot(animations="disabled"))).convert("RGB")
             small = io.BytesIO()
             shot.quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(

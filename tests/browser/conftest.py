@@ -1,9 +1,7 @@
 """Chromium for the widgets: alone on file://, and inside a real JupyterLab."""
 
 import base64
-import functools
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,35 +16,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--disable-quic",
-]
-NO_BROWSER = (
-    "No browser was found: install Chromium (`apt-get install chromium`, `brew install --cask chromium`), "
-    "Google Chrome, or Playwright's own (`python -m playwright install chromium`)."
-)
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-MAC_BROWSERS = (
-    "/Applications/Chromium.app/Contents/MacOS/Chromium",
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-)
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
-
-@functools.cache
-def find_browser() -> str | None:
-    """The machine's own Chromium or Chrome, else the one that Playwright installed."""
-    for path in [*map(shutil.which, BROWSERS), *MAC_BROWSERS]:
-        if path and Path(path).exists():
-            return path
-    with sync_playwright() as playwright:
-        path = playwright.chromium.executable_path
-    return path if Path(path).exists() else None
+from browser import NO_BROWSER, find_browser, launch
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -62,11 +34,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    path = find_browser()
-    if path is None:
+    if find_browser() is None:
         pytest.fail(NO_BROWSER, pytrace=False)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = launch(playwright)
         yield browser
         browser.close()
 

@@ -1,0 +1,124 @@
+"""Lessons as a learner meets them: opened in JupyterLab, run from top to bottom, touched, typed into."""
+
+import base64
+import shutil
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+
+from course_utils.explorers import explore_channel_gates
+
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def lesson(lab, tmp_path, monkeypatch):
+    """`lesson(name)` opens a copy of a notebook and runs it; afterwards nothing may have gone wrong."""
+    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "progress.json"))
+    opened = []
+
+    def open_lesson(name, seconds):
+        folder = tmp_path / "notebooks"
+        folder.mkdir()
+        shutil.copy(NOTEBOOKS / name, folder)
+        server = lab(folder)
+        server.open(name)
+        server.run_all()
+        server.wait_idle(seconds)
+        opened.append(server)
+        return server
+
+    yield open_lesson
+    for server in opened:
+        page = server.page
+        assert page.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
+        assert page.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0
+        assert page.locator(".course-widget [role=alert]:visible").count() == 0
+        assert server.console_errors == []
+        assert server.requests_off == []
+
+
+def widget(page, name):
+    root = page.locator(f".course-widget[data-widget={name}]").first
+    root.scroll_into_view_if_needed()
+    root.wait_for()
+    return root
+
+
+def probabilities(root):
+    shown = root.locator("canvas[data-by]")
+    numbers = shown.get_attribute("data-probabilities").split(",")
+    return shown.get_attribute("data-by"), np.array([float(p) for p in numbers])
+
+
+def test_senet_is_hovered_dragged_and_typed_into(lesson):
+    server = lesson("4.1.1_senet.ipynb", seconds=90)
+    page = server.page
+    same = explore_channel_gates(source="cued digits", stage=1)  # the numbers that the page must show
+    root = widget(page, "channel-gates")
+    canvas = root.locator("canvas[tabindex='0']")
+
+    # Hover: the map under the pointer is the one that is named, and its pixels are numpy's.
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + 20, box["y"] + 20)
+    assert canvas.get_attribute("data-query") == "0,0"
+    stage = same.sources[1]["examples"][0]["stages"][0]
+    assert f"mean {np.frombuffer(decoded(stage['means']), '<f4')[0]:.3f}" in root.locator("[role=status]").inner_text()
+    height, width = stage["maps"]["shape"][1:]
+    values = np.frombuffer(decoded(stage["maps"]), np.uint8)[: height * width].reshape(height, width)
+    expected = (matplotlib.colormaps["viridis"](values.astype(int))[..., :3] * 255).round()
+    lens = pixels(root.locator("canvas[aria-label^='map']").first)
+    rows = ((np.arange(height) + 0.5) * lens.shape[0] / height).astype(int)
+    columns = ((np.arange(width) + 0.5) * lens.shape[1] / width).astype(int)
+    assert np.abs(lens[np.ix_(rows, columns)][..., :3] - expected).max() <= 2
+
+    # Drag in the last stage: the page itself answers, with the network's numbers.
+    root.get_by_label("Gates of").select_option(index=2)
+    canvas.focus()
+    page.keyboard.press("Delete")
+    edits = {0: 0.0}
+    by, shown = probabilities(root)
+    assert by == "page"
+    np.testing.assert_allclose(shown, same._kernel.probabilities("cued digits", 0, 2, edits), atol=1e-5)
+
+    # An earlier stage: the kernel answers.
+    root.get_by_label("Gates of").select_option(index=0)
+    root.get_by_role("button", name="Knock out").click()
+    root.locator("canvas[data-by=kernel]").wait_for()
+    _, shown = probabilities(root)
+    np.testing.assert_allclose(shown, same._kernel.probabilities("cued digits", 0, 0, edits), atol=1e-5)
+
+    # Type: a wrong answer is named, the right one is right.
+    cell = page.locator(".jp-CodeCell", has_text="check.squeeze(squeeze)").first
+    for body, word in (("x.sum(dim=(2, 3))", "Not yet."), ("x.mean(dim=(2, 3))", "Right.")):
+        editor = cell.locator(".cm-content")
+        editor.click()
+        page.keyboard.press("ControlOrMeta+a")
+        page.keyboard.insert_text(f"def squeeze(x):\n    return {body}\n\n\ncheck.squeeze(squeeze)")
+        page.keyboard.press("Shift+Enter")
+        cell.get_by_text(word, exact=False).first.wait_for(timeout=20_000)
+
+
+def decoded(array):
+    return base64.b64decode(array["data"])
+
+
+def pixels(canvas):
+    """(height, width, 4) of a canvas."""
+    height, width, flat = canvas.evaluate(
+        "(c) => [c.height, c.width, btoa(Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data,"
+        " (v) => String.fromCharCode(v)).join(''))]"
+    )
+    return np.frombuffer(base64.b64decode(flat), np.uint8).reshape(height, width, 4).astype(int)
+
+
+def test_the_experiment_trains_and_draws_its_curves(lesson):
+    server = lesson("4.2_experiment_se_block.ipynb", seconds=240)
+    curves = widget(server.page, "training-curves")
+    words = curves.locator("[role=status]").inner_text()
+    assert "plain" in words and "SE" in words
