@@ -89,7 +89,7 @@ def test_the_nearest_key_scores_highest_and_a_key_on_the_query_scores_zero():
     keys = torch.tensor([[[3.0, 4.0], [0.0, 0.0], [0.6, 0.8]]])
     scores = module(query, keys)
     assert_close(scores, torch.tensor([[[-5.0, 0.0, -1.0]]]))
-    assert_close(module(query + 1000, keys + 1000), scores, atol=1e-3, rtol=0)  # far from the origin too
+    assert_close(module(query + 10000, keys + 10000), scores, atol=5e-3, rtol=0)  # far from the origin too
     scores.sum().backward()
     assert query.grad.isfinite().all()
 
