@@ -26,7 +26,7 @@ def double(x):
 DOUBLE = Exercise(
     lesson="4.1.1",
     official=double,
-    draw=lambda draw: (draw.normal(draw.integer(2, 3), 4),),
+    draw=lambda draw: (draw.uniform(draw.integer(2, 3), 4, low=0.2, high=1.8),),
     mistakes=(
         Mistake("You squared.", lambda x: x**2),
         Mistake("You added 2.", lambda x: x + 2),

@@ -47,7 +47,7 @@ def spoilt(value):
         return result
     if isinstance(value, tuple | list):
         return type(value)([*value[:-1], spoilt(value[-1])]) if value else [-9]
-    return value + 7 if isinstance(value, int) else value * 1.371 + 0.0371
+    return value + 1000 if isinstance(value, int) else value * 1.371 + 0.0371
 
 
 @pytest.mark.parametrize("exercise", EXERCISES.values(), ids=by_name)
