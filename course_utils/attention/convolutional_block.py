@@ -108,7 +108,8 @@ class CBAM(AttentionBlock):
         spatial = self.spatial.record(self.spatial.mask(refined))
         if self.recording:
             self.record(channel * spatial)
-        return refined * spatial
+        # Where no gradient will ask for it, the map scaled once may be written over.
+        return refined * spatial if refined.requires_grad else refined.mul_(spatial)
 
 
 def largest(x: Tensor, dim: int) -> Tensor:

@@ -1,5 +1,7 @@
 """The two doors and `record_masks`: what is recorded is what was used, and recording changes nothing."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from block_cases import CASES, CHANNELS, BlockCase, assert_same_state, drawn, state_of
@@ -56,6 +58,19 @@ def test_a_loss_on_the_recorded_mask_reaches_the_input(case: BlockCase, x):
         block(x)
     masks[""].square().sum().backward()
     assert x.grad.abs().sum() > 0
+
+
+@every_block
+@pytest.mark.parametrize("recording", [False, True])
+def test_a_pass_without_gradient_is_the_same_and_leaves_its_input_alone(case: BlockCase, recording, x):
+    block, kept = drawn(case), x.clone()
+    expected, mask = block(x.clone().requires_grad_()), block.mask(x)
+    with torch.no_grad(), record_masks(block) if recording else nullcontext() as masks:
+        found = block(x)
+    assert_close(found, expected.detach())
+    assert torch.equal(x, kept)
+    if recording:
+        assert_close(masks[""], mask.detach())
 
 
 @every_block
