@@ -103,6 +103,20 @@ STUDIES = {
         epochs=8,
         batch_size=128,
     ),
+    "4.2-pooling": Study(
+        name="4.2-pooling",
+        title="Another network, with max-pooling: a hidden layer in the head as SE's rival",
+        tasks=(CUED,),
+        entries=(
+            Entry("plain", "plain, pooled linear head", {}),
+            Entry("se", "with SE, r = 4, pooled linear head", {"attention": "se"}),
+            Entry("hidden", "plain, pooled head with a hidden layer", {"head": "hidden"}),
+        ),
+        pairs=(("se", "plain"), ("hidden", "plain"), ("se", "hidden")),
+        learning_rates=(2e-3, 6e-3, 1.8e-2),
+        epochs=8,
+        batch_size=128,
+    ),
 }
 
 
