@@ -202,7 +202,8 @@ class GatedNetwork:
             tail = tail or LinearTail(hidden[0].numpy(), weight, output_bias)
             contributions.append((hidden[1:-1] - hidden[0]).numpy())
             found = _tail_logits(tail, contributions[-1], drawn[0].numpy())
-            if not np.allclose(found, logits[-1].numpy(), atol=_TOLERANCE, rtol=_TOLERANCE):
+            effect = float((logits[-1] - logits[0]).abs().max())  # of the gates: what a wrong sum would miss a part of
+            if np.abs(found - logits[-1].numpy()).max() > _TOLERANCE * effect + 1e-6:
                 return None
         return None if tail is None else (tail, contributions)
 
@@ -388,7 +389,7 @@ class _Kernel:
         shown = self._shown[_PHOTOGRAPHS] = _Shown(gated, inputs, _as_photograph)
         examples = shown.examples(
             inputs,
-            squares,
+            [square_image(square, 112) for square in squares],
             [name.replace("_", " ") for name in _PHOTOGRAPHS_SHOWN],
             [
                 f'image = photograph_input((photograph("{name}") * 255).byte().permute(1, 2, 0).numpy())[None]'
@@ -401,6 +402,7 @@ class _Kernel:
             classes=classes,
             stages=gated.stages,
             examples=examples,
+            tail=shown.tail,
             upload=True,
             code=(
                 "import torch\nfrom torchvision.models import mobilenet_v3_small\n\n"
@@ -459,7 +461,7 @@ def _as_square(side: int) -> Callable[[np.ndarray], tuple[Tensor, np.ndarray]]:
 
 def _as_photograph(image: np.ndarray) -> tuple[Tensor, np.ndarray]:
     square = square_image(image, 224)
-    return _normalise(square), square
+    return _normalise(square), square_image(square, 112)
 
 
 def _photographs_pending() -> GateSource:

@@ -33,7 +33,7 @@ class GateExample:
 
     Args:
         label: what it is, in words: "a 7".
-        image: (H, W) or (H, W, 3), uint8: what the network is given, as a picture.
+        image: (H, W) or (H, W, 3), uint8: what the network is given, as a picture; it may be made smaller.
         stages: one a stage, in the order of the source's `stages`.
         probabilities: (K,), the untouched network's answer.
         contributions: (C, hidden), what each channel of the last stage adds to the hidden layer at gate 1; None where

@@ -7,6 +7,7 @@ const TABLE = "viridis";
 const OWN = -1; // the index of the learner's own picture
 const MOST_BYTES = 7_000_000; // a notebook's connection carries 10 MiB a message, and base64 adds a third
 const GAP = 6;
+const MANY = 100; // from here on the maps stand closer
 const BAR = 8;
 const WORDS = 15;
 const ROW = 21;
@@ -20,7 +21,7 @@ function styled(node, style) {
 
 /** How many columns keep the maps about square and, where it can be, every row full. */
 function columnsFor(channels) {
-  const least = Math.max(4, Math.ceil(Math.sqrt(channels * 1.2)));
+  const least = Math.max(4, Math.ceil(Math.sqrt(channels * (channels > MANY ? 1 : 1.2))));
   for (let columns = least; columns <= least * 1.5; columns++) if (channels % columns === 0) return columns;
   return least;
 }
@@ -157,10 +158,9 @@ function render({ model, el }) {
     value: state.order,
     onChange: (order) => change({ order }),
   });
-  const reset = button("Reset", () => change({ edits: {} }));
-  reset.setAttribute("aria-label", "Reset all gates");
+  const reset = button("Reset all gates", () => change({ edits: {} }));
   const thumbs = styled(element("div", { role: "group", "aria-label": "Image" }), {
-    display: "flex", flexWrap: "wrap", gap: "6px",
+    display: "flex", flexWrap: "wrap", gap: "2px",
   });
   const drawButton = button("Draw a digit", () => {
     if (!hasKernel()) return house.say("Drawing needs a running notebook: here there is no kernel to ask.");
@@ -184,10 +184,11 @@ function render({ model, el }) {
     context.fillStyle = "#000";
     context.fillRect(0, 0, pad.width, pad.height);
   };
-  const padBox = styled(element("div", { hidden: true },
-    pad, styled(element("p", { class: "cw-panel-name" }, "Draw one digit; the network answers after each stroke."), {
-      marginTop: "4px",
-    }), button("Clear the pad", clearPad)), { flex: "0 0 auto" });
+  const padWords = element("p", { class: "cw-panel-name" }, "Draw one digit; the network answers after each stroke.");
+  const padBox = element("div", { hidden: true }, styled(
+    element("div", {}, pad, element("div", {}, padWords, button("Clear the pad", clearPad))),
+    { display: "flex", flexWrap: "wrap", gap: "12px", marginTop: "12px" },
+  ));
   clearPad();
 
   const choices = element("div", { class: "cw-controls" }, sourceChoice.node, stageChoice.node, orderChoice.node);
@@ -217,7 +218,7 @@ function render({ model, el }) {
   gateSlider.input.addEventListener("change", () => push());
   styled(gateSlider.input, { width: "100px" });
   const knock = button("Knock out", () => toggleKnock(state.channel));
-  const gateRow = styled(element("div", {}, gateSlider.node, knock, reset), {
+  const gateRow = styled(element("div", {}, gateSlider.node, knock), {
     display: "flex", flexWrap: "wrap", alignItems: "center", gap: "8px 12px", marginTop: "4px",
   });
   const bars = element("canvas", { role: "img" });
@@ -348,12 +349,14 @@ function render({ model, el }) {
     const columns = columnsFor(channels);
     const rows = Math.ceil(channels / columns);
     const available = Math.max(160, left.clientWidth);
-    const side = Math.floor((available - 4 - GAP * (columns - 1)) / columns);
+    const gap = channels > MANY ? 3 : GAP;
+    const side = Math.floor((available - 4 - gap * (columns - 1)) / columns);
     const tall = Math.round((side * height) / width);
     const words = side >= 36 ? WORDS : 0;
     const bar = side >= 24 ? BAR : 4;
     const step = tall + 3 + bar + words + (words ? 4 : 3);
-    return { columns, rows, side, tall, words, bar, step, across: side + GAP, width: available, height: rows * step + 2 };
+    const across = side + gap;
+    return { columns, rows, side, tall, words, bar, step, across, width: available, height: rows * step + 2 };
   }
   const spot = (channel) => {
     const index = place[channel];
@@ -724,6 +727,7 @@ function render({ model, el }) {
   });
 
   house.actions.append(
+    reset,
     copyButton(house, () => codeFor(sourceNow(), exampleNow(), sourceNow().stages[stageIndex()], state.edits)),
     saveButton(house, () => picture(), "channel-gates.png"),
   );
@@ -751,6 +755,7 @@ function render({ model, el }) {
     lenses.forEach(({ canvas: lens, words }, i) => {
       const at = x + (i * (right.clientWidth + 8)) / 3;
       put(lens, at, 16);
+      context.font = `13px ${FONT}`;
       write(shorten(context, words.textContent, right.clientWidth / 3 - 8), at, 32 + lenses[1].canvas.height / pixels);
     });
     let y = lenses[1].canvas.height / pixels + 64;
