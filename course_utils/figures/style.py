@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 Point = tuple[float, float]
 
-UNITS_PER_INCH = 100
+UNITS_PER_INCH = 128
+"""A power of two, so that no version of matplotlib loses a row of pixels to rounding."""
 DOTS_PER_UNIT = 2
 POINTS_PER_UNIT = 72 / UNITS_PER_INCH
 

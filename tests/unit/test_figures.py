@@ -269,7 +269,7 @@ def test_another_version_is_held_to_the_same_picture_not_to_the_same_bytes(elsew
     monkeypatch.setattr(files, "drawn_with", lambda: "another version")
     assert files.check() == []
     moved = DIAGRAMS["se_residual"].sketch()
-    moved.words[0][0].set_x(moved.words[0][0].get_position()[0] + 20)
+    moved.words[0][0].set_x(moved.words[0][0].get_position()[0] + 12)
     place.write_bytes(files.png_bytes(moved))
     assert files.check() == ["se_residual.png looks different from what the code draws"]
 
