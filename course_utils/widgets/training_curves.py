@@ -60,13 +60,18 @@ class TrainingCurves(CourseWidget):
 
         Args:
             record: "run" (its name), "epoch" (whole number), optionally "seed" (0 if left out) and "epochs" (how many
-                this run will have); every other entry is a metric, a number. None and NaN leave a gap.
+                this run will have); every other entry that is not a word is a metric, a number. None and NaN leave a
+                gap.
 
         Raises:
             ValueError: if the run or the epoch is missing, or a metric is not a number.
         """
         run, seed, epoch, epochs = _place(record)
-        values = {str(name): _number(name, value) for name, value in record.items() if name not in _NOT_METRICS}
+        values = {
+            str(name): _number(name, value)
+            for name, value in record.items()
+            if name not in _NOT_METRICS and not isinstance(value, str)
+        }
         if not values:
             raise ValueError(f'The record of run {run!r}, epoch {epoch} holds no metric; add one, such as "accuracy".')
         with self.hold_sync():

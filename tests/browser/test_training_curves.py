@@ -202,3 +202,17 @@ def test_the_saved_picture_is_a_png_with_the_chart(alone: Callable) -> None:
 def test_a_record_that_cannot_be_drawn_is_refused(record: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         TrainingCurves().update(record)
+
+
+def test_the_records_of_the_training_loop_are_drawn_as_they_are():
+    from course_utils.data import digits
+    from course_utils.models import AttentionCNN
+    from course_utils.training import train
+
+    curves = TrainingCurves()
+    small = digits("validation").subset(range(64))
+    network = AttentionCNN(10, in_channels=1)
+    train(network, small, small, epochs=2, batch_size=32, progress=False, run="plain", on_epoch=curves.update)
+    assert [record["epoch"] for record in curves.records] == [1, 2]
+    assert {"accuracy", "train_loss"} <= set(curves.metrics) and "precision" not in curves.metrics
+    assert curves.metric == "accuracy"
