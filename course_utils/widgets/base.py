@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 _STATIC = Path(__file__).parent / "static"
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./shared\.js";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?!default)", re.MULTILINE)
-_NOT_STATE = ("comm", "keys", "layout", "log", "tabbable", "tooltip")
+_NOT_STATE = ("comm", "keys", "layout", "log", "request", "tabbable", "tooltip")
 _shown: dict[str, tuple[str, list["weakref.ref[CourseWidget]"]]] = {}
 
 
@@ -268,7 +268,7 @@ def standalone_page(esm: str, css: str, state: Mapping[str, Any], title: str) ->
         esm: the widget's joined ES module, as in its `_esm` trait.
         css: its style sheet, as in its `_css` trait.
         state: its traits, from `get_state()` or from a notebook's stored widget state; what is not the widget's own
-            (names that begin with `_`, layout and the like) is left out.
+            (names that begin with `_`, questions to the kernel, layout and the like) is left out.
         title: the page's title.
     """
     own = {name: value for name, value in state.items() if not name.startswith("_") and name not in _NOT_STATE}

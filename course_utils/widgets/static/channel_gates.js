@@ -91,8 +91,6 @@ function openExample(example) {
 
 function render({ model, el }) {
   const house = frame({ model, el, name: "channel-gates" });
-  // JupyterLab takes an arrow key for itself unless the focused element, and not only one around it, says no.
-  house.root.addEventListener("focusin", (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true"));
   const hasKernel = () => Boolean(model.widget_manager);
   const opened = opener();
   const state = {};

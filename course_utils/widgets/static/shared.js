@@ -271,8 +271,10 @@ export function scaleBar(title) {
  */
 export function frame({ model, el, name }) {
   const root = element("div", {
-    class: "course-widget", "data-widget": name, role: "group", "data-lm-suppress-shortcuts": "true",
+    class: "course-widget", "data-widget": name, role: "group",
   });
+  // JupyterLab's shortcuts take the arrow keys unless the focused element itself says that they are its own.
+  root.addEventListener("focusin", (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true"));
   const stage = element("div", { class: "cw-stage" });
   const controls = element("div", { class: "cw-controls" });
   const actions = element("div", { class: "cw-actions" });
