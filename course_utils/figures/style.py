@@ -406,7 +406,7 @@ class Sketch:
         """A vector that stands upright."""
         return self.cells(x, y, cell, [[value] for value in values], family)
 
-    def picture(self, x: float, y: float, w: float, h: float, pixels: Any, border: str | None = None) -> Box:
+    def picture(self, x: float, y: float, w: float, h: float, pixels: Any) -> Box:
         """An image (H, W, 3) or (H, W) in [0, 1], every pixel a crisp square."""
         import numpy as np
 
@@ -423,7 +423,7 @@ class Sketch:
         )
         self.axes.set_xlim(0, self.width)
         self.axes.set_ylim(self.height, 0)
-        self._rectangle(box, "none", border or self.theme.line, LINE * 0.8, 3.2)
+        self._rectangle(box, "none", self.theme.line, LINE * 0.8, 3.2)
         self.solids.append(box)
         return box
 
@@ -439,7 +439,7 @@ class Sketch:
         self._segment([(box.x, y), (box.x1, y)], color, LINE * 1.5, 3.5)
 
     def operator(self, cx: float, cy: float, sign: str, radius: float = 15) -> Box:
-        """A circle with a drawn sign: "x" multiplies element by element, "+" adds, "." is a matrix product."""
+        """A circle with a drawn sign: "x" multiplies element by element, "+" adds."""
         from matplotlib.patches import Circle
 
         color = self.theme.line
@@ -464,7 +464,7 @@ class Sketch:
         self.solids.append(box)
         return box
 
-    def _segment(self, points: Sequence[Point], color: str, width: float, zorder: float, dashed: bool = False) -> None:
+    def _segment(self, points: Sequence[Point], color: str, width: float, zorder: float) -> None:
         from matplotlib.lines import Line2D
 
         self.axes.add_line(
@@ -473,7 +473,6 @@ class Sketch:
                 [y for _, y in points],
                 color=color,
                 linewidth=width * POINTS_PER_UNIT,
-                linestyle=(0, (4, 3)) if dashed else "-",
                 solid_capstyle="butt",
                 zorder=zorder,
             )
@@ -494,33 +493,29 @@ class Sketch:
         """A faint area behind everything, such as every second year of a scale."""
         self._rectangle(Box(x, y, w, h), self.inside("op"), "none", 0, 0.5)
 
-    def mark(self, x: float, y: float, family: str = "mask") -> None:
+    def mark(self, x: float, y: float) -> None:
         """A full dot: something that happened there."""
         from matplotlib.patches import Circle
 
-        self._patch(Circle((x, y), 5.5, facecolor=self.theme.families[family].strong, edgecolor="none", zorder=4))
+        self._patch(Circle((x, y), 5.5, facecolor=self.theme.families["mask"].strong, edgecolor="none", zorder=4))
 
     def arrow(
         self,
         *points: Point,
-        family: str | None = None,
         start: float = GAP,
         end: float = GAP,
-        head: bool = True,
-        dashed: bool = False,
-        width: float = LINE,
     ) -> None:
         """A line through the points, corners rounded, leaving a gap at both ends; the last point gets the head."""
         from matplotlib.patches import PathPatch, Polygon
         from matplotlib.path import Path
 
-        color = self.theme.families[family].strong if family else self.theme.line
+        color = self.theme.line
         route = [*points]
         route[0] = _towards(route[0], route[1], start)
         route[-1] = _towards(route[-1], route[-2], end)
         self.lines.append(route)
         tip = route[-1]
-        stop = _towards(tip, route[-2], HEAD * 0.8) if head else tip
+        stop = _towards(tip, route[-2], HEAD * 0.8)
         vertices, codes = [route[0]], [Path.MOVETO]
         for before, corner, after in zip(route[:-2], route[1:-1], [*route[2:-1], stop], strict=False):
             cut = min(CORNER, math.dist(before, corner) / 2, math.dist(corner, after) / 2)
@@ -533,37 +528,28 @@ class Sketch:
                 Path(vertices, codes),
                 facecolor="none",
                 edgecolor=color,
-                linewidth=width * POINTS_PER_UNIT,
-                linestyle=(0, (4, 3)) if dashed else "-",
+                linewidth=LINE * POINTS_PER_UNIT,
                 capstyle="butt",
                 joinstyle="round",
                 zorder=2,
             )
         )
-        if head:
-            back = _towards(tip, route[-2], HEAD)
-            dx, dy = (tip[0] - back[0]) / HEAD, (tip[1] - back[1]) / HEAD
-            half = HEAD * 0.44
-            wings = [(back[0] - dy * half, back[1] + dx * half), (back[0] + dy * half, back[1] - dx * half)]
-            self._patch(Polygon([tip, *wings], closed=True, facecolor=color, edgecolor="none", zorder=2.1))
+        back = _towards(tip, route[-2], HEAD)
+        dx, dy = (tip[0] - back[0]) / HEAD, (tip[1] - back[1]) / HEAD
+        half = HEAD * 0.44
+        wings = [(back[0] - dy * half, back[1] + dx * half), (back[0] + dy * half, back[1] - dx * half)]
+        self._patch(Polygon([tip, *wings], closed=True, facecolor=color, edgecolor="none", zorder=2.1))
 
-    def span(self, x0: float, x1: float, y: float, words: str, family: str = "op", below: bool = True) -> None:
-        """A bracket under (or over) a stretch, with its words."""
-        side = 1 if below else -1
+    def span(self, x0: float, x1: float, y: float, words: str, family: str = "op") -> None:
+        """A bracket under a stretch, with its words."""
         color = self.theme.families[family].strong
-        self._segment([(x0, y - side * 7), (x0, y), (x1, y), (x1, y - side * 7)], color, LINE, 2)
-        lines = words.count("\n") + 1
-        self.text((x0 + x1) / 2, y + side * (15 + (lines - 1) * 0.68 * TEXT), words, TEXT, family)
+        self._segment([(x0, y - 7), (x0, y), (x1, y), (x1, y - 7)], color, LINE, 2)
+        self.text((x0 + x1) / 2, y + 15, words, TEXT, family)
 
-    def named(self, box: Box, name: str, shape: str = "", color: str = "feature", below: bool = True) -> None:
-        """A tensor's name above it and its shape beneath it (or both above)."""
-        if below:
-            self.text(box.cx, box.y - 16, name, NAME, color, bold=True)
-            if shape:
-                self.text(box.cx, box.y1 + 17, shape, SMALL, "muted")
-        else:
-            self.text(box.cx, box.y - 36, name, NAME, color, bold=True)
-            self.text(box.cx, box.y - 15, shape, SMALL, "muted")
+    def named(self, box: Box, name: str, shape: str, color: str) -> None:
+        """A tensor's name above it and its shape beneath it."""
+        self.text(box.cx, box.y - 16, name, NAME, color)
+        self.text(box.cx, box.y1 + 17, shape, SMALL, "muted")
 
 
 def _towards(start: Point, end: Point, length: float) -> Point:
