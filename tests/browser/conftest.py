@@ -211,6 +211,7 @@ class Lab:
             env=environment,
         )
         self.context = browser.new_context(viewport={"width": 1300, "height": 1000})
+        self.context.set_default_navigation_timeout(120_000)
         self.page = self.context.new_page()
         try:
             self._wait_until_up()
