@@ -14,7 +14,7 @@ from .studies import Study, study
 
 @dataclass(frozen=True)
 class Row:
-    """One network on one task: mean test accuracy over seeds with its 95 % interval."""
+    """One network on one task: mean test accuracy over seeds with its 95 % interval, cut at 0 and 1."""
 
     task: str
     network: str
@@ -167,8 +167,8 @@ def study_report(name: str, out: str | Path | None = None) -> StudyReport:
                     lr=chosen_lr(chosen, task, entry, folder),
                     accuracies=values,
                     mean=mean,
-                    low=low,
-                    high=high,
+                    low=max(low, 0.0),
+                    high=min(high, 1.0),
                     seconds=sum(results[task.name, entry.name, seed]["seconds"] for seed in range(seeds)) / seeds,
                 )
             )
