@@ -29,11 +29,12 @@ def bootstrap_seconds() -> tuple[float, float]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     notebook = json.loads(next((ROOT / "notebooks").glob("*.ipynb")).read_text(encoding="utf-8"))
     (cell,) = [c for c in notebook["cells"] if "bootstrap" in c["metadata"].get("tags", [])]
-    hide = "import sys\nsys.path = [p for p in sys.path if 'site-packages' not in p]\nsys.meta_path = sys.meta_path[:3]\n"
     with tempfile.TemporaryDirectory() as scratch:
         published = Path(scratch) / "published"
         subprocess.run(["git", "clone", "-q", "--no-local", str(ROOT), str(published)], check=True)
-        subprocess.run(["git", "-C", str(published), "tag", "-f", f"v{project['version']}"], check=True, capture_output=True)
+        subprocess.run(
+            ["git", "-C", str(published), "tag", "-f", f"v{project['version']}"], check=True, capture_output=True
+        )
         settings = {
             "GIT_CONFIG_COUNT": "1",
             "GIT_CONFIG_KEY_0": f"url.{published.as_uri()}.insteadOf",
@@ -41,7 +42,7 @@ def bootstrap_seconds() -> tuple[float, float]:
         }
         folder = Path(scratch) / "empty"
         folder.mkdir()
-        command = [sys.executable, "-P", "-c", hide + "".join(cell["source"]) + "\nimport course_utils"]
+        command = [sys.executable, "-S", "-P", "-c", "".join(cell["source"]) + "\nimport course_utils"]
         taken = []
         for _ in range(2):
             started = time.perf_counter()

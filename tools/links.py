@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 from course_utils.lessons import LESSONS  # noqa: E402
 
 BOOTSTRAP = """\
-# This cell finds the course's package. In a clone or an install there is nothing to do; on Colab it fetches it once.
+# This cell finds the course's package. In a clone or an install there is nothing to do; Colab fetches it once.
 import importlib.util
 import pathlib
 import subprocess
@@ -30,15 +30,16 @@ import sys
 
 if importlib.util.find_spec("course_utils") is None:
     here = pathlib.Path.cwd()
-    homes = [*(folder for folder in (here, *here.parents) if (folder / "course_utils").is_dir()), here / "{name}"]
-    if not (homes[0] / "course_utils").is_dir():
-        fetch = ["git", "clone", "-q", "--depth=1", "--branch=v{version}", "{address}", str(homes[0])]
+    home = next((p for p in here.parents if (p / "course_utils").is_dir()), here / "{name}")
+    if not (home / "course_utils").is_dir():
+        address = "{address}"
+        fetch = ["git", "clone", "-q", "--depth=1", "--branch=v{version}", address, str(home)]
         if subprocess.run(fetch).returncode:
             raise RuntimeError(
-                f"The course could not be fetched from {{fetch[-2]}}. Is there a network? Then run this cell again; "
-                f"if {{fetch[-1]}} was left half-written, delete it first."
+                f"{{address}} could not be fetched. Is there a network? "
+                f"Delete the folder {{home}} if it is there, then run this cell again."
             )
-    sys.path.insert(0, str(homes[0]))"""
+    sys.path.insert(0, str(home))"""
 
 
 def project() -> tuple[str, str]:

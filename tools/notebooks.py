@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
@@ -117,7 +118,7 @@ def execute(path: Path) -> float:
         os.environ["COURSE_PROGRESS"] = str(Path(scratch) / "progress.json")
         started = time.perf_counter()
         NotebookClient(
-            notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": NOTEBOOKS}}
+            notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": NOTEBOOKS}}
         ).execute()
         seconds = time.perf_counter() - started
     state = notebook.metadata.get("widgets", {}).get(STATE, {}).get("state", {})
@@ -150,7 +151,6 @@ def pictures(states: list[dict[str, Any]]) -> list[tuple[bytes, str]]:
     if not states:
         return []
     from browser import launch
-    from PIL import Image
     from playwright.sync_api import sync_playwright
 
     from course_utils.widgets import standalone_page
@@ -158,7 +158,7 @@ def pictures(states: list[dict[str, Any]]) -> list[tuple[bytes, str]]:
     drawn = []
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as scratch:
         browser = launch(playwright)
-        page = browser.new_page(viewport={"width": 860, "height": 900}, device_scale_factor=1.5)
+        page = browser.new_page(viewport={"width": 860, "height": 900}, device_scale_factor=1.25)
         for index, state in enumerate(states):
             document = Path(scratch) / f"{index}.html"
             title = state.get("label", "")
@@ -167,14 +167,19 @@ def pictures(states: list[dict[str, Any]]) -> list[tuple[bytes, str]]:
             page.locator("main[data-ready=true]").wait_for()
             root = page.locator(".course-widget")
             words = f"{title}. {root.locator('[role=status]').first.inner_text()}".strip(". ") + "."
-            shot = Image.open(io.BytesIO(root.screenshot(animations="disabled"))).convert("RGB")
-            small = io.BytesIO()
-            shot.quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
-                small, "PNG", optimize=True
-            )
-            drawn.append((small.getvalue(), words))
+            drawn.append((smaller(root.screenshot(animations="disabled")), words))
         browser.close()
     return drawn
+
+
+def smaller(png: bytes) -> bytes:
+    """The picture in 256 colours where it is large: a notebook stores it twice and stays below a megabyte."""
+    if len(png) <= 40_000:
+        return png
+    small = io.BytesIO()
+    shot = Image.open(io.BytesIO(png)).convert("RGB")
+    shot.quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    return min(png, small.getvalue(), key=len)
 
 
 def test() -> int:
@@ -188,7 +193,7 @@ def test() -> int:
             "-q",
             "--nbval-lax",
             "--nbval-current-env",
-            "--nbval-cell-timeout=180",
+            "--nbval-cell-timeout=600",
         ]
         command += ["-n", "2", "--dist", "loadscope", "-o", "filterwarnings=default", str(NOTEBOOKS)]
         return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode

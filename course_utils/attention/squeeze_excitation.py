@@ -16,7 +16,7 @@ class SEBlock(AttentionBlock):
     Args:
         channels: C of the input.
         reduction: r, the bottleneck keeps C // r units.
-        bias: whether the two layers have biases (the released models do, the journal's ablation has none).
+        bias: whether the two layers have biases (the released models do).
 
     Shape:
         input (N, C, H, W) -> output (N, C, H, W); mask (N, C, 1, 1), each value in (0, 1).
@@ -49,6 +49,7 @@ def bottleneck_width(block: str, channels: int, reduction: int) -> int:
     if channels // reduction == 0:
         raise ValueError(
             f"{block}(channels={channels}, reduction={reduction}) leaves {channels} // {reduction} = 0 hidden units, "
-            f"so the mask would be 0.5 for every channel; use reduction <= {channels}."
+            f"so the mask would be the same for every "
+            f"input (0.5 for every channel at first); use reduction <= {channels}."
         )
     return channels // reduction

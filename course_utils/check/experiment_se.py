@@ -13,7 +13,7 @@ from .engine import Draw, Exercise, Inputs, Mistake
 
 
 def epoch_loss(batch_losses: list[float], batch_sizes: list[int]) -> float:
-    """Give the mean loss of an image over one epoch, from each batch's mean loss and its number of images."""
+    """Give the mean loss per image, from each batch's mean loss and its number of images."""
     total = sum(loss * size for loss, size in zip(batch_losses, batch_sizes, strict=True))
     return total / sum(batch_sizes)
 
@@ -24,7 +24,7 @@ def loss_from_probabilities(probabilities: Tensor, labels: Tensor) -> Tensor:
 
 
 def split_within_digit(labels: Tensor, per_digit: int) -> tuple[list[int], list[int]]:
-    """Split the places of sorted labels (n,) in two lists, train and validation, without overlap or loss.
+    """Split the indices of sorted labels (n,) in two lists, train and validation; each index goes into exactly one.
 
     Validation gets `per_digit` places of every digit, train all others.
     """
@@ -196,8 +196,8 @@ EPOCH_LOSS = Exercise(
         "loss * size gives back the sum over the images of a batch.",
         "Add these sums, then divide once by the number of all images.",
     ),
-    takeaway="The original course divided a sum of means by the number of images: its losses came out about "
-    "batch-size times too small. Training was not touched, only what was read off the curve.",
+    takeaway="The course that this one grew from divided a sum of means by the number of images: its losses came out "
+    "about batch-size times too small. Training was not touched, only what was read off the curve.",
     mistakes=(
         Mistake(
             "You divided a sum of batch means by the number of images, so the batch size is divided out twice.",
@@ -238,8 +238,8 @@ LOSS_FROM_PROBABILITIES = Exercise(
         "`F.nll_loss` picks the label's entry, turns its sign and averages: what must it be given?",
     ),
     takeaway="`F.cross_entropy(probabilities.log(), labels)` is right too: a log-softmax of log-probabilities changes "
-    "nothing. So the LogSoftmax that the original course put before its cross entropy was wasteful, not wrong; "
-    "a Softmax there would have been.",
+    "nothing. So the LogSoftmax that the course this one grew from put before its cross entropy was wasteful, not "
+    "wrong; a Softmax there would have been.",
     mistakes=(
         Mistake(
             "You gave probabilities to `F.cross_entropy`, which takes a softmax of them again: the second softmax "
@@ -277,7 +277,7 @@ SPLIT = Exercise(
     difficulty=2,
     hints=(
         "Take one digit at a time: `(labels == digit).nonzero().flatten()` gives its places.",
-        "Of these, `per_digit` go to validation and the rest to train; `torch.randperm` chooses without favour.",
+        "Of these, `per_digit` go to validation and the rest to train; `torch.randperm` chooses at random.",
         "Start with two empty lists, and add to both for every digit in `labels.unique()`.",
     ),
     takeaway="Each digit has the same weight in validation, and no image is in both lists. "
@@ -338,7 +338,7 @@ PAIRED = Exercise(
         "t is `scipy.stats.t.ppf(0.975, df=n - 1)`: 2.5 % stay outside on each side.",
     ),
     takeaway="If the interval holds 0, these seeds do not show that SE helps. Pairing removes the luck that both "
-    "networks share, and often makes the interval several times narrower.",
+    "networks share, and can make the interval narrower.",
     mistakes=(
         Mistake(
             "You treated the arrays as two separate samples; "

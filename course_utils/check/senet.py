@@ -39,7 +39,7 @@ def count_se_parameters(channels: int, reduction: int, bias: bool) -> int:
 
 
 def find_dead_blocks(blocks: list[tuple[int, int]]) -> list[int]:
-    """Find the SE blocks that can learn nothing: their places, from 0, in a list of (channels, reduction)."""
+    """Find the SE blocks whose gates cannot depend on the image: their indices in a list of (channels, reduction)."""
     return [place for place, (channels, reduction) in enumerate(blocks) if channels // reduction == 0]
 
 
@@ -312,8 +312,9 @@ RESIDUAL = Exercise(
         "The shortcut carries `x` as it is: no gate may touch it.",
         "First `branch`, then `se`, then add `x`, then ReLU.",
     ),
-    takeaway="SE gates what the branch adds, so the shortcut stays free. In the paper's comparison of places only "
-    "the gate after the addition did worse than this one.",
+    takeaway="SE gates what the branch adds, so the shortcut stays free. In the comparison of places in the "
+    "paper's journal version, gating after the addition had a clearly higher top-1 error; the others were about as "
+    "good.",
     mistakes=(
         Mistake(
             "You gated the sum; put SE before the addition, so that the shortcut stays free.",
@@ -333,6 +334,10 @@ RESIDUAL = Exercise(
         ),
         Mistake("You forgot the shortcut: add `x`.", lambda x, branch, se: F.relu(se(branch(x)))),
         Mistake("You forgot the ReLU at the end.", lambda x, branch, se: x + se(branch(x))),
+        Mistake(
+            "You multiplied by se(...), but what it returns is already multiplied by its gates.",
+            lambda x, branch, se: F.relu(x + branch(x) * se(branch(x))),
+        ),
         Mistake("You left SE out.", lambda x, branch, se: F.relu(x + branch(x))),
     ),
 )

@@ -69,8 +69,8 @@ def test_bytes_are_refused(case: BlockCase):
 def test_the_dead_squeeze_is_refused():
     words = words_of(lambda: SEBlock(12))
     assert words == (
-        "SEBlock(channels=12, reduction=16) leaves 12 // 16 = 0 hidden units, so the mask would be 0.5 for every "
-        "channel; use reduction <= 12."
+        "SEBlock(channels=12, reduction=16) leaves 12 // 16 = 0 hidden units, so the mask would be the same for every "
+        "input (0.5 for every channel at first); use reduction <= 12."
     )
     assert "CBAM(channels=12, reduction=16) leaves" in words_of(lambda: CBAM(12))
 

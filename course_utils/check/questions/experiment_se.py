@@ -4,14 +4,14 @@ from ...widgets.quiz import Question
 
 PREDICTIONS = {
     "centred": Question(
-        "MNIST: one digit, centred, on black. The network has three convolutions. What will SE blocks add "
-        "to its test accuracy?",
+        "A small part of MNIST: one digit, centred, on black. The network has three convolutions. What will SE blocks "
+        "add to its test accuracy?",
         {
             "Several points: attention helps the network look at the digit": (
                 "There is nothing else to look at. And SE chooses channels, not places."
             ),
             "Nothing that these seeds can measure": (
-                "The plain network is nearly perfect already, and the answer calls for no choice between "
+                "The plain network is right on about 97 % already, and the answer calls for no choice between "
                 "channels. The interval of the paired difference shows it."
             ),
             "It will clearly lose: SE throws information away": (
@@ -22,21 +22,21 @@ PREDICTIONS = {
         right="Nothing that these seeds can measure",
     ),
     "cued": Question(
-        "Cued digits: a red, a green and a blue digit; the colour of the frame says which one to name. The "
+        "Cued digits: a red, a green and a blue digit; the colour of the border says which one to name. The "
         "head is one linear layer on pooled features. Who needs SE?",
         {
-            "Nobody: a linear layer sees the frame's colour and all digits' features, and combines them": (
-                "It sees both, but it can only add them up. 'If the frame is red, count the red digit' is a product."
+            "Nobody: a linear layer sees the border's colour and all digits' features, and combines them": (
+                "It sees both, but it can only add them up. 'If the border is red, count the red digit' is a product."
             ),
             "Every network that is to solve this task": (
-                "A head with a hidden layer can combine cue and digit too; a fair comparison has one."
+                "A head with a hidden layer could combine cue and digit in principle; a fair comparison has one."
             ),
-            "This network: a gate can multiply the digits' channels by what the frame says": (
-                "The squeeze sees the frame's colour, and the gate turns channels on and off by it: the product "
+            "This network: a gate can multiply the digits' channels by what the border says": (
+                "The squeeze sees the border's colour, and the gate turns channels on and off by it: the product "
                 "that a linear head lacks."
             ),
         },
-        right="This network: a gate can multiply the digits' channels by what the frame says",
+        right="This network: a gate can multiply the digits' channels by what the border says",
     ),
     "opponent": Question(
         "SE beats the plain network with a pooled linear head. What must be checked before one says 'attention helps'?",
@@ -65,11 +65,11 @@ QUIZ = (
                 "That is the middle of the interval. A gain of 0 and a small loss fit these seeds too."
             ),
             "SE makes no difference": "That is not shown either: a gain of a whole point lies inside the interval.",
-            "These seeds do not show a gain; if there is one, it is hardly more than a point": (
+            "These seeds do not show a gain; if there is one, it is probably at most a point": (
                 "The interval holds 0, so a gain is not shown; its upper end says how large one might still be."
             ),
         },
-        right="These seeds do not show a gain; if there is one, it is hardly more than a point",
+        right="These seeds do not show a gain; if there is one, it is probably at most a point",
     ),
     Question(
         "A colleague tries 20 learning rates with SE and 1 without, and reports each network's best test "
@@ -86,7 +86,7 @@ QUIZ = (
         right="The trials are unequal, and the test data did the choosing",
     ),
     Question(
-        "The original course put a LogSoftmax before PyTorch's cross entropy, which does a log-softmax "
+        "The course that this one grew from put a LogSoftmax before PyTorch's cross entropy, which does a log-softmax "
         "itself. What did that do?",
         {
             "It made the gradients much smaller": (
@@ -108,10 +108,10 @@ QUIZ = (
             "Five values are too few for a standard deviation": (
                 "There are five differences too; Student's t allows for so small a number."
             ),
-            "The luck that both share in a seed cancels, and the interval gets narrower": (
+            "The luck that both share in a seed cancels, and the interval usually gets narrower": (
                 "An easy draw of the data lifts both networks. The difference within a seed is free of it."
             ),
         },
-        right="The luck that both share in a seed cancels, and the interval gets narrower",
+        right="The luck that both share in a seed cancels, and the interval usually gets narrower",
     ),
 )

@@ -5,7 +5,7 @@ from ...widgets.quiz import Question
 PREDICTIONS = {
     "shuffled": Question(
         "Take one channel's map and shuffle its pixels: every value stays, its place changes. What happens "
-        "to the gates?",
+        "to the gates of this block?",
         {
             "Only that channel's gate changes": (
                 "The gate is made from the map's mean, and shuffling leaves a mean as it is."
@@ -38,7 +38,7 @@ PREDICTIONS = {
         {
             "12 gates, from a single unit in the middle": "12 // 16 is 0, not 1: the middle has no unit at all.",
             "Nothing: every gate is 0.5 for every image": (
-                "With 0 units in the middle nothing but 0 arrives at the sigmoid. No error tells you."
+                "With 0 units in the middle layer nothing but 0 arrives at the sigmoid. No error tells you."
             ),
             "Nothing: PyTorch refuses to build such a layer": (
                 "PyTorch builds a layer of width 0 with no more than a warning. The course's own `SEBlock` "
@@ -48,17 +48,17 @@ PREDICTIONS = {
         right="Nothing: every gate is 0.5 for every image",
     ),
     "equal_means": Question(
-        "Two images give feature maps with equal means in every channel; in one, two channels fire at the "
-        "same places, in the other at different places. Can SE tell the images apart?",
+        "Two images give feature maps with equal means in every channel; in one, two channels are large at the "
+        "same positions, in the other at different ones. Can the gates of SE differ between the two?",
         {
             "Yes: its two layers compare channels with each other": (
-                "They compare the channels' means. Whether channels fire together is not in the means."
+                "They compare the channels' means. Whether channels are large together is not in the means."
             ),
             "Only if r is small enough": (
                 "A wider middle makes a richer function of the means; it adds nothing to what the means say."
             ),
             "No: both get the same gates": (
-                "Equal means go in, so equal gates come out. The next lesson pools covariances; they differ."
+                "Equal means go in, so equal gates come out. Lesson 4.1.2 pools covariances; they differ."
             ),
         },
         right="No: both get the same gates",
@@ -84,10 +84,10 @@ QUIZ = (
     Question(
         "Why does the excitation end with a sigmoid and not with a softmax over the channels?",
         {
-            "A softmax has no gradient": "It has one; most attention over positions is trained through it.",
+            "A softmax has no gradient": "It has one, and is trained through it every day.",
             "Several channels may matter at once; under a softmax they compete for a sum of 1": (
                 "Each sigmoid opens its gate without closing another. With a softmax over 256 channels the "
-                "gates would be about 1/256 each."
+                "gates would be 1/256 on average."
             ),
             "A sigmoid makes the gates depend on all channels": (
                 "The two linear layers do that. The sigmoid works on each gate alone."
@@ -109,11 +109,11 @@ QUIZ = (
     Question(
         "Which of these can an SE block NOT do?",
         {
-            "Mute a channel for one image and let it pass for another": (
+            "Almost mute a channel for one image and let it pass for another": (
                 "It can: the gates are computed from each image."
             ),
             "Mute a channel in one corner of the image and let it pass elsewhere": (
-                "One gate stands for the whole map. For a mask over positions, see self-attention or CBAM."
+                "One gate stands for the whole map. A mask over positions is the subject of lesson 4.1.3."
             ),
             "Open one channel because another is strong": "It can: each gate depends on the means of all channels.",
         },
