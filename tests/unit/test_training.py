@@ -236,10 +236,25 @@ def test_a_processor_on_which_bfloat16_is_ruinous_is_left_alone_at_once(few, mon
     assert spent.count(30.0) == 1
 
 
+def test_a_slow_first_step_in_bfloat16_does_not_decide(few, monkeypatch):
+    monkeypatch.setattr(precision_module, "_measured", {})
+    spent = []
+
+    def step_seconds(model, images, labels, autocast):
+        spent.append(autocast.enabled)
+        if not autocast.enabled:
+            return 0.1
+        return 1.0 if spent.count(True) == 1 else 0.05  # kernels are prepared once
+
+    monkeypatch.setattr(precision_module, "_step_seconds", step_seconds)
+    assert quietly(small_network(), few, epochs=1, precision="auto")[0]["precision"] == "bfloat16"
+
+
 def test_measuring_the_precision_changes_neither_weights_nor_chance(few, monkeypatch):
     monkeypatch.setattr(precision_module, "_measured", {})
     monkeypatch.setattr(precision_module, "_GAIN", float("inf"))
-    measured, plain = small_network(), small_network()
+    measured, plain = (AttentionCNN(10, in_channels=1, layout="original", image_size=28) for _ in range(2))
+    plain.load_state_dict(measured.state_dict())  # they have dropout
     quietly(measured, few, precision="auto")
     quietly(plain, few, precision="float32")
     assert all(torch.equal(a, b) for a, b in zip(measured.parameters(), plain.parameters(), strict=True))
