@@ -53,6 +53,7 @@ def test_another_try_replaces_the_first(alone: Callable) -> None:
     check.click()
     assert page.root.locator(".cw-verdict").inner_text() == "Right. All positions count alike."
     assert page.root.locator("[data-mark]").count() == 1
+    assert page.root.locator(".cw-mark:visible").all_inner_texts() == ["your choice, right"]
     assert page.status == "1 of 1 answered, 1 right."
 
 
@@ -72,6 +73,9 @@ def test_a_prediction_is_kept_and_then_what_is_right_shows(alone: Callable) -> N
     assert "One number a channel: All positions count alike." in verdict
     assert page.root.locator("input:disabled").count() == 3
     assert page.state("answered") == [1]
+    assert page.root.locator(".cw-verdict").evaluate("(verdict) => verdict === document.activeElement")
+    marks = page.root.locator(".cw-mark").all_inner_texts()
+    assert marks == ["right", "your choice", ""]
 
 
 def test_the_keyboard_is_enough(alone: Callable) -> None:

@@ -13,9 +13,10 @@ function render({ model, el }) {
   const blocks = questions.map((question, index) => {
     const group = `cw-${page}-${++groups}`;
     const inputs = question.options.map((_, i) => element("input", { type: "radio", name: group, value: i }));
+    const marks = question.options.map(() => element("span", { class: "cw-mark", hidden: true }));
     const options = question.options.map((text, i) =>
-      element("label", { class: "cw-option" }, inputs[i], element("span", {}, ...prose(text))));
-    const verdict = element("div", { class: "cw-verdict", "aria-live": "polite" });
+      element("label", { class: "cw-option" }, inputs[i], element("span", {}, ...prose(text)), marks[i]));
+    const verdict = element("div", { class: "cw-verdict", "aria-live": "polite", tabindex: "-1" });
     const chosen = () => inputs.findIndex((input) => input.checked);
     const check = button(predict ? "Keep this prediction" : "Check", () => {
       if (chosen() < 0) {
@@ -36,10 +37,14 @@ function render({ model, el }) {
       explained = open ? null : choice;
       if (!open) inputs[choice].checked = true;
       for (const [i, label] of options.entries()) {
-        if (!open && i === question.right && (predict || choice === i)) label.dataset.mark = "right";
+        const right = !open && i === question.right && (predict || choice === i);
+        if (right) label.dataset.mark = "right";
         else if (!open && i === choice) label.dataset.mark = "wrong";
         else delete label.dataset.mark;
+        marks[i].textContent = [...(i === choice ? ["your choice"] : []), ...(right ? ["right"] : [])].join(", ");
+        marks[i].hidden = !marks[i].textContent;
       }
+      const pressed = check.matches(":focus");
       verdict.replaceChildren();
       delete verdict.dataset.right;
       if (predict) {
@@ -55,6 +60,7 @@ function render({ model, el }) {
       if (predict && !right) {
         verdict.append(line(`${question.options[question.right]}: `, question.explanations[question.right]));
       }
+      if (check.hidden && pressed) verdict.focus(); // the button that had the focus is gone
     };
     return show;
   });
