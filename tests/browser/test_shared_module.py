@@ -261,6 +261,37 @@ def test_the_host_decides_on_light_and_dark_and_without_it_the_system(
     assert found == {"light": [white, white, black], "dark": [black, white, black]}
 
 
+def test_forced_colours_keep_runs_apart_and_the_chosen_map_marked(alone: Callable) -> None:
+    def drawn(page: Any, name: str) -> bool:
+        pixels = page.pixels(page.canvas).astype(float)
+        seen = pixels[..., :3] * pixels[..., 3:] / 255 + 255 - pixels[..., 3:]
+        return bool((np.abs(seen - colour(page, name)).max(axis=2) < 25).any())  # bands lie below
+
+    def colour(page: Any, name: str) -> tuple[int, ...]:
+        text = page.page.evaluate(
+            "(name) => { const node = document.createElement('i'); node.style.forcedColorAdjust = 'none';"
+            " node.style.color = name; document.body.append(node); return getComputedStyle(node).color; }",
+            name,
+        )
+        *parts, alpha = [float(part) for part in re.findall(r"[\d.]+", text)] + [1.0] * ("rgba" not in text)
+        return tuple(round(alpha * part + (1 - alpha) * 255) for part in parts)  # as it looks on white
+
+    page = alone(_training_curves())
+    page.page.emulate_media(forced_colors="active")
+    page.page.wait_for_timeout(150)
+    assert len({colour(page, name) for name in ("Highlight", "LinkText", "CanvasText")}) == 3
+    assert all(drawn(page, name) for name in ("Highlight", "LinkText", "CanvasText"))
+    page.page.emulate_media(forced_colors="none")
+    page.page.wait_for_timeout(150)
+    assert not drawn(page, "LinkText")
+
+    page = alone(_attention_map(), forced_colors="active")
+    outlines = page.root.locator(".cw-thumbnails button").evaluate_all(
+        "(all) => all.map((one) => getComputedStyle(one).outlineStyle)"
+    )
+    assert outlines == ["solid", "none", "none"]
+
+
 @EVERY_WIDGET
 def test_two_copies_on_a_page_do_not_meet(make: Callable, alone: Callable) -> None:
     page = alone(make())

@@ -306,6 +306,7 @@ export function frame({ model, el, name }) {
     if (!inks.has(key)) {
       const probe = element("span", {});
       probe.style.color = `var(--cw-${key})`;
+      probe.style.forcedColorAdjust = "none"; // else every ink reads as the colour of text
       root.append(probe);
       inks.set(key, getComputedStyle(probe).color);
       probe.remove();
@@ -343,9 +344,12 @@ export function frame({ model, el, name }) {
   for (const node of [document.documentElement, document.body]) {
     theme.observe(node, { attributeFilter: ["theme", "data-theme", "data-jp-theme-light"] });
   }
-  const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  dark.addEventListener("change", restyle);
-  endings.push(() => size.disconnect(), () => theme.disconnect(), () => dark.removeEventListener("change", restyle));
+  endings.push(() => size.disconnect(), () => theme.disconnect());
+  for (const feature of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) {
+    const media = window.matchMedia(feature);
+    media.addEventListener("change", restyle);
+    endings.push(() => media.removeEventListener("change", restyle));
+  }
   const end = () => {
     for (const ending of endings) ending();
     root.remove();
