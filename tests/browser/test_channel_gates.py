@@ -193,7 +193,8 @@ def test_reset_gives_the_network_its_own_gates_back(page):
     assert reset.is_disabled()
     page.set(edits={str(channel): 0 for channel in range(20)})
     assert np.abs(probabilities(page) - before).max() > 0.01
-    reset.click()
+    reset.press("Enter")
+    assert page.root.locator("input[type=range]").evaluate("(slider) => slider === document.activeElement")
     np.testing.assert_array_equal(probabilities(page), before)
     assert page.state("edits") == {}
 
@@ -247,6 +248,7 @@ def test_without_a_kernel_the_page_says_what_needs_one(page):
     assert "the answer needs a running notebook" in page.status
     assert bars(page).get_attribute("data-by") == "nobody"
     assert bars(page).get_attribute("data-probabilities") == ""
+    assert bars(page).get_attribute("aria-label") == "Class probabilities: not known; the notebook must compute them"
 
 
 def test_an_early_stage_is_answered_by_the_kernel(page, course):

@@ -156,7 +156,10 @@ function render({ model, el }) {
     value: state.order,
     onChange: (order) => change({ order }),
   });
-  const reset = button("Reset all gates", () => change({ edits: {} }));
+  const reset = button("Reset all gates", () => {
+    gateSlider.input.focus(); // a button that disables itself would lose the focus to the page
+    change({ edits: {} });
+  });
   const thumbs = styled(element("div", { role: "group", "aria-label": "Image" }), {
     display: "flex", flexWrap: "wrap", gap: "2px",
   });
@@ -197,7 +200,7 @@ function render({ model, el }) {
   const top = styled(element("div", {}, choices, pictures, padBox), { flex: "0 0 100%" });
 
   // The maps on the left, what is in focus on the right.
-  const grid = styled(element("canvas", { role: "img" }), { touchAction: "pan-y" });
+  const grid = styled(element("canvas", { role: "application" }), { touchAction: "pan-y" });
   const gridName = element("p", { class: "cw-panel-name" }, "");
   const left = styled(element("div", {}, gridName, grid), { flex: "1 1 340px", minWidth: "0" });
   const lenses = ["input", "map", "gate × map"].map((name) => {
@@ -596,8 +599,9 @@ function render({ model, el }) {
       context.fillStyle = house.ink(Math.abs(moved) >= 5e-4 ? "ink" : "soft");
       context.fillText(by === "nobody" ? "" : changeInWords(moved), width, middle);
     });
-    bars.setAttribute("aria-label", `Class probabilities: ${shown.map((k) =>
-      `${names[k]} ${percent(now[k])}${editCount() ? `, change ${changeInWords(now[k] - before[k])}` : ""}`).join("; ")}`);
+    const inWords = by === "nobody" ? "not known; the notebook must compute them" : shown.map((k) =>
+      `${names[k]} ${percent(now[k])}${editCount() ? `, change ${changeInWords(now[k] - before[k])}` : ""}`).join("; ");
+    bars.setAttribute("aria-label", `Class probabilities: ${inWords}`);
     barsName.textContent = editCount() ? "Class probabilities (change in points)" : "Class probabilities";
     bars.dataset.probabilities = by === "nobody" ? "" : now.map((value) => value.toPrecision(7)).join(",");
     bars.dataset.by = by;
