@@ -100,6 +100,11 @@ def test_thumbnails_choose_the_map_and_say_which_is_chosen(alone: Callable) -> N
     page = alone(AttentionMap(_image(), _masks(3), ["left", "middle", "right"]))
     page.root.get_by_role("button", name="right").click()
     assert page.state("chosen") == 2
+    page.root.get_by_label("Smooth").check()
+    page.root.get_by_role("button", name="right").focus()
+    page.set(own_range=True)
+    assert page.page.evaluate("document.activeElement.title") == "right"  # redrawn, not replaced
+    assert page.root.locator(".cw-thumbnails button[tabindex='-1']").count() == 3
     pressed = page.root.locator(".cw-thumbnails button").evaluate_all("(all) => all.map((b) => b.ariaPressed)")
     assert pressed == ["false", "false", "true"]
     assert page.status.startswith("right:")

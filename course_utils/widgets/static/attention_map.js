@@ -193,17 +193,22 @@ function render({ model, el }) {
     thumbnails.hidden = many < 2 || many > MOST_THUMBNAILS;
     if (thumbnails.hidden) return;
     const names = model.get("names");
-    thumbnails.replaceChildren(...names.map((name, k) => {
-      const small = element("canvas", { "aria-hidden": "true" });
+    if (thumbnails.children.length !== many) { // a new button would not have the focus that the old one had
+      thumbnails.replaceChildren(...names.map((_, k) => {
+        const press = button("", () => store(model, { chosen: k }));
+        press.tabIndex = -1; // the list of maps says the same in one stop
+        press.append(element("canvas", { "aria-hidden": "true" }));
+        return press;
+      }));
+    }
+    [...thumbnails.children].forEach((press, k) => {
+      const small = press.querySelector("canvas");
       const { width: w, height: h } = fit(small, 48, image.shape[0] / image.shape[1]);
       drawMap(small.getContext("2d"), mapOf(k), height, width, [0, 0, w, h], { ...rangeOf(k), smooth: model.get("smooth") });
-      const press = button("", () => store(model, { chosen: k }));
-      press.setAttribute("aria-label", name);
+      press.setAttribute("aria-label", names[k]);
       press.setAttribute("aria-pressed", String(k === chosen()));
-      press.title = name;
-      press.append(small);
-      return press;
-    }));
+      press.title = names[k];
+    });
   };
 
   const refresh = () => {
