@@ -82,7 +82,7 @@ def test_the_legend_hides_runs_and_tells_them_apart_without_colour(alone: Callab
     assert "plain" not in page.status
     assert "SE" in page.status
     page.root.get_by_role("checkbox", name="SE").uncheck()
-    assert page.status == "Every run is hidden; tick one below."
+    assert page.status == "Every run is hidden; tick a run."
     page.root.get_by_role("checkbox", name="plain").check()
     assert "plain" in page.status
 

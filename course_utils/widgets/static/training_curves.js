@@ -130,7 +130,7 @@ function render({ model, el }) {
   const describe = () => {
     if (!epochs.length) return "No epoch has ended yet.";
     const visible = shown();
-    if (!visible.length) return "Every run is hidden; tick one below.";
+    if (!visible.length) return "Every run is hidden; tick a run.";
     const query = focus.get();
     const what = words(model.get("metric"));
     if (!query) {
