@@ -1,11 +1,14 @@
 """`channel-gates`: the feature maps of a stage, each with its gate; move a gate and see the answer change."""
 
-from collections.abc import Sequence
+import base64
+import io
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import traitlets
+from PIL import Image
 
 from .base import CourseWidget, encode
 from .images import decode_base64
@@ -191,6 +194,19 @@ class ChannelGates(CourseWidget):
     def fetch(self, key: str) -> None:
         """Ask the kernel for a pending source; where that fails, the widget says why."""
         self.guarded(self._compute_answer, {"want": "source", "source": key})
+
+    def requests(self) -> Iterator[dict[str, Any]]:
+        """The first gate of every stage moved to both ends, and every image once more as the learner's own."""
+        for key, source in self._ready.items():
+            for stage in range(len(source.stages)):
+                for gate in (0.0, 1.0):
+                    asked = {"source": key, "example": len(source.examples) - 1, "stage": stage, "edits": {"0": gate}}
+                    yield {"want": "probabilities", **asked}
+            for example in source.examples if source.draw or source.upload else ():
+                picture = io.BytesIO()
+                Image.fromarray(example.image).save(picture, "PNG")
+                data = base64.b64encode(picture.getvalue()).decode("ascii")
+                yield {"want": "picture", "source": key, "drawn": source.draw, "name": example.label, "data": data}
 
     def _compute_answer(self, request: dict[str, Any]) -> dict[str, Any]:
         if self._kernel is None:

@@ -398,3 +398,15 @@ def test_a_widget_of_arrays_alone_says_that_there_is_no_network():
         ChannelGates([GateSource("a", "a", pending="patience")])
     with pytest.raises(TraitError, match="no source 'b' to show; there are: 'a'"):
         widget.source = "b"
+
+
+def test_every_request_of_a_sweep_is_answered():
+    widget = explore_channel_gates(source="cued digits", stage=1)
+    requests = list(widget.requests())
+    assert {(one["source"], one.get("stage")) for one in requests if one["want"] == "probabilities"} == {
+        (source, stage) for source in ("digits", "cued digits") for stage in range(3)
+    }
+    assert sum(one["want"] == "picture" for one in requests) == 20
+    for number, request in enumerate(requests):
+        widget.request = {**request, "id": number}
+        assert widget.error == "" and widget.answer["id"] == number
