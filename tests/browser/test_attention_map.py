@@ -40,7 +40,9 @@ def test_every_hovered_cell_reads_its_value_and_its_share(alone: Callable) -> No
         page.hover(page.canvas, (column + 0.4) / 7, (row + 0.4) / 7)
         value = masks[2, row, column]
         share = 100 * value / masks[2].sum()
-        assert page.status == f"c, row {row}, column {column}: {float(f'{value:.3g}'):g}, {share:.1f} % of the map."
+        assert page.status == (
+            f"c, row {row} of 0 to 6, column {column} of 0 to 6: {float(f'{value:.3g}'):g}, {share:.1f} % of the map."
+        )
         assert page.canvas.get_attribute("data-query") == f"{row},{column}"
         assert page.canvas.get_attribute("data-locked") == "false"
     page.page.mouse.move(2, 2)
@@ -119,6 +121,7 @@ def test_keys_move_lock_and_release_and_stay_inside_the_widget(alone: Callable) 
     for key in ("ArrowDown", "ArrowDown", "ArrowDown", "ArrowLeft", "ArrowLeft"):
         page.canvas.press(key)
     assert page.canvas.get_attribute("data-query") == "4,0"
+    assert page.status.endswith("Edge.")
     page.canvas.press("Enter")
     assert page.canvas.get_attribute("data-locked") == "true"
     assert page.state("query") == [4, 0]
@@ -131,6 +134,24 @@ def test_keys_move_lock_and_release_and_stay_inside_the_widget(alone: Callable) 
     assert page.page.evaluate("heard") == []
     page.canvas.press("Tab")
     assert page.page.evaluate("heard") == ["Tab"]
+
+
+def test_keys_begin_where_they_left_off_and_leaving_is_not_spoken(alone: Callable) -> None:
+    page = alone(AttentionMap(_image(), _masks(1, 5, 4)))
+    status = page.root.locator("[role=status]")
+    for key in ("ArrowDown", "ArrowUp"):
+        page.canvas.press(key)
+    assert page.canvas.get_attribute("data-query") == "1,1"
+    assert status.get_attribute("aria-live") == "polite"
+    page.canvas.press("Tab")
+    assert page.canvas.get_attribute("data-query") is None
+    assert "strongest at" in page.status
+    assert status.get_attribute("aria-live") == "off"
+    page.canvas.press("Enter")
+    assert page.canvas.get_attribute("data-query") == "1,1"
+    assert page.canvas.get_attribute("data-locked") == "true"
+    assert status.get_attribute("aria-live") == "polite"
+    assert page.root.get_by_text("Arrows move, Enter locks, Escape releases").is_visible()
 
 
 def test_a_click_locks_and_a_second_click_on_the_cell_releases(alone: Callable) -> None:
@@ -209,7 +230,7 @@ def test_negative_values_make_a_signed_map_centred_on_zero(alone: Callable) -> N
     assert page.state("table") == "RdBu"
     assert page.root.locator(".cw-scale-numbers span").all_inner_texts() == ["-1", "0", "1"]
     page.hover(page.canvas, 0.75, 0.25)
-    assert page.status == "map, row 0, column 1: 0.5."
+    assert page.status == "map, row 0 of 0 to 1, column 1 of 0 to 1: 0.5."
 
 
 @pytest.mark.parametrize(

@@ -140,14 +140,72 @@ def test_hover_focuses_click_locks_and_escape_releases(page):
     query = f"{10 // columns(page)},{10 % columns(page)}"
     assert page.canvas.get_attribute("data-query") == query
     assert page.canvas.get_attribute("data-locked") == "false"
-    assert page.status.startswith("Channel 10 of stage3: mean ")
+    assert page.status.startswith("Channel 10 of stage3 (0 to 31): mean ")
     page.page.mouse.down()
     page.page.mouse.up()
     page.page.mouse.move(*centre(page, 21, "map"))
     assert page.canvas.get_attribute("data-query") == query
     assert page.canvas.get_attribute("data-locked") == "true"
+    assert page.status.endswith("Locked; Escape releases.")
     page.canvas.press("Escape")
     assert page.canvas.get_attribute("data-query") is None
+    assert "Locked" not in page.status
+
+
+def test_keys_begin_at_the_chosen_channel_and_an_edge_is_told(page):
+    page.set(channel=9)
+    page.canvas.focus()
+    page.canvas.press("Enter")
+    assert page.canvas.get_attribute("data-query") == f"{9 // columns(page)},{9 % columns(page)}"
+    assert page.canvas.get_attribute("data-locked") == "true"
+    page.canvas.press("Escape")
+    for _ in range(shape(page)[0]):
+        page.canvas.press("ArrowLeft")
+    page.page.wait_for_timeout(100)  # said anew at each press
+    assert page.status.endswith("Edge.")
+    page.canvas.press("ArrowRight")
+    assert "Edge." not in page.status
+    page.root.get_by_label("Sort channels").select_option("gate")
+    page.page.mouse.move(*centre(page, 2, "map"))
+    assert "(3rd of 32 by gate)" in page.status
+
+
+def test_a_moving_slider_is_told_once_when_it_rests_and_a_gesture_at_once(page):
+    page.page.evaluate(
+        """() => {
+          window.told = [];
+          const note = () => told.push(document.querySelector("[role=status]").textContent);
+          const line = document.querySelector("[role=status]");
+          new MutationObserver(note).observe(line, { childList: true, subtree: true });
+        }"""
+    )
+    gate = page.root.get_by_label(re.compile("^Gate of channel"))
+    for key in ("Home", "ArrowRight", "ArrowRight"):
+        gate.press(key)
+    page.page.wait_for_timeout(700)
+    told = page.page.evaluate("told")
+    assert len(told) == 1
+    assert "gate 0.02 by hand" in told[0]
+    gate.press("ArrowRight")
+    page.page.mouse.move(*centre(page, 10, "map"))
+    assert page.status.startswith("Channel 10 of stage3")
+
+
+def test_names_say_which_channel_they_mean_and_maps_say_their_range(page, course):
+    page.set(channel=5)
+    assert page.root.get_by_role("slider", name="Gate of channel 5").count() == 1
+    assert page.root.get_by_role("button", name="Knock out channel 5").inner_text() == "Knock out"
+    shown = course._kernel._shown["digits"]
+    values = shown.gated.read(shown.inputs[:1])[0][2][0][5].numpy()
+    words = page.root.locator("canvas[aria-label^='map of channel 5: ']").get_attribute("aria-label")
+    found = [float(one) for one in re.findall(r"[\d.]+", words.partition(": ")[2])]
+    assert found[:2] == list(values.shape)
+    step = float(shown.gated.read(shown.inputs[:1])[0][2].max()) / 255
+    np.testing.assert_allclose(found[2:4], [values.min(), values.max()], atol=step, rtol=6e-3)
+    assert values[int(found[4]), int(found[5])] >= values.max() - step
+    page.root.get_by_role("button", name="Knock out").click()
+    words = page.root.locator("canvas[aria-label^='gate times map of channel 5: ']").get_attribute("aria-label")
+    assert words.endswith("from 0 to 0")
 
 
 def test_keyboard_alone_knocks_a_channel_out_and_moves_a_gate(page, course):
@@ -164,7 +222,7 @@ def test_keyboard_alone_knocks_a_channel_out_and_moves_a_gate(page, course):
     )
     page.canvas.press("Delete")
     assert "no gate is moved" in page.status
-    gate = page.root.get_by_label("Gate", exact=True)
+    gate = page.root.get_by_label(re.compile("^Gate of channel"))
     gate.focus()
     gate.press("Home")
     for _ in range(30):
@@ -226,7 +284,7 @@ def test_a_maps_pixels_are_viridis_of_its_values(page, course):
     channel = int(maps.mean((1, 2)).argmax())
     levels = np.rint(maps[channel] / maps.max() * 255).astype(int)
     page.page.mouse.move(*centre(page, channel, "map"))
-    lens = page.root.get_by_role("img", name=f"map of channel {channel}", exact=True)
+    lens = page.root.get_by_role("img", name=re.compile(f"^map of channel {channel}:"))
     pixels = page.pixels(lens)
     side = maps.shape[-1]
     places = ((np.arange(side) + 0.5) * pixels.shape[0] / side).astype(int)
@@ -458,7 +516,7 @@ def test_in_jupyterlab_the_kernel_answers_drawings_uploads_and_early_stages(lab,
     root.scroll_into_view_if_needed()
 
     root.get_by_label("Gates of").select_option("0")
-    gate = root.get_by_label("Gate", exact=True)
+    gate = root.get_by_label(re.compile("^Gate of channel"))
     gate.focus()
     for key in ["Home"] + ["ArrowRight"] * 10:  # a flood of questions: the last one counts
         gate.press(key)

@@ -55,6 +55,7 @@ function render({ model, el }) {
   const thumbnails = element("div", { class: "cw-thumbnails", role: "group", "aria-label": "Maps" });
   const scale = scaleBar("Value");
   const below = element("div", { class: "cw-map-foot" }, scale.node, thumbnails);
+  over.node.append(element("p", { class: "cw-panel-name cw-keys" }, "Arrows move, Enter locks, Escape releases"));
   house.stage.append(over.node, alone.node);
   house.stage.after(below);
 
@@ -105,8 +106,9 @@ function render({ model, el }) {
     rows: () => height,
     columns: () => width,
     locate: (_, x, y) => (x < 0 || y < 0 || x >= 1 || y >= 1 ? null : [Math.floor(y * height), Math.floor(x * width)]),
-    onChange: (query, locked) => {
-      mark();
+    onEdge: () => house.say([...describe(), "Edge."], { again: true }),
+    onChange: (query, locked, quiet) => {
+      mark(quiet);
       const stored = locked ? query : [];
       if (String(stored) !== String(model.get("query"))) store(model, { query: stored });
     },
@@ -127,18 +129,19 @@ function render({ model, el }) {
     if (query) {
       const value = values[query[0] * width + query[1]];
       const share = least >= 0 && mass > 0 ? `, ${percent(value / mass)} of the map` : "";
-      const hint = focus.isLocked() ? " Locked; Escape releases." : "";
-      return `${name}, row ${query[0]}, column ${query[1]}: ${number(value)}${share}.${hint}`;
+      const hint = focus.isLocked() ? "Locked; Escape releases." : "";
+      const where = `row ${query[0]} of 0 to ${height - 1}, column ${query[1]} of 0 to ${width - 1}`;
+      return [`${name}, ${where}: ${number(value)}${share}.`, hint];
     }
     const shares = model.get("shares");
     const onPlace = shares.length ? ` ${percent(shares[chosen()])} of it lies on the true place (outlined).` : "";
     const where = `row ${Math.floor(top / width)}, column ${top % width}`;
-    return `${name}: ${height} rows, ${width} columns; from ${number(least)} to ${number(values[top])}, `
-      + `strongest at ${where}.${onPlace}`;
+    return [`${name}: ${height} rows, ${width} columns; from ${number(least)} to ${number(values[top])}, `
+      + `strongest at ${where}.${onPlace}`];
   };
 
   /** The focus alone: the drawn panels are kept, so that a gesture costs two copies and a rectangle. */
-  const mark = () => {
+  const mark = (quiet = false) => {
     const query = focus.get();
     for (const { canvas, base } of [over, alone]) {
       const context = canvas.getContext("2d");
@@ -148,7 +151,7 @@ function render({ model, el }) {
       const scaleOf = canvas.width / parseFloat(canvas.style.width);
       outline(context, query[1] * cellWidth, query[0] * cellHeight, cellWidth, cellHeight, scaleOf, focus.isLocked());
     }
-    house.say(describe());
+    house.say(describe(), { quiet });
   };
 
   /** Lay the painted map over the image; a change of opacity needs no more than this. */

@@ -51,6 +51,11 @@ function runTail({ bias, weight, outputBias }, contributions, gates) {
 /** A block's name as a learner reads it: "stage3" for "stage3.attention". */
 const shortName = (name) => name.replace(/\.attention$/, "");
 
+function ordinal(place) {
+  const teen = place % 100 > 10 && place % 100 < 14;
+  return `${place}${(!teen && ["", "st", "nd", "rd"][place % 10]) || "th"}`;
+}
+
 function largest(values) {
   let best = 0;
   for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
@@ -163,8 +168,10 @@ function render({ model, el }) {
   const thumbs = styled(element("div", { role: "group", "aria-label": "Image" }), {
     display: "flex", flexWrap: "wrap", gap: "2px",
   });
+  const needsKernel = (what) =>
+    house.say(`${what} needs a running notebook: here there is no kernel to ask.`, { again: true });
   const drawButton = button("Draw a digit", () => {
-    if (!hasKernel()) return house.say("Drawing needs a running notebook: here there is no kernel to ask.");
+    if (!hasKernel()) return needsKernel("Drawing");
     padBox.hidden = !padBox.hidden;
     drawButton.setAttribute("aria-expanded", String(!padBox.hidden));
   });
@@ -173,7 +180,7 @@ function render({ model, el }) {
     type: "file", accept: "image/*", hidden: true, "aria-label": "Upload a picture", onchange: () => upload(),
   });
   const uploadButton = button("Upload a picture", () => {
-    if (!hasKernel()) return house.say("An upload needs a running notebook: here there is no kernel to ask.");
+    if (!hasKernel()) return needsKernel("An upload");
     file.click();
   });
   const pad = styled(element("canvas", {
@@ -202,7 +209,9 @@ function render({ model, el }) {
   // The maps on the left, what is in focus on the right.
   const grid = styled(element("canvas", { role: "application" }), { touchAction: "pan-y" });
   const gridName = element("p", { class: "cw-panel-name" }, "");
-  const left = styled(element("div", {}, gridName, grid), { flex: "1 1 340px", minWidth: "0" });
+  const gridKeys = element("p", { class: "cw-panel-name cw-keys" },
+    "Arrows move, Enter locks, Escape releases, Delete knocks out; the Gate slider sets the gate");
+  const left = styled(element("div", {}, gridName, grid, gridKeys), { flex: "1 1 340px", minWidth: "0" });
   const lenses = ["input", "map", "gate × map"].map((name) => {
     const canvas = element("canvas", { role: "img", "aria-label": name });
     const words = element("p", { class: "cw-panel-name" }, name);
@@ -214,7 +223,10 @@ function render({ model, el }) {
   styled(scale.node, { marginTop: "8px", width: "100%" });
   const gateSlider = slider({
     label: "Gate", min: 0, max: 1, step: 0.01, value: 0, show: (value) => value.toFixed(2),
-    onInput: (gate) => moveGate(state.channel, gate),
+    onInput: (gate) => {
+      talkLater();
+      moveGate(state.channel, gate);
+    },
   });
   gateSlider.input.addEventListener("change", () => push());
   styled(gateSlider.input, { width: "100px" });
@@ -255,15 +267,31 @@ function render({ model, el }) {
   };
   house.endings.push(() => clearTimeout(resting));
   function change(values) {
+    talkNow();
     Object.assign(state, values);
     push();
     showAll();
   }
+  /** While the slider moves the status waits for the hand to rest; the slider itself says its value. */
+  let talking = 0;
+  const talkNow = () => {
+    clearTimeout(talking);
+    talking = 0;
+  };
+  const talkLater = () => {
+    clearTimeout(talking);
+    talking = setTimeout(() => {
+      talking = 0;
+      tell();
+    }, 400);
+  };
+  house.endings.push(talkNow);
   function moveGate(channel, gate) {
     state.edits[channel] = Math.round(100 * Math.max(0, Math.min(1, gate))) / 100;
     afterEdit(channel);
   }
   function toggleKnock(channel) {
+    talkNow();
     if (state.edits[channel] === 0) delete state.edits[channel];
     else state.edits[channel] = 0;
     afterEdit(channel);
@@ -359,6 +387,7 @@ function render({ model, el }) {
     const across = side + gap;
     return { columns, rows, side, tall, words, bar, step, across, width: available, height: rows * step + 2 };
   }
+  const cellOf = (channel) => [Math.floor(place[channel] / layout.columns), place[channel] % layout.columns];
   const spot = (channel) => {
     const index = place[channel];
     return [2 + (index % layout.columns) * layout.across, 2 + Math.floor(index / layout.columns) * layout.step];
@@ -468,6 +497,7 @@ function render({ model, el }) {
     if (!tile || !tile.onBar || event.button !== 0) return;
     grid.setPointerCapture(event.pointerId);
     dragged = tile;
+    talkNow();
     focus.set([tile.row, tile.column], true);
     moveGate(tile.channel, tile.share);
   });
@@ -509,15 +539,18 @@ function render({ model, el }) {
       const tile = tileAt(x, y);
       return tile && [tile.row, tile.column];
     },
-    onChange: (query, locked) => {
+    start: () => cellOf(state.channel),
+    onEdge: () => house.say([...describe(), "Edge."], { again: true }),
+    onChange: (query, locked, quiet) => {
+      talkNow();
       if (query) {
         const index = Math.min(query[0] * layout.columns + query[1], sorted.length - 1);
         state.channel = sorted[index];
-        focus.set([Math.floor(index / layout.columns), index % layout.columns], locked);
+        focus.set(cellOf(state.channel), locked);
         if (locked) pushLater();
       }
       showFocus();
-      tell();
+      tell(undefined, quiet);
     },
   });
 
@@ -543,11 +576,22 @@ function render({ model, el }) {
     map.getContext("2d").drawImage(stage.atlas, 0, -channel * stage.height);
     showLens(lenses[1].canvas, map, stage.height, stage.width);
     showLens(lenses[2].canvas, paintMap(scaled, stage.height, stage.width, range), stage.height, stage.width);
-    lenses[1].canvas.setAttribute("aria-label", `map of channel ${channel}`);
-    lenses[2].canvas.setAttribute("aria-label", `map of channel ${channel} times its gate`);
+    const value = (i) => stage.low + unit * stage.values[channel * size + i];
+    let [least, top] = [0, 0];
+    for (let i = 1; i < size; i++) {
+      if (value(i) < value(least)) least = i;
+      if (value(i) > value(top)) top = i;
+    }
+    const where = `, strongest at row ${Math.floor(top / stage.width)}, column ${top % stage.width}`;
+    const inWords = (factor) => `of channel ${channel}: ${stage.height} x ${stage.width}, from ${number(factor * value(least))}`
+      + ` to ${number(factor * value(top))}${factor * value(top) > factor * value(least) ? where : ""}`;
+    lenses[1].canvas.setAttribute("aria-label", `map ${inWords(1)}`);
+    lenses[2].canvas.setAttribute("aria-label", `gate times map ${inWords(gate)}`);
+    gateSlider.input.setAttribute("aria-label", `Gate of channel ${channel}`);
     channelName.textContent = `Channel ${channel} · mean ${stage.means[channel].toFixed(3)}`;
     gateSlider.set(gate);
     knock.textContent = state.edits[channel] === 0 ? "Bring back" : "Knock out";
+    knock.setAttribute("aria-label", `${knock.textContent} channel ${channel}`);
     showGrid();
   }
 
@@ -618,8 +662,11 @@ function render({ model, el }) {
     return kept;
   }
 
-  /** The status line: the channel in focus, the answer, and who computed it. */
-  function tell({ before, now, by } = result()) {
+  function tell(outcome = result(), quiet = false) {
+    if (!talking) house.say(describe(outcome), { quiet });
+  }
+  /** The status line in parts: the channel in focus; the answer, and who computed it; how to release the focus. */
+  function describe({ before, now, by } = result()) {
     const stage = stageNow();
     const { channel } = state;
     const names = sourceNow().classes;
@@ -627,7 +674,10 @@ function render({ model, el }) {
     const own = stage.gates[channel].toFixed(2);
     const gate = gateOf(channel).toFixed(2);
     const moved = channel in state.edits ? `gate ${gate} by hand, ${own} by the network` : `gate ${own}`;
-    const first = `Channel ${channel} of ${shortName(sourceNow().stages[stageIndex()])}: mean ${stage.means[channel].toFixed(3)}, ${moved}.`;
+    const rank = state.order === "channel" ? `0 to ${stage.channels - 1}`
+      : `${ordinal(place[channel] + 1)} of ${stage.channels} by ${state.order}`;
+    const name = shortName(sourceNow().stages[stageIndex()]);
+    const first = `Channel ${channel} of ${name} (${rank}): mean ${stage.means[channel].toFixed(3)}, ${moved}.`;
     const count = editCount() === 1 ? "1 gate moved" : `${editCount()} gates moved`;
     const second = {
       network: `The network answers ${said(before)}; no gate is moved.`,
@@ -638,7 +688,7 @@ function render({ model, el }) {
         ? `${count}: later layers follow this stage, so the notebook is asked for the answer.`
         : `${count}: later layers follow this stage, so the answer needs a running notebook; here there is no kernel to ask.`,
     }[by];
-    house.say(`${first} ${second}`);
+    return [first, second, focus.isLocked() ? "Locked; Escape releases." : ""];
   }
 
   function showChoices() {
@@ -693,7 +743,7 @@ function render({ model, el }) {
     arrange();
     const stage = stageNow();
     const example = exampleNow();
-    gridName.textContent = `${stage.channels} maps with their gates: drag a bar, double-click knocks out`;
+    gridName.textContent = `${stage.channels} maps with their gates; with the pointer: drag a bar, double-click knocks out`;
     grid.setAttribute("aria-label", `${stage.channels} feature maps with their gates. Arrows move, Enter locks, Delete knocks `
       + "a channel out, Escape releases.");
     scale.set({ table: TABLE, low: stage.low, high: stage.high });
@@ -702,10 +752,7 @@ function render({ model, el }) {
     lenses[0].canvas.setAttribute("aria-label", `input: ${example.label}`);
     lenses[0].words.textContent = `input: ${example.label}`;
     paintGrid();
-    if (focus.get()) {
-      const index = place[state.channel];
-      focus.set([Math.floor(index / layout.columns), index % layout.columns], focus.isLocked());
-    }
+    if (focus.get()) focus.set(cellOf(state.channel), focus.isLocked());
     showFocus();
     showResult();
   }

@@ -265,8 +265,9 @@ export function scaleBar(title) {
 /**
  * The house of a widget: root, stage, controls, actions, status, error, caption.
  *
- * Returns the nodes, and: `say(text)` for the status line; `fail(text)` for the error line; `listen(names, handler)` on
- * the model; `whenShown(draw)`, which draws now, at every change of size and at every change of theme; `ink(name)`, a
+ * Returns the nodes, and: `say(text, { again, quiet })` for the status line, one text or several parts, of which a
+ * screen reader hears those that change (`again`: the last one also when it is the same; `quiet`: none);
+ * `fail(text)` for the error line; `listen(names, handler)` on the model; `whenShown(draw)`, which draws now, at every change of size and at every change of theme; `ink(name)`, a
  * colour of the theme ready for a canvas; `end()`, for render to return.
  */
 export function frame({ model, el, name }) {
@@ -278,16 +279,29 @@ export function frame({ model, el, name }) {
   const stage = element("div", { class: "cw-stage" });
   const controls = element("div", { class: "cw-controls" });
   const actions = element("div", { class: "cw-actions" });
-  const status = element("p", { class: "cw-status", role: "status" });
+  const status = element("p", { class: "cw-status", role: "status", "aria-atomic": "false" });
   const alarm = element("p", { class: "cw-error", role: "alert", hidden: true });
   const caption = element("p", { class: "cw-caption", hidden: true });
   root.append(stage, controls, status, alarm, actions, caption);
   el.append(root);
 
-  const endings = [];
+  const endings = [() => clearTimeout(repeating)];
   const drawings = [];
   const inks = new Map();
-  const say = (text) => { if (status.textContent !== text) status.textContent = text; };
+  let repeating = 0;
+  const say = (text, { again = false, quiet = false } = {}) => {
+    clearTimeout(repeating);
+    const parts = [].concat(text).map((part, i) => (i && part ? ` ${part}` : part));
+    while (status.children.length < parts.length) status.append(element("span", { "aria-atomic": "true" }));
+    const spans = [...status.children];
+    const changed = spans.filter((span, i) => span.textContent !== (parts[i] ?? ""));
+    const last = spans[parts.length - 1];
+    if (changed.length || again) status.setAttribute("aria-live", quiet ? "off" : "polite");
+    for (const span of changed) span.textContent = parts[spans.indexOf(span)] ?? "";
+    if (!again || changed.length) return;
+    last.textContent = ""; // the same words are heard again only when they come anew
+    repeating = setTimeout(() => { last.textContent = parts.at(-1); }, 50);
+  };
   const fail = (text) => {
     alarm.textContent = text;
     alarm.hidden = !text;
@@ -367,12 +381,15 @@ export function store(model, values) {
  * One place of a grid in focus: hover focuses, click or Enter locks, arrows move, Escape releases.
  *
  * Args: `canvases` (the first takes the keyboard), `rows()`, `columns()`, `locate(canvas, x, y)` -> [row, column] or
- * null with x and y from 0 to 1, `onChange(query, locked)` with query [row, column] or null.
+ * null with x and y from 0 to 1, `onChange(query, locked, quiet)` with query [row, column] or null, quiet when the
+ * focus merely left; `start()` -> where the keys begin (else the last place, at first the middle); `onEdge()` when an
+ * arrow can go no further.
  * Returns `get()`, `isLocked()` and `set(query, locked)`, which tells nobody.
  */
-export function focusController({ canvases, rows, columns, locate, onChange }) {
+export function focusController({ canvases, rows, columns, locate, onChange, onEdge, start = null }) {
   const main = canvases[0];
   let query = null;
+  let last = null;
   let locked = false;
   const show = () => {
     if (query) main.dataset.query = query.join(",");
@@ -381,14 +398,21 @@ export function focusController({ canvases, rows, columns, locate, onChange }) {
   };
   const set = (next, lock = false) => {
     query = next;
+    last = next ?? last;
     locked = Boolean(next) && lock;
     show();
   };
-  const change = (next, lock) => {
+  const change = (next, lock, quiet = false) => {
     const same = String(next) === String(query) && lock === locked;
     if (same) return;
     set(next, lock);
-    onChange(query, locked);
+    onChange(query, locked, quiet);
+  };
+  const within = ([row, column]) =>
+    [[row, rows()], [column, columns()]].map(([value, size]) => Math.max(0, Math.min(size - 1, value)));
+  const begin = () => {
+    if (!rows() || !columns()) return null;
+    return within(start ? start() : last ?? [Math.floor((rows() - 1) / 2), Math.floor((columns() - 1) / 2)]);
   };
   const place = (event) => {
     const box = event.target.getBoundingClientRect();
@@ -411,19 +435,20 @@ export function focusController({ canvases, rows, columns, locate, onChange }) {
   main.addEventListener("keydown", (event) => {
     const step = keys[event.key];
     if (step) {
-      const start = query ?? [Math.floor((rows() - 1) / 2), Math.floor((columns() - 1) / 2)];
-      const move = query ? step : [0, 0];
-      const clamp = (value, size) => Math.max(0, Math.min(size - 1, value));
-      change([clamp(start[0] + move[0], rows()), clamp(start[1] + move[1], columns())], locked);
+      const before = query;
+      const next = query ? within([query[0] + step[0], query[1] + step[1]]) : begin();
+      if (next) change(next, locked);
+      if (before && String(query) === String(before)) onEdge();
     } else if (event.key === "Enter" || event.key === " ") {
-      if (query) change(query, !locked);
+      const next = query ?? begin();
+      if (next) change(next, !locked);
     } else if (event.key === "Escape") {
       change(null, false);
     } else return;
     event.preventDefault();
     event.stopPropagation();
   });
-  main.addEventListener("blur", () => { if (!locked) change(null, false); });
+  main.addEventListener("blur", () => { if (!locked) change(null, false, true); });
   return { get: () => query, isLocked: () => locked, set };
 }
 
@@ -436,11 +461,12 @@ export function copyButton(house, code) {
     try {
       await navigator.clipboard.writeText(box.value);
       box.hidden = true;
-      house.say("Copied the code that makes this.");
+      house.say("Copied the code that makes this.", { again: true });
     } catch {
       box.hidden = false;
       box.select();
-      house.say("The browser keeps the clipboard closed: the code stands below, selected and ready to copy.");
+      const words = "The browser keeps the clipboard closed: the code stands below, selected and ready to copy.";
+      house.say(words, { again: true });
     }
   });
 }
@@ -452,7 +478,7 @@ export function saveButton(house, draw, fileName) {
       const address = URL.createObjectURL(blob);
       element("a", { href: address, download: fileName }).click();
       setTimeout(() => URL.revokeObjectURL(address), 10000);
-      house.say(`Saved as ${fileName}.`);
+      house.say(`Saved as ${fileName}.`, { again: true });
     });
   });
 }
@@ -490,7 +516,8 @@ export function asker(model, house, onAnswer) {
   });
   house.endings.push(() => clearTimeout(patience));
   return (question) => {
-    if (!model.widget_manager) house.say("This needs a running notebook: here there is no kernel to ask.");
+    const missing = "This needs a running notebook: here there is no kernel to ask.";
+    if (!model.widget_manager) house.say(missing, { again: true });
     else if (current) waiting = question;
     else send(question);
   };

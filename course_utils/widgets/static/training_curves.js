@@ -49,8 +49,11 @@ function render({ model, el }) {
   const progress = element("div", { class: "cw-progress" }, bar, barWords);
   const legend = element("div", { class: "cw-legend", role: "group", "aria-label": "Runs shown" });
   const heading = element("p", { class: "cw-panel-name" });
+  const keysLine = element("p", { class: "cw-panel-name cw-keys" }, "Arrows move, Enter locks, Escape releases");
+  const heard = element("p", { class: "cw-heard", "aria-live": "polite" });
   house.root.prepend(progress);
-  house.stage.append(element("div", { class: "cw-chart" }, heading, canvas));
+  house.root.append(heard);
+  house.stage.append(element("div", { class: "cw-chart" }, heading, canvas, keysLine));
 
   /** runs[i] is a Map: seed -> Map: epoch -> metrics. */
   let runs = [];
@@ -99,8 +102,8 @@ function render({ model, el }) {
   const base = document.createElement("canvas");
   const focus = focusController({
     canvases: [canvas],
-    rows: () => Math.max(1, shown().length),
-    columns: () => Math.max(1, epochs.length),
+    rows: () => shown().length,
+    columns: () => epochs.length,
     locate: (_, x, y) => {
       const visible = shown();
       if (!view || !epochs.length || !visible.length) return null;
@@ -114,8 +117,9 @@ function render({ model, el }) {
       const row = visible.reduce((best, _one, i) => (far(i) < far(best) ? i : best), 0);
       return [row, column];
     },
-    onChange: (query, locked) => {
-      mark();
+    onEdge: () => house.say([...describe(), "Edge."], { again: true }),
+    onChange: (query, locked, quiet) => {
+      mark(quiet);
       const stored = locked ? query : [];
       if (String(stored) !== String(model.get("query"))) store(model, { query: stored });
     },
@@ -127,22 +131,24 @@ function render({ model, el }) {
     const band = point.seeds > 1 ? ` (${number(point.low)} to ${number(point.high)}, ${point.seeds} seeds)` : "";
     return `${names()[run]} ${number(point.mean)}${band}`;
   };
+  const latestInWords = () => {
+    const ends = shown().filter((run) => curves[run].length)
+      .map((run) => `${reading(run, curves[run].at(-1).epoch)} at epoch ${curves[run].at(-1).epoch}`);
+    return `Latest ${words(model.get("metric"))}: ${ends.join("; ")}.`;
+  };
   const describe = () => {
-    if (!epochs.length) return "No epoch has ended yet.";
+    if (!epochs.length) return ["No epoch has ended yet."];
     const visible = shown();
-    if (!visible.length) return "Every run is hidden; tick a run.";
+    if (!visible.length) return ["Every run is hidden; tick a run."];
     const query = focus.get();
+    if (!query) return [latestInWords()];
     const what = words(model.get("metric"));
-    if (!query) {
-      const ends = visible.filter((run) => curves[run].length)
-        .map((run) => `${reading(run, curves[run].at(-1).epoch)} at epoch ${curves[run].at(-1).epoch}`);
-      return `Latest ${what}: ${ends.join("; ")}.`;
-    }
     const epoch = epochs[query[1]];
     const first = visible[query[0]];
     const order = [first, ...visible.filter((run) => run !== first)];
-    const hint = focus.isLocked() ? " Locked; Escape releases." : "";
-    return `Epoch ${epoch}, ${what}: ${order.map((run) => reading(run, epoch)).join("; ")}.${hint}`;
+    const hint = focus.isLocked() ? "Locked; Escape releases." : "";
+    const where = `Epoch ${epoch} of ${epochs[0]} to ${epochs.at(-1)}`;
+    return [`${where}, ${what}: ${order.map((run) => reading(run, epoch)).join("; ")}.`, hint];
   };
 
   const tell = () => {
@@ -161,11 +167,11 @@ function render({ model, el }) {
     bar.setAttribute("aria-valuetext", barWords.textContent);
   };
 
-  const mark = () => {
+  const mark = (quiet = false) => {
     const context = canvas.getContext("2d");
     context.clearRect(0, 0, canvas.width, canvas.height);
     context.drawImage(base, 0, 0);
-    house.say(describe());
+    house.say(describe(), { quiet });
     const query = focus.get();
     if (!query || !view || query[1] >= epochs.length) return;
     const epoch = epochs[query[1]];
@@ -269,7 +275,7 @@ function render({ model, el }) {
     }
   };
 
-  const draw = () => {
+  const draw = (quiet = false) => {
     curves = names().map((_, run) => curve(run));
     epochs = [...new Set(curves.flat().map((one) => one.epoch))].sort((a, b) => a - b);
     const width = Math.floor(canvas.parentElement.clientWidth);
@@ -284,7 +290,7 @@ function render({ model, el }) {
       context.fillText("No epoch has ended yet.", view.width / 2, view.height / 2);
     }
     for (const run of shown()) drawCurve(context, run);
-    mark();
+    mark(quiet);
   };
 
   const list = () => {
@@ -318,9 +324,35 @@ function render({ model, el }) {
       load();
       list();
       tell();
-      draw();
+      draw(!focus.get());
+      const total = model.get("total");
+      const done = total > 0 && received >= total;
+      if (done) ended = finished ? "" : `All ${total} epochs are done.`;
+      finished = done;
+      if (ended) announce(`${ended} ${latestInWords()}`);
+      ended = "";
     });
   };
+  /** Of a training only the ends are heard, the newest first of those that come within 15 seconds of another. */
+  let ended = "";
+  let finished = model.get("total") > 0 && received >= model.get("total");
+  let due = 0;
+  let heardAt = -Infinity;
+  let line = "";
+  const announce = (text) => {
+    line = text;
+    if (due) return;
+    due = setTimeout(() => {
+      due = 0;
+      heardAt = performance.now();
+      heard.textContent = line;
+    }, Math.max(0, heardAt + 15000 - performance.now()));
+  };
+  house.endings.push(() => clearTimeout(due));
+  house.listen("latest", () => {
+    const { run, seed, epoch, epochs: last } = model.get("latest");
+    if (last > 0 && epoch >= last) ended = `${run}, seed ${seed}: all ${last} epochs are done.`;
+  });
   const takeQuery = () => {
     const query = model.get("query");
     if (query.length === 2) focus.set(query, true);
@@ -341,7 +373,7 @@ function render({ model, el }) {
     if (view) mark();
   });
   house.endings.push(() => cancelAnimationFrame(planned));
-  house.whenShown(draw);
+  house.whenShown(() => draw(true));
 
   const compose = () => {
     const visible = shown();
