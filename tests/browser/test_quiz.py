@@ -64,6 +64,28 @@ def test_checking_without_a_choice_asks_for_one(alone: Callable) -> None:
     assert page.state("answered") == [None, None]
 
 
+def test_a_second_press_writes_the_same_words_anew(alone: Callable) -> None:
+    page = alone(Quiz([FIRST]))
+    page.page.evaluate(
+        """() => {
+          window.written = 0;
+          const note = (all) => { for (const one of all) if (one.target.textContent) written += 1; };
+          const line = document.querySelector("[role=status]");
+          new MutationObserver(note).observe(line, { childList: true, subtree: true });
+        }"""
+    )
+    check = page.root.get_by_role("button", name="Check")
+    for presses, words in ((1, "Choose an option first."), (2, "Choose an option first.")):
+        check.click()
+        page.page.wait_for_timeout(120)
+        assert page.status == words
+        assert page.page.evaluate("written") == presses
+    page.root.get_by_label("The largest value").check()
+    for words in ("1 of 1 answered, 0 right.", "The same choice: not yet."):
+        check.click()
+        assert page.status == words
+
+
 def test_a_prediction_is_kept_and_then_what_is_right_shows(alone: Callable) -> None:
     page = alone(Quiz([FIRST], predict=True))
     page.root.get_by_label("The largest value").check()

@@ -17,11 +17,16 @@ function render({ model, el }) {
     const options = question.options.map((text, i) =>
       element("label", { class: "cw-option" }, inputs[i], element("span", {}, ...prose(text)), marks[i]));
     const verdict = element("div", { class: "cw-verdict", "aria-live": "polite", tabindex: "-1" });
+    let explained = null;
     const chosen = () => inputs.findIndex((input) => input.checked);
     const check = button(predict ? "Keep this prediction" : "Check", () => {
       if (chosen() < 0) {
-        house.say(questions.length > 1 ? `Question ${index + 1}: choose an option first.` : "Choose an option first.");
+        const words = questions.length > 1 ? `Question ${index + 1}: choose an option first.` : "Choose an option first.";
+        house.say(words, { again: true });
         return;
+      }
+      if (chosen() === explained) {
+        house.say(`The same choice: ${explained === question.right ? "right" : "not yet"}.`, { again: true });
       }
       store(model, { answered: model.get("answered").map((old, i) => (i === index ? chosen() : old)) });
     });
@@ -29,7 +34,6 @@ function render({ model, el }) {
     const set = element("fieldset", {}, element("legend", {}, ...title, ...prose(question.text)), ...options, check, verdict);
     list.append(set);
 
-    let explained = null;
     const show = () => {
       const choice = model.get("answered")[index];
       const open = choice === null || choice === undefined;
