@@ -71,7 +71,7 @@ THEIRS = """async (count) => {
     handle.dispatchEvent(new KeyboardEvent("keydown", { key: key[0], keyCode: key[1], which: key[1], bubbles: true }));
     if (count > 1) await new Promise((done) => setTimeout(done, 8));
   }
-  const wanted = `shown ${Math.max(0, Math.min(100, before + key[2] * Math.min(count, 49)))}`;
+  const wanted = `shown ${Math.max(0, Math.min(100, before + key[2] * count))}`;
   const output = () => document.querySelector(".widget-interact .jp-OutputArea, .widget-interact .widget-output");
   while (!(output().innerText.includes(wanted) && output().querySelector("img"))) {
     if (performance.now() - last > 60000) return -1;
@@ -110,13 +110,10 @@ def largest_widgets() -> dict[str, CourseWidget]:
         for seed in range(5):
             for epoch in range(1, 31):
                 curves.add(run, epoch, seed=seed, epochs=30, accuracy=float(rng.random()))
-    dog = photograph("german_shepherd").images[0].permute(1, 2, 0)
-    small = torch.nn.functional.interpolate(dog.permute(2, 0, 1)[None], size=(224, 224), mode="area")[0].permute(
-        1, 2, 0
-    )
+    dog = torch.nn.functional.interpolate(photograph("german_shepherd")[None], size=(224, 224), mode="area")[0]
     return {
         "channel-gates": explore_channel_gates(source="cued digits", stage=1),
-        "attention-map": AttentionMap(small, rng.random((12, 14, 14)), smooth=True),
+        "attention-map": AttentionMap(dog.permute(1, 2, 0), rng.random((12, 14, 14)), smooth=True),
         "training-curves": curves,
     }
 
