@@ -144,7 +144,7 @@ def measure_machine() -> Machine:
     source = torch.rand(16 * 2**20)  # 64 MiB: beyond the caches
     target = torch.empty_like(source)
     a, b = torch.rand(1024, 1024), torch.rand(1024, 1024)
-    times = alternate({"copy": lambda: target.copy_(source), "product": lambda: a @ b}, rounds=11, seconds=0.05)
+    times = alternate({"copy": lambda: target.copy_(source), "product": lambda: a @ b}, rounds=41, seconds=0.05)
     return Machine(
         bytes_per_second=2 * source.nbytes / min(times["copy"]),
         multiply_adds_per_second=1024**3 / min(times["product"]),
