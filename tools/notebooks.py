@@ -178,7 +178,7 @@ def smaller(png: bytes) -> bytes:
         return png
     small = io.BytesIO()
     shot = Image.open(io.BytesIO(png)).convert("RGB")
-    shot.quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    shot.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
     return min(png, small.getvalue(), key=len)
 
 
