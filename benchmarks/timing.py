@@ -47,10 +47,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Machine:
-    """Measured rates: bytes moved a second by a copy, multiply-adds a second by a matrix product."""
+    """Measured rates: bytes moved a second by a copy, multiply-adds a second by a matrix product.
+
+    `load` is how many other processes wanted to run in the minute before.
+    """
 
     bytes_per_second: float
     multiply_adds_per_second: float
+    load: float = 0.0
 
     def limit(self, bytes_moved: float = 0.0, multiply_adds: float = 0.0) -> tuple[float, str]:
         """The least milliseconds for so much work, and which of the two rates decides."""
@@ -141,6 +145,7 @@ def _memory_events(recorded: profile) -> list:
 
 def measure_machine() -> Machine:
     """How many bytes a second a large copy moves (read and write), and how fast a large matrix product is."""
+    load = os.getloadavg()[0]
     source = torch.rand(16 * 2**20)  # 64 MiB: beyond the caches
     target = torch.empty_like(source)
     a, b = torch.rand(1024, 1024), torch.rand(1024, 1024)
@@ -148,6 +153,7 @@ def measure_machine() -> Machine:
     return Machine(
         bytes_per_second=2 * source.nbytes / min(times["copy"]),
         multiply_adds_per_second=1024**3 / min(times["product"]),
+        load=load,
     )
 
 
@@ -213,7 +219,7 @@ def write_results(name: str, machine: Machine, rows: Sequence[Row], notes: Seque
     text = (
         f"torch {setting['torch']}, {setting['processor']}, {setting['threads']} threads, "
         f"{machine.bytes_per_second / 1e9:.1f} GB/s copied, "
-        f"{machine.multiply_adds_per_second / 1e9:.0f} G multiply-adds/s.\n\n{table(rows)}\n"
+        f"{machine.multiply_adds_per_second / 1e9:.0f} G multiply-adds/s.\n{_warning(machine)}\n{table(rows)}\n"
         + "".join(f"\n{note}\n" for note in notes)
     )
     (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
@@ -278,6 +284,13 @@ def plot_ratios(name: str, rows: Sequence[Row]) -> None:
     figure.legend(fontsize=8, loc="outside lower center", ncols=2)
     figure.savefig(RESULTS / f"{name}.png", dpi=150)
     pyplot.close(figure)
+
+
+def _warning(machine: Machine) -> str:
+    """A call on two threads waits for the slower: one other busy process is enough to blur what is measured."""
+    if machine.load < 0.5:
+        return ""
+    return f"\n**The machine was busy (load {machine.load:.1f}) when this began: measure again when it is quiet.**\n"
 
 
 def _processor() -> str:
