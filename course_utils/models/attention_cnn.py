@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..attention import SEBlock
+from ..attention import CBAM, ECABlock, GSoPBlock, SEBlock, SelfAttention2d
 
 
 class Placement(NamedTuple):
@@ -25,6 +25,11 @@ class Placement(NamedTuple):
 
 ATTENTION: dict[str, Placement] = {
     "se": Placement(SEBlock, {"reduction": 4}),
+    "eca": Placement(ECABlock, {}),
+    "cbam": Placement(CBAM, {"reduction": 4}),
+    "gsop": Placement(GSoPBlock, {"reduced_channels": 16}),
+    # At the full size of the picture every position would look at hundreds of others, of few channels each.
+    "self_attention": Placement(SelfAttention2d, {}, first_stage=2),
 }
 
 

@@ -3,16 +3,18 @@
 from .checkpoints import CheckpointError, load_network, network_card, save_network
 from .loop import TrainingError, train
 from .metrics import Evaluation, evaluate, predict
-from .report import StudyReport, study_report
+from .report import BenchReport, StudyReport, bench_report, study_report
 from .runs import StudyError, run_study
 from .studies import study
 
 __all__ = [
+    "BenchReport",
     "CheckpointError",
     "Evaluation",
     "StudyError",
     "StudyReport",
     "TrainingError",
+    "bench_report",
     "evaluate",
     "load_network",
     "network_card",

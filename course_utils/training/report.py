@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..resources import resource_root
 from .checkpoints import write_whole
 from .runs import FORMAT, StudyError, chosen_lr, read_result, results_folder, seed_runs
 from .statistics import mean_interval
@@ -208,3 +209,46 @@ def _plain_table(heading: str, columns: Sequence[str], cells: Sequence[Sequence[
         "  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)) for line in [columns, *cells]
     ]
     return "\n".join([heading, *(line.rstrip() for line in lines)])
+
+
+@dataclass(frozen=True)
+class BenchReport:
+    """What the benchmark measured of one block beside others; a notebook shows it as a table."""
+
+    block: str
+    setting: dict[str, Any]
+    rows: list[dict[str, Any]]
+
+    def _repr_markdown_(self) -> str:
+        lines = [["beside", "input", "pass", "ours, ms", "other, ms", "ours / other"], ["---"] * 6]
+        for row in self.rows:
+            times = [f"{row['ours_ms']:.2f}", f"{row['other_ms']:.2f}", f"{row['ratio']:.2f}"]
+            lines.append([row["other"], row["case"], row["step"], *times])
+        table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        setting = f"{self.setting['processor']}, {self.setting['threads']} threads, torch {self.setting['torch']}"
+        return f"**{self.block}: {setting}**\n\n{table}"
+
+    def __str__(self) -> str:
+        return self._repr_markdown_()
+
+
+def bench_report(block: str) -> BenchReport:
+    """The recorded times of a block beside other implementations, as `python -m benchmarks` measured them.
+
+    Args:
+        block: name of the class or function, such as "SEBlock".
+
+    Raises:
+        ValueError: if nothing was measured of that name; the message lists the names.
+
+    Example:
+        >>> bench_report("SEBlock")
+    """
+    known = set()
+    for path in sorted((resource_root() / "results" / "bench").glob("*.json")):
+        recorded = json.loads(path.read_text(encoding="utf-8"))
+        rows = recorded.get("rows", [])
+        known |= {row["block"] for row in rows}
+        if chosen := [row for row in rows if row["block"] == block]:
+            return BenchReport(block, recorded["setting"], chosen)
+    raise ValueError(f"No benchmark of {block!r} is recorded; there are: {', '.join(sorted(known))}.")

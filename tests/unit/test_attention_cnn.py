@@ -3,6 +3,7 @@ import torch
 
 from course_utils.attention import record_masks
 from course_utils.models import AttentionCNN
+from course_utils.models.attention_cnn import ATTENTION
 
 
 def parameters(*args, **options):
@@ -106,3 +107,18 @@ def test_arguments_that_contradict_each_other_are_refused():
         AttentionCNN(10, attention_options={"reduction": 2})
     with pytest.raises(ValueError, match="0 hidden units"):
         AttentionCNN(10, "se", attention_options={"reduction": 64})
+
+
+@pytest.mark.parametrize("layout", ["course", "original"])
+@pytest.mark.parametrize("attention", sorted(ATTENTION))
+def test_every_block_fits_every_layout_and_learns(attention, layout):
+    torch.manual_seed(0)
+    network = AttentionCNN(10, attention, layout=layout, image_size=40)
+    images, labels = torch.rand(4, 3, 40, 40), torch.arange(4)
+    with record_masks(network) as masks:
+        torch.nn.functional.cross_entropy(network(images), labels).backward()
+    stages = {name.split(".")[0] for name in masks}
+    assert stages == {"stage1", "stage2", "stage3"} - ({"stage1"} if attention == "self_attention" else set())
+    assert all(mask.isfinite().all() and mask.shape[0] == 4 for mask in masks.values())
+    blocks = [stage.attention for stage in network.stages() if stage.attention is not None]
+    assert all(any(p.grad is not None and p.grad.abs().sum() > 0 for p in block.parameters()) for block in blocks)

@@ -297,3 +297,12 @@ def test_a_recorded_run_can_be_made_again(recorded):
     assert again["parameters"] == stored["parameters"]
     assert again["train_loss"][0] == pytest.approx(stored["train_loss"][0], rel=0.02)
     assert abs(again["accuracy"] - stored["accuracy"]) <= 0.015
+
+
+def test_a_recorded_benchmark_is_shown_and_an_unknown_one_refused():
+    from course_utils.training import bench_report
+
+    shown = str(bench_report("SEBlock"))
+    assert "timm SEModule" in shown and "ours / other" in shown
+    with pytest.raises(ValueError, match="SEBlock"):
+        bench_report("SEBlok")
