@@ -7,6 +7,8 @@ REPOSITORY ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --disable-pip-version-check --quiet
+# JupyterLab asks nobody for news or updates, and asks the learner nothing.
+QUIET_LAB = @mkdir -p $(VENV)/share/jupyter/lab/settings && echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}' > $(VENV)/share/jupyter/lab/settings/overrides.json
 ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: help lab test lint unit browser lessons notebooks figures bench mutants links clean
@@ -18,8 +20,7 @@ help:  ## list the commands
 lab: $(VENV)/lab.stamp  ## install the course into .venv and open JupyterLab at the first lesson (PORT=8888, OPEN=0, CPU=1)
 	@first=$$($(RUN) -c 'import pathlib; from course_utils.lessons import LESSONS; print(next(x.file for x in LESSONS if pathlib.Path("notebooks", x.file).exists()))'); \
 	$(RUN) -m jupyter lab --port=$(PORT) --port-retries=20 $(ROOT_FLAG) $(if $(filter 0,$(OPEN)),--no-browser) \
-	  --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url="/lab/tree/notebooks/$$first" \
-	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LabApp.news_url=None
+	  --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url="/lab/tree/notebooks/$$first"
 
 test: lint unit browser lessons  ## run everything: style, types, unit and parity tests, browser tests, every notebook
 
@@ -68,9 +69,11 @@ endif
 $(VENV)/lab.stamp: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing the course into $(VENV); the first time this takes a few minutes."
 	$(PIP) -e ".[lab]"
+	$(QUIET_LAB)
 	@touch $@
 
 $(VENV)/test.stamp: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing the course and its test tools into $(VENV); the first time this takes a few minutes."
 	$(PIP) -e ".[test]"
+	$(QUIET_LAB)
 	@touch $@ $(VENV)/lab.stamp
