@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import html
+import io
 from typing import TYPE_CHECKING
 
 from course_utils.resources import resource
@@ -23,7 +24,7 @@ from .registry import DIAGRAMS, find
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["alt", "caption", "draw", "names", "show"]
+__all__ = ["alt", "caption", "draw", "names", "show", "show_plot"]
 
 
 def names() -> list[str]:
@@ -75,6 +76,29 @@ def show(name: str) -> None:
     from IPython.display import display
 
     display(bundle(name), raw=True)
+
+
+def show_plot(figure: Figure, alt: str) -> None:
+    """Show a plot that a cell has drawn as the diagrams are shown: a picture with words for who cannot see it.
+
+    Args:
+        figure: a matplotlib Figure; pyplot forgets it, so that it is not shown twice.
+        alt: what the plot shows, in words.
+
+    Raises:
+        ValueError: if the words are empty.
+    """
+    from IPython.display import display
+    from matplotlib import pyplot
+
+    if not alt.strip():
+        raise ValueError("show_plot needs words that say what the plot shows, but was given none.")
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=100, facecolor="white")
+    pyplot.close(figure)
+    picture = base64.b64encode(drawn.getvalue()).decode()
+    tag = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{picture}" style="max-width: 100%; height: auto">'
+    display({"text/html": tag, "image/png": picture, "text/plain": alt}, raw=True)
 
 
 def bundle(name: str) -> dict[str, str]:

@@ -334,3 +334,19 @@ def test_alt_text_of_the_cued_digits_states_the_answer_of_the_picture_drawn():
     assert f"the border is {cues[0]}, so the label is the {cues[0]} digit, {int(pictures.labels[0])}," in figures.alt(
         "cued_digits_task"
     )
+
+
+def test_a_plot_of_a_lesson_is_shown_once_with_its_words(monkeypatch):
+    from matplotlib import pyplot
+
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
+    figure, panel = pyplot.subplots()
+    panel.plot([0, 1])
+    figures.show_plot(figure, 'a line <from> "0" to 1')
+    assert pyplot.get_fignums() == []
+    (data,) = shown
+    assert 'alt="a line &lt;from&gt; &quot;0&quot; to 1"' in data["text/html"]
+    assert data["image/png"] in data["text/html"] and data["text/plain"].startswith("a line")
+    with pytest.raises(ValueError, match="words"):
+        figures.show_plot(figure, " ")
