@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
+from playwright.sync_api import expect
 
 from course_utils.explorers import explore_channel_gates
 
@@ -66,9 +67,10 @@ def test_senet_is_hovered_dragged_and_typed_into(lesson):
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
     page.mouse.move(box["x"] + 20, box["y"] + 20)
-    assert canvas.get_attribute("data-query") == "0,0"
+    expect(canvas).to_have_attribute("data-query", "0,0")
     stage = same.sources[1]["examples"][0]["stages"][0]
-    assert f"mean {np.frombuffer(decoded(stage['means']), '<f4')[0]:.3f}" in root.locator("[role=status]").inner_text()
+    mean = np.frombuffer(decoded(stage["means"]), "<f4")[0]
+    expect(root.locator("[role=status]")).to_contain_text(f"mean {mean:.3f}")
     height, width = stage["maps"]["shape"][1:]
     values = np.frombuffer(decoded(stage["maps"]), np.uint8)[: height * width].reshape(height, width)
     expected = (matplotlib.colormaps["viridis"](values.astype(int))[..., :3] * 255).round()
@@ -82,8 +84,8 @@ def test_senet_is_hovered_dragged_and_typed_into(lesson):
     canvas.focus()
     page.keyboard.press("Delete")
     edits = {0: 0.0}
-    by, shown = probabilities(root)
-    assert by == "page"
+    expect(root.locator("canvas[data-by]")).to_have_attribute("data-by", "page")
+    _, shown = probabilities(root)
     np.testing.assert_allclose(shown, same._kernel.probabilities("cued digits", 0, 2, edits), atol=1e-5)
 
     # An earlier stage: the kernel answers.
@@ -120,5 +122,6 @@ def pixels(canvas):
 def test_the_experiment_trains_and_draws_its_curves(lesson):
     server = lesson("4.2_experiment_se_block.ipynb", seconds=240)
     curves = widget(server.page, "training-curves")
-    words = curves.locator("[role=status]").inner_text()
-    assert "plain" in words and "SE" in words
+    status = curves.locator("[role=status]").first
+    for words in ("plain", "SE", "epoch 6"):
+        expect(status).to_contain_text(words, timeout=15_000)  # a widget draws itself when it comes into view
