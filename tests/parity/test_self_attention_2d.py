@@ -86,3 +86,4 @@ def test_forward_takes_the_fused_kernel(case):
     x = torch.randn(2, channels, 8, 8, requires_grad=True)
     with sdpa_kernel(SDPBackend.FLASH_ATTENTION):  # any other path raises
         block(x).sum().backward()
+    assert x.grad is not None and block.gamma.grad is not None
