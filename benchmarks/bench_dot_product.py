@@ -13,13 +13,10 @@ from benchmarks.timing import (
     THREADS,
     Machine,
     Row,
-    alternate,
     backward_call,
     forward_call,
     measure_machine,
-    median_ratio,
-    milliseconds,
-    peak_memory,
+    timed_row,
     write_results,
 )
 from course_utils.attention import AttentionGate, MultiHeadAttention, align
@@ -85,23 +82,9 @@ def compare(
 ) -> Iterator[Row]:
     """Forward, then forward and backward; backward counts as twice the work of forward."""
     for step, make, work in (("forward", forward_call, 1), ("forward+backward", backward_call, 3)):
-        calls = {name: make(module, *inputs) for name, module in zip(("ours", "other"), contestants, strict=True)}
-        times = alternate(calls)
-        limit_ms, limited_by = machine.limit(work * bytes_moved, work * multiply_adds)
-        yield Row(
-            block,
-            other,
-            case,
-            step,
-            milliseconds(times["ours"]),
-            milliseconds(times["other"]),
-            median_ratio(times["ours"], times["other"]),
-            goal,
-            limit_ms,
-            limited_by,
-            peak_memory(calls["ours"]) / 2**20,
-            peak_memory(calls["other"]) / 2**20,
-        )
+        ours, theirs = (make(module, *inputs) for module in contestants)
+        limit = machine.limit(work * bytes_moved, work * multiply_adds)
+        yield timed_row((block, other, case, step), (ours, theirs), goal, limit)
 
 
 def multi_head_rows(machine: Machine) -> Iterator[Row]:

@@ -182,24 +182,33 @@ def compare(
         multiply_adds: the least products of forward; backward counts as twice forward.
     """
     steps = (("forward", forward_call, False, 1), ("forward+backward", backward_call, True, 3))
+    case = str(tuple(x.shape)).replace(" ", "")
     for goal, (step, make, training, work) in zip(goals, steps, strict=True):
-        ours, theirs = (make(module.train(training), x) for module in pair)
-        times = alternate({"ours": ours, "other": theirs}, rounds)
-        limit_ms, limited_by = machine.limit(work * bytes_moved, work * multiply_adds)
-        yield Row(
-            block,
-            other,
-            str(tuple(x.shape)).replace(" ", ""),
-            step,
-            milliseconds(times["ours"]),
-            milliseconds(times["other"]),
-            median_ratio(times["ours"], times["other"]),
-            goal,
-            limit_ms,
-            limited_by,
-            peak_memory(ours) / 2**20,
-            peak_memory(theirs) / 2**20,
-        )
+        calls = tuple(make(module.train(training), x) for module in pair)
+        limit = machine.limit(work * bytes_moved, work * multiply_adds)
+        yield timed_row((block, other, case, step), (calls[0], calls[1]), goal, limit, rounds)
+
+
+def timed_row(
+    names: tuple[str, str, str, str],
+    calls: tuple[Call, Call],
+    goal: float | None,
+    limit: tuple[float, str],
+    rounds: int = 21,
+) -> Row:
+    """Time two calls in turns: `names` are block, other, case and step; `limit` as `Machine.limit` gives it."""
+    ours, theirs = calls
+    times = alternate({"ours": ours, "other": theirs}, rounds)
+    return Row(
+        *names,
+        milliseconds(times["ours"]),
+        milliseconds(times["other"]),
+        median_ratio(times["ours"], times["other"]),
+        goal,
+        *limit,
+        peak_memory(ours) / 2**20,
+        peak_memory(theirs) / 2**20,
+    )
 
 
 def write_results(name: str, machine: Machine, rows: Sequence[Row], notes: Sequence[str] = ()) -> None:
