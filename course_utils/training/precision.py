@@ -6,9 +6,10 @@ import time
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
+
+from .objective import Batch, Objective
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 _GAIN = 1.1
@@ -33,7 +34,11 @@ class Autocast(NamedTuple):
 
 
 def choose_precision(
-    precision: str, model: nn.Module, images: Tensor, labels: Tensor, accelerator: Accelerator
+    precision: str,
+    model: nn.Module,
+    batch: Batch,
+    objective: Objective,
+    accelerator: Accelerator,
 ) -> Autocast:
     """The autocast context for a training run.
 
@@ -52,17 +57,17 @@ def choose_precision(
     if accelerator.num_processes > 1 or accelerator.mixed_precision != "no":
         return Autocast(device, False)
     shapes = tuple(tuple(parameter.shape) for parameter in model.parameters())
-    key = (device, torch.get_num_threads(), shapes, tuple(images.shape))
+    key = (device, torch.get_num_threads(), shapes, tuple(batch.images.shape))
     if key not in _measured:
         with torch.random.fork_rng([accelerator.device] if device == "cuda" else []):
-            _measured[key] = _gain(device, model, images, labels) > _GAIN
+            _measured[key] = _gain(device, model, batch, objective) > _GAIN
     return Autocast(device, _measured[key])
 
 
-def _gain(device: str, model: nn.Module, images: Tensor, labels: Tensor) -> float:
+def _gain(device: str, model: nn.Module, batch: Batch, objective: Objective) -> float:
     """Seconds of a step in float32 over seconds in bfloat16; the best of several, taken in turns."""
     trial = copy.deepcopy(model)
-    step = functools.partial(_step_seconds, trial, images, labels)
+    step = functools.partial(_step_seconds, trial, batch, objective)
     plain, reduced = Autocast(device, False), Autocast(device, True)
     try:
         step(plain)
@@ -76,11 +81,15 @@ def _gain(device: str, model: nn.Module, images: Tensor, labels: Tensor) -> floa
     return min(pair[0] for pair in times) / min(pair[1] for pair in times)
 
 
-def _step_seconds(model: nn.Module, images: Tensor, labels: Tensor, autocast: Autocast) -> float:
+def _step_seconds(
+    model: nn.Module,
+    batch: Batch,
+    objective: Objective,
+    autocast: Autocast,
+) -> float:
     started = time.perf_counter()
     with autocast():
-        logits = model(images)
-    loss = F.cross_entropy(logits.float(), labels)
+        loss = objective(model, batch)
     loss.backward()
     float(next(parameter.grad.sum() for parameter in model.parameters() if parameter.grad is not None))
     return time.perf_counter() - started

@@ -120,6 +120,55 @@ def test_a_loss_that_is_no_number_stops_and_leaves_the_last_good_state(few):
     assert torch.equal(network[1].weight, good[0])
 
 
+class SmallMemory(torch.nn.Module):
+    """Holds no more than eight images at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = torch.nn.BatchNorm2d(1)
+        self.linear = torch.nn.Linear(28 * 28, 10)
+
+    def forward(self, x):
+        x = self.norm(x).flatten(1)
+        if self.training and len(x) > 8:
+            raise torch.OutOfMemoryError("no room")
+        return self.linear(x)
+
+
+def test_too_little_memory_says_which_batch_fits_and_leaves_the_last_good_state(few):
+    network = SmallMemory()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with pytest.raises(TrainingError, match=r"batch of 32 images.* one of 8 does: give batch_size=8"):
+        train(network, few, epochs=1, batch_size=32, precision="float32", progress=False)
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    assert not any(p.grad is not None and p.grad.any() for p in network.parameters())
+    train(network, few, epochs=1, batch_size=8, precision="float32", progress=False)
+
+
+def test_no_batch_that_fits_is_said_too(few):
+    network = SmallMemory()
+    network.linear.register_forward_hook(lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("no room")))
+    with pytest.raises(TrainingError, match="nor does any smaller one"):
+        train(network, few, epochs=1, batch_size=32, precision="float32", progress=False)
+
+
+def test_an_objective_is_given_the_masks_of_its_images():
+    masks = torch.zeros(64, 28, 28, dtype=torch.bool)
+    labels = torch.arange(64) % 10
+    masks[torch.arange(64), labels] = True
+    data = ImageSet(masks[:, None].float(), labels, masks)
+    network, seen = AttentionCNN(10, in_channels=1), []
+
+    def objective(model, batch):
+        assert torch.equal(batch.images[:, 0] > 0.5, batch.masks)
+        assert torch.equal(batch.masks.any(2).long().argmax(1), batch.labels)
+        seen.append(len(batch.labels))
+        return model(batch.images).square().mean()
+
+    history = train(network, data, epochs=2, batch_size=32, precision="float32", progress=False, objective=objective)
+    assert seen == [32] * 4 and history[-1]["train_loss"] < history[0]["train_loss"]
+
+
 def test_training_on_nothing_is_refused(few):
     with pytest.raises(ValueError, match="0 images"):
         quietly(small_network(), few.subset([]))
