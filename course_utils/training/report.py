@@ -2,20 +2,36 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..resources import resource_root
 from .checkpoints import write_whole
 from .runs import FORMAT, StudyError, chosen_lr, read_result, results_folder, seed_runs
 from .statistics import mean_interval
-from .studies import Study, study
+from .studies import Study, Task, study
+
+ACCURACY = "accuracy"
+
+
+class Estimate(NamedTuple):
+    """A mean over seeds and its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One network on one task: mean test accuracy over seeds with its 95 % interval, cut at 0 and 1."""
+    """One network on one task: mean test accuracy over seeds with its 95 % interval, cut at 0 and 1.
+
+    `measures` holds what else the study measures of this network, by name.
+    """
 
     task: str
     network: str
@@ -26,11 +42,12 @@ class Row:
     low: float
     high: float
     seconds: float
+    measures: dict[str, Estimate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Accuracy of the first network minus the second on the same data, seed by seed, with its 95 % interval."""
+    """A measure of the first network minus the second's on the same data, seed by seed, with its 95 % interval."""
 
     task: str
     first: str
@@ -38,6 +55,7 @@ class Difference:
     mean: float
     low: float
     high: float
+    measure: str = ACCURACY
 
     @property
     def verdict(self) -> str:
@@ -61,9 +79,10 @@ class StudyReport:
         """The row of one network on one task."""
         return next(row for row in self.rows if (row.task, row.network) == (task, network))
 
-    def difference(self, task: str, first: str, second: str) -> Difference:
+    def difference(self, task: str, first: str, second: str, measure: str = ACCURACY) -> Difference:
         """The paired difference of two networks on one task."""
-        return next(pair for pair in self.differences if (pair.task, pair.first, pair.second) == (task, first, second))
+        wanted = (task, first, second, measure)
+        return next(d for d in self.differences if (d.task, d.first, d.second, d.measure) == wanted)
 
     def summary(self) -> dict[str, Any]:
         """The report as plain data."""
@@ -81,39 +100,39 @@ class StudyReport:
         titles = {entry.name: entry.title for entry in study(self.name).entries}
         tables = []
         for task in study(self.name).tasks:
+            rows = [row for row in self.rows if row.task == task.name]
+            names = list(dict.fromkeys(name for row in rows for name in row.measures))
             tables.append(
                 (
                     f"{task.title}: test accuracy, {self.seeds} seeds",
-                    ["network", "parameters", "accuracy", "95 % interval"],
+                    ["network", "parameters", "accuracy", "95 % interval", *names],
                     [
                         [
                             titles[row.network],
                             f"{row.parameters:,}",
                             f"{row.mean:.3f}",
                             f"{row.low:.3f} to {row.high:.3f}",
+                            *(str(row.measures.get(name, "–")) for name in names),
                         ]
-                        for row in self.rows
-                        if row.task == task.name
+                        for row in rows
                     ],
                 )
             )
-            tables.append(
-                (
-                    f"{task.title}: differences of accuracy, seed by seed",
-                    ["first", "minus second", "difference", "95 % interval", "the first is"],
+            for measure in (ACCURACY, *names):
+                cells = [
                     [
-                        [
-                            titles[pair.first],
-                            titles[pair.second],
-                            f"{pair.mean:+.3f}",
-                            f"{pair.low:+.3f} to {pair.high:+.3f}",
-                            pair.verdict,
-                        ]
-                        for pair in self.differences
-                        if pair.task == task.name
-                    ],
-                )
-            )
+                        titles[pair.first],
+                        titles[pair.second],
+                        f"{pair.mean:+.3f}",
+                        f"{pair.low:+.3f} to {pair.high:+.3f}",
+                        pair.verdict,
+                    ]
+                    for pair in self.differences
+                    if (pair.task, pair.measure) == (task.name, measure)
+                ]
+                columns = ["first", "minus second", "difference", "95 % interval", "the first is"]
+                if cells:
+                    tables.append((f"{task.title}: differences of {measure}, seed by seed", columns, cells))
         return tables
 
     def _repr_markdown_(self) -> str:
@@ -150,35 +169,49 @@ def study_report(name: str, out: str | Path | None = None) -> StudyReport:
         for run in seed_runs(chosen, seeds, folder)
         if (result := read_result(run, folder))
     }
-    accuracies = {
-        (task.name, entry.name): [results[task.name, entry.name, seed]["accuracy"] for seed in range(seeds)]
-        for task in chosen.tasks
-        for entry in chosen.entries
-    }
+
+    def values(task: Task, entry_name: str, measure: str) -> list[float] | None:
+        """A number of every seed; None where the network does not have it."""
+        runs = [results[task.name, entry_name, seed] for seed in range(seeds)]
+        if measure == ACCURACY:
+            return [run["accuracy"] for run in runs]
+        return [_measured(run)[measure] for run in runs] if all(measure in _measured(run) for run in runs) else None
+
     rows = []
+    differences = []
     for task in chosen.tasks:
+        measures = list(
+            dict.fromkeys(
+                name for (task_name, *_), run in results.items() if task_name == task.name for name in _measured(run)
+            )
+        )
         for entry in chosen.entries:
-            values = accuracies[task.name, entry.name]
-            mean, low, high = mean_interval(values)
+            accuracies = values(task, entry.name, ACCURACY) or []
+            mean, low, high = mean_interval(accuracies)
             rows.append(
                 Row(
                     task=task.name,
                     network=entry.name,
                     parameters=results[task.name, entry.name, 0]["parameters"],
                     lr=chosen_lr(chosen, task, entry, folder),
-                    accuracies=values,
+                    accuracies=accuracies,
                     mean=mean,
                     low=max(low, 0.0),
                     high=min(high, 1.0),
                     seconds=sum(results[task.name, entry.name, seed]["seconds"] for seed in range(seeds)) / seeds,
+                    measures={
+                        name: Estimate(*mean_interval(found))
+                        for name in measures
+                        if (found := values(task, entry.name, name))
+                    },
                 )
             )
-    differences = []
-    for task in chosen.tasks:
-        for first, second in chosen.pairs:
-            paired = zip(accuracies[task.name, first], accuracies[task.name, second], strict=True)
-            mean, low, high = mean_interval([one - other for one, other in paired])
-            differences.append(Difference(task.name, first, second, mean, low, high))
+        for measure in (ACCURACY, *measures):
+            for first, second in chosen.pairs:
+                ours, theirs = values(task, first, measure), values(task, second, measure)
+                if ours and theirs:
+                    paired = mean_interval([one - other for one, other in zip(ours, theirs, strict=True)])
+                    differences.append(Difference(task.name, first, second, *paired, measure))
     return StudyReport(chosen.name, chosen.title, seeds, rows, differences)
 
 
@@ -187,6 +220,11 @@ def write_summary(report: StudyReport, out: str | Path | None = None) -> Path:
     path = results_folder(study(report.name), out) / "summary.json"
     write_whole(path, (json.dumps(report.summary(), indent=1) + "\n").encode())
     return path
+
+
+def _measured(result: dict[str, Any]) -> dict[str, float]:
+    """What was measured besides the accuracy; studies that measure nothing else have results without it."""
+    return result.get("measures", {})
 
 
 def _finished_seeds(chosen: Study, folder: Path) -> int:

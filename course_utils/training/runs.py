@@ -190,10 +190,12 @@ def execute(run: Run, threads: int = 1) -> dict[str, Any]:
         run=run.file_name,
         precision="float32",
         progress=False,
+        objective=run.entry.objective,
     )
     seconds = time.perf_counter() - started
     score_set = run.task.images(score, run.seed)
     reached = evaluate(network, score_set)
+    measures = run.study.measure(network, score_set) if run.study.measure and not run.tuning else {}
     return {
         "format": FORMAT,
         "settings": run.settings,
@@ -202,6 +204,7 @@ def execute(run: Run, threads: int = 1) -> dict[str, Any]:
         "scored_images": len(score_set),
         "accuracy": reached.accuracy,
         "confusion": reached.confusion.tolist(),
+        "measures": {name: round(value, 6) for name, value in measures.items()},
         "train_loss": [round(epoch["train_loss"], 6) for epoch in history],
         "seconds": round(seconds, 2),
         "versions": {

@@ -6,14 +6,17 @@ differences can be taken pair by pair.
 """
 
 import difflib
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
 from ..data import ImageSet, cued_digits, digits
 from ..models import AttentionCNN
+from .objective import Objective, cross_entropy
 
 TUNING_SEED = 1000
 
@@ -31,20 +34,30 @@ class Task:
 
 @dataclass(frozen=True)
 class Entry:
-    """A network of a study: the arguments of `AttentionCNN` besides those that the task gives."""
+    """A network of a study.
+
+    Args:
+        name: short, for file names.
+        title: for tables.
+        build: gives the network with freshly drawn weights, fit for the task.
+        arguments: what sets it apart, written into each result.
+        objective: what its training lowers.
+    """
 
     name: str
     title: str
+    build: Callable[[Task], nn.Module]
     arguments: Mapping[str, Any]
-
-    def build(self, task: Task) -> AttentionCNN:
-        """The network with freshly drawn weights."""
-        return AttentionCNN(10, in_channels=task.in_channels, image_size=task.image_size, **self.arguments)
+    objective: Objective = cross_entropy
 
 
 @dataclass(frozen=True)
 class Study:
-    """Every entry on every task, and which pairs are compared: (first, second) asks what first adds to second."""
+    """Every entry on every task, and which pairs are compared: (first, second) asks what first adds to second.
+
+    `measure(network, image_set)` gives further numbers by name, such as where a mask lies; those that a network does
+    not have it leaves out.
+    """
 
     name: str
     title: str
@@ -54,6 +67,16 @@ class Study:
     learning_rates: tuple[float, ...]
     epochs: int
     batch_size: int
+    measure: Callable[[nn.Module, ImageSet], dict[str, float]] | None = None
+
+
+def cnn(name: str, title: str, **arguments: Any) -> Entry:
+    """An `AttentionCNN` with these arguments besides those that the task gives."""
+    return Entry(name, title, functools.partial(_attention_cnn, arguments), arguments)
+
+
+def _attention_cnn(arguments: Mapping[str, Any], task: Task) -> AttentionCNN:
+    return AttentionCNN(10, in_channels=task.in_channels, image_size=task.image_size, **arguments)
 
 
 def _digit_images(split: str, seed: int) -> ImageSet:
@@ -78,16 +101,19 @@ STUDIES = {
         title="The original course's network with and without squeeze-and-excitation",
         tasks=(DIGITS, CUED),
         entries=(
-            Entry("plain", "plain", _ORIGINAL),
-            Entry("se", "with SE, r = 4", {**_ORIGINAL, "attention": "se", "attention_options": {"reduction": 4}}),
-            Entry("wider", "plain, as many parameters as SE", {**_ORIGINAL, "widths": (12, 25, 32)}),
-            Entry("deeper", "plain, one more hidden layer", {**_ORIGINAL, "hidden": (200, 200)}),
-            Entry("pooled", "plain, pooled linear head", {**_ORIGINAL, "head": "linear"}),
-            Entry("pooled-hidden", "plain, pooled head with a hidden layer", {**_ORIGINAL, "head": "hidden"}),
-            Entry(
+            cnn("plain", "plain", **_ORIGINAL),
+            cnn("se", "with SE, r = 4", **_ORIGINAL, attention="se", attention_options={"reduction": 4}),
+            cnn("wider", "plain, as many parameters as SE", **_ORIGINAL, widths=(12, 25, 32)),
+            cnn("deeper", "plain, one more hidden layer", **_ORIGINAL, hidden=(200, 200)),
+            cnn("pooled", "plain, pooled linear head", **_ORIGINAL, head="linear"),
+            cnn("pooled-hidden", "plain, pooled head with a hidden layer", **_ORIGINAL, head="hidden"),
+            cnn(
                 "pooled-se",
                 "with SE, pooled linear head",
-                {**_ORIGINAL, "head": "linear", "attention": "se", "attention_options": {"reduction": 4}},
+                **_ORIGINAL,
+                head="linear",
+                attention="se",
+                attention_options={"reduction": 4},
             ),
         ),
         pairs=(
@@ -108,9 +134,9 @@ STUDIES = {
         title="Another network, with max-pooling: a hidden layer in the head as SE's rival",
         tasks=(CUED,),
         entries=(
-            Entry("plain", "plain, pooled linear head", {}),
-            Entry("se", "with SE, r = 4, pooled linear head", {"attention": "se"}),
-            Entry("hidden", "plain, pooled head with a hidden layer", {"head": "hidden"}),
+            cnn("plain", "plain, pooled linear head"),
+            cnn("se", "with SE, r = 4, pooled linear head", attention="se"),
+            cnn("hidden", "plain, pooled head with a hidden layer", head="hidden"),
         ),
         pairs=(("se", "plain"), ("hidden", "plain"), ("se", "hidden")),
         learning_rates=(2e-3, 6e-3, 1.8e-2),

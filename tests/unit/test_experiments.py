@@ -16,7 +16,7 @@ from course_utils.resources import resource_root
 from course_utils.training import StudyError, run_study, study, study_report
 from course_utils.training import __main__ as command_line
 from course_utils.training.runs import Run, chosen_lr, execute, read_result, seed_runs, tuning_runs
-from course_utils.training.studies import CUED, DIGITS, STUDIES, TUNING_SEED, Entry, Study, Task
+from course_utils.training.studies import CUED, DIGITS, STUDIES, TUNING_SEED, Study, Task, cnn
 
 torch.set_num_threads(1)
 
@@ -32,8 +32,8 @@ TINY = Study(
     title="Two small networks on a few digits",
     tasks=(Task("few", "A few digits", few_digits, in_channels=1, image_size=28),),
     entries=(
-        Entry("plain", "plain", {"widths": (4, 4, 8)}),
-        Entry("se", "with SE", {"widths": (4, 4, 8), "attention": "se"}),
+        cnn("plain", "plain", widths=(4, 4, 8)),
+        cnn("se", "with SE", widths=(4, 4, 8), attention="se"),
     ),
     pairs=(("se", "plain"),),
     learning_rates=(1e-2, 2e-3),
