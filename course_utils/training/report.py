@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 from ..resources import resource_root
 from .checkpoints import write_whole
+from .comparison import Study, Task
 from .runs import FORMAT, StudyError, chosen_lr, read_result, results_folder, seed_runs
 from .statistics import mean_interval
-from .studies import Study, Task, study
+from .studies import study
 
 ACCURACY = "accuracy"
 

@@ -23,9 +23,9 @@ import course_utils
 
 from ..resources import resource_root
 from .checkpoints import write_whole
+from .comparison import TUNING_SEED, Entry, Study, Task
 from .loop import train
 from .metrics import evaluate
-from .studies import TUNING_SEED, Entry, Study, Task
 
 FORMAT = 1
 

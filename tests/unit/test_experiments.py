@@ -15,8 +15,9 @@ from course_utils.data import digits
 from course_utils.resources import resource_root
 from course_utils.training import StudyError, run_study, study, study_report
 from course_utils.training import __main__ as command_line
+from course_utils.training.comparison import CUED, DIGITS, TUNING_SEED, Study, Task, cnn
 from course_utils.training.runs import Run, chosen_lr, execute, read_result, seed_runs, tuning_runs
-from course_utils.training.studies import CUED, DIGITS, STUDIES, TUNING_SEED, Study, Task, cnn
+from course_utils.training.studies import STUDIES
 
 torch.set_num_threads(1)
 

@@ -1,0 +1,94 @@
+"""What an experiment is: which networks, on which data, with which settings.
+
+Two rules make a comparison fair. Every network has the same trials to find its learning rate, scored on images of
+digits that are kept apart from the test. And each seed draws the data anew, the same for every network, so that
+differences can be taken pair by pair.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..data import ImageSet, cued_digits, digits
+from ..models import AttentionCNN
+from .objective import Objective, cross_entropy
+
+TUNING_SEED = 1000
+
+
+@dataclass(frozen=True)
+class Task:
+    """Where images come from; `images(split, seed)` knows the splits fit, validation, train and test."""
+
+    name: str
+    title: str
+    images: Callable[[str, int], ImageSet]
+    in_channels: int
+    image_size: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A network of a study.
+
+    Args:
+        name: short, for file names.
+        title: for tables.
+        build: gives the network with freshly drawn weights, fit for the task.
+        arguments: what sets it apart, written into each result.
+        objective: what its training lowers.
+    """
+
+    name: str
+    title: str
+    build: Callable[[Task], nn.Module]
+    arguments: Mapping[str, Any]
+    objective: Objective = cross_entropy
+
+
+@dataclass(frozen=True)
+class Study:
+    """Every entry on every task, and which pairs are compared: (first, second) asks what first adds to second.
+
+    `measure(network, image_set)` gives further numbers by name, such as where a mask lies; those that a network does
+    not have it leaves out.
+    """
+
+    name: str
+    title: str
+    tasks: tuple[Task, ...]
+    entries: tuple[Entry, ...]
+    pairs: tuple[tuple[str, str], ...]
+    learning_rates: tuple[float, ...]
+    epochs: int
+    batch_size: int
+    measure: Callable[[nn.Module, ImageSet], dict[str, float]] | None = None
+
+
+def cnn(name: str, title: str, **arguments: Any) -> Entry:
+    """An `AttentionCNN` with these arguments besides those that the task gives."""
+    return Entry(name, title, functools.partial(_attention_cnn, arguments), arguments)
+
+
+def _attention_cnn(arguments: Mapping[str, Any], task: Task) -> AttentionCNN:
+    return AttentionCNN(10, in_channels=task.in_channels, image_size=task.image_size, **arguments)
+
+
+def _digit_images(split: str, seed: int) -> ImageSet:
+    """3,200 of the training digits, drawn by the seed; the other splits are always the same."""
+    images = digits(split)
+    if split != "train":
+        return images
+    return images.subset(torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:3200])
+
+
+def _cued_images(split: str, seed: int) -> ImageSet:
+    return cued_digits(6000 if split in ("train", "fit") else 2000, seed, split)
+
+
+DIGITS = Task("digits", "Handwritten digits", _digit_images, in_channels=1, image_size=28)
+CUED = Task("cued", "Cued digits", _cued_images, in_channels=3, image_size=40)

@@ -1,0 +1,95 @@
+"""Lesson 4.3: every block of the course in one network, beside rivals without attention and a small transformer."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..attention import record_masks
+from ..data import ImageSet
+from ..models import AttentionCNN, VisionTransformer, class_token_maps
+from .attention_maps import share_on_object
+from .comparison import CUED, DIGITS, Entry, Study, Task, cnn
+
+SHARE = "share of the mask on the digit"
+_LOOKED_AT = 500
+
+
+def vit(name: str, title: str, **arguments: Any) -> Entry:
+    """A `VisionTransformer` that cuts each picture into 4 x 4 patches."""
+    return Entry(name, title, functools.partial(_small_vit, arguments), arguments)
+
+
+def _small_vit(arguments: Mapping[str, Any], task: Task) -> VisionTransformer:
+    sizes = {"image_size": task.image_size, "patch_size": task.image_size // 4}
+    return VisionTransformer(**sizes, **arguments, num_classes=10, in_channels=task.in_channels)
+
+
+@torch.no_grad()
+def place_maps(network: nn.Module, images: Tensor) -> Tensor | None:
+    """Where a network's last mask lies, (N, h, w); None if it has none, or one without places, as over channels.
+
+    Of self-attention the mean over all queries is taken, since the head averages over all positions; of CBAM the mean
+    over the channels; of the transformer the class token's weights in the last block, the mean over its heads.
+    """
+    network.eval()
+    if isinstance(network, VisionTransformer):
+        return class_token_maps(network.attention_weights(images)[:, -1].mean(1))
+    with record_masks(network) as masks:
+        network(images)
+    if not masks or not isinstance(network, AttentionCNN):
+        return None
+    mask = list(masks.values())[-1]
+    if mask.dim() == 3:  # (N, positions, positions): the keys are a square
+        side = round(mask.shape[2] ** 0.5)
+        return mask.mean(1).view(len(images), side, side)
+    return mask.mean(1) if mask.shape[2] > 1 else None
+
+
+def share_on_answer(network: nn.Module, image_set: ImageSet) -> dict[str, float]:
+    """Which share of the mask lies on the digit that is the answer, the mean over the first test images."""
+    if image_set.masks is None:
+        return {}
+    maps = place_maps(network, image_set.images[:_LOOKED_AT])
+    return {} if maps is None else {SHARE: float(share_on_object(maps, image_set.masks[:_LOOKED_AT]).mean())}
+
+
+_BLOCKS = ("se", "eca", "cbam", "gsop", "self_attention")
+_RIVALS = ("plain", "wider", "hidden")
+_ENTRIES = (
+    cnn("plain", "plain"),
+    cnn("wider", "plain, wider: as many parameters as GSoP", widths=(30, 57, 57)),
+    cnn("hidden", "plain, a hidden layer in the head", head="hidden"),
+    cnn("se", "SE", attention="se"),
+    cnn("eca", "ECA", attention="eca"),
+    cnn("cbam", "CBAM", attention="cbam"),
+    cnn("gsop", "GSoP", attention="gsop"),
+    cnn("self_attention", "self-attention", attention="self_attention"),
+    vit("vit", "small vision transformer", depth=3, embed_dim=36, num_heads=4, mlp_dim=72),
+    cnn("original", "the original course's network, plain", layout="original"),
+    cnn(
+        "original-self_attention",
+        "the original course's network with self-attention",
+        layout="original",
+        attention="self_attention",
+    ),
+)
+LEAGUE = Study(
+    name="4.3",
+    title="A league of attention blocks, with their rivals",
+    tasks=(DIGITS, CUED),
+    entries=_ENTRIES,
+    pairs=(
+        *((block, rival) for block in _BLOCKS for rival in _RIVALS),
+        ("hidden", "plain"),
+        ("self_attention", "se"),
+        ("vit", "plain"),
+        ("original-self_attention", "original"),
+    ),
+    learning_rates=(7e-4, 2e-3, 6e-3, 1.8e-2),
+    epochs=8,
+    batch_size=128,
+    measure=share_on_answer,
+)

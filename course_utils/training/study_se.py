@@ -1,0 +1,53 @@
+"""Lesson 4.2: what squeeze-and-excitation adds to the original course's network, and to one with max-pooling."""
+
+from .comparison import CUED, DIGITS, Study, cnn
+
+_ORIGINAL = {"layout": "original"}
+SE = Study(
+    name="4.2",
+    title="The original course's network with and without squeeze-and-excitation",
+    tasks=(DIGITS, CUED),
+    entries=(
+        cnn("plain", "plain", **_ORIGINAL),
+        cnn("se", "with SE, r = 4", **_ORIGINAL, attention="se", attention_options={"reduction": 4}),
+        cnn("wider", "plain, as many parameters as SE", **_ORIGINAL, widths=(12, 25, 32)),
+        cnn("deeper", "plain, one more hidden layer", **_ORIGINAL, hidden=(200, 200)),
+        cnn("pooled", "plain, pooled linear head", **_ORIGINAL, head="linear"),
+        cnn("pooled-hidden", "plain, pooled head with a hidden layer", **_ORIGINAL, head="hidden"),
+        cnn(
+            "pooled-se",
+            "with SE, pooled linear head",
+            **_ORIGINAL,
+            head="linear",
+            attention="se",
+            attention_options={"reduction": 4},
+        ),
+    ),
+    pairs=(
+        ("se", "plain"),
+        ("se", "wider"),
+        ("se", "deeper"),
+        ("se", "pooled-hidden"),
+        ("deeper", "plain"),
+        ("pooled-hidden", "pooled"),
+        ("pooled-se", "pooled"),
+    ),
+    learning_rates=(7e-4, 2e-3, 6e-3, 1.8e-2),
+    epochs=8,
+    batch_size=128,
+)
+
+SE_POOLING = Study(
+    name="4.2-pooling",
+    title="Another network, with max-pooling: a hidden layer in the head as SE's rival",
+    tasks=(CUED,),
+    entries=(
+        cnn("plain", "plain, pooled linear head"),
+        cnn("se", "with SE, r = 4, pooled linear head", attention="se"),
+        cnn("hidden", "plain, pooled head with a hidden layer", head="hidden"),
+    ),
+    pairs=(("se", "plain"), ("hidden", "plain"), ("se", "hidden")),
+    learning_rates=(2e-3, 6e-3, 1.8e-2),
+    epochs=8,
+    batch_size=128,
+)
