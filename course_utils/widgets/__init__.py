@@ -2,12 +2,15 @@
 
 from .attention_map import AttentionMap, image_bytes, share_on_place
 from .base import CourseWidget, as_array, encode, standalone_page, sweep
+from .mask_playground import MaskPlayground, PlaygroundPicture
 from .quiz import Question, Quiz
 from .training_curves import TrainingCurves
 
 __all__ = [
     "AttentionMap",
     "CourseWidget",
+    "MaskPlayground",
+    "PlaygroundPicture",
     "Question",
     "Quiz",
     "TrainingCurves",
