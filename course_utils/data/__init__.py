@@ -1,8 +1,24 @@
-"""What is learned from: digits, cued digits and photographs, with the true place where it is known."""
+"""What is learned from: digits, cued digits and scenes, photographs, pets, with the true place where it is known."""
 
 from .cued import cued_digits
 from .dataset import ImageSet
 from .handwritten import digits
-from .photographs import photograph, photograph_names
+from .pets import DataError, pets
+from .photographs import feature_crop, photograph, photograph_features, photograph_names
+from .scenes import DIGIT_PAIRS, both_digits, cued_scenes
 
-__all__ = ["ImageSet", "cued_digits", "digits", "photograph", "photograph_names"]
+__all__ = [
+    "DIGIT_PAIRS",
+    "DataError",
+    "ImageSet",
+    "both_digits",
+    "cued_digits",
+    "cued_scenes",
+    "cued_scenes",
+    "digits",
+    "feature_crop",
+    "pets",
+    "photograph",
+    "photograph_features",
+    "photograph_names",
+]

@@ -24,7 +24,8 @@ class AttentionVGG(nn.Module):
 
     Args:
         num_classes: number of logits.
-        alignment: of both gates, "sigmoid" or "softmax".
+        alignment: of both gates, "sigmoid" or "softmax"; None leaves the gates out, and the averaged global map alone
+            gives the logits: the network that the gates are compared with.
         widths: channels of each stage, three or more. Each stage halves the picture: three suit 32 pixels, four 64.
         convolutions: how many convolutions each stage has; two each unless given.
         hidden_channels: width in which a gate compares its two maps.
@@ -41,7 +42,7 @@ class AttentionVGG(nn.Module):
     def __init__(
         self,
         num_classes: int,
-        alignment: Literal["sigmoid", "softmax"] = "sigmoid",
+        alignment: Literal["sigmoid", "softmax"] | None = "sigmoid",
         widths: Sequence[int] = (32, 64, 128),
         convolutions: Sequence[int] | None = None,
         hidden_channels: int = 256,
@@ -71,8 +72,10 @@ class AttentionVGG(nn.Module):
         self.features = nn.Sequential(*layers)
         self.taps = [index for index, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)][-3:]
         *gated, final = widths[-3:]
-        self.gates = nn.ModuleList(AttentionGate(width, final, hidden_channels, alignment) for width in gated)
-        self.classifier = nn.Linear(final + sum(gated), num_classes)
+        self.gates = nn.ModuleList()
+        if alignment is not None:
+            self.gates.extend(AttentionGate(width, final, hidden_channels, alignment) for width in gated)
+        self.classifier = nn.Linear(final + sum(gated) * bool(self.gates), num_classes)
         for layer in layers:
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
@@ -87,7 +90,7 @@ class AttentionVGG(nn.Module):
             if index in self.taps:
                 maps.append(x)
         *local_maps, guide = maps  # finest first; the guide is (N, C, H / 2^stages, W / 2^stages)
-        pooled = [gate(local, guide) for gate, local in zip(self.gates, local_maps, strict=True)]
+        pooled = [gate(local, guide) for gate, local in zip(self.gates, local_maps, strict=False)]
         return self.classifier(torch.cat([guide.mean(dim=(2, 3)), *pooled], dim=1))
 
     def _check(self, images: Tensor) -> None:
@@ -111,7 +114,7 @@ class AttentionVGG16(AttentionVGG):
 
     Args:
         num_classes: number of logits.
-        alignment: of both gates, "sigmoid" or "softmax".
+        alignment: of both gates, "sigmoid" or "softmax"; None leaves the gates out.
         weights: what `torchvision.models.vgg16_bn` takes, such as "DEFAULT", for trained features; None draws them.
 
     Shape:
@@ -125,7 +128,7 @@ class AttentionVGG16(AttentionVGG):
     def __init__(
         self,
         num_classes: int,
-        alignment: Literal["sigmoid", "softmax"] = "sigmoid",
+        alignment: Literal["sigmoid", "softmax"] | None = "sigmoid",
         weights: "VGG16_BN_Weights | str | None" = None,
     ):
         super().__init__(num_classes, alignment, widths=(64, 128, 256, 512, 512), convolutions=(2, 2, 3, 3, 3))

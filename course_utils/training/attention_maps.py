@@ -4,7 +4,8 @@ Yan, Kawahara, Hamarneh. Melanoma Recognition via Visual Attention. IPMI 2019, s
 Selvaraju et al. Grad-CAM. ICCV 2017, section 3. https://arxiv.org/abs/1610.02391
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import functools
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..attention import record_masks
 from ..data import ImageSet
 from ..models import AttentionVGG
 from .metrics import predict
+from .objective import Batch, Objective, cross_entropy
 
 THRESHOLD = 0.5
 """From where on a map counts as "here", between its least value (0) and its largest (1)."""
@@ -66,12 +68,7 @@ def grad_cam(
     parts = []
     with _evaluating(model) as device, torch.enable_grad():
         for batch, names in zip(images.split(batch_size), asked.split(batch_size), strict=True):
-            maps: list[Tensor] = []
-            with ExitStack() as hooks:
-                for tap in model.taps[:2]:
-                    hook = model.features[tap].register_forward_hook(lambda part, given, made: maps.append(made))
-                    hooks.callback(hook.remove)
-                logits = model(batch.to(device))
+            logits, maps = _with_maps(model, batch.to(device))
             gradients = torch.autograd.grad(logits.gather(1, names[:, None].to(device)).sum(), maps)
             weights = [gradient.mean(dim=(2, 3), keepdim=True) for gradient in gradients]  # (N, C, 1, 1)
             parts.append([F.relu((w * a).sum(1)).detach().cpu() for w, a in zip(weights, maps, strict=True)])
@@ -112,11 +109,11 @@ def dice_loss(maps: Tensor, masks: Tensor) -> Tensor:
         maps: (N, h, w), each value in [0, 1].
         masks: (N, H, W) bool; z is the part of each cell of the map that the object covers.
     """
-    covered = F.adaptive_avg_pool2d(masks.float(), maps.shape[1:])  # (N, h, w)
+    covered = F.adaptive_avg_pool2d(masks.float(), (maps.shape[1], maps.shape[2]))  # (N, h, w)
     return 1 - 2 * (maps * covered).sum() / (maps.sum() + covered.sum())
 
 
-def mask_objective(weights: Sequence[float]) -> Callable[[nn.Module, ImageSet], Tensor]:
+def mask_objective(weights: Sequence[float]) -> Objective:
     """The cross entropy plus, for each gate, a weight times the Dice loss of its map: shows the gates where to look.
 
     Args:
@@ -125,18 +122,17 @@ def mask_objective(weights: Sequence[float]) -> Callable[[nn.Module, ImageSet], 
     Returns:
         `objective(model, batch)`, for `train`; the batch must have masks.
     """
+    return functools.partial(_with_masks, tuple(weights))
 
-    def objective(model: nn.Module, batch: ImageSet) -> Tensor:
-        if batch.masks is None:
-            raise ValueError("mask_objective needs to know the true places: this ImageSet has no masks.")
-        with record_masks(model) as masks:
-            logits = model(batch.images)
-        loss = F.cross_entropy(logits.float(), batch.labels)
-        for weight, mask in zip(weights, masks.values(), strict=True):
-            loss = loss + weight * dice_loss(mask[:, 0].float(), batch.masks)
-        return loss
 
-    return objective
+def _with_masks(weights: Sequence[float], model: nn.Module, batch: Batch) -> Tensor:
+    if batch.masks is None:
+        raise ValueError("mask_objective needs the true places, but these images come without masks.")
+    with record_masks(model) as masks:
+        loss = cross_entropy(model, batch)
+    for weight, mask in zip(weights, masks.values(), strict=True):
+        loss = loss + weight * dice_loss(mask[:, 0].float(), batch.masks)
+    return loss
 
 
 def ranking_scores(logits: Tensor, truth: Tensor) -> dict[str, float]:
@@ -168,6 +164,16 @@ def place_scores(model: AttentionVGG, image_set: ImageSet) -> dict[str, float]:
         scores[f"share {stage}"] = float(share_on_object(map_, image_set.masks).mean())
         scores[f"IoU {stage}"] = float(overlap(map_, image_set.masks).mean())
     return scores
+
+
+def _with_maps(model: AttentionVGG, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """The logits, and what the two stages gave on the way."""
+    maps: list[Tensor] = []
+    with ExitStack() as hooks:
+        for tap in model.taps[:2]:
+            hook = model.features[tap].register_forward_hook(lambda part, given, made: maps.append(made))
+            hooks.callback(hook.remove)
+        return model(images), maps
 
 
 def _enlarged(maps: Tensor, masks: Tensor) -> Tensor:

@@ -1,0 +1,149 @@
+"""Lesson 4.5: VGG alone, with gates by sigmoid and by softmax, and with the true place as a regulariser."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..attention import AttentionBlock
+from ..data import DIGIT_PAIRS, ImageSet, both_digits, cued_scenes
+from ..models import AttentionVGG
+from .attention_maps import mask_objective, place_scores, ranking_scores
+from .comparison import Entry, Study, Task
+from .metrics import predict
+
+SMALL_VGG: Mapping[str, Any] = {"widths": (12, 24, 48, 64), "convolutions": (1, 2, 2, 2), "hidden_channels": 32}
+"""What makes an `AttentionVGG` that learns the scenes in about a minute on one core."""
+
+MASK_WEIGHTS = (0.5, 0.5)
+"""Of the Dice losses of both gates."""
+
+
+class EvenGate(AttentionBlock):
+    """Takes the place of a gate and treats every position alike: the shortcut that a gate brings, without its choice.
+
+    Shape:
+        local (N, C, H, W), global (any) -> (N, C); mask (N, 1, H, W), all ones.
+    """
+
+    def mask(self, local: Tensor, guide: Tensor) -> Tensor:  # type: ignore[override]
+        """One for every position."""
+        return torch.ones_like(local[:, :1])
+
+    def forward(self, local: Tensor, guide: Tensor) -> Tensor:  # type: ignore[override]
+        """The mean over all positions."""
+        return (local * self.record(self.mask(local, guide))).mean(dim=(2, 3))
+
+
+class TwoDigitsVGG(AttentionVGG):
+    """An `AttentionVGG` that names two digits: the logit of a pair is the sum of its digits' logits.
+
+    The softmax over the pairs is then what ten independent yes-or-no answers give once it is known that two are yes.
+
+    Shape:
+        input (N, 3, H, W) -> logits (N, 45), in the order of `DIGIT_PAIRS`.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The logits of the pairs."""
+        return self.digits(images)[:, DIGIT_PAIRS].sum(2)
+
+    def digits(self, images: Tensor) -> Tensor:
+        """The logits of the digits, (N, 10)."""
+        return super().forward(images)
+
+
+def small_vgg(alignment: str | None, task: Task | None = None) -> AttentionVGG:
+    """The study's network; "even" has shortcuts in place of gates."""
+    network = AttentionVGG(10, None if alignment == "even" else alignment, **SMALL_VGG)  # type: ignore[arg-type]
+    if alignment == "even":
+        final, *gated = SMALL_VGG["widths"][:-4:-1]
+        network.gates = nn.ModuleList(EvenGate() for _ in gated)
+        network.classifier = nn.Linear(final + sum(gated), 10)
+    return network
+
+
+def _two_digits(alignment: str, task: Task) -> AttentionVGG:
+    return TwoDigitsVGG(10, alignment, **SMALL_VGG)  # type: ignore[arg-type]
+
+
+def _scenes(cues: int, split: str, seed: int) -> ImageSet:
+    sizes = {"fit": 4000, "train": 4000, "validation": 1000, "test": 2000}
+    return cued_scenes(sizes[split], seed, split, cues=cues)
+
+
+def _measure(network: nn.Module, image_set: ImageSet) -> dict[str, float]:
+    assert isinstance(network, AttentionVGG)
+    truth = F.one_hot(image_set.labels, 10).bool()
+    return {**ranking_scores(predict(network, image_set.images), truth), **place_scores(network, image_set)}
+
+
+def _measure_pairs(network: nn.Module, image_set: ImageSet) -> dict[str, float]:
+    assert isinstance(network, TwoDigitsVGG)
+    with torch.no_grad():
+        logits = torch.cat([network.eval().digits(batch) for batch in image_set.images.split(250)])
+    return {**ranking_scores(logits, both_digits(image_set.labels)), **place_scores(network, image_set)}
+
+
+def _entry(name: str, title: str, alignment: str | None) -> Entry:
+    return Entry(name, title, functools.partial(small_vgg, alignment), {"alignment": alignment, **SMALL_VGG})
+
+
+SCENES = Task("scenes", "Cued scenes", functools.partial(_scenes, 1), in_channels=3, image_size=64)
+TWO_CUES = Task("two", "Cued scenes, two digits to name", functools.partial(_scenes, 2), in_channels=3, image_size=64)
+
+GATES = Study(
+    name="4.5",
+    title="VGG with attention gates, and where it looks",
+    tasks=(SCENES,),
+    entries=(
+        _entry("plain", "VGG alone (maps by Grad-CAM)", None),
+        _entry("even", "shortcuts without gates", "even"),
+        _entry("sigmoid", "gates by sigmoid", "sigmoid"),
+        _entry("softmax", "gates by softmax", "softmax"),
+        Entry(
+            "masked",
+            "gates by sigmoid, with the mask as regulariser",
+            functools.partial(small_vgg, "sigmoid"),
+            {"alignment": "sigmoid", **SMALL_VGG, "mask_weights": MASK_WEIGHTS},
+            mask_objective(MASK_WEIGHTS),
+        ),
+    ),
+    pairs=(
+        ("sigmoid", "plain"),
+        ("softmax", "plain"),
+        ("masked", "plain"),
+        ("sigmoid", "even"),
+        ("softmax", "even"),
+        ("softmax", "sigmoid"),
+        ("masked", "sigmoid"),
+        ("masked", "softmax"),
+    ),
+    learning_rates=(2e-3, 6e-3, 1.8e-2),
+    epochs=8,
+    batch_size=64,
+    measure=_measure,
+)
+
+GATES_TWO = Study(
+    name="4.5-two",
+    title="Two digits to name, with gates by sigmoid and by softmax",
+    tasks=(TWO_CUES,),
+    entries=tuple(
+        Entry(
+            alignment,
+            f"gates by {alignment}",
+            functools.partial(_two_digits, alignment),
+            {"alignment": alignment, **SMALL_VGG},
+        )
+        for alignment in ("sigmoid", "softmax")
+    ),
+    pairs=(("softmax", "sigmoid"),),
+    learning_rates=(2e-3, 6e-3, 1.8e-2),
+    epochs=8,
+    batch_size=64,
+    measure=_measure_pairs,
+)
