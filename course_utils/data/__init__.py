@@ -14,7 +14,6 @@ __all__ = [
     "both_digits",
     "cued_digits",
     "cued_scenes",
-    "cued_scenes",
     "digits",
     "feature_crop",
     "pets",

@@ -142,9 +142,9 @@ def _listed(folder: Path, split: str) -> list[str]:
         there = {file.name for file in place.iterdir()} if place.is_dir() else set()
         missing = [name for name in names if name + ending not in there]
         if missing:
-            line = names.index(missing[0]) + 1
+            at = names.index(missing[0]) + 1
             raise DataError(
-                f"{path}, line {line} names {missing[0]!r}, but its {kind} {place / missing[0]}{ending} is not there "
+                f"{path}, line {at} names {missing[0]!r}, but its {kind} {place / missing[0]}{ending} is not there "
                 f"({len(missing)} of {len(names)} are missing); the folder was copied by half, or the list belongs to "
                 f"other photographs: {_cure(folder)}"
             )
