@@ -97,6 +97,16 @@ class VisionTransformer(nn.Module):
                 f"patch_size={patch_size} does not divide image_size={image_size}: {image_size % patch_size} pixels "
                 f"would be left over; use one of {fitting}."
             )
+        self.settings = {
+            "image_size": image_size,
+            "patch_size": patch_size,
+            "depth": depth,
+            "embed_dim": embed_dim,
+            "num_heads": num_heads,
+            "mlp_dim": mlp_dim,
+            "num_classes": num_classes,
+            "in_channels": in_channels,
+        }
         self.image_size, self.in_channels = image_size, in_channels
         places = (image_size // patch_size) ** 2
         self.patches = nn.Conv2d(in_channels, embed_dim, kernel_size=patch_size, stride=patch_size)

@@ -1,14 +1,16 @@
 """The trained networks that ship with the course, and the one command that makes them again."""
 
 import difflib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 from ..data import ImageSet, cued_digits, digits
-from ..models import AttentionCNN
+from ..models import AttentionCNN, VisionTransformer
 from .checkpoints import save_network
 from .loop import train
 from .metrics import evaluate
@@ -17,16 +19,37 @@ from .statistics import share_interval
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one network is made: build, train, test."""
+    """How one network is made: build, train, test; `training` goes to `train`."""
 
     data: str
-    build: Callable[[], AttentionCNN]
+    build: Callable[[], nn.Module]
     train_set: Callable[[], ImageSet]
     test_set: Callable[[], ImageSet]
     epochs: int
     lr: float
     seed: int
     limits: str
+    training: Mapping[str, Any] = field(default_factory=lambda: {"precision": "float32"})
+
+
+def _cued(attention: str) -> Recipe:
+    return Recipe(
+        data="16,000 cued digits, cued_digits(16000, seed=0), made of the 4,000 training digits",
+        build=lambda: AttentionCNN(10, attention),
+        train_set=lambda: cued_digits(16000, seed=0),
+        test_set=lambda: cued_digits(2000, seed=0, split="test"),
+        epochs=8,
+        lr=6e-3,
+        seed=0,
+        limits="Knows cued digits only, 40 x 40 in three pure colours; other seeds end higher or lower.",
+    )
+
+
+def _vision_transformer() -> VisionTransformer:
+    """Positions are drawn wider than the paper's 0.02: on a task so small, training does not leave chance with those."""
+    network = VisionTransformer(40, 5, depth=4, embed_dim=64, num_heads=4, mlp_dim=128, num_classes=10)
+    torch.nn.init.normal_(network.positions, std=0.3)
+    return network
 
 
 RECIPES = {
@@ -49,6 +72,21 @@ RECIPES = {
         lr=6e-3,
         seed=0,
         limits="Knows cued digits only, 40 x 40 in three pure colours; other seeds end higher or lower.",
+    ),
+    "eca_cued_digits": _cued("eca"),
+    "cbam_cued_digits": _cued("cbam"),
+    "gsop_cued_digits": _cued("gsop"),
+    "self_attention_cued_digits": _cued("self_attention"),
+    "vit_cued_digits": Recipe(
+        data="40,000 cued digits, cued_digits(40000, seed=0), made of the 4,000 training digits",
+        build=_vision_transformer,
+        train_set=lambda: cued_digits(40000, seed=0),
+        test_set=lambda: cued_digits(2000, seed=0, split="test"),
+        epochs=24,
+        lr=1e-3,
+        seed=0,
+        limits="Knows cued digits only, 40 x 40 in three pure colours; saw 160 times the pictures of a network of 4.3.",
+        training={"precision": "bfloat16", "batch_size": 64, "weight_decay": 0.05},
     ),
 }
 
@@ -77,7 +115,7 @@ def make_weights(folder: str | Path, names: Iterable[str] = tuple(RECIPES)) -> l
             lr=recipe.lr,
             seed=recipe.seed,
             run=name,
-            precision="float32",
+            **recipe.training,
         )
         test_set = recipe.test_set()
         accuracy = evaluate(network, test_set).accuracy
