@@ -4,7 +4,7 @@ from .cued import cued_digits
 from .dataset import ImageSet
 from .handwritten import digits
 from .pets import DataError, pets
-from .photographs import feature_crop, photograph, photograph_features, photograph_names
+from .photographs import photograph, photograph_names
 from .scenes import DIGIT_PAIRS, both_digits, cued_scenes
 
 __all__ = [
@@ -15,9 +15,7 @@ __all__ = [
     "cued_digits",
     "cued_scenes",
     "digits",
-    "feature_crop",
     "pets",
     "photograph",
-    "photograph_features",
     "photograph_names",
 ]
