@@ -46,7 +46,7 @@ def _cued(attention: str) -> Recipe:
 
 
 def _vision_transformer() -> VisionTransformer:
-    """Positions are drawn wider than the paper's 0.02: on a task so small, training does not leave chance with those."""
+    """Positions are drawn wider than the 0.02 of the paper, from which the training did not leave chance here."""
     network = VisionTransformer(40, 5, depth=4, embed_dim=64, num_heads=4, mlp_dim=128, num_classes=10)
     torch.nn.init.normal_(network.positions, std=0.3)
     return network
