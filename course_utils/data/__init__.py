@@ -3,19 +3,27 @@
 from .cued import cued_digits
 from .dataset import ImageSet
 from .handwritten import digits
+from .moving import ClipSet, moving_digits
 from .pets import DataError, pets
-from .photographs import photograph, photograph_names
+from .photographs import feature_crop, photograph, photograph_features, photograph_names
 from .scenes import DIGIT_PAIRS, both_digits, cued_scenes
+from .sized import digit_sides, sized_digits
 
 __all__ = [
     "DIGIT_PAIRS",
+    "ClipSet",
     "DataError",
     "ImageSet",
     "both_digits",
     "cued_digits",
     "cued_scenes",
+    "digit_sides",
     "digits",
+    "feature_crop",
+    "moving_digits",
     "pets",
     "photograph",
+    "photograph_features",
     "photograph_names",
+    "sized_digits",
 ]

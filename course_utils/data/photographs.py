@@ -1,13 +1,18 @@
 """The photographs that ship with the course; resource/LICENSES.md says who took each."""
 
 import difflib
+from functools import cache
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ..resources import checksums, resource
+
+_CROP = 448
 
 
 def photograph_names() -> list[str]:
@@ -28,11 +33,60 @@ def photograph(name: str) -> Tensor:
     Raises:
         ValueError: for an unknown name; the message suggests the nearest.
     """
+    _check_name(name)
+    with Image.open(resource(f"photos/{name}.jpg")) as picture:
+        pixels = np.array(picture.convert("RGB"))
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous().float() / 255
+
+
+def feature_crop(name: str) -> Tensor:
+    """The part of a photograph that `photograph_features` describes: its largest middle square.
+
+    Args:
+        name: one of `photograph_names()`.
+
+    Returns:
+        (3, 448, 448) float32 in [0, 1]: each of the 14 x 14 positions of the features is a square of 32 x 32 pixels.
+
+    Raises:
+        ValueError: for an unknown name; the message suggests the nearest.
+    """
+    picture = photograph(name)
+    side = min(picture.shape[1:])
+    top, left = ((length - side) // 2 for length in picture.shape[1:])
+    square = picture[None, :, top : top + side, left : left + side]
+    return F.interpolate(square, size=_CROP, mode="bicubic", antialias=True)[0].clamp(0, 1)
+
+
+def photograph_features(name: str) -> Tensor:
+    """What a network trained on ImageNet makes of a photograph: a vector at each of 14 x 14 positions.
+
+    EfficientNet-Lite0's last stage of convolutions on `feature_crop(name)`. Over the positions of all nine
+    photographs, its 320 channels were brought to mean 0 and variance 1, reduced to their first 16 principal
+    components, and these to variance 1 again; tools/features.py made them. So a dot product of two positions says how
+    far they resemble each other, within one photograph or across two.
+
+    Args:
+        name: one of `photograph_names()`.
+
+    Returns:
+        (16, 14, 14) float32.
+
+    Raises:
+        ValueError: for an unknown name; the message suggests the nearest.
+    """
+    _check_name(name)
+    return _features()[name].float()
+
+
+@cache
+def _features() -> dict[str, Tensor]:
+    return load_file(resource("features/photographs.safetensors"))
+
+
+def _check_name(name: str) -> None:
     names = photograph_names()
     if name not in names:
         near = difflib.get_close_matches(str(name).lower(), names, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}?" if near else "choose one of these."
         raise ValueError(f"There is no photograph {name!r}; {hint} There are: {', '.join(names)}.")
-    with Image.open(resource(f"photos/{name}.jpg")) as picture:
-        pixels = np.array(picture.convert("RGB"))
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous().float() / 255

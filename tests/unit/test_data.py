@@ -12,7 +12,15 @@ import torch
 from PIL import Image
 from torchvision.datasets import MNIST
 
-from course_utils.data import ImageSet, cued_digits, digits, photograph, photograph_names
+from course_utils.data import (
+    ImageSet,
+    cued_digits,
+    digits,
+    feature_crop,
+    photograph,
+    photograph_features,
+    photograph_names,
+)
 from course_utils.resources import resource
 
 
@@ -135,6 +143,44 @@ def test_photographs_are_colour_images_between_0_and_1():
     with Image.open(resource("photos/coffee.jpg")) as picture:
         pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
     assert torch.equal(photograph("coffee"), pixels / 255)
+
+
+def test_features_of_the_photographs_are_standardised_together():
+    features = torch.stack([photograph_features(name) for name in photograph_names()])
+    assert features.shape == (9, 16, 14, 14) and features.dtype == torch.float32
+    assert features.mean(dim=(0, 2, 3)).abs().max() < 1e-3
+    assert (features.std(dim=(0, 2, 3), unbiased=False) - 1).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "like_it", "unlike_it"),
+    [
+        ("german_shepherd", (4, 7), (5, 5), (1, 2)),  # two places on the dog's back, and the hedge
+        ("cow", (6, 6), (3, 4), (12, 10)),  # the cow, the other cow far away, and the meadow
+        ("chelsea", (5, 4), (6, 11), (12, 12)),  # one eye, the other, and fur
+        ("coffee", (6, 7), (4, 6), (12, 12)),  # two places in the cup, and the table
+    ],
+)
+def test_a_dot_product_of_features_is_large_on_the_same_thing(name, one, like_it, unlike_it):
+    features = photograph_features(name)
+    query = features[:, one[0], one[1]]
+    assert query @ features[:, like_it[0], like_it[1]] > 5 + query @ features[:, unlike_it[0], unlike_it[1]]
+
+
+def test_the_features_lie_on_the_largest_middle_square_of_the_photograph():
+    for name in photograph_names():
+        crop = feature_crop(name)
+        assert crop.shape == (3, 448, 448) and crop.min() >= 0 and crop.max() <= 1
+    picture, crop = photograph("german_shepherd"), feature_crop("german_shepherd")
+    middle = picture[:, :, 80:560]
+    coarse = torch.nn.functional.adaptive_avg_pool2d
+    torch.testing.assert_close(coarse(crop, 14), coarse(middle, 14), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("reader", [feature_crop, photograph_features])
+def test_an_unknown_photograph_has_no_features(reader):
+    with pytest.raises(ValueError, match="did you mean 'german_shepherd'"):
+        reader("German Shepard")
 
 
 def test_an_unknown_photograph_suggests_the_nearest():
