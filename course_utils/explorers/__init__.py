@@ -1,6 +1,15 @@
 """A lesson's widget: a network or a block joined to widgets."""
 
 from .channel_gates import explore_channel_gates
+from .covariance import explore_covariance
+from .gate_maps import explore_gate_maps
 from .mask_playground import explore_mask_playground
+from .score_lab import explore_score_lab
 
-__all__ = ["explore_channel_gates", "explore_mask_playground"]
+__all__ = [
+    "explore_channel_gates",
+    "explore_covariance",
+    "explore_gate_maps",
+    "explore_mask_playground",
+    "explore_score_lab",
+]

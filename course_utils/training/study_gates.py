@@ -1,19 +1,25 @@
 """Lesson 4.5: VGG alone, with gates by sigmoid and by softmax, and with the true place as a regulariser."""
 
 import functools
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..attention import AttentionBlock
 from ..data import DIGIT_PAIRS, ImageSet, both_digits, cued_scenes
 from ..models import AttentionVGG
-from .attention_maps import mask_objective, place_scores, ranking_scores
+from .attention_maps import gate_maps, grad_cam, mask_objective, place_scores, ranking_scores, stage_names
+from .checkpoints import write_whole
 from .comparison import Entry, Study, Task
+from .loop import train
 from .metrics import predict
+from .runs import chosen_lr, results_folder
 
 SMALL_VGG: Mapping[str, Any] = {"widths": (12, 24, 48, 64), "convolutions": (1, 2, 2, 2), "hidden_channels": 32}
 """What makes an `AttentionVGG` that learns the scenes in about a minute on one core."""
@@ -147,3 +153,66 @@ GATES_TWO = Study(
     batch_size=64,
     measure=_measure_pairs,
 )
+
+
+RECORDED_EPOCHS = (1, 5, 8)
+RECORDED_IMAGES = 8
+RECORDED = ("sigmoid", "softmax", "masked", "plain")
+
+
+def record_maps(out: str | Path | None = None, say: Callable[[str], object] = print) -> Path:
+    """Train the study's networks once more with seed 0, and keep their maps of a few test images on the way.
+
+    Args:
+        out: folder of results, as for `run_study`; the learning rates are those that its trials chose.
+        say: called with a line for each network.
+
+    Returns:
+        The file, maps.safetensors in the study's folder: images (N, 64, 64, 3) and places (N, 64, 64) in bytes,
+        labels (N,); for each network NAME/pool2 and NAME/pool3, (epochs, N, h, w) float16, Grad-CAM for the one
+        without gates; and NAME/answers (epochs, N). Its metadata names the epochs and the stages.
+    """
+    folder = results_folder(GATES, out)
+    images = SCENES.images("test", 0).subset(slice(RECORDED_IMAGES))
+    assert images.masks is not None
+    tensors = {
+        "images": (images.images * 255).round().byte().permute(0, 2, 3, 1).contiguous(),
+        "places": images.masks.byte(),
+        "labels": images.labels,
+    }
+    for entry in (entry for entry in GATES.entries if entry.name in RECORDED):
+        torch.manual_seed(0)
+        network = entry.build(SCENES)
+        assert isinstance(network, AttentionVGG)
+        kept: list[dict[str, Tensor]] = []
+
+        def keep(
+            epoch: Mapping[str, Any], network: AttentionVGG = network, kept: list[dict[str, Tensor]] = kept
+        ) -> None:
+            if epoch["epoch"] in RECORDED_EPOCHS:
+                seen = (gate_maps if len(network.gates) else grad_cam)(network, images.images)
+                answers = predict(network, images.images).argmax(1)
+                kept.append({**{stage: map_.half() for stage, map_ in seen.items()}, "answers": answers})
+
+        lr = chosen_lr(GATES, SCENES, entry, folder)
+        train(
+            network,
+            SCENES.images("train", 0),
+            epochs=GATES.epochs,
+            batch_size=GATES.batch_size,
+            lr=lr,
+            precision="float32",
+            progress=False,
+            objective=entry.objective,
+            on_epoch=keep,
+        )
+        tensors |= {f"{entry.name}/{part}": torch.stack([one[part] for one in kept]) for part in kept[0]}
+        say(f"{entry.name}: maps after epochs {', '.join(map(str, RECORDED_EPOCHS))}, lr {lr:g}")
+    about = {"epochs": json.dumps(RECORDED_EPOCHS), "stages": json.dumps(stage_names(small_vgg(None)))}
+    path = folder / "maps.safetensors"
+    write_whole(path, save(tensors, about))
+    return path
+
+
+if __name__ == "__main__":
+    print(record_maps())

@@ -2,17 +2,26 @@
 
 from .attention_map import AttentionMap, image_bytes, share_on_place
 from .base import CourseWidget, as_array, encode, standalone_page, sweep
+from .covariance import Covariance
+from .gate_maps import GateMaps, MapSeries
 from .mask_playground import MaskPlayground, PlaygroundPicture
 from .quiz import Question, Quiz
+from .sentence_attention import SENTENCES, Sentence, SentenceAttention
 from .training_curves import TrainingCurves
 
 __all__ = [
+    "SENTENCES",
     "AttentionMap",
     "CourseWidget",
+    "Covariance",
+    "GateMaps",
+    "MapSeries",
     "MaskPlayground",
     "PlaygroundPicture",
     "Question",
     "Quiz",
+    "Sentence",
+    "SentenceAttention",
     "TrainingCurves",
     "as_array",
     "encode",
