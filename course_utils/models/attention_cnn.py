@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..attention import CBAM, ECABlock, GSoPBlock, SEBlock, SelfAttention2d
+from ..attention import CBAM, ECABlock, GSoPBlock, SEBlock, SelectiveKernel, SelfAttention2d
 
 
 class Placement(NamedTuple):
@@ -28,6 +28,7 @@ ATTENTION: dict[str, Placement] = {
     "eca": Placement(ECABlock, {}),
     "cbam": Placement(CBAM, {"reduction": 4}),
     "gsop": Placement(GSoPBlock, {"reduced_channels": 16}),
+    "sk": Placement(SelectiveKernel, {"groups": 4}),
     # At the full size of the picture every position would look at hundreds of others, of few channels each.
     "self_attention": Placement(SelfAttention2d, {}, first_stage=2),
 }

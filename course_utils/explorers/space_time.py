@@ -1,0 +1,128 @@
+"""The lesson's widget on space-time attention: moving digits, seen by a trained network, joined to `SpaceTime`."""
+
+import functools
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..attention import SpaceTimeAttention
+from ..attention.space_time import Mode
+from ..data.moving import moving_digits
+from ..training import load_network
+from ..widgets.space_time import Clip, SpaceTime
+
+NETWORK = "sk_sized_digits"
+_SEED, _CLIPS = 5, 40  # moving_digits(_CLIPS, seed=_SEED, split="test") holds the clips shown
+_SHOWN = (0, 1, 2)
+_CODE = """import torch
+
+from course_utils.data import moving_digits
+from course_utils.explorers.space_time import clip_tokens, identity_attention
+"""
+
+
+def explore_space_time(
+    clip: int = 0, query: Sequence[int] = (), temperature: float = 1.0, own_range: bool = True
+) -> SpaceTime:
+    """See what one cell of one frame looks at: at all frames at once, or over time and then over space.
+
+    Nothing of the attention is trained: queries, keys and values are the standardised features of a network that
+    names digits (`clip_tokens`), so a weight says how alike two places look.
+
+    Args:
+        clip: which of the three clips is shown first.
+        query: (frame, row, column) of a cell to lock at the start.
+        temperature: the scores are divided by it; from 0.25 to 4.
+        own_range: whether each row of panels uses the whole colour table.
+
+    Raises:
+        ValueError: if there is no such clip or cell.
+
+    Example:
+        >>> explore_space_time(query=(2, 5, 4))
+    """
+    if not 0 <= clip < len(_SHOWN):
+        raise ValueError(f"There is no clip {clip}; give a number from 0 to {len(_SHOWN) - 1}.")
+    return SpaceTime(
+        _clips(),
+        clip=clip,
+        query=query,
+        temperature=temperature,
+        own_range=own_range,
+        code=_CODE,
+        caption="Identity projections: queries, keys and values are the standardised features of a trained network "
+        "that names digits. No weight of the attention is learned here; it says how alike two places look.",
+    )
+
+
+@torch.no_grad()
+def clip_tokens(clip: Tensor, network: nn.Module | None = None) -> Tensor:
+    """A clip as tokens: what a trained network sees in each cell of each frame, standardised.
+
+    Each frame goes through the first two stages of a network alone. Every feature is then brought to mean 0 and
+    deviation 1 over all cells of all frames, so that none of them outweighs the others.
+
+    Args:
+        clip: (T, 1, H, W), grey frames in [0, 1].
+        network: with `stages()` as `AttentionCNN`; by default the trained one that ships as "sk_sized_digits".
+
+    Returns:
+        (1, T, S, D): S = H / 4 * W / 4 cells, in rows; rounded to float16, as the page shows them.
+    """
+    network = _network() if network is None else network
+    x = clip
+    for stage in network.stages()[:2]:  # type: ignore[operator]
+        x = stage(x)
+    tokens = x.flatten(2).transpose(1, 2)  # (T, D, h, w) -> (T, S, D)
+    centred = tokens - tokens.mean(dim=(0, 1))
+    return (centred / centred.std(dim=(0, 1)).clamp(min=1e-6)).half().float()[None]
+
+
+def identity_attention(embed_dim: int, mode: Mode, temperature: float = 1.0) -> SpaceTimeAttention:
+    """Space-time attention in which queries, keys and values are the tokens themselves.
+
+    Args:
+        embed_dim: width of a token.
+        mode: "divided" or "joint".
+        temperature: the scores are divided by it.
+    """
+    block = SpaceTimeAttention(embed_dim, 1, mode).requires_grad_(False)
+    for name, layer in block.named_modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.eye_(layer.weight)
+            nn.init.zeros_(layer.bias)
+            if name.endswith("query"):
+                layer.weight /= temperature
+    return block.eval()
+
+
+@functools.cache
+def _network() -> nn.Module:
+    return load_network(NETWORK).requires_grad_(False)
+
+
+@functools.cache
+def _clips() -> list[Clip]:
+    data = moving_digits(_CLIPS, _SEED, "test")
+    made = []
+    for index in _SHOWN:
+        clip = data.clips[index]
+        tokens = clip_tokens(clip)
+        cells = round(tokens.shape[2] ** 0.5)
+        covers = [
+            F.adaptive_avg_pool2d(masks.float(), cells).numpy()
+            for masks in (data.moving[index], data.standing[index].expand_as(data.moving[index]))
+        ]
+        made.append(
+            Clip(
+                label=f"clip {len(made)}: a {int(data.labels[index])} moves",
+                frames=(clip[:, 0] * 255).round().byte().numpy(),
+                tokens=tokens[0].numpy(),
+                moving=covers[0],
+                standing=covers[1],
+                code=f'tokens = clip_tokens(moving_digits({_CLIPS}, seed={_SEED}, split="test").clips[{index}])',
+            )
+        )
+    return made
