@@ -1,0 +1,166 @@
+"""The lesson's widget on scores and alignments: the package's modules joined to `ScoreLab`.
+
+The learned scores are not trained: their parameters are drawn once, from a fixed seed. That is enough to see what each
+formula can say, and it is no statement on what training would make of it.
+"""
+
+import functools
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..attention import SubsetAgent, score
+from ..widgets.score_lab import PLANE_STEPS, LabSource, ScoreLab
+
+WIDTHS = (2, 4, 8, 16, 32, 64)
+HIDDEN = 8
+"""dw, the hidden width of additive and concat in the lab."""
+
+_LEARNED = ("additive", "concat", "general", "biased_general", "activated_general")
+_PLACES = (  # a ray of keys in one direction, a cluster, and a few on their own
+    (0.4, 0.3),
+    (0.9, 0.7),
+    (1.5, 1.1),
+    (2.5, 1.9),
+    (-1.1, 1.3),
+    (-1.4, 1.7),
+    (-0.9, 1.8),
+    (-2.4, -0.3),
+    (-0.7, -1.0),
+    (0.5, -2.2),
+    (1.9, -0.9),
+    (0.1, -0.3),
+)
+
+
+def explore_score_lab(
+    scores: tuple[str, str] = ("scaled_multiplicative", "similarity_euclidean"),
+    alignments: tuple[str, str] = ("softmax", "softmax"),
+    source: str = "plane",
+    **settings: Any,
+) -> ScoreLab:
+    """Move a query among keys, and compare two combinations of a score and an alignment.
+
+    Args:
+        scores: the scores of A and B, names that `course_utils.attention.score` knows.
+        alignments: the alignments of A and B, names that `course_utils.attention.align` knows.
+        source: "plane".
+        settings: where the widget's other attributes begin, such as `width`, `temperature`, `query`.
+
+    Raises:
+        ValueError: if a name is unknown, or a setting does not fit.
+
+    Example:
+        >>> explore_score_lab(alignments=("softmax", "sparsemax"))
+    """
+    parameters = {width: lab_parameters(width) for width in WIDTHS}
+    return ScoreLab([_plane()], parameters, scores, alignments, source=source, **settings)
+
+
+def lab_score(name: str, width: int) -> nn.Module:
+    """A score as the lab uses it, with the same parameters.
+
+    The parameters are drawn with seed 0. W is one and the same in general, biased_general and activated_general, and
+    concat's W is [W_1 W_2] of additive: what differs between them is the formula alone.
+
+    Args:
+        name: as for `course_utils.attention.score`.
+        width: dq = dk.
+    """
+    if name not in _LEARNED:
+        return score(name, width, width)
+    state = {
+        key.removeprefix(f"{name}."): torch.from_numpy(values)
+        for key, values in lab_parameters(width).items()
+        if key.startswith(f"{name}.")
+    }
+    module = score(name, width, width, HIDDEN) if name in ("additive", "concat") else score(name, width, width)
+    module.load_state_dict(state)
+    return module
+
+
+def lab_agent(width: int) -> SubsetAgent:
+    """The untrained agent of "reinforced" as the lab uses it."""
+    agent = SubsetAgent(width, width, HIDDEN)
+    state = {
+        key.removeprefix("agent."): torch.from_numpy(values)
+        for key, values in lab_parameters(width).items()
+        if key.startswith("agent.")
+    }
+    agent.load_state_dict(state)
+    return agent
+
+
+def lab_inputs(source: str, width: int, place: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    """The query, the keys and the values that the lab shows.
+
+    Args:
+        source: "plane".
+        width: d.
+        place: (row, column) of the query.
+
+    Returns:
+        query (1, 1, d), keys (1, K, d), values (1, K, dv).
+
+    Raises:
+        ValueError: if there is no such source.
+    """
+    if source != "plane":
+        raise ValueError(f"There is no source {source!r}; there is: plane.")
+    shown = _plane()
+    keys, values = torch.from_numpy(shown.keys), torch.from_numpy(shown.values)
+    half = PLANE_STEPS // 2
+    assert shown.rest is not None
+    here = torch.tensor([(place[1] - half) / 10, (half - place[0]) / 10])
+    query = torch.cat([here, torch.from_numpy(shown.rest)])
+    return query[None, None, :width], keys[None, :, :width], values[None]
+
+
+@functools.cache
+def lab_parameters(width: int) -> dict[str, np.ndarray]:
+    """The parameters of all learned scores and of the agent for one width, named score.parameter."""
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(*shape: int, fan_in: int = 1) -> Tensor:
+        return torch.randn(shape, generator=generator) / fan_in**0.5
+
+    to_keys, vector_bias = drawn(width, width, fan_in=width), drawn(width)
+    query, key = drawn(HIDDEN, width, fan_in=width), drawn(HIDDEN, width, fan_in=width)
+    hidden_bias, vector = drawn(HIDDEN), drawn(1, HIDDEN)
+    tensors = {
+        "additive.query.weight": query,
+        "additive.key.weight": key,
+        "additive.key.bias": hidden_bias,
+        "additive.vector.weight": vector,
+        "concat.joint.weight": torch.cat([query, key], dim=1),
+        "concat.joint.bias": hidden_bias,
+        "concat.vector.weight": vector,
+        "general.weight.weight": to_keys,
+        "biased_general.weight.weight": to_keys,
+        "biased_general.weight.bias": vector_bias,
+        "activated_general.weight.weight": to_keys,
+        "activated_general.scalar": torch.tensor(0.5),
+        "agent.policy.query.weight": drawn(HIDDEN, width, fan_in=width),
+        "agent.policy.key.weight": drawn(HIDDEN, width, fan_in=width),
+        "agent.policy.key.bias": drawn(HIDDEN),
+        "agent.policy.vector.weight": drawn(1, HIDDEN),
+    }
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+def _plane() -> LabSource:
+    """Twelve keys: their place in the plane, then numbers drawn from N(0, 1) for widths above 2."""
+    generator = torch.Generator().manual_seed(1)
+    places = torch.tensor(_PLACES)
+    more = torch.randn(len(places) + 1, max(WIDTHS) - 2, generator=generator)
+    keys = torch.cat([places, more[1:]], dim=1)
+    return LabSource(
+        key="plane",
+        title="keys in the plane",
+        keys=keys.numpy(),
+        values=places.numpy(),
+        start=(20, 38),
+        rest=more[0].numpy(),
+    )

@@ -1,0 +1,326 @@
+"""`score-lab` in a browser: every score and every alignment computed in the page as the package computes it."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from course_utils.attention import align
+from course_utils.explorers import explore_score_lab
+from course_utils.explorers.score_lab import WIDTHS, lab_agent, lab_inputs, lab_parameters, lab_score
+from course_utils.widgets.score_lab import ALIGNMENT_NAMES, PLANE_STEPS, SCORE_NAMES, LabSource, ScoreLab
+
+torch.set_num_threads(1)
+PAIRS = list(itertools.product(SCORE_NAMES, ALIGNMENT_NAMES))
+
+
+def noise_picture() -> LabSource:
+    """A picture of 4 x 5 cells whose keys are noise."""
+    rng = np.random.default_rng(5)
+    return LabSource(
+        key="noise",
+        title="noise",
+        keys=rng.normal(size=(20, 64)).astype(np.float32),
+        values=rng.random((20, 3)).astype(np.float32),
+        start=(2, 1),
+        image=rng.integers(0, 256, (40, 50, 3), np.uint8),
+        grid=(4, 5),
+    )
+
+
+def on_noise(**settings) -> ScoreLab:
+    parameters = {width: lab_parameters(width) for width in WIDTHS}
+    return ScoreLab([noise_picture()], parameters, **settings)
+
+
+def shown(page, panel: int) -> dict[str, np.ndarray]:
+    data = page.root.locator("canvas[data-weights]").nth(panel).evaluate("(canvas) => ({ ...canvas.dataset })")
+    return {name: np.array([float(value) for value in text.split(",")]) for name, text in data.items()}
+
+
+def inputs(page) -> tuple[Tensor, Tensor, Tensor]:
+    width, (row, column) = page.state("width"), page.state("query")
+    if page.state("source") == "plane":
+        return lab_inputs("plane", width, (row, column))
+    source = noise_picture()
+    keys, values = torch.from_numpy(source.keys)[None, :, :width], torch.from_numpy(source.values)[None]
+    return keys[:, 5 * row + column][None], keys, values
+
+
+def options(page, alignment: str, weights: np.ndarray) -> dict:
+    if alignment == "local":
+        on_plane = page.state("source") == "plane"
+        place = [page.state("center")] if on_plane else [page.state("query")]
+        shape = {} if on_plane else {"shape": (4, 5)}
+        return {
+            "center": torch.tensor([place]),
+            "window": page.state("window"),
+            "gaussian": page.state("gaussian"),
+        } | shape
+    if alignment == "reinforced":
+        return {"keep": torch.from_numpy(weights > 0)[None, None]}
+    return {"estimator": page.state("estimator")} if alignment == "hard" else {}
+
+
+def drawn_alike(scores: Tensor, weights: np.ndarray, **chosen) -> Tensor:
+    """The package's hard weights, drawn until it draws the page's key: their gradient may depend on the draw."""
+    for seed in range(10_000):
+        aligned = align("hard", scores, generator=torch.Generator().manual_seed(seed), **chosen)
+        if aligned[0, 0].argmax() == int(weights.argmax()):
+            return aligned
+    raise AssertionError("The page drew a key that the package does not draw.")
+
+
+def assert_as_the_package(page) -> None:
+    query, keys, values = inputs(page)
+    for panel in (0, 1):
+        score, alignment = page.state("scores")[panel], page.state("alignments")[panel]
+        page_has = shown(page, panel)
+        with torch.no_grad():
+            scores = lab_score(score, page.state("width"))(query, keys)
+        scores.requires_grad_()
+        chosen = options(page, alignment, page_has["weights"])
+        divided = scores / page.state("temperature")
+        if alignment == "hard":
+            weights = drawn_alike(divided, page_has["weights"], **chosen)
+        else:
+            weights = align(alignment, divided, **chosen)
+        (gradient,) = torch.autograd.grad(weights[0, 0, page.state("chosen")], scores)
+        close = {"rtol": 2e-4, "atol": 2e-5, "err_msg": f"{score}, {alignment}"}
+        np.testing.assert_allclose(page_has["scores"], scores[0, 0].detach(), **close)
+        np.testing.assert_allclose(page_has["weights"], weights[0, 0].detach(), **close)
+        np.testing.assert_allclose(page_has["gradient"], gradient[0, 0], **close)
+        np.testing.assert_allclose(page_has["context"], (weights @ values)[0, 0].detach(), **close)
+
+
+@pytest.mark.parametrize("make", [explore_score_lab, on_noise], ids=["plane", "picture"])
+def test_every_score_with_every_alignment_is_what_the_package_computes(alone, make):
+    page = alone(make())
+    rng = np.random.default_rng(7)
+    rows, columns = page.state("sources")[0]["steps"]
+    for first, second in zip(PAIRS[::2], PAIRS[1::2], strict=True):
+        page.set(
+            scores=[first[0], second[0]],
+            alignments=[first[1], second[1]],
+            width=int(rng.choice(WIDTHS)),
+            temperature=round(float(rng.uniform(0.5, 3)), 1),
+            window=float(rng.integers(1, 5)),
+            gaussian=bool(rng.integers(2)),
+            center=float(rng.integers(0, 12)),
+            estimator=str(rng.choice(["straight_through", "reinforce"])),
+            sample=int(rng.integers(1, 1000)),
+            chosen=int(rng.integers(0, 12)),
+            query=[int(rng.integers(rows)), int(rng.integers(columns))],
+        )
+        assert_as_the_package(page)
+    page.assert_clean()
+
+
+def test_every_width_has_its_own_parameters(alone):
+    page = alone(explore_score_lab(scores=("general", "concat"), alignments=("softmax", "sparsemax")))
+    for width in WIDTHS:
+        page.set(width=width)
+        assert_as_the_package(page)
+
+
+def test_hard_draws_each_key_as_often_as_its_chance_says(alone):
+    page = alone(explore_score_lab(scores=("scaled_multiplicative",) * 2, alignments=("hard", "softmax")))
+    counts, many = np.zeros(12), 1500
+    for sample in range(1, many + 1):
+        page.set(sample=sample)
+        counts[shown(page, 0)["weights"].argmax()] += 1
+    chance = shown(page, 1)["weights"]
+    assert np.abs(counts / many - chance).max() < 4 * math.sqrt(0.25 / many)
+    assert counts[chance > 0.02].min() > 0
+
+
+def test_the_agent_keeps_each_key_as_often_as_its_coin_says(alone):
+    page = alone(explore_score_lab(alignments=("reinforced", "softmax"), temperature=5.0))
+    counts, many = np.zeros(12), 800
+    for sample in range(1, many + 1):
+        page.set(sample=sample)
+        counts += shown(page, 0)["weights"] > 0
+    query, keys, _ = inputs(page)
+    with torch.no_grad():
+        chance = torch.sigmoid(lab_agent(2).policy(query, keys))[0, 0].numpy()
+    assert np.abs(counts / many - chance).max() < 4 * math.sqrt(0.25 / many)
+
+
+def place(page, row: int, column: int) -> tuple[float, float]:
+    box = page.canvas.bounding_box()
+    share = [step / (PLANE_STEPS - 1) for step in (column, row)]
+    return box["x"] + share[0] * box["width"], box["y"] + share[1] * box["height"]
+
+
+def test_hover_moves_the_query_and_leaving_brings_it_back(alone):
+    page = alone(explore_score_lab())
+    page.canvas.scroll_into_view_if_needed()
+    before = shown(page, 0)["weights"]
+    page.page.mouse.move(*place(page, 45, 12))
+    assert page.canvas.get_attribute("data-query") == "45,12"
+    assert page.canvas.get_attribute("data-locked") == "false"
+    assert page.status.startswith("Query at (-1.8, -1.5), d = 2.")
+    query, keys, _ = lab_inputs("plane", 2, (45, 12))
+    expected = lab_score("scaled_multiplicative", 2)(query, keys).softmax(-1)[0, 0]
+    np.testing.assert_allclose(shown(page, 0)["weights"], expected, rtol=1e-4, atol=1e-6)
+    page.page.mouse.move(5, 5)
+    assert page.canvas.get_attribute("data-query") is None
+    np.testing.assert_array_equal(shown(page, 0)["weights"], before)
+    page.assert_clean()
+
+
+def test_a_click_pins_the_query_and_it_can_be_dragged_in_either_panel(alone):
+    page = alone(explore_score_lab())
+    page.canvas.scroll_into_view_if_needed()
+    page.page.mouse.click(*place(page, 20, 20))
+    assert (page.state("query"), page.state("locked")) == ([20, 20], True)
+    page.page.mouse.move(*place(page, 40, 40))
+    assert page.state("query") == [20, 20]
+    other = page.root.locator("canvas").nth(2)
+    box = other.bounding_box()
+    page.page.mouse.move(box["x"] + 30, box["y"] + 30)
+    page.page.mouse.down()
+    page.page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.25 * box["height"], steps=4)
+    page.page.mouse.up()
+    assert (page.state("query"), page.state("locked")) == ([15, 30], True)
+    assert page.canvas.get_attribute("data-query") == "15,30"
+    assert "Pinned; Escape releases." in page.status
+    page.page.mouse.click(*place(page, 15, 30))  # a click on the pinned place lets it go
+    assert page.state("locked") is False
+    page.assert_clean()
+
+
+def test_keys_move_pin_and_release_the_query_and_stay_inside(alone):
+    page = alone(explore_score_lab(query=(0, 59)))
+    page.page.evaluate("window.heard = []; document.addEventListener('keydown', (event) => heard.push(event.key))")
+    page.canvas.focus()
+    page.canvas.press("ArrowDown")
+    assert page.canvas.get_attribute("data-query") == "0,59"
+    for key in ("ArrowRight", "ArrowRight"):
+        page.canvas.press(key)
+    assert page.status.endswith("Edge.")
+    page.canvas.press("Enter")
+    assert (page.state("query"), page.state("locked")) == ([0, 60], True)
+    page.canvas.press("ArrowDown")
+    assert page.state("query") == [1, 60]
+    page.canvas.press("Escape")
+    assert page.state("locked") is False
+    assert page.canvas.get_attribute("data-query") is None
+    assert page.status.startswith("Query at (3, 2.9)")
+    assert page.page.evaluate("heard") == []
+
+
+@pytest.mark.parametrize("make", [explore_score_lab, on_noise], ids=["plane", "picture"])
+def test_every_control_moves_to_both_ends_without_an_error(alone, make):
+    page = alone(make(alignments=("local", "hard")))
+    assert page.move_every_control() >= 7
+    page.set(alignments=["hard", "reinforced"])
+    before = page.state("sample")
+    page.root.get_by_role("button", name="Sample again").click()
+    assert page.state("sample") == before + 1
+    assert_as_the_package(page)
+    page.assert_clean()
+
+
+def test_only_controls_that_something_listens_to_are_shown(alone):
+    page = alone(explore_score_lab())
+    for alignments, names in (
+        (["softmax", "sigmoid"], set()),
+        (["softmax", "local"], {"Window", "Center", "Gaussian"}),
+        (["hard", "softmax"], {"Gradient of hard"}),
+    ):
+        page.set(alignments=alignments)
+        seen = {
+            name
+            for name in ("Window", "Center", "Gaussian", "Gradient of hard")
+            if page.root.get_by_label(name).is_visible()
+        }
+        assert seen == names
+    assert page.root.get_by_role("button", name="Sample again").is_visible()
+
+
+def test_both_panels_share_one_range_of_weights_and_of_gradients(alone):
+    page = alone(explore_score_lab(alignments=("softmax", "sparsemax"), chosen=2))
+    most = max(shown(page, panel)["weights"].max() for panel in (0, 1))
+    ends = page.root.locator(".cw-scale-numbers span").all_inner_texts()
+    assert (float(ends[0]), float(ends[-1])) == pytest.approx((0, most), rel=5e-3)
+
+
+def test_a_click_on_a_bar_chooses_the_key_of_the_gradient(alone):
+    page = alone(explore_score_lab())
+    bars = page.root.locator("canvas[data-weights]").nth(1)
+    bars.scroll_into_view_if_needed()
+    box = bars.bounding_box()
+    bars.click(position={"x": box["width"] * 7.5 / 12, "y": 30})
+    assert page.state("chosen") == 7
+    assert_as_the_package(page)
+
+
+def test_a_key_without_weight_is_hollow_and_one_with_little_is_not(alone):
+    page = alone(
+        explore_score_lab(scores=("similarity_euclidean",) * 2, alignments=("softmax", "sparsemax"), query=(20, 50))
+    )
+    weights = shown(page, 1)["weights"]
+    far = 7
+    assert weights[far] == 0 and shown(page, 0)["weights"][far] > 0
+    values = lab_inputs("plane", 2, (0, 0))[2][0, far]
+    for panel, hollow in ((0, False), (1, True)):
+        canvas = page.root.locator("canvas").nth(2 * panel)
+        pixels = page.pixels(canvas)
+        side = pixels.shape[0]
+        column, row = (round(float(v) / 6 * side + side / 2) for v in (values[0], -values[1]))
+        assert (pixels[row + 6, column, :3].mean() > 200) is hollow
+
+
+@pytest.mark.parametrize("alignments", [("softmax", "local"), ("hard", "reinforced")])
+@pytest.mark.parametrize("make", ["plane"])
+def test_the_copied_code_makes_what_is_shown(alone, alignments, make):
+    page = alone(
+        explore_score_lab(("additive", "general"), alignments, width=8, temperature=0.7, locked=True, sample=3)
+    )
+    page.root.get_by_role("button", name="Copy the code").click()
+    code = page.root.get_by_label("Code").input_value()
+    first, second = code.split("\n# B\n")
+    scope: dict = {}
+    for part, panel in ((first, 0), (second, 1)):
+        exec(part, scope)
+        page_has = shown(page, panel)
+        np.testing.assert_allclose(page_has["scores"], 0.7 * scope["scores"][0, 0].detach(), rtol=1e-4, atol=1e-5)
+        if alignments[panel] != "hard":
+            np.testing.assert_allclose(page_has["weights"], scope["weights"][0, 0].detach(), rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(page_has["context"], scope["context"][0, 0].detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_the_saved_picture_holds_both_panels(alone):
+    page = alone(explore_score_lab())
+    with page.page.expect_download() as download:
+        page.root.get_by_role("button", name="Save the picture").click()
+    assert download.value.suggested_filename == "score-lab.png"
+    assert download.value.path().stat().st_size > 20_000
+
+
+@pytest.mark.parametrize("make", [explore_score_lab, on_noise], ids=["plane", "picture"])
+def test_nothing_is_wrong_for_assistive_tools_in_light_and_dark(alone, make):
+    page = alone(make(alignments=("local", "hard")))
+    page.canvas.focus()
+    page.canvas.press("Enter")
+    for theme in ("light", "dark"):
+        page.theme(theme)
+        assert page.violations() == []
+    page.assert_clean()
+
+
+def test_two_copies_on_a_page_do_not_meet(alone):
+    page = alone(explore_score_lab())
+    page.second_copy()
+    second = page.page.locator(".course-widget").nth(1)
+    before = second.locator("canvas[data-weights]").first.get_attribute("data-weights")
+    page.canvas.focus()
+    for key in ("Enter", "ArrowLeft", "ArrowUp"):
+        page.canvas.press(key)
+    assert second.locator("canvas[data-weights]").first.get_attribute("data-weights") == before
+    assert page.page.locator("[id]").count() == 0
+    page.assert_clean()
