@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..data import ImageSet, cued_digits, digits
+from ..data import ImageSet, cued_digits, digits, sized_digits
 from ..models import AttentionCNN, VisionTransformer
 from .checkpoints import save_network
 from .loop import train
@@ -77,6 +77,16 @@ RECIPES = {
     "cbam_cued_digits": _cued("cbam"),
     "gsop_cued_digits": _cued("gsop"),
     "self_attention_cued_digits": _cued("self_attention"),
+    "sk_sized_digits": Recipe(
+        data="8,000 sized digits, sized_digits(8000, seed=0), made of the 4,000 training digits",
+        build=lambda: AttentionCNN(10, "sk", in_channels=1, attention_options={"groups": 8}),
+        train_set=lambda: sized_digits(8000, seed=0),
+        test_set=lambda: sized_digits(2000, seed=0, split="test"),
+        epochs=8,
+        lr=6e-3,
+        seed=0,
+        limits="Knows one white digit of 8 to 40 pixels on a little noise, 40 x 40; other seeds may choose otherwise.",
+    ),
     "vit_cued_digits": Recipe(
         data="40,000 cued digits, cued_digits(40000, seed=0), made of the 4,000 training digits",
         build=_vision_transformer,
