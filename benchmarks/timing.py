@@ -15,7 +15,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.profiler import ProfilerActivity, profile
+
+from course_utils.training.costs import peak_memory
 
 THREADS = 2
 RESULTS = Path(__file__).parent.parent / "resource" / "results" / "bench"
@@ -122,25 +123,6 @@ def backward_call(module: nn.Module, *inputs: Tensor) -> Call:
         return torch.autograd.grad(module(*leaves), wanted, seed)
 
     return call
-
-
-def peak_memory(call: Call) -> float:
-    """The most bytes of tensors that a call holds at one time, beside what was there before it."""
-    call()
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
-        held = call()
-    del held
-    changes = [e.nbytes() for e in sorted(_memory_events(recorded), key=lambda e: e.start_ns())]
-    now = most = 0
-    for change in changes:
-        now += change
-        most = max(most, now)
-    return float(most)
-
-
-def _memory_events(recorded: profile) -> list:
-    kineto = recorded.profiler.kineto_results if recorded.profiler else None
-    return [e for e in kineto.events() if e.name() == "[memory]"] if kineto else []
 
 
 def measure_machine() -> Machine:

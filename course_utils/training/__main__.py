@@ -1,10 +1,11 @@
-"""The experiments from a terminal: `python -m course_utils.training list | run | report | weights`."""
+"""The experiments from a terminal: `python -m course_utils.training list | run | report | costs | weights`."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
 from ..resources import resource_root
+from .costs import measure_costs
 from .report import study_report, write_summary
 from .runs import StudyError, read_result, results_folder, run_study, tuning_runs
 from .studies import STUDIES, study
@@ -42,6 +43,13 @@ def _parser() -> argparse.ArgumentParser:
     for command in (run, report):
         command.add_argument("--out", help="folder of results (default: resource/results)")
 
+    costs = commands.add_parser("costs", help="time and weigh a study's networks side by side, on a quiet machine")
+    costs.add_argument("name", help="of the study, such as 4.3")
+    costs.add_argument("--rounds", type=int, default=7, help="steps each network is timed for (default %(default)s)")
+    costs.add_argument("--threads", type=int, default=1, help="threads of torch (default %(default)s)")
+    costs.add_argument("--out", help="folder of results (default: resource/results)")
+    costs.set_defaults(command=_costs)
+
     weights = commands.add_parser("weights", help="train the networks that ship with the course")
     weights.add_argument("names", nargs="*", default=list(RECIPES), help="which (default: all)")
     weights.add_argument("--out", default=str(resource_root() / "weights"), help="folder (default: resource/weights)")
@@ -71,6 +79,10 @@ def _report(options: argparse.Namespace) -> None:
     report = study_report(options.name, options.out)
     print(report)
     print(f"\nWritten: {write_summary(report, options.out)}")
+
+
+def _costs(options: argparse.Namespace) -> None:
+    print(f"Written: {measure_costs(study(options.name), options.out, options.rounds, options.threads)}")
 
 
 def _weights(options: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ..resources import resource_root
 from .checkpoints import write_whole
 from .comparison import Study, Task
+from .costs import Cost, read_costs
 from .runs import FORMAT, StudyError, chosen_lr, read_result, results_folder, seed_runs
 from .statistics import mean_interval
 from .studies import study
@@ -75,6 +76,8 @@ class StudyReport:
     seeds: int
     rows: list[Row]
     differences: list[Difference]
+    costs: list[Cost] = field(default_factory=list)
+    cost_setting: dict[str, Any] = field(default_factory=dict)
 
     def row(self, task: str, network: str) -> Row:
         """The row of one network on one task."""
@@ -85,8 +88,12 @@ class StudyReport:
         wanted = (task, first, second, measure)
         return next(d for d in self.differences if (d.task, d.first, d.second, d.measure) == wanted)
 
+    def cost(self, task: str, network: str) -> Cost:
+        """What one network costs on one task."""
+        return next(cost for cost in self.costs if (cost.task, cost.network) == (task, network))
+
     def summary(self) -> dict[str, Any]:
-        """The report as plain data."""
+        """The report as plain data; costs have their own file."""
         return {
             "format": FORMAT,
             "study": self.name,
@@ -134,6 +141,26 @@ class StudyReport:
                 columns = ["first", "minus second", "difference", "95 % interval", "the first is"]
                 if cells:
                     tables.append((f"{task.title}: differences of {measure}, seed by seed", columns, cells))
+            costs = [cost for cost in self.costs if cost.task == task.name]
+            if costs:
+                setting = self.cost_setting
+                tables.append(
+                    (
+                        f"{task.title}: cost of a training step on {setting['batch_size']} images; "
+                        f"{setting['processor']}, {setting['threads']} thread(s)",
+                        ["network", "parameters", "MFLOP an image", "ms a step", "peak memory, MB"],
+                        [
+                            [
+                                titles[cost.network],
+                                f"{cost.parameters:,}",
+                                f"{cost.flops / 1e6:.2f}",
+                                f"{cost.step_ms:.0f}",
+                                f"{cost.peak_mb:.0f}",
+                            ]
+                            for cost in costs
+                        ],
+                    )
+                )
         return tables
 
     def _repr_markdown_(self) -> str:
@@ -213,7 +240,7 @@ def study_report(name: str, out: str | Path | None = None) -> StudyReport:
                 if ours and theirs:
                     paired = mean_interval([one - other for one, other in zip(ours, theirs, strict=True)])
                     differences.append(Difference(task.name, first, second, *paired, measure))
-    return StudyReport(chosen.name, chosen.title, seeds, rows, differences)
+    return StudyReport(chosen.name, chosen.title, seeds, rows, differences, *read_costs(chosen, out))
 
 
 def write_summary(report: StudyReport, out: str | Path | None = None) -> Path:

@@ -215,12 +215,17 @@ def execute(run: Run, threads: int = 1) -> dict[str, Any]:
             "numpy": np.__version__,
             "scikit-learn": metadata.version("scikit-learn"),
         },
-        "machine": {
-            "device": "cuda" if torch.cuda.is_available() else "cpu",
-            "processor": _processor(),
-            "threads": torch.get_num_threads(),
-        },
+        "machine": machine(),
         "commit": _commit(),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What a measurement ran on, without names of its own."""
+    return {
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
     }
 
 

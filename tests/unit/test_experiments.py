@@ -16,6 +16,7 @@ from course_utils.resources import resource_root
 from course_utils.training import StudyError, run_study, study, study_report
 from course_utils.training import __main__ as command_line
 from course_utils.training.comparison import CUED, DIGITS, TUNING_SEED, Study, Task, cnn
+from course_utils.training.costs import measure_costs, peak_memory
 from course_utils.training.runs import Run, chosen_lr, execute, read_result, seed_runs, tuning_runs
 from course_utils.training.studies import STUDIES
 
@@ -57,6 +58,13 @@ def pretend(run, folder, accuracy, **changes):
     folder.mkdir(parents=True, exist_ok=True)
     result = {"format": 1, "settings": run.settings, "accuracy": accuracy, "parameters": 100, "seconds": 1.0}
     (folder / run.file_name).write_text(json.dumps(result | changes))
+
+
+def seed_runs_at(chosen, seeds, lr=2e-3):
+    """The runs of a study whose trials were all equal: the smaller learning rate is taken."""
+    return [
+        Run(chosen, task, entry, seed, lr) for seed in range(seeds) for task in chosen.tasks for entry in chosen.entries
+    ]
 
 
 def numbers(folder):
@@ -191,6 +199,60 @@ def pretend_study(folder, plain, se):
         pretend(run, folder, 0.5)
     for run in seed_runs(TINY, len(plain), folder):
         pretend(run, folder, {"plain": plain, "se": se}[run.entry.name][run.seed])
+
+
+def test_further_measures_are_reported_with_intervals_where_a_network_has_them(tiny, tmp_path):
+    folder = tmp_path / "tiny"
+    for run in tuning_runs(TINY):
+        pretend(run, folder, 0.5)
+    shares = {0: 0.4, 1: 0.6, 2: 0.5}
+    for run in seed_runs(TINY, 3, folder):
+        other = {"share": 0.1} if run.entry.name == "plain" else {"share": shares[run.seed], "overlap": 0.3}
+        pretend(run, folder, 0.5, measures=other)
+    report = study_report("tiny", tmp_path)
+    share = report.row("few", "se").measures["share"]
+    assert share.mean == pytest.approx(0.5) and share.low < 0.4 and share.high > 0.6
+    assert set(report.row("few", "plain").measures) == {"share"}
+    gap = report.difference("few", "se", "plain", "share")
+    assert gap.mean == pytest.approx(0.4) and gap.verdict == "higher"
+    assert report.difference("few", "se", "plain").verdict == "no difference shown"
+    text = str(report)
+    assert "A few digits: differences of share, seed by seed" in text and "differences of overlap" not in text
+    assert "0.500 (0.2" in text and "–" in text
+
+
+def test_what_a_study_measures_is_in_its_results_but_not_in_its_trials(tmp_path):
+    measuring = replace(TINY, measure=lambda network, images: {"images": float(len(images))})
+    run = Run(measuring, TINY.tasks[0], TINY.entries[0], seed=0, lr=1e-2)
+    assert execute(run)["measures"] == {"images": 128.0}
+    assert execute(replace(run, seed=TUNING_SEED))["measures"] == {}
+
+
+def test_costs_are_counted_timed_and_shown_beside_the_accuracies(tiny, tmp_path):
+    folder = tmp_path / "tiny"
+    for run in [*tuning_runs(TINY), *seed_runs_at(TINY, 2)]:
+        pretend(run, folder, 0.5)
+    assert study_report("tiny", tmp_path).costs == []
+    path = measure_costs(TINY, tmp_path, rounds=2, say=quiet)
+    report = study_report("tiny", tmp_path)
+    plain, se = report.cost("few", "plain"), report.cost("few", "se")
+    assert plain.parameters == 4 * 9 + 4 * 4 * 9 + 8 * 4 * 9 + 2 * 16 + 8 * 10 + 10
+    # Each convolution at its own size, and the head: two operations a multiply-add.
+    assert plain.flops == 2 * (784 * 4 * 9 + 196 * 4 * 4 * 9 + 49 * 8 * 4 * 9 + 8 * 10)
+    assert se.parameters > plain.parameters and se.flops > plain.flops and se.peak_mb > plain.peak_mb > 0
+    assert plain.step_ms > 0 and "cost of a training step on 32 images" in str(report)
+    path.write_text("{}")
+    with pytest.raises(StudyError, match="costs tiny"):
+        study_report("tiny", tmp_path)
+
+
+def test_peak_memory_counts_what_stands_at_once():
+    def call():
+        first = torch.empty(1_000_000)
+        del first
+        return torch.empty(2_000_000), torch.empty(500_000)
+
+    assert peak_memory(call) == pytest.approx(4 * 2_500_000, rel=0.01)
 
 
 def test_a_claim_needs_an_interval_that_leaves_out_zero(tiny, tmp_path):

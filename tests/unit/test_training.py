@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -322,43 +323,57 @@ def test_bfloat16_trains_too(few):
 
 SHARED_RUN = """
 import json
+import sys
 import torch
 from accelerate import Accelerator
-from torch import nn
 from course_utils.data import digits
-from course_utils.training import train
+from course_utils.training import run_study
+from course_utils.training.comparison import Study, Task
+from course_utils.training.study_league import vit
 
 torch.set_num_threads(1)
-torch.manual_seed(0)
-network = nn.Sequential(nn.Conv2d(1, 4, 5, 2), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 12 * 12, 10))
-history = train(network, digits("test").subset(slice(0, 250)), epochs=2, batch_size=32, lr=1e-2, progress=False)
-result = [
-    Accelerator().num_processes,
-    [record["train_loss"] for record in history],
-    network[3].weight[0, :5].tolist(),
-]
+
+
+def few_digits(split, seed):
+    return digits("test").subset(slice(0, 250))
+
+
+STUDY = Study(
+    name="shared",
+    title="One small transformer",
+    tasks=(Task("few", "A few digits", few_digits, in_channels=1, image_size=28),),
+    entries=(vit("vit", "vit", depth=2, embed_dim=16, num_heads=2, mlp_dim=32),),
+    pairs=(),
+    learning_rates=(1e-2,),
+    epochs=2,
+    batch_size=32,
+)
+run_study(STUDY, seeds=1, out=sys.argv[1])
 if Accelerator().is_main_process:
-    print(json.dumps(result))
+    print(json.dumps(Accelerator().num_processes))
 """
 
 
-def test_two_processes_take_the_same_steps_as_one(tmp_path):
-    alone: dict = {}
-    exec(SHARED_RUN, alone)
+def test_a_study_of_a_transformer_gives_the_same_losses_under_accelerate_launch(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SHARED_RUN)
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"},
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    processes, losses, weights = json.loads(done.stdout.strip().splitlines()[-1])
-    assert (alone["result"][0], processes) == (1, 2)
-    assert np.allclose(losses, alone["result"][1], rtol=0, atol=1e-5)
-    assert np.allclose(weights, alone["result"][2], rtol=0, atol=1e-5)
+    launch = [str(Path(sys.executable).with_name("accelerate")), "launch", "--mixed_precision", "no"]
+    two = ["--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--dynamo_backend", "no"]
+    losses = {}
+    for processes, command in {1: [sys.executable], 2: [*launch, *two]}.items():
+        done = subprocess.run(
+            [*command, str(script), str(tmp_path / str(processes))],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"},
+            timeout=240,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert json.loads(done.stdout.strip().splitlines()[-1]) == processes
+        result = json.loads((tmp_path / str(processes) / "shared" / "few-vit-seed0.json").read_text())
+        losses[processes] = result["train_loss"]
+    assert losses[1][1] < losses[1][0]
+    assert np.allclose(losses[2], losses[1], rtol=0, atol=1e-5)
 
 
 def test_intervals_are_those_of_the_t_distribution():
