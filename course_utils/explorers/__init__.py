@@ -4,6 +4,7 @@ from .channel_gates import explore_channel_gates
 from .covariance import explore_covariance
 from .gate_maps import explore_gate_maps
 from .mask_playground import explore_mask_playground
+from .query_map import explore_query_map
 from .score_lab import explore_score_lab
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     "explore_covariance",
     "explore_gate_maps",
     "explore_mask_playground",
+    "explore_query_map",
     "explore_score_lab",
 ]

@@ -5,6 +5,7 @@ from .base import CourseWidget, as_array, encode, standalone_page, sweep
 from .covariance import Covariance
 from .gate_maps import GateMaps, MapSeries
 from .mask_playground import MaskPlayground, PlaygroundPicture
+from .query_map import QueryExample, QueryMap, QuerySource
 from .quiz import Question, Quiz
 from .sentence_attention import SENTENCES, Sentence, SentenceAttention
 from .training_curves import TrainingCurves
@@ -18,6 +19,9 @@ __all__ = [
     "MapSeries",
     "MaskPlayground",
     "PlaygroundPicture",
+    "QueryExample",
+    "QueryMap",
+    "QuerySource",
     "Question",
     "Quiz",
     "Sentence",
