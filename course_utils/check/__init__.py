@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .engine import Exercise
 
 # The lessons' modules here and in questions/, by the lesson's number: a new lesson adds its line.
-_MODULES = {"4.1.1": "senet", "4.2": "experiment_se"}
+_MODULES = {"4.1.1": "senet", "4.1.2": "gsop_net", "4.2": "experiment_se"}
 
 
 def __getattr__(name: str) -> "Exercise":

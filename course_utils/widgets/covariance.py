@@ -90,7 +90,7 @@ class Covariance(CourseWidget):
 
     _module = "covariance"
 
-    examples = traitlets.List().tag(sync=True)
+    examples: traitlets.List = traitlets.List().tag(sync=True)
     names = traitlets.List(traitlets.Unicode()).tag(sync=True)
     se = traitlets.Dict().tag(sync=True)
     gsop = traitlets.Dict().tag(sync=True)
