@@ -1,0 +1,253 @@
+"""`mask-playground` in Chromium: its masks are the package's and numpy's, and they follow the pointer."""
+
+import contextlib
+import io
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from course_utils.explorers import explore_mask_playground
+from course_utils.explorers.mask_playground import PICTURES, deviation_mask, playground_input
+from course_utils.widgets.mask_playground import CATEGORIES, MaskPlayground, PlaygroundPicture
+
+torch.set_num_threads(1)
+NUMBER = r"-?[\d.]+(?:e-?\d+)?"
+
+
+@pytest.fixture(scope="module")
+def course():
+    return explore_mask_playground()
+
+
+@pytest.fixture
+def page(alone, course):
+    opened = alone(course)
+    yield opened
+    opened.assert_clean()
+
+
+def canvases(page):
+    return [page.root.locator(".cw-panel canvas").nth(i) for i in (0, 1, 3)]  # the second is followed by its scale
+
+
+def hand_mask(page, shape: tuple[int, ...]) -> np.ndarray:
+    """The mask of the settings that the page holds, by numpy; `shape` is that of x."""
+    names = ("category", "gates", "spot", "size", "moment", "window", "fine")
+    category, gates, spot, size, moment, window, fine = (page.state(name) for name in names)
+    if category == "branch":
+        return np.array([fine, 1 - fine])[:, None, None, None]
+    rows, columns = shape[-2:]
+    mask = np.ones((1, 1, 1))
+    if "spatial" in category:
+        down, along = np.arange(rows)[:, None] - (spot[0] * rows - 0.5), np.arange(columns) - (spot[1] * columns - 0.5)
+        mask = mask * np.exp(-(down**2 + along**2) / (2 * (size * rows) ** 2))
+    if "channel" in category:
+        mask = mask * np.array(gates)[:, None, None]
+    if "temporal" in category:
+        mask = mask * np.exp(-((np.arange(9) - moment) ** 2) / (2 * window**2))[:, None, None, None]
+    return mask
+
+
+def applied(x: np.ndarray, mask: np.ndarray, category: str) -> np.ndarray:
+    return (mask * x).sum(0) if category == "branch" else mask * x
+
+
+def said(page) -> tuple[int, int, int, list[float]]:
+    """Frame, row, column, and all numbers of the sentence about the focus, in its order."""
+    frame, row, column, rest = re.search(
+        r"(?:Frame (\d+), r|R)ow (\d+) of 0 to \d+, column (\d+) of 0 to \d+: (.*?)\.(?:$| Locked)", page.status
+    ).groups()
+    return int(frame or 0), int(row), int(column), [float(n) for n in re.findall(NUMBER, rest)]
+
+
+def check_focus(page, x: np.ndarray, mask: np.ndarray, category: str) -> None:
+    frame, row, column, numbers = said(page)
+    output = applied(x, mask, category)
+    if category == "branch":
+        wanted = [mask[0].item(), *x[0, :, row, column], mask[1].item(), *x[1, :, row, column], *output[:, row, column]]
+    else:
+        full = np.broadcast_to(mask, x.shape)
+        weights = full[..., row, column] if "channel" in category else full[..., :1, row, column]
+        pick = (lambda values: values[frame]) if "temporal" in category else (lambda values: values)
+        wanted = [*pick(weights), *pick(x[..., row, column]), *pick(output[..., row, column])]
+    np.testing.assert_allclose(numbers, wanted, rtol=6e-3, atol=6e-5)
+
+
+def test_a_mask_from_the_picture_is_the_packages(page):
+    for category, name in zip(CATEGORIES, [*PICTURES, *PICTURES], strict=True):
+        page.set(category=category, source="picture", picture=name)
+        x = playground_input(name, category)
+        mask = deviation_mask(x, category)
+        assert f"mask, {' × '.join(map(str, mask.shape))}:" in page.status
+        assert f"Made from this picture ({PICTURES[name]})." in page.status
+        if category != "branch":
+            through = float(re.search(r"lets ([\d.]+) % through", page.status)[1])
+            assert through == pytest.approx(100 * mask.mean().item(), abs=0.051)
+        for x_place, y_place in ((0.1, 0.3), (0.44, 0.6), (0.9, 0.4)):
+            page.hover(canvases(page)[0], x_place, y_place)
+            check_focus(page, x.numpy(), mask.numpy(), category)
+
+
+def test_a_mask_by_hand_is_that_of_its_settings_whatever_the_picture(page):
+    page.set(gates=[0.9, 0.35, 0.2], size=0.3, window=2.3, fine=0.65, moment=4, spot=[0.4, 0.6])
+    for category in CATEGORIES:
+        page.set(category=category)
+        statuses = set()
+        for name in PICTURES:
+            page.root.get_by_role("combobox", name="Picture").select_option(name)
+            statuses.add(page.status)
+            x = playground_input(name, category).numpy()
+            page.hover(canvases(page)[0], 0.43, 0.52)
+            page.page.mouse.down()  # a press keeps what the pointer previews
+            page.page.mouse.up()
+            check_focus(page, x, hand_mask(page, x.shape), category)
+            page.canvas.press("Escape")
+            page.page.mouse.move(2, 2)
+            page.set(spot=[0.4, 0.6], moment=4)
+        assert len(statuses) == 1
+        assert statuses.pop().endswith("Set by hand: fixed, the same for every picture.")
+
+
+def coarse(values: np.ndarray) -> np.ndarray:
+    """(rows, columns, 3) as the means of 6 x 6 parts."""
+    bands = np.array_split(values, 6)
+    return np.array([[part.mean((0, 1)) for part in np.array_split(band, 6, axis=1)] for band in bands])
+
+
+def test_the_copied_code_makes_the_output_that_is_drawn(page):
+    page.set(gates=[0.8, 0.4, 0.6], window=1.7)
+    for category in CATEGORIES:
+        for source in ("hand", "picture"):
+            page.set(category=category, source=source)
+            page.root.get_by_role("button", name="Copy the code").click()
+            scope: dict = {}
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                exec(page.root.get_by_label("Code").input_value(), scope)
+            assert f"mask {tuple(scope['mask'].shape)}" in printed.getvalue()
+            output = scope["output"].movedim(-3, -1).numpy()
+            drawn = page.pixels(canvases(page)[2])[..., :3] / 255
+            across = 3 if output.ndim == 4 else 1
+            side = (1 - (across - 1) * 0.02) / across
+            high, wide = (int(side * length) for length in drawn.shape[:2])
+            for number, sheet in enumerate(output if output.ndim == 4 else output[None]):
+                top, left = (
+                    round(place * (side + 0.02) * length)
+                    for place, length in zip(divmod(number, across), drawn.shape[:2], strict=True)
+                )
+                shown = drawn[top : top + high, left : left + wide]
+                assert np.abs(coarse(shown) - coarse(sheet)).mean() < 0.02
+
+
+def test_the_mask_follows_the_pointer_and_a_click_keeps_it(page):
+    before = page.state("spot")
+    page.hover(canvases(page)[0], 0.25, 0.75)
+    assert page.state("spot") == before
+    assert said(page)[3][0] == 1  # the weight under the pointer is the largest
+    page.page.mouse.move(2, 2)
+    page.hover(canvases(page)[0], 0.25, 0.75)
+    page.page.mouse.down()
+    page.page.mouse.up()
+    np.testing.assert_allclose(page.state("spot"), [0.75, 0.25], atol=0.03)
+    assert page.canvas.get_attribute("data-locked") == "true"
+    assert page.status.endswith("Locked; Escape releases.")
+    page.hover(canvases(page)[0], 0.9, 0.1)
+    np.testing.assert_allclose(page.state("spot"), [0.75, 0.25], atol=0.03)
+    page.canvas.press("Escape")
+    assert page.canvas.get_attribute("data-locked") == "false"
+
+
+def test_the_mask_is_dragged_over_any_panel(page):
+    for canvas in canvases(page):
+        page.hover(canvas, 0.2, 0.3)
+        page.page.mouse.down()
+        page.hover(canvas, 0.5, 0.4)
+        page.hover(canvas, 0.7, 0.6)
+        page.page.mouse.up()
+        np.testing.assert_allclose(page.state("spot"), [0.6, 0.7], atol=0.03)
+        assert page.canvas.get_attribute("data-locked") == "true"
+        page.canvas.press("Escape")
+
+
+def test_arrows_carry_the_spotlight_and_an_edge_is_told(page):
+    page.canvas.focus()
+    page.canvas.press("Enter")
+    row, column = map(int, page.canvas.get_attribute("data-query").split(","))
+    page.canvas.press("ArrowDown")
+    page.canvas.press("ArrowLeft")
+    assert page.canvas.get_attribute("data-query") == f"{row + 1},{column - 1}"
+    np.testing.assert_allclose(page.state("spot"), [(row + 1.5) / 36, (column - 0.5) / 48], atol=0.01)
+    for _ in range(row + 3):
+        page.canvas.press("ArrowUp")
+    page.page.wait_for_timeout(100)
+    assert page.status.endswith("Edge.")
+
+
+def test_over_a_clip_the_pointer_says_where_and_when(page):
+    page.root.get_by_role("combobox", name="Category").select_option("spatial & temporal")
+    page.hover(canvases(page)[0], 0.5, 0.85)
+    page.page.mouse.down()
+    page.page.mouse.up()
+    assert page.state("moment") == 7
+    assert page.status.find("Frame 7, row") > 0
+    assert page.root.get_by_role("slider", name="When").input_value() == "7"
+    page.root.get_by_role("combobox", name="Category").select_option("temporal")
+    page.root.get_by_role("slider", name="When").press("Home")
+    assert page.state("moment") == 0
+    page.hover(canvases(page)[0], 0.33, 0.5)
+    assert page.canvas.get_attribute("data-query") is None  # between two frames there is nothing
+
+
+def test_every_control_moves_and_only_those_of_the_mask_are_shown(page):
+    shown = {
+        "channel": 3, "spatial": 1, "channel & spatial": 4, "temporal": 2, "spatial & temporal": 3, "branch": 1,
+    }  # fmt: skip
+    for category, sliders in shown.items():
+        page.set(category=category, source="hand")
+        assert page.root.locator("input[type=range]:visible").count() == sliders
+        for slider in page.root.locator("input[type=range]:visible").all():
+            ends = []
+            for key in ("Home", "End"):
+                slider.press(key)
+                ends.append([page.state(name) for name in ("gates", "size", "moment", "window", "fine")])
+            assert ends[0] != ends[1]
+    page.set(source="picture")
+    assert page.root.locator("input[type=range]:visible").count() == 0
+    page.set(category="spatial", source="hand")
+    assert page.move_every_control() == 4
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_nothing_for_axe_to_complain_about(alone, course, theme):
+    page = alone(course)
+    page.theme(theme)
+    for category in CATEGORIES:
+        page.set(category=category, source="picture" if category == "branch" else "hand")
+        assert page.violations() == []
+    page.assert_clean()
+
+
+def test_two_copies_do_not_meet_and_the_picture_is_saved(page):
+    page.second_copy()
+    roots = page.page.locator(".course-widget")
+    page.hover(roots.nth(1).locator("canvas").first, 0.3, 0.3)
+    assert roots.nth(0).locator("canvas").first.get_attribute("data-query") is None
+    with page.page.expect_download() as download:
+        roots.nth(0).get_by_role("button", name="Save the picture").click()
+    assert download.value.suggested_filename == "mask-playground.png"
+
+
+def test_pictures_that_do_not_fit_are_refused_with_what_is_needed():
+    still, clip = np.zeros((24, 36, 3), np.uint8), np.zeros((9, 8, 12, 3), np.uint8)
+    MaskPlayground([PlaygroundPicture("a", "a", still, clip)])
+    with pytest.raises(ValueError, match="multiples of 12"):
+        PlaygroundPicture("a", "a", still[:23], clip)
+    with pytest.raises(
+        ValueError, match=r"clip of 'a' has shape \(8, 8, 12, 3\); beside this still give \(9, 8, 12, 3\)"
+    ):
+        PlaygroundPicture("a", "a", still, clip[:8])
+    with pytest.raises(ValueError, match="was given no picture"):
+        MaskPlayground([])
+    with pytest.raises(ValueError, match="There is no picture 'b' here; there are: a"):
+        MaskPlayground([PlaygroundPicture("a", "a", still, clip)], picture="b")
