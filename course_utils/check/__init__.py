@@ -28,7 +28,15 @@ if TYPE_CHECKING:
     from .engine import Exercise
 
 # The lessons' modules here and in questions/, by the lesson's number: a new lesson adds its line.
-_MODULES = {"4.1.1": "senet", "4.1.2": "gsop_net", "4.2": "experiment_se"}
+_MODULES = {
+    "4.1": "introduction",
+    "4.1.1": "senet",
+    "4.1.2": "gsop_net",
+    "4.2": "experiment_se",
+    "4.4": "scores_and_alignments",
+    "4.5": "experiment_vgg",
+    "4.6": "beyond",
+}
 
 
 def __getattr__(name: str) -> "Exercise":

@@ -16,6 +16,7 @@ from ..widgets.space_time import Clip, SpaceTime
 NETWORK = "sk_sized_digits"
 _SEED, _CLIPS = 5, 40  # moving_digits(_CLIPS, seed=_SEED, split="test") holds the clips shown
 _SHOWN = (0, 1, 2)
+_AFTER_RESIDUAL = 4
 _CODE = """import torch
 
 from course_utils.data import moving_digits
@@ -24,12 +25,12 @@ from course_utils.explorers.space_time import clip_tokens, identity_attention
 
 
 def explore_space_time(
-    clip: int = 0, query: Sequence[int] = (), temperature: float = 1.0, own_range: bool = True
+    clip: int = 0, query: Sequence[int] = (), temperature: float = 1.25, own_range: bool = True
 ) -> SpaceTime:
     """See what one cell of one frame looks at: at all frames at once, or over time and then over space.
 
     Nothing of the attention is trained: queries, keys and values are the standardised features of a network that
-    names digits (`clip_tokens`), so a weight says how alike two places look.
+    names digits (`clip_tokens`), so a weight says how alike two places look (`identity_attention`).
 
     Args:
         clip: which of the three clips is shown first.
@@ -62,7 +63,8 @@ def clip_tokens(clip: Tensor, network: nn.Module | None = None) -> Tensor:
     """A clip as tokens: what a trained network sees in each cell of each frame, standardised.
 
     Each frame goes through the first two stages of a network alone. Every feature is then brought to mean 0 and
-    deviation 1 over all cells of all frames, so that none of them outweighs the others.
+    deviation 1 over all cells of all frames, so that none of them outweighs the others, and every token to the length
+    sqrt(D), so that a product says how alike two places look and not how bright they are.
 
     Args:
         clip: (T, 1, H, W), grey frames in [0, 1].
@@ -77,11 +79,15 @@ def clip_tokens(clip: Tensor, network: nn.Module | None = None) -> Tensor:
         x = stage(x)
     tokens = x.flatten(2).transpose(1, 2)  # (T, D, h, w) -> (T, S, D)
     centred = tokens - tokens.mean(dim=(0, 1))
-    return (centred / centred.std(dim=(0, 1)).clamp(min=1e-6)).half().float()[None]
+    standardised = centred / centred.std(dim=(0, 1)).clamp(min=1e-6)
+    return (F.normalize(standardised, dim=-1) * tokens.shape[-1] ** 0.5).half().float()[None]
 
 
 def identity_attention(embed_dim: int, mode: Mode, temperature: float = 1.0) -> SpaceTimeAttention:
     """Space-time attention in which queries, keys and values are the tokens themselves.
+
+    The residual of divided attention about doubles the tokens' length before the second step, which makes its scores
+    about four times as large; its queries are divided by 4, so that both steps choose about as sharply.
 
     Args:
         embed_dim: width of a token.
@@ -94,7 +100,7 @@ def identity_attention(embed_dim: int, mode: Mode, temperature: float = 1.0) -> 
             nn.init.eye_(layer.weight)
             nn.init.zeros_(layer.bias)
             if name.endswith("query"):
-                layer.weight /= temperature
+                layer.weight /= temperature * (_AFTER_RESIDUAL if name.startswith("spatial") else 1)
     return block.eval()
 
 

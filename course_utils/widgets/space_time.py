@@ -34,7 +34,8 @@ class Clip:
 class SpaceTime(CourseWidget):
     """A film strip; below it the weights of one query: joint, over time, over space, and both steps together.
 
-    The page computes all weights from the tokens: queries, keys and values are the tokens themselves.
+    The page computes all weights from the tokens: queries, keys and values are the tokens themselves; the scores of the
+    second step are divided by 4, since the residual about doubles the tokens before it.
 
     Args:
         clips: what the learner may choose from; all with the same sizes.

@@ -7,6 +7,7 @@ const TABLE = "magma";
 const GAP = 8;
 const SIDE = 118; // room for the words beside the strips, where there is room
 const NARROW = 620;
+const AFTER_RESIDUAL = 4; // the residual about doubles the tokens, so step 2 has its scores divided by 4
 const FONT = "system-ui, sans-serif";
 const ROWS = [
   { key: "joint", name: "joint", words: "all at once" },
@@ -64,7 +65,7 @@ function openClip({ frames, tokens, moving, standing }) {
     }
     for (let k = 0; k < count; k++) time[k * places + s] = alongTime[s][k];
     const inFrame = softmax(Float64Array.from({ length: places }, (_, place) =>
-      dot(gathered, s * depth, gathered, place * depth, depth) * unit));
+      (dot(gathered, s * depth, gathered, place * depth, depth) * unit) / AFTER_RESIDUAL));
     for (let place = 0; place < places; place++) {
       space[t * places + place] = inFrame[place];
       for (let k = 0; k < count; k++) both[k * places + place] = inFrame[place] * alongTime[place][k];
@@ -118,7 +119,8 @@ function render({ model, el }) {
       + "the cells, across frames too; Enter locks, Escape releases.",
   });
   const keys = element("p", { class: "cw-panel-name cw-keys" },
-    "Point at a cell of any frame: it is the query. Arrows move it, also into the next frame; Enter locks, Escape releases");
+    "Point at a cell of any frame: it is the query. Grey: not looked at in this step. Arrows move, also into the next frame; "
+    + "Enter locks, Escape releases");
   const holder = element("div", { class: "cw-chart" }, canvas, keys);
   house.stage.append(holder);
 
@@ -219,6 +221,10 @@ function render({ model, el }) {
       context.fillText(`frame ${t}`, x + layout.side / 2, 13);
       context.drawImage(clip.pictures[t], x, y, layout.side, layout.tall);
     }
+    context.fillStyle = house.ink("line");
+    for (let line = 1; line <= ROWS.length; line++) {
+      for (let t = 0; t < clip.count; t++) context.fillRect(...boxOf(line, t), layout.side, layout.tall);
+    }
     sayBeside(context, 0, "the clip", "", "");
   };
   const sayBeside = (context, line, name, words, range) => {
@@ -256,8 +262,12 @@ function render({ model, el }) {
       const range = { table: TABLE, low: 0, high: tops[i] };
       for (let k = 0; k < count; k++) {
         const [x, y] = boxOf(i + 1, k);
+        if (key === "space" && k !== t) continue;
         const map = paintMap(maps[key].subarray(k * places, (k + 1) * places), rows, columns, range);
-        context.drawImage(map, x, y, layout.side, layout.tall);
+        const [wide, high] = [layout.side / columns, layout.tall / rows];
+        if (key === "time") {
+          context.drawImage(map, column, row, 1, 1, x + column * wide, y + row * high, wide, high);
+        } else context.drawImage(map, x, y, layout.side, layout.tall);
       }
       sayBeside(context, i + 1, name, words, `0 to ${percent(tops[i])}`);
     });
@@ -265,8 +275,8 @@ function render({ model, el }) {
     for (let line = 0; line <= ROWS.length; line++) {
       const [x, y] = boxOf(line, t);
       const [wide, high] = [layout.side / columns, layout.tall / rows];
-      outline(context, (x + column * wide) * scale, (y + row * high) * scale, wide * scale, high * scale, scale,
-        focus.isLocked());
+      outline(context, (x + column * wide - 2) * scale, (y + row * high - 2) * scale, (wide + 4) * scale,
+        (high + 4) * scale, scale, focus.isLocked());
     }
     frameSlider.set(t);
     canvas.dataset.weights = ROWS.map(({ key }) => {
@@ -280,31 +290,32 @@ function render({ model, el }) {
     const { count, places, columns, covers } = clipNow();
     const { t, row, column, s } = queryNow();
     const maps = lookNow();
-    const own = { moving: covers.moving[t * places + s], standing: covers.standing[t * places + s] };
-    const on = own.moving >= 128 ? "moving" : own.standing >= 128 ? "standing" : "";
-    const place = (i) => `frame ${Math.floor(i / places)}, row ${Math.floor((i % places) / columns)}, column ${i % columns}`;
-    const share = (weights) => {
-      let sum = 0;
-      weights.forEach((weight, i) => { sum += (weight * covers[on][i]) / 255; });
-      return percent(sum);
+    const me = t * places + s;
+    const on = covers.moving[me] >= 128 ? "moving" : covers.standing[me] >= 128 ? "standing" : "";
+    /** The weight in other frames: all of it, and that on the digit which the query stands on. */
+    const elsewhere = (weights) => {
+      let [all, same] = [0, 0];
+      for (let i = 0; i < count * places; i++) {
+        if (Math.floor(i / places) === t) continue;
+        all += weights[i];
+        if (on) same += (weights[i] * covers[on][i]) / 255;
+      }
+      return on ? `${percent(all)} (${percent(same)} on this digit)` : percent(all);
     };
-    const others = (weights) => {
-      let sum = 0;
-      for (let i = 0; i < count * places; i++) if (Math.floor(i / places) !== t) sum += weights[i];
-      return percent(sum);
-    };
-    const line = (key, name) => {
-      const best = largest(maps[key]);
-      const onIt = on ? `, ${share(maps[key])} on the ${on} digit` : "";
-      return `${name}: strongest ${place(best)} with ${percent(maps[key][best])}${onIt}.`;
+    const strongest = (weights) => {
+      let best = me === 0 ? 1 : 0;
+      weights.forEach((weight, i) => { if (i !== me && weight > weights[best]) best = i; });
+      const place = best % places;
+      return `frame ${Math.floor(best / places)}, row ${Math.floor(place / columns)}, column ${place % columns} with `
+        + percent(weights[best]);
     };
     const where = on ? `on the digit that ${on === "moving" ? "moves" : "stands still"}` : "on the background";
     return [
-      `Query at ${place(t * places + s)}, ${where}.`,
-      `${line("joint", "Joint")} ${others(maps.joint)} of it goes to other frames.`,
-      line("time", "Over time"),
-      line("space", "Over space"),
-      `${line("both", "Both steps")} ${others(maps.both)} to other frames.`,
+      `Query: frame ${t}, row ${row}, column ${column}, ${where}.`,
+      `Weight in other frames: joint ${elsewhere(maps.joint)}, over time ${elsewhere(maps.time)}, both steps `
+        + `${elsewhere(maps.both)}.`,
+      `Strongest besides itself: joint ${strongest(maps.joint)}; over time ${strongest(maps.time)}; over space `
+        + `${strongest(maps.space)}.`,
       focus.isLocked() ? "Locked; Escape releases." : "",
     ];
   };
