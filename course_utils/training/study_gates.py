@@ -148,7 +148,7 @@ GATES_TWO = Study(
         for alignment in ("sigmoid", "softmax")
     ),
     pairs=(("softmax", "sigmoid"),),
-    learning_rates=(2e-3, 6e-3, 1.8e-2, 5.4e-2),
+    learning_rates=(2e-3, 6e-3, 1.8e-2),
     epochs=8,
     batch_size=64,
     measure=_measure_pairs,

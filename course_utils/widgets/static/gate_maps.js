@@ -90,8 +90,8 @@ function render({ model, el }) {
   const keys = "Arrow keys move over the map, Enter locks, Escape releases.";
   const panels = networks.map((network, k) => {
     const over = element("canvas", k === 0
-      ? { role: "application", "aria-label": `${network.title}: its map over the picture. ${keys}` }
-      : { role: "img", "aria-label": `${network.title}: its map over the picture` });
+      ? { role: "application", "aria-label": `${network.title}: its map over the image. ${keys}` }
+      : { role: "img", "aria-label": `${network.title}: its map over the image` });
     const alone = element("canvas", { role: "img", "aria-label": `${network.title}: its map alone` });
     const scale = scaleBar("Weight");
     scale.node.style.width = "100%";
