@@ -1,7 +1,8 @@
 """The lesson's widget on scores and alignments: the package's modules joined to `ScoreLab`.
 
-The learned scores are not trained: their parameters are drawn once, from a fixed seed. That is enough to see what each
-formula can say, and it is no statement on what training would make of it.
+On a photograph the keys are features that a trained network made of its positions, and the query is one of them; no
+projection lies between. The learned scores are not trained: their parameters are drawn once, from a fixed seed. That is
+enough to see what each formula can say, and it is no statement on what training would make of it.
 """
 
 import functools
@@ -9,15 +10,20 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..attention import SubsetAgent, score
+from ..data import feature_crop, photograph_features
+from ..widgets.images import square_image
 from ..widgets.score_lab import PLANE_STEPS, LabSource, ScoreLab
 
 WIDTHS = (2, 4, 8, 16, 32, 64)
 HIDDEN = 8
 """dw, the hidden width of additive and concat in the lab."""
+_SHOWN = 168  # pixels a side of a photograph in the page
 
+_PHOTOGRAPHS = {"hens": (6, 4), "sheep": (6, 4), "german_shepherd": (4, 6)}  # and the cell that is the query at first
 _LEARNED = ("additive", "concat", "general", "biased_general", "activated_general")
 _PLACES = (  # a ray of keys in one direction, a cluster, and a few on their own
     (0.4, 0.3),
@@ -46,7 +52,7 @@ def explore_score_lab(
     Args:
         scores: the scores of A and B, names that `course_utils.attention.score` knows.
         alignments: the alignments of A and B, names that `course_utils.attention.align` knows.
-        source: "plane".
+        source: "plane", or the name of one of the photographs "hens", "sheep" and "german_shepherd".
         settings: where the widget's other attributes begin, such as `width`, `temperature`, `query`.
 
     Raises:
@@ -56,7 +62,8 @@ def explore_score_lab(
         >>> explore_score_lab(alignments=("softmax", "sparsemax"))
     """
     parameters = {width: lab_parameters(width) for width in WIDTHS}
-    return ScoreLab([_plane()], parameters, scores, alignments, source=source, **settings)
+    sources = [_plane(), *(_photograph(name) for name in _PHOTOGRAPHS)]
+    return ScoreLab(sources, parameters, scores, alignments, source=source, **settings)
 
 
 def lab_score(name: str, width: int) -> nn.Module:
@@ -97,8 +104,8 @@ def lab_inputs(source: str, width: int, place: tuple[int, int]) -> tuple[Tensor,
     """The query, the keys and the values that the lab shows.
 
     Args:
-        source: "plane".
-        width: d.
+        source: "plane", or the name of one of the lab's photographs.
+        width: d, up to 64 in the plane, up to 16 on a photograph.
         place: (row, column) of the query.
 
     Returns:
@@ -107,14 +114,16 @@ def lab_inputs(source: str, width: int, place: tuple[int, int]) -> tuple[Tensor,
     Raises:
         ValueError: if there is no such source.
     """
-    if source != "plane":
-        raise ValueError(f"There is no source {source!r}; there is: plane.")
-    shown = _plane()
+    if source not in ("plane", *_PHOTOGRAPHS):
+        raise ValueError(f"There is no source {source!r}; there are: plane, {', '.join(_PHOTOGRAPHS)}.")
+    shown = _plane() if source == "plane" else _photograph(source)
     keys, values = torch.from_numpy(shown.keys), torch.from_numpy(shown.values)
-    half = PLANE_STEPS // 2
-    assert shown.rest is not None
-    here = torch.tensor([(place[1] - half) / 10, (half - place[0]) / 10])
-    query = torch.cat([here, torch.from_numpy(shown.rest)])
+    if shown.rest is None:
+        query = keys[place[0] * shown.steps[1] + place[1]]
+    else:
+        half = PLANE_STEPS // 2
+        here = torch.tensor([(place[1] - half) / 10, (half - place[0]) / 10])
+        query = torch.cat([here, torch.from_numpy(shown.rest)])
     return query[None, None, :width], keys[None, :, :width], values[None]
 
 
@@ -150,6 +159,7 @@ def lab_parameters(width: int) -> dict[str, np.ndarray]:
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
+@functools.cache
 def _plane() -> LabSource:
     """Twelve keys: their place in the plane, then numbers drawn from N(0, 1) for widths above 2."""
     generator = torch.Generator().manual_seed(1)
@@ -163,4 +173,22 @@ def _plane() -> LabSource:
         values=places.numpy(),
         start=(20, 38),
         rest=more[0].numpy(),
+    )
+
+
+@functools.cache
+def _photograph(name: str) -> LabSource:
+    """The features of a photograph's positions as keys, the mean colours of the positions as values."""
+    features, crop = photograph_features(name), feature_crop(name)  # (16, 14, 14), (3, 448, 448)
+    rows, columns = features.shape[1:]
+    colours = F.adaptive_avg_pool2d(crop, (rows, columns))
+    image = (crop * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    return LabSource(
+        key=name,
+        title=f"photograph: {name.replace('_', ' ')}",
+        keys=features.flatten(1).T.contiguous().numpy(),
+        values=colours.flatten(1).T.contiguous().numpy(),
+        start=_PHOTOGRAPHS[name],
+        image=square_image(image, _SHOWN),
+        grid=(rows, columns),
     )

@@ -92,13 +92,14 @@ class ScoreLab(CourseWidget):
 
     Attributes:
         source: key of the source shown.
-        width: d, how many numbers of each key and query are used; one of the widths in `parameters`.
+        width: d, how many numbers of each key and query are used; one of the widths in `parameters`. At first 2, or the
+            smallest there is, in a plane, and as many as the keys have on a picture.
         temperature: what the scores are divided by before they are aligned.
         window, gaussian, center: the options of "local"; in a plane the keys stand on a line in the order of their
             numbers, and center is a place on it; on a picture the center is the query's cell.
         estimator: "straight_through" or "reinforce": how "hard" passes a gradient.
         sample: which draw "hard" and the agent of "reinforced" show.
-        chosen: the key whose weight's gradient is shown.
+        chosen: the key whose weight's gradient is shown; at first key 0, on a picture the query's own.
         query: (row, column) of the pinned query.
         locked: whether it is pinned.
 
@@ -146,22 +147,22 @@ class ScoreLab(CourseWidget):
             unknown = [name for name in given if name not in names]
             if unknown or len(given) != 2:
                 raise ValueError(f"ScoreLab was given {given}, but needs two of {', '.join(names)}.")
-        widths = sorted(parameters)
-        narrowest = min(source.keys.shape[1] for source in sources)
-        if not widths or widths[-1] > narrowest or traits.setdefault("width", widths[0]) not in parameters:
+        widths = [width for width in sorted(parameters) if width <= shown.keys.shape[1]]
+        if traits.setdefault("width", widths[0] if shown.grid is None else widths[-1]) not in widths:
             raise ValueError(
-                f"There are parameters for the widths {widths} and keys of {narrowest} numbers, but width="
-                f"{traits.get('width')} is wanted; give parameters for that width, and keys as wide as the widest."
+                f"width={traits['width']} is not possible for {shown.key!r}: its keys have {shown.keys.shape[1]} numbers "
+                f"each, and there are parameters for the widths {', '.join(map(str, sorted(parameters)))}."
             )
         rows, columns = shown.steps
         place = shown.start if query is None else query
         if not (0 <= place[0] < rows and 0 <= place[1] < columns):
             raise ValueError(f"query={tuple(place)} is no (row, column) of {rows} x {columns} places.")
+        traits.setdefault("chosen", 0 if shown.grid is None else place[0] * columns + place[1])
         super().__init__(
             sources=[_encode_source(source) for source in sources],
             parameters={
                 str(width): {name: encode(values, "float32") for name, values in parameters[width].items()}
-                for width in widths
+                for width in sorted(parameters)
             },
             scores=list(scores),
             alignments=list(alignments),

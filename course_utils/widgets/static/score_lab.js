@@ -9,7 +9,7 @@ const REACH = 3; // the plane goes from -3 to 3 on both axes
 const STEPS_A_UNIT = 10;
 const FIELD = 41; // points a side at which the lines of equal score are computed
 const LINES = 9;
-const OVERLAY = 0.65;
+const OVERLAY = 0.6;
 const STRIP = 50; // height of a row of bars
 const TITLE = 18;
 const SCORES = [
@@ -196,19 +196,23 @@ function largest(values) {
   return best;
 }
 
-/** The segments of the lines on which a field (side x side, row by row) has a level: marching squares. */
+/** The segments of the line on which a field (side x side, row by row) has a level: marching squares. */
 function lineSegments(field, side, level, visit) {
-  const cut = (one, two) => (level - one) / (two - one);
   for (let r = 0; r + 1 < side; r++) {
     for (let c = 0; c + 1 < side; c++) {
       const at = r * side + c;
-      const [nw, ne, se, sw] = [field[at], field[at + 1], field[at + side + 1], field[at + side]];
+      const nw = field[at];
+      const ne = field[at + 1];
+      const sw = field[at + side];
+      const se = field[at + side + 1];
+      const above = (nw > level) + (ne > level) + (se > level) + (sw > level);
+      if (above === 0 || above === 4) continue;
       const places = [];
-      if (nw > level !== ne > level) places.push([c + cut(nw, ne), r]);
-      if (ne > level !== se > level) places.push([c + 1, r + cut(ne, se)]);
-      if (sw > level !== se > level) places.push([c + cut(sw, se), r + 1]);
-      if (nw > level !== sw > level) places.push([c, r + cut(nw, sw)]);
-      for (let i = 0; i + 1 < places.length; i += 2) visit(places[i], places[i + 1]);
+      if (nw > level !== ne > level) places.push(c + (level - nw) / (ne - nw), r);
+      if (ne > level !== se > level) places.push(c + 1, r + (level - ne) / (se - ne));
+      if (sw > level !== se > level) places.push(c + (level - sw) / (se - sw), r + 1);
+      if (nw > level !== sw > level) places.push(c, r + (level - nw) / (sw - nw));
+      for (let i = 0; i < places.length; i += 4) visit(places[i], places[i + 1], places[i + 2], places[i + 3]);
     }
   }
 }
@@ -255,7 +259,9 @@ function render({ model, el }) {
       return opened.get(name);
     };
   };
-  const widths = () => Object.keys(model.get("parameters")).map(Number).sort((one, two) => one - two);
+  const widthsOf = (stride) => Object.keys(model.get("parameters")).map(Number).filter((width) => width <= stride)
+    .sort((one, two) => one - two);
+  const widths = () => widthsOf(source.stride);
 
   /** Where a step of the plane lies. */
   const placeOf = ([row, column]) => [column, source.rows - 1 - row].map((step) => step / STEPS_A_UNIT - REACH);
@@ -311,13 +317,20 @@ function render({ model, el }) {
     label: "Keys", options: model.get("sources").map(({ key, title }) => [key, title]), value: "",
     onChange: (key) => {
       const next = model.get("sources").find((one) => one.key === key);
+      const possible = widthsOf(next.keys.shape[1]);
       focus.set(null);
       query = next.start;
-      change({ source: key, query: next.start, locked: false, chosen: 0 });
+      change({
+        source: key,
+        query: next.start,
+        locked: false,
+        chosen: next.image ? next.start[0] * next.steps[1] + next.start[1] : 0,
+        width: next.image ? possible.at(-1) : possible[0],
+      });
     },
   });
   const widthSlider = slider({
-    label: "d", min: 0, max: widths().length - 1, step: 1, value: 0, show: (i) => String(widths()[i]),
+    label: "d", min: 0, max: 0, step: 1, value: 0, show: (i) => (source ? String(widths()[i]) : ""),
     onInput: (i) => change({ width: widths()[i] }),
   });
   const temperature = slider({
@@ -544,7 +557,7 @@ function render({ model, el }) {
       context.globalAlpha = 0.2 + (0.7 * n) / LINES;
       context.lineWidth = 0.6 + n / LINES;
       context.beginPath();
-      lineSegments(field, FIELD, low + ((high - low) * n) / (LINES + 1), ([x1, y1], [x2, y2]) => {
+      lineSegments(field, FIELD, low + ((high - low) * n) / (LINES + 1), (x1, y1, x2, y2) => {
         context.moveTo(x1 * step, y1 * step);
         context.lineTo(x2 * step, y2 * step);
       });
@@ -616,14 +629,13 @@ function render({ model, el }) {
       `${panels[i].letter}: ${plane(i, results[i].scores, results[i].weights)} ${i ? "" : KEYS}`.trim());
   }
 
-  // Three rows of bars: scores, weights, gradient.
-  function drawStrips({ strips, node, letter }, i, ranges) {
+  // Three rows of bars: scores, weights, gradient; below them the keys' numbers, where there is room.
+  const bars = { width: 0, named: 0, height: 0 };
+  function drawStrips({ strips, letter }, i, ranges) {
     const { scores, weights, gradient } = results[i];
-    const width = Math.floor(node.clientWidth);
-    const named = source.count <= 24 ? 14 : 0;
-    const height = 3 * (STRIP + TITLE) + named;
-    const { scale: pixels } = fit(strips, width, height / width);
+    const { width, named, height } = bars;
     const context = strips.getContext("2d");
+    const pixels = strips.width / width;
     context.setTransform(pixels, 0, 0, pixels, 0, 0);
     context.clearRect(0, 0, width, height);
     const step = width / source.count;
@@ -746,6 +758,7 @@ function render({ model, el }) {
     state.chosen = Math.min(state.chosen, source.count - 1);
     sourceChoice.set(source.key);
     sourceChoice.node.hidden = model.get("sources").length < 2;
+    widthSlider.input.max = widths().length - 1;
     widthSlider.set(widths().indexOf(state.width));
     temperature.set(state.temperature);
     chosen.input.max = source.count - 1;
@@ -761,12 +774,15 @@ function render({ model, el }) {
     estimator.node.hidden = !uses("hard");
     again.hidden = !uses("hard", "reinforced");
     if (house.root.clientWidth === 0) return;
-    panels.forEach(({ score, alignment, place, node }, i) => {
+    panels.forEach(({ score, alignment, place, strips, node }, i) => {
       score.set(state.scores[i]);
       alignment.set(state.alignments[i]);
       const width = Math.floor(node.clientWidth);
       fit(place, width, source.isPlane ? 1 : source.image.height / source.image.width);
       planeSide = width;
+      const named = source.count <= 24 ? 14 : 0;
+      Object.assign(bars, { width, named, height: 3 * (STRIP + TITLE) + named });
+      fit(strips, width, bars.height / width);
     });
     showNumbers();
   }
