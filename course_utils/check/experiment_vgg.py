@@ -55,7 +55,7 @@ def dice_loss(maps: Tensor, masks: Tensor) -> Tensor:
     z is the part of each cell of the map that the mask covers; the loss is 1 - 2 sum(a z) / (sum(a) + sum(z)), each
     sum over the whole batch. H is a multiple of h, W of w.
     """
-    covered = F.adaptive_avg_pool2d(masks.float(), tuple(maps.shape[1:]))  # (N, h, w)
+    covered = F.adaptive_avg_pool2d(masks.float(), (maps.shape[1], maps.shape[2]))  # (N, h, w)
     return 1 - 2 * (maps * covered).sum() / (maps.sum() + covered.sum())
 
 
