@@ -1,0 +1,133 @@
+"""Questions of lesson 4.1.3."""
+
+from ...widgets.quiz import Question
+
+PREDICTIONS = {
+    "reach": Question(
+        "A picture goes through four 3 × 3 convolutions of stride 1. How many positions of the picture can one output "
+        "position see at most?",
+        {
+            "3 × 3": "That is one layer. The second layer looks at outputs that have each seen 3 × 3 themselves.",
+            "9 × 9": "Each layer adds one position on every side: 3, 5, 7, 9.",
+            "81 × 81": "The windows overlap: a layer adds 2 to the side, it does not multiply it by 3.",
+        },
+        right="9 × 9",
+    ),
+    "eye": Question(
+        "The query stands on one eye of the cat, and the weights come from dot products of features. Where will the "
+        "weights be large?",
+        {
+            "On that eye and on the other one": (
+                "The two eyes have like features, so their dot product is large. How far apart they are does not enter."
+            ),
+            "On that eye and what is next to it": "A convolution would do that. A dot product does not know what is near.",
+            "Everywhere alike": "Only if all scores were alike. The features of an eye and of fur differ.",
+        },
+        right="On that eye and on the other one",
+    ),
+    "wide": Question(
+        "Queries and keys are drawn at random, each number with variance 1, and their scores are not divided. The width "
+        "d grows from 4 to 256. What happens to the weights of a query over its keys?",
+        {
+            "They become more even": "A sum of d products spreads more the larger d is: scores differ more, not less.",
+            "Almost all weight goes to one key": (
+                "The variance of a score is d, so that scores differ by about √d. The softmax turns that into a choice."
+            ),
+            "Nothing: softmax undoes any scale": "It undoes a shift of all scores. A factor makes it sharper or flatter.",
+        },
+        right="Almost all weight goes to one key",
+    ),
+    "gamma": Question(
+        "A new block has γ = 0, and a network with it is trained. Which of its parameters does the first step change?",
+        {
+            "None: its output is zero, so is every gradient": (
+                "γ multiplies v(o), which is not zero. So γ itself has a gradient."
+            ),
+            "All of them": "The gradient of W_f, W_g, W_h and v passes through the factor γ, which is 0 in the first step.",
+            "Only γ": "The others follow from the second step on, when γ has left 0.",
+        },
+        right="Only γ",
+    ),
+    "shuffled": Question(
+        "Shuffle the positions of a feature map before a self-attention block. What becomes of its output?",
+        {
+            "The same vectors, shuffled in the same way": (
+                "Weights come from contents alone. The block has no notion of up, down, near or far."
+            ),
+            "Another output altogether": "That would happen to a convolution, whose weights belong to places.",
+            "Exactly the same output": "The residual alone shows that it cannot be: x itself has moved.",
+        },
+        right="The same vectors, shuffled in the same way",
+    ),
+    "double": Question(
+        "Height and width of the feature map are doubled. How does the matrix of weights grow?",
+        {
+            "Twofold": "There are four times as many positions, and each is a query as well as a key.",
+            "Fourfold": "That is how a feature map grows. The matrix has a row and a column for each position.",
+            "Sixteenfold": "N positions become 4 N, and N² weights become 16 N².",
+        },
+        right="Sixteenfold",
+    ),
+}
+
+QUIZ = (
+    Question(
+        "Self-attention is f(g(x), x). What is the mask, and how is it applied?",
+        {
+            "N × N weights; each row makes a weighted mean of the values": (
+                "A row belongs to a query and sums to 1. Applying it is a matrix product, not a gate on each position."
+            ),
+            "H × W numbers; each position is multiplied by its own": (
+                "That is a spatial gate, as in CBAM. Here every position has a mask of its own over all others."
+            ),
+            "One number for each channel": "That is the mask of SE.",
+        },
+        right="N × N weights; each row makes a weighted mean of the values",
+    ),
+    Question(
+        "In a self-attention block, which of these are learned parameters?",
+        {
+            "The queries, keys and values": "They are activations: they change with every picture.",
+            "W_f, W_g, W_h, the output layer v, and γ": (
+                "The matrices are learned once; what they make of a picture are its queries, keys and values."
+            ),
+            "The weights after the softmax": "They are computed anew from each picture's queries and keys.",
+        },
+        right="W_f, W_g, W_h, the output layer v, and γ",
+    ),
+    Question(
+        "Scores are divided by √d, where d is",
+        {
+            "the number of keys": "That is K. It sets how many rivals there are in the softmax, not how far scores spread.",
+            "the length of each query and key vector": (
+                "A score is a sum of d products; its variance grows with d, and dividing by √d takes that back."
+            ),
+            "the size of the key matrix": "The matrix of keys has K · d numbers. The length of one key vector counts.",
+        },
+        right="the length of each query and key vector",
+    ),
+    Question(
+        "What can a single self-attention block do that a single 3 × 3 convolution can NOT?",
+        {
+            "Treat the position to the left otherwise than the one to the right": (
+                "A convolution does just that; self-attention has no left and right unless places are put into x."
+            ),
+            "Carry something from one corner of the map to the other": (
+                "Every position reaches every other in one step; the convolution reaches its neighbours."
+            ),
+            "Work on maps of any height and width": "Both can: neither has a parameter that belongs to the size.",
+        },
+        right="Carry something from one corner of the map to the other",
+    ),
+    Question(
+        "Why does torch's fused attention need far less memory than the textbook's three lines?",
+        {
+            "It computes fewer scores": "It computes every one of them: the arithmetic still grows with N².",
+            "It never keeps the N × N weights: they are used up piece by piece": (
+                "Memory then grows with N. The weights come into being only where someone asks for the mask."
+            ),
+            "It stores the weights in half precision": "That would halve the memory; what is measured is far less.",
+        },
+        right="It never keeps the N × N weights: they are used up piece by piece",
+    ),
+)
