@@ -24,10 +24,11 @@ lab: $(VENV)/lab.stamp  ## install the course into .venv and open JupyterLab at 
 
 test: lint unit browser lessons  ## run everything: style, types, unit and parity tests, browser tests, every notebook
 
-lint: $(VENV)/test.stamp  ## style, types, normalised notebooks, figures as drawn
+lint: $(VENV)/test.stamp  ## style, types, spelling, normalised notebooks, figures as drawn
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/codespell course_utils notebooks README.md CONTRIBUTING.md
 	$(RUN) tools/notebooks.py check
 	$(RUN) tools/links.py --check
 	$(RUN) -m course_utils.figures --check

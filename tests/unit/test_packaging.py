@@ -28,6 +28,7 @@ ARROWS = {
     "figures": {"resources", "data", "models", "lessons", "attention"},
     "resources": set(),
     "lessons": set(),
+    "glossary": set(),
 }
 
 

@@ -74,7 +74,7 @@ function deviationMask({ x, sheets, rows, columns, size }, category) {
   const mask = emptyMask(shape);
   for (let s = 0, i = 0; s < sheets; s++) {
     for (let place = 0; place < rows * columns; place++) {
-      for (let c = 0; c < 3; c++, i++) mask.values[indexIn(mask, s, c, place)] += deviation[i];
+      for (let c = 0; c < 3; c++, i++) mask.values[placeIn(mask, s, c, place)] += deviation[i];
     }
   }
   const all = category === "branch" ? mask.values.reduce((sum, value) => sum + value, 0) : Math.max(...spread(mask.values));
@@ -94,7 +94,7 @@ function emptyMask(shape) {
 }
 
 /** Where in a mask the weight of sheet s, channel c and position stands: an axis of length 1 serves all. */
-function indexIn({ shape: [sheets, channels, rows, columns] }, s, c, place) {
+function placeIn({ shape: [sheets, channels, rows, columns] }, s, c, place) {
   const one = rows === 1 ? 0 : place;
   return ((sheets === 1 ? 0 : s) * channels + (channels === 1 ? 0 : c)) * rows * columns + one;
 }
@@ -126,7 +126,7 @@ function applyMask({ x, sheets, rows, columns, size }, mask, category) {
   const output = new Float64Array(sum ? size : x.length);
   for (let s = 0, i = 0; s < sheets; s++) {
     for (let place = 0; place < rows * columns; place++) {
-      for (let c = 0; c < 3; c++, i++) output[sum ? i - s * size : i] += mask.values[indexIn(mask, s, c, place)] * x[i];
+      for (let c = 0; c < 3; c++, i++) output[sum ? i - s * size : i] += mask.values[placeIn(mask, s, c, place)] * x[i];
     }
   }
   return output;
@@ -470,7 +470,7 @@ function render({ model, el }) {
       return [first, `${where}: ${number(mask.values[0])} × fine ${triple(at(input.x, 0))} + ${number(mask.values[1])} × `
         + `coarse ${triple(at(input.x, 1))} = ${triple(at(output, 0))}.`, hint];
     }
-    const weights = Array.from({ length: mask.shape[1] }, (_, c) => mask.values[indexIn(mask, sheet, c, place)]);
+    const weights = Array.from({ length: mask.shape[1] }, (_, c) => mask.values[placeIn(mask, sheet, c, place)]);
     return [first, `${where}: mask ${triple(weights)} × x ${triple(at(input.x, sheet))} = ${triple(at(output, sheet))}.`, hint];
   };
 
