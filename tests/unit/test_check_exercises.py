@@ -42,7 +42,7 @@ def fresh_session(monkeypatch, tmp_path):
 def spoilt(value):
     """A wrong answer that no mistake foresees: the right one with its last number a little off."""
     if isinstance(value, torch.Tensor):
-        result = value.clone()
+        result = value.clone(memory_format=torch.contiguous_format)
         result.view(-1)[-1] += 0.371
         return result
     if isinstance(value, tuple | list):

@@ -17,11 +17,11 @@ PREDICTIONS = {
         right="Mean 0.005, max 8",
     ),
     "order": Question(
-        "You swap the order of a trained CBAM block: spatial first, then channel. Nothing is trained again. What changes?",
+        "You swap the order of a trained CBAM block: spatial first, then channel, and train nothing again. What changes?",
         {
             "Nothing: the output is x times both masks, and a product has no order": (
-                "The product has none, but the masks do: the second part pools what the first has scaled, so both masks "
-                "come out differently."
+                "The product has none, but the masks do: the second part pools what the first has scaled, so both "
+                "masks come out differently."
             ),
             "Both masks, and so the output": (
                 "The channel gates are now made from a map that the spatial mask has scaled, and the spatial mask from "
@@ -72,7 +72,7 @@ QUIZ = (
                 "Selective kernel: in every channel the branches share a sum of 1."
             ),
             "(N, C, 1, 1), with a sigmoid": "That says WHAT: a gate for each channel.",
-            "(N, S, heads, T, T), with a softmax over the last axis": "That says WHEN: each place chooses among frames.",
+            "(N, S, heads, T, T), with a softmax over the last axis": "That says WHEN: a place chooses among frames.",
         },
         right="(N, branches, C, 1, 1), with a softmax over the branches",
     ),
@@ -103,8 +103,8 @@ QUIZ = (
                 "Each step alone does. But the second step reads places that have already looked along time."
             ),
             "Yes: along time at that place first, then over space to the query": (
-                "The weight of that way is the product of one weight of each step. It must pass through the place's own "
-                "cell in the query's frame."
+                "The weight of that way is the product of one weight of each step. It passes through that place's "
+                "cell in the query's own frame."
             ),
             "Yes, in one comparison of the query with it": (
                 "That is joint attention. In divided attention the two are never compared."
