@@ -186,6 +186,7 @@ def train_on_pairs(block: AttentionBlock, steps: int = 150, seed: int = 0) -> tu
     x, answers = colour_pairs(240, seed=seed)
     parameters = [*block.train().parameters(), *head.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=0.05)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(steps):
         pairs = torch.randint(len(x) // 2, (16, 1), generator=generator)
         batch = (2 * pairs + torch.arange(2)).flatten()
@@ -195,6 +196,7 @@ def train_on_pairs(block: AttentionBlock, steps: int = 150, seed: int = 0) -> tu
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        schedule.step()
     block.eval()
     x, answers = colour_pairs(200, seed=seed + 1)
     with torch.no_grad():
