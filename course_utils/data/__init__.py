@@ -1,10 +1,12 @@
 """What is learned from: digits, cued digits and scenes, photographs, pets, with the true place where it is known."""
 
+from .cifar import cifar10
 from .cued import cued_digits
 from .dataset import ImageSet
+from .download import DataError
 from .handwritten import digits
 from .moving import ClipSet, moving_digits
-from .pets import DataError, pets
+from .pets import pets
 from .photographs import feature_crop, photograph, photograph_features, photograph_names
 from .scenes import DIGIT_PAIRS, both_digits, cued_scenes
 from .sized import digit_sides, sized_digits
@@ -15,6 +17,7 @@ __all__ = [
     "DataError",
     "ImageSet",
     "both_digits",
+    "cifar10",
     "cued_digits",
     "cued_scenes",
     "digit_sides",

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..resources import resource
 from .dataset import ImageSet
+from .download import CACHE
 
 SPLITS = ("train", "test", "fit", "validation")
 _SPLIT_SEED = 20240401
@@ -48,7 +49,7 @@ def bytes_of(split: str | None, full: bool = False, root: str | Path | None = No
     if split is not None and split not in SPLITS:
         raise ValueError(f"There is no split {split!r}; choose one of {', '.join(map(repr, SPLITS))}, or None for all.")
     if full:
-        folder = Path.home() / ".cache" / "attention-course" if root is None else Path(root).expanduser()
+        folder = CACHE if root is None else Path(root).expanduser()
         train, test = _mnist(folder)
     else:
         images, labels = _shipped()

@@ -3,13 +3,6 @@
 Parkhi, Vedaldi, Zisserman, Jawahar. Cats and Dogs. CVPR 2012. The photographs are under CC BY-SA 4.0.
 """
 
-import errno
-import hashlib
-import http.client
-import shutil
-import tarfile
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from tqdm.auto import tqdm
 
 from .dataset import ImageSet
+from .download import CACHE, DataError, fetch_archive
 
 PETS = ("cat", "dog")
 
@@ -26,13 +20,6 @@ _SOURCE = "https://www.robots.ox.ac.uk/~vgg/data/pets/data"
 _MD5 = {"annotations": "95a8c909bbe2e81eed6a22bccdf3f68f", "images": "5c4f3ee8e5d25df40f4fd59a7f44e54c"}
 _LISTS = {"train": "trainval", "test": "test"}
 _BACKGROUND = 2  # in a trimap: 1 the animal, 2 what is behind it, 3 the seam between them
-_CHUNK = 1 << 18
-_PATIENCE = 30.0  # seconds without a byte
-_ATTEMPTS = 3  # in a row that bring nothing new
-
-
-class DataError(RuntimeError):
-    """A data folder is not whole, or holds something else than it should."""
 
 
 def pets(root: str | Path | None = None, split: str = "train", size: int = 128, n: int | None = None) -> ImageSet:
@@ -64,11 +51,11 @@ def pets(root: str | Path | None = None, split: str = "train", size: int = 128, 
         raise ValueError(f"There is no split {split!r} of the pets; choose one of {', '.join(map(repr, _LISTS))}.")
     if size < 1:
         raise ValueError(f"pets(size={size}) needs a size of at least 1 pixel; AttentionVGG16 takes 32 or more.")
-    place = Path.home() / ".cache" / "attention-course" if root is None else Path(root).expanduser()
+    place = CACHE if root is None else Path(root).expanduser()
     folder = place / _FOLDER
     for part in _MD5:
         if not (folder / part).is_dir():
-            _fetch(part, folder)
+            fetch_archive(f"{_SOURCE}/{part}.tar.gz", _MD5[part], folder, part, "cued_scenes()", room="1.7 GB")
     names = _listed(folder, split)
     if n is not None and not 1 <= n <= len(names):
         raise ValueError(f"pets(n={n}) needs n from 1 to {len(names)}, the photographs of the split {split!r}.")
@@ -165,87 +152,3 @@ def _unreadable(folder: Path, name: str, error: Exception) -> str:
 
 def _cure(folder: Path) -> str:
     return f"copy {folder} again, or delete it and let pets() fetch it anew."
-
-
-def _fetch(part: str, folder: Path) -> None:
-    """Fetch an archive and unpack it beside its place; what is renamed into place is whole."""
-    archive = folder / f"{part}.tar.gz"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not archive.is_file() or _md5(archive) != _MD5[part]:
-            _download(f"{_SOURCE}/{part}.tar.gz", archive, _MD5[part])
-        unpacked = folder / f"{part}.unpacking"
-        shutil.rmtree(unpacked, ignore_errors=True)
-        with tarfile.open(archive) as packed:
-            packed.extractall(unpacked, filter="data")
-        (unpacked / part).rename(folder / part)
-        shutil.rmtree(unpacked)
-        archive.unlink()
-    except (OSError, tarfile.TarError) as error:
-        if isinstance(error, ConnectionError):
-            raise
-        room = " The disk is full; about 1.7 GB are needed." if getattr(error, "errno", 0) == errno.ENOSPC else ""
-        raise DataError(f"The pets could not be put into {folder} ({error}).{room}") from error
-
-
-def _download(address: str, target: Path, md5: str) -> None:
-    """Fetch a file; where an earlier attempt broke off, go on from there.
-
-    Raises:
-        ConnectionError: if it cannot be reached, broke off, or is not the file that was expected.
-    """
-    partial = target.with_name(target.name + ".part")
-    idle = 0
-    while True:
-        before = partial.stat().st_size if partial.exists() else 0
-        try:
-            if _go_on(address, partial, before):
-                break
-            reason = "the connection was closed before the end"
-        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-            reason = str(getattr(error, "reason", error)) or type(error).__name__
-        came = partial.stat().st_size if partial.exists() else 0
-        idle = idle + 1 if came <= before else 0
-        if idle >= _ATTEMPTS:
-            kept = f" {came / 1e6:.1f} MB have come and are kept: the next call goes on there." if came else ""
-            raise ConnectionError(
-                f"{address} could not be fetched ({reason}).{kept} Connect to the internet and run this again, or work "
-                "with cued_scenes(), which needs no download."
-            )
-    found = _md5(partial)
-    if found != md5:
-        partial.unlink()
-        raise ConnectionError(
-            f"{address} is not the file that was expected: MD5 {md5} expected, {found} found. What came was deleted; "
-            "run this again."
-        )
-    partial.rename(target)
-
-
-def _go_on(address: str, partial: Path, start: int) -> bool:
-    """Fetch what comes after the first `start` bytes; whether the end was reached."""
-    request = urllib.request.Request(address, headers={"Range": f"bytes={start}-"} if start else {})
-    try:
-        answer = urllib.request.urlopen(request, timeout=_PATIENCE)
-    except urllib.error.HTTPError as error:
-        if error.code == 416 and start:  # nothing comes after what is there
-            return True
-        raise
-    with answer:
-        if answer.status != 206:  # the server begins at the beginning
-            start = 0
-        length = answer.headers.get("Content-Length")
-        whole = None if length is None else start + int(length)
-        with (
-            partial.open("ab" if start else "wb") as file,
-            tqdm(total=whole, initial=start, desc=address.rpartition("/")[2], unit="B", unit_scale=True) as bar,
-        ):
-            while chunk := answer.read(_CHUNK):
-                file.write(chunk)
-                bar.update(len(chunk))
-    return whole is None or partial.stat().st_size >= whole
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

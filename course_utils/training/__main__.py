@@ -4,8 +4,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from ..data import DataError
 from ..resources import resource_root
 from .costs import measure_costs
+from .loop import TrainingError
 from .report import study_report, write_summary
 from .runs import StudyError, read_result, results_folder, run_study, tuning_runs
 from .studies import STUDIES, study
@@ -17,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
-    except (StudyError, ValueError, OSError) as error:
+    except (StudyError, TrainingError, DataError, ValueError, OSError) as error:
         print(f"{error}", file=sys.stderr)
         return 2
     return 0

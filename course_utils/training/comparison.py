@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..data import ImageSet, cued_digits, digits
+from ..data import ImageSet, cifar10, cued_digits, digits
 from ..models import AttentionCNN
 from .objective import Objective, cross_entropy
 
@@ -54,6 +54,7 @@ class Entry:
 class Study:
     """Every entry on every task, and which pairs are compared: (first, second) asks what first adds to second.
 
+    Results ship with the course, except where `shipped` is False: those of a study that needs a download.
     `measure(network, image_set)` gives further numbers by name, such as where a mask lies; those that a network does
     not have it leaves out.
     """
@@ -67,6 +68,7 @@ class Study:
     epochs: int
     batch_size: int
     measure: Callable[[nn.Module, ImageSet], dict[str, float]] | None = None
+    shipped: bool = True
 
 
 def cnn(name: str, title: str, **arguments: Any) -> Entry:
@@ -90,5 +92,11 @@ def _cued_images(split: str, seed: int) -> ImageSet:
     return cued_digits(6000 if split in ("train", "fit") else 2000, seed, split)
 
 
+def _cifar_images(split: str, seed: int) -> ImageSet:
+    """10,000 of the training photographs, drawn by the seed, and all test photographs."""
+    return cifar10(split, {"train": 10_000, "fit": 8_000, "validation": 2_000}.get(split), seed)
+
+
 DIGITS = Task("digits", "Handwritten digits", _digit_images, in_channels=1, image_size=28)
 CUED = Task("cued", "Cued digits", _cued_images, in_channels=3, image_size=40)
+CIFAR = Task("cifar10", "CIFAR-10, 10,000 photographs", _cifar_images, in_channels=3, image_size=32)

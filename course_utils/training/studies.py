@@ -4,10 +4,10 @@ import difflib
 
 from .comparison import Study
 from .study_gates import GATES, GATES_TWO
-from .study_league import LEAGUE, ORIGINAL
+from .study_league import LEAGUE, LEAGUE_CIFAR, ORIGINAL
 from .study_se import SE, SE_POOLING
 
-STUDIES = {chosen.name: chosen for chosen in (SE, SE_POOLING, LEAGUE, ORIGINAL, GATES, GATES_TWO)}
+STUDIES = {chosen.name: chosen for chosen in (SE, SE_POOLING, LEAGUE, LEAGUE_CIFAR, ORIGINAL, GATES, GATES_TWO)}
 
 
 def study(name: str) -> Study:

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from ..attention import record_masks
 from ..data import ImageSet
 from ..models import AttentionCNN, VisionTransformer, class_token_maps
 from .attention_maps import share_on_object
-from .comparison import CUED, DIGITS, Entry, Study, Task, cnn
+from .comparison import CIFAR, CUED, DIGITS, Entry, Study, Task, cnn
 
 SHARE = "share of the mask on the digit"
 _LOOKED_AT = 500
@@ -85,6 +86,7 @@ LEAGUE = Study(
     batch_size=128,
     measure=share_on_answer,
 )
+LEAGUE_CIFAR = replace(LEAGUE, name="4.3-cifar10", tasks=(CIFAR,), measure=None, shipped=False)
 ORIGINAL = Study(
     name="4.3-original",
     title="The original course's network with and without self-attention",

@@ -1,18 +1,17 @@
 """Pets: fetched from a server that breaks off, read in every mode, refused by name where something is missing."""
 
 import hashlib
-import http.server
 import importlib
 import io
 import tarfile
-import threading
 
 import numpy as np
 import pytest
 import torch
+from breaking_server import Server
 from PIL import Image
 
-from course_utils.data import DataError, pets
+from course_utils.data import DataError, download, pets
 
 module = importlib.import_module("course_utils.data.pets")
 # name, kind (1 cat, 2 dog), width x height, mode: as in the true set, most are colour, some are not
@@ -66,42 +65,6 @@ def copied(tmp_path):
     """A root whose folder is there already."""
     write_pets(tmp_path / "oxford-iiit-pet")
     return tmp_path
-
-
-class Server:
-    """Serves archives from 127.0.0.1; breaks off after some bytes, with or without the word Range."""
-
-    def __init__(self, files):
-        self.files, self.breaks, self.ranges, self.asked = files, 0, True, []
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                name = self.path.strip("/")
-                content = outer.files.get(name)
-                begin = self.headers.get("Range")
-                outer.asked.append((name, begin))
-                if content is None:
-                    return self.send_error(404)
-                start = int(begin.removeprefix("bytes=").rstrip("-")) if begin and outer.ranges else 0
-                if start >= len(content):
-                    return self.send_error(416)
-                self.send_response(206 if begin and outer.ranges else 200)
-                self.send_header("Content-Length", str(len(content) - start))
-                self.end_headers()
-                rest = content[start:]
-                if outer.breaks:
-                    outer.breaks -= 1
-                    rest = rest[: len(rest) // 2]
-                    self.close_connection = True
-                self.wfile.write(rest)
-
-            def log_message(self, *args):
-                pass
-
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-        self.address = f"http://127.0.0.1:{self.http.server_port}"
 
 
 @pytest.fixture
@@ -170,7 +133,7 @@ def test_a_download_that_breaks_off_goes_on_where_it_was(server, tmp_path):
 
 
 def test_a_download_goes_on_in_the_next_call_too(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_ATTEMPTS", 0)  # the connection breaks, and no second attempt is made
+    monkeypatch.setattr(download, "_ATTEMPTS", 0)  # the connection breaks, and no second attempt is made
     server.breaks = 1
     with pytest.raises(ConnectionError, match="have come and are kept"):
         pets(tmp_path, size=32)
