@@ -102,6 +102,25 @@ def readme_lessons(address: str, version: str) -> str:
     return "\n".join(rows)
 
 
+def readme_results(address: str, version: str) -> str:
+    """The tables of the recorded studies in README.md, from each study's summary.json."""
+    tables = []
+    for path in sorted((ROOT / "resource" / "results").glob("*/summary.json")):
+        study = json.loads(path.read_text(encoding="utf-8"))
+        tasks = study["tasks"]
+        found = {(row["task"], row["network"]): row for row in study["rows"]}
+        lines = [["network", *tasks.values()], ["---"] * (1 + len(tasks))]
+        for network, title in study["networks"].items():
+            cells = [found[task, network] for task in tasks]
+            lines.append([title, *(f"{c['mean']:.3f} ({c['low']:.3f} to {c['high']:.3f})" for c in cells)])
+        table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        tables.append(
+            f"**{study['study']}. {study['title']}.** Test accuracy, mean of {study['seeds']} seeds with its 95 % "
+            f"interval; `python -m course_utils.training report {study['study']}` adds differences and costs.\n\n{table}"
+        )
+    return "\n\n".join(tables)
+
+
 def readme_badges(address: str, version: str) -> str:
     """The badges at the head of README.md."""
     workflow = f"{address}/actions/workflows/test.yml"
@@ -115,7 +134,7 @@ def written(path: Path, address: str, version: str) -> str:
         text = re.sub(r"(?m)^version: .*$", f"version: {version}", text)
         return re.sub(r"(?m)^repository-code: .*$", f'repository-code: "{address}"', text)
     if path.name == "README.md":
-        for name, made in (("badges", readme_badges), ("lessons", readme_lessons)):
+        for name, made in (("badges", readme_badges), ("lessons", readme_lessons), ("results", readme_results)):
             start, end = f"<!-- {name}: made by `make links` -->", f"<!-- end of {name} -->"
             if start not in text or end not in text:
                 raise SystemExit(f"README.md must hold the markers {start} and {end}.")

@@ -94,11 +94,14 @@ class StudyReport:
 
     def summary(self) -> dict[str, Any]:
         """The report as plain data; costs have their own file."""
+        chosen = study(self.name)
         return {
             "format": FORMAT,
             "study": self.name,
             "title": self.title,
             "seeds": self.seeds,
+            "tasks": {task.name: task.title for task in chosen.tasks},
+            "networks": {entry.name: entry.title for entry in chosen.entries},
             "rows": [asdict(row) for row in self.rows],
             "differences": [{**asdict(pair), "verdict": pair.verdict} for pair in self.differences],
         }
