@@ -13,8 +13,6 @@ from tqdm.auto import tqdm
 from .dataset import ImageSet
 from .download import CACHE, DataError, fetch_archive
 
-PETS = ("cat", "dog")
-
 _FOLDER = "oxford-iiit-pet"
 _SOURCE = "https://www.robots.ox.ac.uk/~vgg/data/pets/data"
 _MD5 = {"annotations": "95a8c909bbe2e81eed6a22bccdf3f68f", "images": "5c4f3ee8e5d25df40f4fd59a7f44e54c"}

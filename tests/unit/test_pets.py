@@ -4,7 +4,9 @@ import hashlib
 import importlib
 import io
 import tarfile
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from PIL import Image
 
 from course_utils.data import DataError, download, pets
 
+ROOT = Path(__file__).resolve().parents[2]
 module = importlib.import_module("course_utils.data.pets")
 # name, kind (1 cat, 2 dog), width x height, mode: as in the true set, most are colour, some are not
 TRAIN = (
@@ -223,3 +226,19 @@ def test_a_trimap_of_another_photograph_is_refused(copied):
     trimap(20, 20).save(copied / "oxford-iiit-pet" / "annotations" / "trimaps" / "pug_4.png")
     with pytest.raises(DataError, match=r"90 x 60 pixels, but its trimap .* 20 x 20 pixels"):
         pets(copied)
+
+
+def test_the_lessons_switch_trains_on_pets_and_shows_the_maps(copied):
+    lesson = nbformat.read(ROOT / "notebooks" / "4.5_experiment_attention_vgg16.ipynb", as_version=4)
+    setup = next(cell.source for cell in lesson.cells if cell.source.startswith("import importlib"))
+    (cell,) = [cell.source for cell in lesson.cells if "pets" in cell.metadata.get("tags", [])]
+    settings = 'ROOT, WEIGHTS, MANY, SIZE, EPOCHS = None, "DEFAULT", 1000, 160, 3'
+    assert "PETS = False" in cell and settings in cell
+    cell = cell.replace("PETS = False", "PETS = True").replace(settings, "WEIGHTS, MANY, SIZE, EPOCHS = None, 2, 32, 1")
+    shown: list = []
+    scope = {"ROOT": copied, "display": shown.append}
+    exec(setup, scope)
+    exec(cell, scope)
+    assert [one["title"] for one in shown[0].series] == ["gates by sigmoid", "gates by softmax", "shown the mask"]
+    assert shown[0].stages == ["pool3", "pool4"] and shown[0].epochs == [1] and len(shown[0].names) == 2
+    assert all(len(network.features) == 44 for network in scope["learned"].values())
