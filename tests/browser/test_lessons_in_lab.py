@@ -10,7 +10,8 @@ import pytest
 import torch
 from playwright.sync_api import expect
 
-from course_utils.explorers import explore_channel_gates
+from course_utils.explorers import explore_channel_gates, explore_gate_maps
+from course_utils.training.attention_maps import overlap, share_on_object
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 torch.set_num_threads(1)
@@ -125,3 +126,21 @@ def test_the_experiment_trains_and_draws_its_curves(lesson):
     status = curves.locator("[role=status]").first
     for words in ("plain", "SE", "epoch 6"):
         expect(status).to_contain_text(words, timeout=15_000)  # a widget draws itself when it comes into view
+
+
+def test_gate_maps_are_weighed_in_the_lesson_as_the_package_weighs_them(lesson):
+    server = lesson("4.5_experiment_attention_vgg16.ipynb", seconds=240)
+    page = server.page
+    same = explore_gate_maps(stage=1, epoch=2)
+    root = widget(page, "gate-maps")
+    root.get_by_label("Threshold").fill("0.3")
+    place = torch.from_numpy(np.frombuffer(decoded(same.places), np.uint8).reshape(same.places["shape"])[:1] > 0)
+    for number, series in enumerate(same.series):
+        stored = series["maps"][1]
+        maps = np.frombuffer(decoded(stored), {"float16": "<f2", "float32": "<f4"}[stored["dtype"]])
+        one = torch.from_numpy(maps.reshape(stored["shape"])[2, :1].astype(np.float32))
+        panel = root.locator(f"[data-network='{number}']")
+        found = [float(panel.get_attribute(f"data-{name}")) for name in ("share", "iou")]
+        expected = [float(share_on_object(one, place, 0.3)), float(overlap(one, place, 0.3))]
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    expect(root.locator("[role=status]")).to_contain_text("threshold 0.30")
