@@ -26,7 +26,7 @@ from browser import launch  # noqa: E402
 from conftest import Lab  # noqa: E402
 
 from course_utils.data import photograph  # noqa: E402
-from course_utils.explorers import explore_channel_gates  # noqa: E402
+from course_utils.explorers import explore_channel_gates, explore_gate_maps  # noqa: E402
 from course_utils.widgets import AttentionMap, CourseWidget, TrainingCurves  # noqa: E402
 
 HOVER = """async () => {
@@ -125,6 +125,7 @@ def largest_widgets() -> dict[str, CourseWidget]:
     dog = torch.nn.functional.interpolate(photograph("german_shepherd")[None], size=(224, 224), mode="area")[0]
     return {
         "channel-gates": explore_channel_gates(source="cued digits", stage=1),
+        "gate-maps": explore_gate_maps(),
         "attention-map": AttentionMap(dog.permute(1, 2, 0), rng.random((12, 14, 14)), smooth=True),
         "training-curves": curves,
     }
