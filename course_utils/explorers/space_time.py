@@ -104,6 +104,32 @@ def identity_attention(embed_dim: int, mode: Mode, temperature: float = 1.0) -> 
     return block.eval()
 
 
+@torch.no_grad()
+def weight_elsewhere(tokens: Tensor, place: Tensor, frame: int = 2, temperature: float = 1.25) -> tuple[float, float]:
+    """How much weight a query on a thing puts on the same thing in other frames.
+
+    Args:
+        tokens: (1, T, S, D), of `clip_tokens`.
+        place: (T, H, W) bool, True in the thing's square.
+        frame: of the query, which is the cell in the middle of the thing.
+        temperature: of the identity attention.
+
+    Returns:
+        That of joint attention, and that of the way through both steps of divided attention.
+    """
+    frames, cells, width = tokens.shape[1:]
+    side = round(cells**0.5)
+    cover = F.adaptive_avg_pool2d(place.float(), side).flatten(1)  # (T, S): the part of each cell that it covers
+    rows, columns = torch.where(cover[frame].view(side, side) >= 0.5)
+    query = round(rows.float().mean().item()) * side + round(columns.float().mean().item())
+    joint = identity_attention(width, "joint", temperature).mask(tokens)[0, 0, frame * cells + query]
+    temporal, spatial = identity_attention(width, "divided", temperature).mask(tokens)
+    both = spatial[0, frame, 0, query] * temporal[0, :, 0, frame].T  # (T, S)
+    others = [t for t in range(frames) if t != frame]
+    found = [float((weights * cover)[others].sum()) for weights in (joint.view(frames, cells), both)]
+    return found[0], found[1]
+
+
 @functools.cache
 def _network() -> nn.Module:
     return load_network(NETWORK).requires_grad_(False)

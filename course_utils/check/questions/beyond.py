@@ -17,7 +17,7 @@ PREDICTIONS = {
         right="Mean 0.005, max 8",
     ),
     "order": Question(
-        "You swap the order of a trained CBAM block: spatial first, then channel, and train nothing again. What changes?",
+        "You swap the order of a trained CBAM block: spatial first, then channel. No weight changes. What does?",
         {
             "Nothing: the output is x times both masks, and a product has no order": (
                 "The product has none, but the masks do: the second part pools what the first has scaled, so both "
