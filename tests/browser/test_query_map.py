@@ -110,12 +110,17 @@ def test_a_networks_weights_and_output_are_its_own(alone, pool):
     directions = torch.linalg.eigh(x.permute(1, 0, 2, 3).flatten(1).cov())[1].flip(1)[:, :3]
     three = (output - x.mean(dim=(0, 2, 3), keepdim=True))[1].permute(1, 2, 0) @ directions  # (20, 20, 3)
     before = (x - x.mean(dim=(0, 2, 3), keepdim=True))[1].permute(1, 2, 0) @ directions
-    expected = 127.5 * (1 + three / (4 * before.square().mean().sqrt()))
+    expected = 127.5 * (1 + three / full_colour(before, before + (three - before) / 0.4))
     flipped = 255 - expected  # the sign of a direction is not fixed
     for channel in range(3):
         distance = [np.abs(shown[..., channel] - e[..., channel].clamp(0, 255).numpy()) for e in (expected, flipped)]
         assert min(d.max() for d in distance) <= 2
     page.assert_clean()
+
+
+def full_colour(x, output) -> float:
+    """What fills a colour: four deviations of the input, or two of the output at gamma 1."""
+    return max(4 * x.square().mean().sqrt(), 2 * output.square().mean().sqrt())
 
 
 def colours(page, size: int) -> np.ndarray:
@@ -130,7 +135,7 @@ def test_gamma_adds_what_is_gathered_to_the_input(page):
     rows = features.flatten(1).T
     gathered = scaled_dot_product_attention(rows, rows, rows[:, :3])[0].reshape(14, 14, 3)
     x = features[:3].permute(1, 2, 0)
-    unit = 4 * x.square().mean().sqrt()
+    unit = full_colour(x, x + gathered)
     slider = page.root.get_by_label("γ (gamma)")
     for key, gamma in (("Home", 0.0), ("End", 1.0)):
         slider.press(key)

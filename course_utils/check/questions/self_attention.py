@@ -3,16 +3,6 @@
 from ...widgets.quiz import Question
 
 PREDICTIONS = {
-    "reach": Question(
-        "A picture goes through four 3 × 3 convolutions of stride 1. How many positions of the picture can one output "
-        "position see at most?",
-        {
-            "3 × 3": "That is one layer. The second layer looks at outputs that have each seen 3 × 3 themselves.",
-            "9 × 9": "Each layer adds one position on every side: 3, 5, 7, 9.",
-            "81 × 81": "The windows overlap: a layer adds 2 to the side, it does not multiply it by 3.",
-        },
-        right="9 × 9",
-    ),
     "eye": Question(
         "The query stands on one eye of the cat, and the weights come from dot products of features. Where will the "
         "weights be large?",
@@ -20,20 +10,23 @@ PREDICTIONS = {
             "On that eye and on the other one": (
                 "The two eyes have like features, so their dot product is large. How far apart they are does not enter."
             ),
-            "On that eye and what is next to it": "A convolution would do that. A dot product does not know what is near.",
+            "On that eye and what is next to it": "A convolution does that. A dot product does not know what is near.",
+            "On all that is as bright as the eye": (
+                "Features may hold brightness too. These were made to name things, and hold much more than that."
+            ),
             "Everywhere alike": "Only if all scores were alike. The features of an eye and of fur differ.",
         },
         right="On that eye and on the other one",
     ),
     "wide": Question(
-        "Queries and keys are drawn at random, each number with variance 1, and their scores are not divided. The width "
-        "d grows from 4 to 256. What happens to the weights of a query over its keys?",
+        "Queries and keys are drawn at random, each number with variance 1, and their scores are not divided. The "
+        "width d grows from 4 to 256. What happens to the weights of a query over its keys?",
         {
             "They become more even": "A sum of d products spreads more the larger d is: scores differ more, not less.",
             "Almost all weight goes to one key": (
                 "The variance of a score is d, so that scores differ by about √d. The softmax turns that into a choice."
             ),
-            "Nothing: softmax undoes any scale": "It undoes a shift of all scores. A factor makes it sharper or flatter.",
+            "Nothing: softmax undoes any scale": "It undoes a shift of all scores. A factor makes it sharper.",
         },
         right="Almost all weight goes to one key",
     ),
@@ -43,30 +36,27 @@ PREDICTIONS = {
             "None: its output is zero, so is every gradient": (
                 "γ multiplies v(o), which is not zero. So γ itself has a gradient."
             ),
-            "All of them": "The gradient of W_f, W_g, W_h and v passes through the factor γ, which is 0 in the first step.",
+            "All of them": "The gradient of W_f, W_g, W_h and v passes through the factor γ, which is 0 at first.",
+            "W_h and v, which make what is added": "What they make is multiplied by γ, and so is their gradient: by 0.",
             "Only γ": "The others follow from the second step on, when γ has left 0.",
         },
         right="Only γ",
     ),
-    "shuffled": Question(
-        "Shuffle the positions of a feature map before a self-attention block. What becomes of its output?",
-        {
-            "The same vectors, shuffled in the same way": (
-                "Weights come from contents alone. The block has no notion of up, down, near or far."
-            ),
-            "Another output altogether": "That would happen to a convolution, whose weights belong to places.",
-            "Exactly the same output": "The residual alone shows that it cannot be: x itself has moved.",
-        },
-        right="The same vectors, shuffled in the same way",
-    ),
     "double": Question(
-        "Height and width of the feature map are doubled. How does the matrix of weights grow?",
+        "A self-attention block works on a map of 32 × 32 positions. Then the pictures come twice as high and twice as "
+        "wide, so that the map has 64 × 64 positions; the channels stay as they are. How does the matrix of weights "
+        "grow, which the block makes for each picture?",
         {
-            "Twofold": "There are four times as many positions, and each is a query as well as a key.",
-            "Fourfold": "That is how a feature map grows. The matrix has a row and a column for each position.",
-            "Sixteenfold": "N positions become 4 N, and N² weights become 16 N².",
+            "Twofold, as height and width do": "There are four times as many positions, each a query and a key.",
+            "Fourfold, as the number of positions does": (
+                "That is how a feature map grows. The matrix has a row and a column for each position."
+            ),
+            "That depends on how many channels the block has": (
+                "Channels set the work for one score. The matrix has one weight for each pair of positions."
+            ),
+            "Sixteenfold, as the square of that number does": "N positions become 4 N, and N² weights become 16 N².",
         },
-        right="Sixteenfold",
+        right="Sixteenfold, as the square of that number does",
     ),
 }
 
@@ -98,26 +88,13 @@ QUIZ = (
     Question(
         "Scores are divided by √d, where d is",
         {
-            "the number of keys": "That is K. It sets how many rivals there are in the softmax, not how far scores spread.",
+            "the number of keys": "It sets how many rivals there are in the softmax, not how far scores spread.",
             "the length of each query and key vector": (
                 "A score is a sum of d products; its variance grows with d, and dividing by √d takes that back."
             ),
             "the size of the key matrix": "The matrix of keys has K · d numbers. The length of one key vector counts.",
         },
         right="the length of each query and key vector",
-    ),
-    Question(
-        "What can a single self-attention block do that a single 3 × 3 convolution can NOT?",
-        {
-            "Treat the position to the left otherwise than the one to the right": (
-                "A convolution does just that; self-attention has no left and right unless places are put into x."
-            ),
-            "Carry something from one corner of the map to the other": (
-                "Every position reaches every other in one step; the convolution reaches its neighbours."
-            ),
-            "Work on maps of any height and width": "Both can: neither has a parameter that belongs to the size.",
-        },
-        right="Carry something from one corner of the map to the other",
     ),
     Question(
         "Why does torch's fused attention need far less memory than the textbook's three lines?",

@@ -47,6 +47,14 @@ function gather(rows, value) {
   return gathered;
 }
 
+/** The value that fills a colour, for the input as for the output at gamma 1, at the source's own temperature. */
+function fullColour(example, temperature) {
+  const gathered = gather(weighAll(example, temperature), example.value.values);
+  const input = example.shown.values;
+  const size = (valueOf) => Math.sqrt(input.reduce((sum, _, i) => sum + valueOf(i) ** 2, 0) / input.length);
+  return Math.max(4 * size((i) => input[i]), 2 * size((i) => input[i] + gathered[i])) || 1;
+}
+
 /** How many keys a row of weights spreads over: the number of equal weights with the same entropy. */
 function keysInEffect(row) {
   let entropy = 0;
@@ -91,7 +99,7 @@ function render({ model, el }) {
   const reachPanel = panel("", { role: "img" });
   const outputPanel = panel("", { role: "img" });
   const panels = [weightsPanel, reachPanel, outputPanel];
-  weightsPanel.node.append(element("p", { class: "cw-panel-name cw-keys" }, "Arrows move, Enter locks, Escape frees"));
+  weightsPanel.node.append(element("p", { class: "cw-panel-name cw-keys" }, "Keys: arrows, Enter, Escape"));
   house.stage.append(...panels.map(({ node }) => node));
   const scale = scaleBar("Weight of a key");
   const thumbs = element("div", { class: "cw-thumbnails", role: "group", "aria-label": "Pictures" });
@@ -104,14 +112,11 @@ function render({ model, el }) {
       const [query, key, value, shown] = ["query", "key", "value", "shown"].map((name) => decode(example[name]));
       const [rows, columns, width] = query.shape;
       const [keyRows, keyColumns] = key.shape;
-      let size = 0;
-      for (const one of shown.values) size += one * one;
       opened.set(example, {
         query, key, value, shown, rows, columns, width, keyRows, keyColumns,
         queries: rows * columns,
         keys: keyRows * keyColumns,
         picture: paintImage(decode(example.image)),
-        unit: 4 * Math.sqrt(size / shown.values.length) || 1, // four deviations of the input fill the colours
       });
     }
     return opened.get(example);
@@ -126,6 +131,7 @@ function render({ model, el }) {
 
   const spread = () => {
     shown = open(exampleNow());
+    shown.unit ??= fullColour(shown, sourceNow().temperature);
     all = weighAll(shown, model.get("temperature"));
     gathered = gather(all, shown.value.values);
     mean = new Float64Array(shown.keys);
@@ -155,7 +161,7 @@ function render({ model, el }) {
   const plain = button("as SAGAN: 1", () => store(model, { temperature: 1 }));
   const scaled = button("", () => store(model, { temperature: Math.sqrt(shown.width) }));
   const gamma = slider({
-    label: "γ (gamma)", min: 0, max: 1, step: 0.01, value: 0, show: (value) => value.toFixed(2),
+    label: "γ (gamma)", min: 0, max: 1, step: 0.01, value: 0, show: () => model.get("gamma").toFixed(2),
     onInput: (value) => store(model, { gamma: value }),
   });
   const layers = slider({
@@ -232,7 +238,7 @@ function render({ model, el }) {
     const { canvas, name } = reachPanel;
     const context = layPicture(reachPanel);
     const count = model.get("layers");
-    name.textContent = `In reach of ${inLayers(count)}`;
+    name.textContent = `In reach of ${count} layer${count > 1 ? "s" : ""} of 3×3`;
     const box = query && reach(query, count, shown.rows, shown.columns);
     if (box) {
       const [across, down] = [canvas.width / shown.columns, canvas.height / shown.rows];
