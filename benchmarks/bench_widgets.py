@@ -26,7 +26,13 @@ from browser import launch  # noqa: E402
 from conftest import Lab  # noqa: E402
 
 from course_utils.data import photograph  # noqa: E402
-from course_utils.explorers import explore_channel_gates, explore_gate_maps  # noqa: E402
+from course_utils.explorers import (  # noqa: E402
+    explore_branch_weights,
+    explore_cbam_steps,
+    explore_channel_gates,
+    explore_gate_maps,
+    explore_space_time,
+)
 from course_utils.widgets import AttentionMap, CourseWidget, TrainingCurves  # noqa: E402
 
 HOVER = """async () => {
@@ -126,6 +132,9 @@ def largest_widgets() -> dict[str, CourseWidget]:
     return {
         "channel-gates": explore_channel_gates(source="cued digits", stage=1),
         "gate-maps": explore_gate_maps(),
+        "cbam-steps": explore_cbam_steps(),
+        "branch-weights": explore_branch_weights(stage=2),
+        "space-time": explore_space_time(),
         "attention-map": AttentionMap(dog.permute(1, 2, 0), rng.random((12, 14, 14)), smooth=True),
         "training-curves": curves,
     }

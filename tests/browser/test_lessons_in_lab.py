@@ -10,7 +10,10 @@ import pytest
 import torch
 from playwright.sync_api import expect
 
+from course_utils.data import cued_digits
 from course_utils.explorers import explore_channel_gates, explore_gate_maps
+from course_utils.explorers.cbam_steps import switched
+from course_utils.training import load_network
 from course_utils.training.attention_maps import overlap, share_on_object
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
@@ -144,3 +147,45 @@ def test_gate_maps_are_weighed_in_the_lesson_as_the_package_weighs_them(lesson):
         expected = [float(share_on_object(one, place, 0.3)), float(overlap(one, place, 0.3))]
         np.testing.assert_allclose(found, expected, atol=1e-5)
     expect(root.locator("[role=status]")).to_contain_text("threshold 0.30")
+
+
+def test_beyond_channel_and_space_is_switched_hovered_and_typed_into(lesson):
+    server = lesson("4.6_beyond_channel_and_space.ipynb", seconds=240)
+    page = server.page
+
+    # CBAM without the mean of its spatial part: the page computes what the package computes.
+    network = load_network("cbam_cued_digits")
+    root = widget(page, "cbam-steps")
+    root.get_by_label("mean in the spatial part").click()
+    expect(root.locator("[role=status]")).to_contain_text("With this block changed")
+    data = cued_digits(100, seed=4, split="test")
+    image = (data.images[int((data.labels == 3).nonzero()[0])][None] * 255).round() / 255
+    with torch.no_grad(), switched(network.stage1.attention, spatial_pools=("max",)):
+        expected = network(image).softmax(1)[0].numpy()
+    shown = root.locator("canvas[data-probabilities]").get_attribute("data-probabilities")
+    np.testing.assert_allclose([float(p) for p in shown.split(",")], expected, atol=1e-5)
+
+    # Branches: the table answers to the pointer.
+    table = widget(page, "branch-weights").locator("canvas[tabindex='0']")
+    table.scroll_into_view_if_needed()
+    box = table.bounding_box()
+    page.mouse.move(box["x"] + 2, box["y"] + 2)
+    expect(table).to_have_attribute("data-query", "0,0")
+
+    # A clip: the strip takes the keyboard, and JupyterLab leaves it the arrows.
+    root = widget(page, "space-time")
+    strip = root.locator("canvas[tabindex='0']")
+    strip.focus()
+    for key in ("Enter", "ArrowRight"):
+        page.keyboard.press(key)
+    expect(strip).to_have_attribute("data-locked", "true")
+    expect(root.locator("[role=status]")).to_contain_text("Query: frame 2")
+
+    cell = page.locator(".jp-CodeCell", has_text="check.pool_channels(pool_channels)").first
+    cell.locator(".cm-content").click()
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.insert_text(
+        "def pool_channels(x):\n    return torch.stack([x.mean(1), x.amax(1)], 1)\n\n\ncheck.pool_channels(pool_channels)"
+    )
+    page.keyboard.press("Shift+Enter")
+    cell.get_by_text("You stacked [mean, max]", exact=False).first.wait_for(timeout=20_000)
