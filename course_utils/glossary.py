@@ -364,6 +364,20 @@ TERMS = tuple(
             "4.5",
         ),
         ("Dice", "Agreement of two areas: twice the overlap over the sum of both.", "", "0 to 1", "4.5"),
+        (
+            "share",
+            "Of a map held against the true place: the part of its sum that lies on the place.",
+            "",
+            "0 to 1",
+            "4.5",
+        ),
+        (
+            "trimap",
+            "A picture of three names: the object, what is behind it, and the seam between them.",
+            "",
+            "(H, W)",
+            "4.5",
+        ),
         ("IoU", "Agreement of two areas: the overlap over the union; also called Jaccard.", "", "0 to 1", "4.5"),
         ("AP", "Average precision: the precision averaged over all levels of recall.", "", "0 to 1", "4.5"),
         ("AUC", "The area under the ROC curve: how often a positive is ranked above a negative.", "", "0 to 1", "4.5"),
@@ -411,18 +425,18 @@ class Glossary:
         return "\n".join(f"{term.word}: {term.meaning}{_more(term)}" for term in self.terms)
 
     def _repr_html_(self) -> str:
-        cell = "padding: 0.15em 1em 0.15em 0; text-align: left; vertical-align: top; background: none"
-        heads = "".join(f'<th scope="col" style="{cell}">{head}</th>' for head in _HEADS)
+        cell = "style=text-align:left"  # a notebook's own style is to the right
+        heads = "".join(f'<th scope="col" {cell}>{head}</th>' for head in _HEADS)
         rows = "".join(
-            '<tr style="background: none">'
-            + f'<th scope="row" style="{cell}">{html.escape(term.word)}</th>'
-            + "".join(f'<td style="{cell}">{html.escape(part)}</td>' for part in term[1:])
+            "<tr>"
+            + f'<th scope="row" {cell}>{html.escape(term.word)}</th>'
+            + "".join(f'<td {cell}>{html.escape(part)}</td>' for part in term[1:])
             + "</tr>"
             for term in self.terms
         )
         return (
             '<div class="course-glossary"><table style="border-collapse: collapse; margin: 0">'
-            f'<thead><tr style="background: none">{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
+            f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
         )
 
 

@@ -80,7 +80,7 @@ def test_a_mask_from_the_picture_is_the_packages(page):
         page.set(category=category, source="picture", picture=name)
         x = playground_input(name, category)
         mask = deviation_mask(x, category)
-        assert f"mask, {' × '.join(map(str, mask.shape))}:" in page.status
+        assert f"?), {' × '.join(map(str, mask.shape))}:" in page.status
         assert f"Made from this picture ({PICTURES[name]})." in page.status
         if category != "branch":
             through = float(re.search(r"lets ([\d.]+) % through", page.status)[1])

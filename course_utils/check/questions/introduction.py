@@ -46,21 +46,6 @@ PREDICTIONS = {
         },
         right="Its weights and its context",
     ),
-    "double_scores": Question(
-        "Three scores are 1, 2 and 3. You double them to 2, 4 and 6. What happens to the softmax weights?",
-        {
-            "They stay: only the ratio of scores counts": (
-                "For a softmax the differences count. Adding 1 to all scores would change nothing; doubling doubles "
-                "the differences."
-            ),
-            "They grow more unequal": (
-                "From 0.09, 0.24, 0.67 to 0.02, 0.12, 0.87. That is why the scale of scores matters, and why dot "
-                "products are divided by the square root of d."
-            ),
-            "They double, and are divided by 2 again": "The sum is 1 before and after, but the shares differ.",
-        },
-        right="They grow more unequal",
-    ),
 }
 
 QUIZ = (

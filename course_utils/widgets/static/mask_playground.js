@@ -184,15 +184,14 @@ function render({ model, el }) {
     showAll();
   };
   const categoryChoice = choice({
-    label: "Category", options: Object.entries(QUESTIONS).map(([name, question]) => [name, `${name}: ${question}`]),
-    value: state.category, onChange: (category) => { focus.set(null); change({ category }); },
+    label: "Category", options: Object.keys(QUESTIONS).map((name) => [name, name]), value: state.category, onChange: (category) => { focus.set(null); change({ category }); },
   });
   const pictureChoice = choice({
     label: "Picture", options: model.get("pictures").map(({ key, title }) => [key, title]), value: state.picture,
     onChange: (picture) => change({ picture }),
   });
   const sourceChoice = choice({
-    label: "Mask", options: [["hand", "set by hand"], ["picture", "made from the picture, g(x)"]], value: state.source,
+    label: "Mask", options: [["hand", "set by hand"], ["picture", "made by g(x), from the picture"]], value: state.source,
     onChange: (source) => change({ source }),
   });
   const share = (value) => value.toFixed(2);
@@ -208,7 +207,7 @@ function render({ model, el }) {
       label, min, max, step, value: state[name], show, onInput: (value) => change({ [name]: value }),
     });
   };
-  plain("size", "Spotlight", 0.04, 0.6, 0.01, (value) => `${Math.round(100 * value)} % of the height`);
+  plain("size", "Spotlight", 0.04, 0.6, 0.01, (value) => `${Math.round(100 * value)} % of H`);
   plain("moment", "When", 0, 8, 1, (value) => `frame ${value}`);
   plain("window", "How long", 0.3, 6, 0.1, (value) => `${value.toFixed(1)} frames`);
   plain("fine", "Fine branch", 0, 1, 0.01, share);
@@ -220,10 +219,16 @@ function render({ model, el }) {
     if (name === "fine") return state.category === "branch";
     return bySheet && state.category !== "branch";
   };
-  const top = element("div", { class: "cw-controls" }, categoryChoice.node, pictureChoice.node, sourceChoice.node);
-  Object.assign(top.style, { marginTop: "0", marginBottom: "12px" });
-  house.stage.before(top);
-  house.controls.append(...Object.values(sliders).map(({ node }) => node));
+  house.controls.append(
+    ...[categoryChoice, pictureChoice, sourceChoice, ...Object.values(sliders)].map(({ node, input }) => {
+      Object.assign(node.style, { width: "100%", flexWrap: "wrap", gap: "0 8px" });
+      Object.assign(node.querySelector("label").style, { flexDirection: "column", alignItems: "flex-start", gap: "0" });
+      if (input.type !== "range") node.querySelector("label").style.width = input.style.width = "100%";
+      return node;
+    }),
+  );
+  Object.assign(house.controls.style, { flex: "1 0 152px", maxWidth: "200px", margin: "0", alignContent: "flex-start" });
+  house.stage.append(house.controls);
   const setControls = () => {
     categoryChoice.set(state.category);
     pictureChoice.set(state.picture);
@@ -239,6 +244,7 @@ function render({ model, el }) {
     const words = element("p", { class: "cw-panel-name" }, name);
     const node = element("div", { class: "cw-panel" }, words, canvas);
     canvas.style.touchAction = "pan-y";
+    node.style.flexBasis = "160px";
     house.stage.append(node);
     return { canvas, words, node, name };
   });
@@ -246,7 +252,8 @@ function render({ model, el }) {
   const scale = scaleBar("Weight");
   const keys = element("p", { class: "cw-panel-name cw-keys" }, "");
   maskPanel.node.append(scale.node);
-  xPanel.node.append(keys);
+  Object.assign(keys.style, { flex: "0 0 100%", marginTop: "-8px" });
+  house.stage.append(keys);
   Object.assign(scale.node.style, { width: "100%", marginTop: "8px" });
 
   /** Where the sheets of a panel lie, each [x, y, width, height] as shares of the panel. */
@@ -456,7 +463,7 @@ function render({ model, el }) {
     const through = mask.values.reduce((sum, value) => sum + value, 0) / mask.values.length;
     const amount = state.category === "branch"
       ? `Fine ${share(mask.values[0])}, coarse ${share(mask.values[1])}.` : `It lets ${percent(through)} through.`;
-    const first = `${kind}, ${shapeWords(ownShape(mask.shape))}: ${sharedWords[state.category]}. ${amount} `
+    const first = `${kind} (${QUESTIONS[state.category]}), ${shapeWords(ownShape(mask.shape))}: ${sharedWords[state.category]}. ${amount} `
       + (hand ? "Set by hand: fixed, the same for every picture." : `Made from this picture (${title}).`);
     const query = focus.get();
     if (!query) return [first];
@@ -486,7 +493,7 @@ function render({ model, el }) {
     const xShape = input.sheets > 1 ? [input.sheets, 3, input.rows, input.columns] : [3, input.rows, input.columns];
     const outShape = state.category === "branch" ? xShape.slice(1) : xShape;
     xPanel.words.textContent = `x: ${shapeWords(xShape)}`;
-    maskPanel.words.textContent = `${hand ? "mask, by hand" : "mask g(x)"}: ${shapeWords(ownShape(mask.shape))}`;
+    maskPanel.words.textContent = `${hand ? "mask" : "g(x)"}: ${shapeWords(ownShape(mask.shape))}`;
     outPanel.words.textContent = `${hand ? "f(mask, x)" : "f(g(x), x)"}: ${shapeWords(outShape)}`;
     xPanel.canvas.setAttribute("aria-label", `${xPanel.words.textContent}. Arrow keys move, Enter locks, Escape releases.`);
     maskPanel.canvas.setAttribute("aria-label", maskPanel.words.textContent);
