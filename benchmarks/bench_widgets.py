@@ -31,6 +31,7 @@ from course_utils.explorers import (  # noqa: E402
     explore_cbam_steps,
     explore_channel_gates,
     explore_gate_maps,
+    explore_query_map,
     explore_space_time,
 )
 from course_utils.widgets import AttentionMap, CourseWidget, TrainingCurves  # noqa: E402
@@ -132,6 +133,7 @@ def largest_widgets() -> dict[str, CourseWidget]:
     return {
         "channel-gates": explore_channel_gates(source="cued digits", stage=1),
         "gate-maps": explore_gate_maps(),
+        "query-map": explore_query_map(source="stage2.attention"),
         "cbam-steps": explore_cbam_steps(),
         "branch-weights": explore_branch_weights(stage=2),
         "space-time": explore_space_time(),

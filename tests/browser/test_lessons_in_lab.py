@@ -10,7 +10,8 @@ import pytest
 import torch
 from playwright.sync_api import expect
 
-from course_utils.data import cued_digits
+from course_utils.attention import scaled_dot_product_attention
+from course_utils.data import cued_digits, photograph_features
 from course_utils.explorers import explore_channel_gates, explore_gate_maps
 from course_utils.explorers.cbam_steps import switched
 from course_utils.training import load_network
@@ -121,6 +122,38 @@ def pixels(canvas):
         " (v) => String.fromCharCode(v)).join(''))]"
     )
     return np.frombuffer(base64.b64decode(flat), np.uint8).reshape(height, width, 4).astype(int)
+
+
+def test_self_attention_shows_the_packages_weights_at_each_position(lesson):
+    server = lesson("4.1.3_self_attention.ipynb", seconds=180)
+    page = server.page
+    root = widget(page, "query-map")
+    canvas = root.locator("canvas[tabindex='0']")
+    expect(canvas).to_have_attribute("data-query", "6,6")
+    canvas.press("Escape")
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + 3.5 / 14 * box["width"], box["y"] + 4.5 / 14 * box["height"])
+    expect(canvas).to_have_attribute("data-query", "4,3")
+    rows = photograph_features("cow").flatten(1).T
+    expected = scaled_dot_product_attention(rows, rows, rows)[1][4 * 14 + 3].numpy()
+    shown = [float(weight) for weight in canvas.get_attribute("data-weights").split(",")]
+    np.testing.assert_allclose(shown, expected, rtol=1e-4, atol=1e-7)
+    expect(root.locator("[role=status]")).to_contain_text(f"the largest weight, {100 * expected.max():.1f} %")
+
+    # The output at gamma 1: the pixels in the middle of the cells are numpy's.
+    root.get_by_label("γ (gamma)").press("End")
+    x = photograph_features("cow")[:3].permute(1, 2, 0)
+    gathered = scaled_dot_product_attention(rows, rows, rows[:, :3])[0].view(14, 14, 3)
+    full = max(4 * x.square().mean().sqrt(), 2 * (x + gathered).square().mean().sqrt())
+    drawn = pixels(root.locator(".cw-panel canvas").nth(2))
+    middle = ((np.arange(14) + 0.5) * drawn.shape[0] / 14).astype(int)
+    values = (127.5 * (1 + (x + gathered) / full)).clamp(0, 255).numpy()
+    off = np.abs(drawn[np.ix_(middle, middle)][..., :3] - values).max(axis=2)
+    assert np.sort(off.flatten())[-4] <= 2  # the outline of the query may hide a few
+
+    trained = page.locator(".course-widget[data-widget=query-map]").nth(1)
+    trained.scroll_into_view_if_needed()
+    expect(trained).to_contain_text("learned γ")
 
 
 def test_the_experiment_trains_and_draws_its_curves(lesson):
