@@ -14,6 +14,7 @@ from course_utils.attention import scaled_dot_product_attention
 from course_utils.data import cued_digits, photograph_features
 from course_utils.explorers import explore_channel_gates, explore_gate_maps
 from course_utils.explorers.cbam_steps import switched
+from course_utils.explorers.score_lab import lab_inputs, lab_score
 from course_utils.training import load_network
 from course_utils.training.attention_maps import overlap, share_on_object
 
@@ -217,8 +218,50 @@ def test_beyond_channel_and_space_is_switched_hovered_and_typed_into(lesson):
     cell = page.locator(".jp-CodeCell", has_text="check.pool_channels(pool_channels)").first
     cell.locator(".cm-content").click()
     page.keyboard.press("ControlOrMeta+a")
-    page.keyboard.insert_text(
-        "def pool_channels(x):\n    return torch.stack([x.mean(1), x.amax(1)], 1)\n\n\ncheck.pool_channels(pool_channels)"
-    )
+    body = "torch.stack([x.mean(dim=1), x.amax(dim=1)], dim=1)"
+    page.keyboard.insert_text(f"def pool_channels(x):\n    return {body}\n\n\ncheck.pool_channels(pool_channels)")
     page.keyboard.press("Shift+Enter")
     cell.get_by_text("You stacked [mean, max]", exact=False).first.wait_for(timeout=20_000)
+
+
+def test_scores_are_dragged_aligned_and_typed_into(lesson):
+    server = lesson("4.4_scores_and_alignments.ipynb", seconds=240)
+    page = server.page
+    root = widget(page, "score-lab")
+    canvas = root.locator("canvas[tabindex='0']")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 0.75 * box["height"])
+    expect(canvas).to_have_attribute("data-query", "45,15")
+    expect(root.locator("[role=status]")).to_contain_text("Query at (-1.5, -1.5)")
+    query, keys, _ = lab_inputs("plane", 2, (45, 15))
+    expected = lab_score("scaled_multiplicative", 2)(query, keys).softmax(dim=2)[0, 0]
+    shown = [
+        float(weight) for weight in root.locator("canvas[data-weights]").first.get_attribute("data-weights").split(",")
+    ]
+    np.testing.assert_allclose(shown, expected, rtol=1e-4, atol=1e-6)
+
+    # The disc of the heaviest key has the last colour of the table: both panels share one range.
+    weights = [
+        [float(weight) for weight in bars.get_attribute("data-weights").split(",")]
+        for bars in root.locator("canvas[data-weights]").all()
+    ]
+    panel = int(np.argmax([max(each) for each in weights]))
+    x, y = keys[0, int(np.argmax(weights[panel]))].tolist()
+    drawn = pixels(root.locator("canvas").nth(2 * panel))
+    side = drawn.shape[0]
+    at = drawn[round((0.5 - y / 6) * side) + round(7 * side / box["width"]), round((0.5 + x / 6) * side)]
+    assert np.abs(at[:3] - 255 * np.array(matplotlib.colormaps["magma"](255)[:3])).max() <= 3
+
+    # Type: the silent faults are named, the mended function is right.
+    cell = page.locator(".jp-CodeCell", has_text="check.mended_weights(mended_weights)").first
+    for axis, word in ((1, "Not yet."), (2, "Right.")):
+        editor = cell.locator(".cm-content")
+        editor.click()
+        page.keyboard.press("ControlOrMeta+a")
+        body = f"(query @ keys.mT / keys.shape[2] ** 0.5).softmax(dim={axis})"
+        page.keyboard.insert_text(
+            f"def mended_weights(query, keys):\n    return {body}\n\n\ncheck.mended_weights(mended_weights)"
+        )
+        page.keyboard.press("Shift+Enter")
+        cell.get_by_text(word, exact=False).first.wait_for(timeout=60_000)
