@@ -4,7 +4,7 @@ from ...widgets.quiz import Question
 
 PREDICTIONS = {
     "long_key": Question(
-        "One key points exactly where the query points. Another points a little to the side, and is three times as long. "
+        "One key points exactly where the query points. Another points a little aside, and is three times as long. "
         "Which of the two gets the higher weight under a dot product and a softmax?",
         {
             "The one that points exactly where the query points": (
@@ -19,7 +19,8 @@ PREDICTIONS = {
         right="The long one",
     ),
     "scalar_bias": Question(
-        "You add one and the same number b to all scores of a query. What changes?",
+        "You add one and the same number b to all scores of a query, say 3. The order of the keys stays as it is, and "
+        "so does the distance between any two scores. Which weights change?",
         {
             "Nothing under softmax, but the weights under sigmoid": (
                 "Softmax compares scores with each other: what they share drops out. Sigmoid judges each score alone."
@@ -46,7 +47,8 @@ PREDICTIONS = {
         right="They fall to about half under softmax, and stay under sigmoid",
     ),
     "zero_weight": Question(
-        "Under sparsemax a key has the weight 0. In the backward pass, what gradient does the score of this key get?",
+        "Under sparsemax a key has the weight 0: its score lies some way below the threshold tau. You train the "
+        "network a step further. In the backward pass, what gradient does the score of this key get?",
         {
             "A small one": "Softmax would give it a small one. Sparsemax is flat there.",
             "A large one, to bring the key back": "A gradient says how the weights change, and here they do not.",
@@ -74,22 +76,13 @@ QUIZ = (
         right="Scaled dot product",
     ),
     Question(
-        "Queries have 32 numbers and keys 48. Which score works as it is?",
-        {
-            "General": "W has shape (48, 32) and turns a query into a vector of a key's width.",
-            "Dot product": "It multiplies number by number, so both need the same width.",
-            "Cosine similarity": "It is a dot product of directions, and needs the same width too.",
-        },
-        right="General",
-    ),
-    Question(
         "A cosine similarity goes straight into a softmax over 196 keys. What is the largest weight a key can get?",
         {
             "1": "For that its score would have to stand far above the others; a cosine is at most 1, at least -1.",
             "About 0.037": (
                 "Best case: one score of 1 and 195 of -1, so e / (e + 195 / e) = 0.037. A low temperature helps."
             ),
-            "About 0.5": "Two scores differ by 2 at most, a factor of e² = 7.4 in weight, and there are 195 other keys.",
+            "About 0.5": "Scores differ by 2 at most, a factor of e² = 7.4 in weight, and there are 195 others.",
         },
         right="About 0.037",
     ),
@@ -112,7 +105,7 @@ QUIZ = (
             "There, without the scale, the dot product did not carry a large width": (
                 "That, and no more: one task, one recurrent model, no scaled dot product among the entrants."
             ),
-            "Wide queries should be avoided": "Additive lost little at 1024, and Transformers are wider, with the scale.",
+            "Wide queries should be avoided": "Additive lost little at 1024; Transformers are wider, with the scale.",
         },
         right="There, without the scale, the dot product did not carry a large width",
     ),

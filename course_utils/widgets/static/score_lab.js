@@ -12,6 +12,7 @@ const LINES = 9;
 const OVERLAY = 0.6;
 const STRIP = 50; // height of a row of bars
 const TITLE = 18;
+const WIDEST = 300; // of a plane or a photograph
 const SCORES = [
   ["additive", "additive: w · tanh(W₁q + W₂k + b)"],
   ["concat", "concat: w · tanh(W[q; k] + b)"],
@@ -375,7 +376,7 @@ function render({ model, el }) {
     styled(score.node.firstChild, { fontWeight: "600" });
     styled(score.input, { fontWeight: "400", flex: "1 1 auto" });
     const place = element("canvas", { role: i ? "img" : "application" });
-    styled(place, { touchAction: "none", cursor: "crosshair" });
+    styled(place, { touchAction: "none", cursor: "crosshair", margin: "0 auto" });
     const strips = element("canvas", { role: "img" });
     const words = styled(element("span", {}), { flex: "1 1 0" });
     const swatch = styled(element("span", { "aria-hidden": "true" }), {
@@ -778,8 +779,8 @@ function render({ model, el }) {
       score.set(state.scores[i]);
       alignment.set(state.alignments[i]);
       const width = Math.floor(node.clientWidth);
-      fit(place, width, source.isPlane ? 1 : source.image.height / source.image.width);
-      planeSide = width;
+      planeSide = Math.min(width, WIDEST);
+      fit(place, planeSide, source.isPlane ? 1 : source.image.height / source.image.width);
       const named = source.count <= 24 ? 14 : 0;
       Object.assign(bars, { width, named, height: 3 * (STRIP + TITLE) + named });
       fit(strips, width, bars.height / width);
