@@ -62,7 +62,7 @@ class GateMaps(CourseWidget):
     stage = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
     epoch = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
     threshold = traitlets.Float(0.5, min=0, max=1).tag(sync=True, echo_update=False)
-    opacity = traitlets.Float(0.6, min=0, max=1).tag(sync=True, echo_update=False)
+    opacity = traitlets.Float(0.5, min=0, max=1).tag(sync=True, echo_update=False)
     own_range = traitlets.Bool(False).tag(sync=True, echo_update=False)
     query = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
 
