@@ -430,7 +430,7 @@ class Glossary:
         rows = "".join(
             "<tr>"
             + f'<th scope="row" {cell}>{html.escape(term.word)}</th>'
-            + "".join(f'<td {cell}>{html.escape(part)}</td>' for part in term[1:])
+            + "".join(f"<td {cell}>{html.escape(part)}</td>" for part in term[1:])
             + "</tr>"
             for term in self.terms
         )
