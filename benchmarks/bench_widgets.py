@@ -32,6 +32,7 @@ from course_utils.explorers import (  # noqa: E402
     explore_channel_gates,
     explore_gate_maps,
     explore_query_map,
+    explore_score_lab,
     explore_space_time,
 )
 from course_utils.widgets import AttentionMap, CourseWidget, TrainingCurves  # noqa: E402
@@ -137,6 +138,7 @@ def largest_widgets() -> dict[str, CourseWidget]:
         "cbam-steps": explore_cbam_steps(),
         "branch-weights": explore_branch_weights(stage=2),
         "space-time": explore_space_time(),
+        "score-lab": explore_score_lab(("additive", "concat"), ("softmax", "local"), source="hens"),
         "attention-map": AttentionMap(dog.permute(1, 2, 0), rng.random((12, 14, 14)), smooth=True),
         "training-curves": curves,
     }
