@@ -30,6 +30,7 @@ from course_utils.explorers import (  # noqa: E402
     explore_branch_weights,
     explore_cbam_steps,
     explore_channel_gates,
+    explore_covariance,
     explore_gate_maps,
     explore_query_map,
     explore_score_lab,
@@ -134,6 +135,7 @@ def largest_widgets() -> dict[str, CourseWidget]:
     return {
         "channel-gates": explore_channel_gates(source="cued digits", stage=1),
         "gate-maps": explore_gate_maps(),
+        "covariance": explore_covariance(),
         "query-map": explore_query_map(source="stage2.attention"),
         "cbam-steps": explore_cbam_steps(),
         "branch-weights": explore_branch_weights(stage=2),

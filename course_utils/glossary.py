@@ -124,7 +124,7 @@ TERMS = tuple(
             "row-wise convolution",
             "A convolution that gives each row of the covariance matrix weights of its own.",
             "",
-            "(N, 4C, 1)",
+            "(N, 4d)",
             "4.1.2",
         ),
         (

@@ -158,8 +158,8 @@ COVARIANCE = ((0.95, 0.2, 0.65, 0.05), (0.2, 0.7, 0.1, 0.5), (0.65, 0.1, 1.0, 0.
     alt="A feature map x of C channels is reduced to d channels by a 1 by 1 convolution; the covariance over all "
     "positions gives a d by d matrix. A row-wise convolution turns each row into 4 numbers, 4 d in all; a 1 by 1 "
     "convolution with sigmoid makes the mask s of C gates, which multiplies x.",
-    caption="GSoP differs from SE in what it squeezes to. Notice the matrix: besides how strong each channel is, it "
-    "says which channels are strong at the same positions.",
+    caption="GSoP differs from SE in what it squeezes to. Notice the matrix: besides how much each channel varies, "
+    "it says which channels are strong at the same positions.",
 )
 def gsop_block(s: Sketch) -> None:
     """The SE block's frames, with a covariance where the mean was."""

@@ -10,10 +10,11 @@ import pytest
 import torch
 from playwright.sync_api import expect
 
-from course_utils.attention import scaled_dot_product_attention
+from course_utils.attention import covariance_pool, scaled_dot_product_attention
 from course_utils.data import cued_digits, photograph_features
 from course_utils.explorers import explore_channel_gates, explore_gate_maps
 from course_utils.explorers.cbam_steps import switched
+from course_utils.explorers.covariance import example_channels, rearrange
 from course_utils.explorers.score_lab import lab_inputs, lab_score
 from course_utils.training import load_network
 from course_utils.training.attention_maps import overlap, share_on_object
@@ -265,3 +266,19 @@ def test_scores_are_dragged_aligned_and_typed_into(lesson):
         )
         page.keyboard.press("Shift+Enter")
         cell.get_by_text(word, exact=False).first.wait_for(timeout=60_000)
+
+
+def test_covariances_are_hovered_and_turned_in_the_lesson(lesson):
+    server = lesson("4.1.2_gsop_net.ipynb", seconds=150)
+    root = widget(server.page, "covariance")
+    canvas = root.locator("canvas[tabindex='0']")
+    root.get_by_role("slider").press("End")
+    expect(root.locator("[role=status]")).to_contain_text("no gate of SE moves; GSoP moves most")
+    shown = np.array([float(one) for one in canvas.get_attribute("data-covariance").split(",")]).reshape(8, 8)
+    expected = covariance_pool(rearrange(example_channels("hens")[None], 1, 0, 1.0))[0].numpy()
+    np.testing.assert_allclose(shown, expected, atol=1e-6)
+    canvas.focus()
+    server.page.keyboard.press("ArrowDown")
+    expect(canvas).to_have_attribute("data-query", "0,1")
+    server.page.keyboard.press("Enter")
+    expect(canvas).to_have_attribute("data-locked", "true")
