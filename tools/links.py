@@ -116,7 +116,8 @@ def readme_results(address: str, version: str) -> str:
         table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
         tables.append(
             f"**{study['study']}. {study['title']}.** Test accuracy, mean of {study['seeds']} seeds with its 95 % "
-            f"interval; `python -m course_utils.training report {study['study']}` adds differences and costs.\n\n{table}"
+            f"interval; `python -m course_utils.training report {study['study']}` adds differences and costs.\n\n"
+            + table
         )
     return "\n\n".join(tables)
 

@@ -1,10 +1,15 @@
 """The normaliser: one form for every committed notebook, and a word for each departure from it."""
 
+import base64
+import io
+import re
 import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -91,3 +96,24 @@ def test_each_departure_gets_a_word(saved, spoil, words):
 def test_a_widget_view_beside_a_picture_leaves_the_picture():
     output = nbformat.v4.new_output("display_data", {tool.VIEW: {"model_id": "1"}, "image/png": "AAAA"})
     assert set(tool.kept(output).data) == {"image/png"}
+
+
+def test_pictures_in_html_become_smaller_and_stay_the_same():
+    pixels = np.random.default_rng(0).integers(0, 4, (40, 60, 3), dtype=np.uint8) * 60
+    drawn = io.BytesIO()
+    Image.fromarray(pixels).save(drawn, "PNG")
+    picture = base64.b64encode(drawn.getvalue()).decode()
+    tag = f'<img alt="dots" src="data:image/png;base64,{picture}" style="max-width:100%">'
+    made = notebook()
+    made.cells[1].outputs = [nbformat.v4.new_output("display_data", {"text/html": tag, "image/png": picture})]
+    tool.lighten(made)
+    data = made.cells[1].outputs[0].data
+    assert data["image/png"] == picture and len(data["text/html"]) < len(tag)
+    kept = re.fullmatch(
+        r'<img alt="dots" src="data:image/webp;base64,([^"]+)" style="max-width:100%">', data["text/html"]
+    )
+    with Image.open(io.BytesIO(base64.b64decode(kept[1]))) as shown:
+        assert np.array_equal(np.asarray(shown), pixels)
+    once = data["text/html"]
+    tool.lighten(made)
+    assert made.cells[1].outputs[0].data["text/html"] == once
