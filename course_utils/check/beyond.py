@@ -100,6 +100,7 @@ def _cbam(
     x: Tensor,
     mlp: Callable[[Tensor], Tensor],
     conv: Callable[[Tensor], Tensor],
+    *,
     second: str = "max",
     pooled: str = "max, mean",
     over: str = "refined",

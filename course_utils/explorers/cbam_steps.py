@@ -44,14 +44,15 @@ def explore_cbam_steps(
     Example:
         >>> explore_cbam_steps(stage=2, step=1)
     """
-    network = load_network(NETWORK) if network is None else network.eval()  # type: ignore[assignment]
-    stages = _stages(network)
+    shown = load_network(NETWORK) if network is None else network.eval()
+    stages = _stages(shown)
     if not 1 <= stage <= len(stages):
         raise ValueError(f"There is no stage {stage}; give a number from 1 to {len(stages)}.")
     pictures = _pictures()
     if not 0 <= picture < len(pictures):
         raise ValueError(f"There is no picture {picture}; give a number from 0 to {len(pictures) - 1}.")
-    head = network.head.layers[-1]  # type: ignore[union-attr]
+    head = shown.get_submodule("head.layers.0")
+    assert isinstance(head, nn.Linear)
     return CBAMSteps(
         stages,
         head.weight.detach().numpy(),

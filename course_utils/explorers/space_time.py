@@ -122,8 +122,12 @@ def weight_elsewhere(tokens: Tensor, place: Tensor, frame: int = 2, temperature:
     cover = F.adaptive_avg_pool2d(place.float(), side).flatten(1)  # (T, S): the part of each cell that it covers
     rows, columns = torch.where(cover[frame].view(side, side) >= 0.5)
     query = round(rows.float().mean().item()) * side + round(columns.float().mean().item())
-    joint = identity_attention(width, "joint", temperature).mask(tokens)[0, 0, frame * cells + query]
-    temporal, spatial = identity_attention(width, "divided", temperature).mask(tokens)
+    every = identity_attention(width, "joint", temperature).mask(tokens)
+    assert isinstance(every, Tensor)
+    joint = every[0, 0, frame * cells + query]
+    both_masks = identity_attention(width, "divided", temperature).mask(tokens)
+    assert isinstance(both_masks, tuple)
+    temporal, spatial = both_masks
     both = spatial[0, frame, 0, query] * temporal[0, :, 0, frame].T  # (T, S)
     others = [t for t in range(frames) if t != frame]
     found = [float((weights * cover)[others].sum()) for weights in (joint.view(frames, cells), both)]
@@ -138,7 +142,7 @@ def _network() -> nn.Module:
 @functools.cache
 def _clips() -> list[Clip]:
     data = moving_digits(_CLIPS, _SEED, "test")
-    made = []
+    made: list[Clip] = []
     for index in _SHOWN:
         clip = data.clips[index]
         tokens = clip_tokens(clip)

@@ -111,10 +111,10 @@ class CBAMSteps(CourseWidget):
                 f"CBAMSteps needs at least one stage and one picture, but was given {len(stages)} and {len(pictures)}."
             )
         before = _channels(pictures[0].image)
-        for each in pictures:
-            if each.image.shape != pictures[0].image.shape:
+        for picture in pictures:
+            if picture.image.shape != pictures[0].image.shape:
                 raise ValueError(
-                    f"{each.label!r} has shape {each.image.shape}, but the first picture {pictures[0].image.shape}; "
+                    f"{picture.label!r} has shape {picture.image.shape}, but the first picture {pictures[0].image.shape}; "
                     "give pictures of one shape."
                 )
         for each in stages:
