@@ -114,8 +114,8 @@ class CBAMSteps(CourseWidget):
         for picture in pictures:
             if picture.image.shape != pictures[0].image.shape:
                 raise ValueError(
-                    f"{picture.label!r} has shape {picture.image.shape}, but the first picture {pictures[0].image.shape}; "
-                    "give pictures of one shape."
+                    f"{picture.label!r} has shape {picture.image.shape}, but the first picture "
+                    f"{pictures[0].image.shape}; give pictures of one shape."
                 )
         for each in stages:
             _check(each, before)
