@@ -1,6 +1,7 @@
 """The exercises of lesson 4.1.3: reach, projections, weights, slope, output, and a port to mend."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import combinations
 
 import torch
@@ -117,7 +118,7 @@ _FAULTS = {
 
 def _port_mistakes() -> tuple[Mistake, ...]:
     def with_faults(*faults: str) -> Callable[..., Tensor]:
-        return lambda *inputs: _ported(*inputs, faults=faults)
+        return partial(_ported, faults=faults)
 
     port = tuple(_FAULTS)
     mistakes = [
