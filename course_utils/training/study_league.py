@@ -78,7 +78,7 @@ LEAGUE = Study(
     pairs=(
         *((block, rival) for block in _BLOCKS for rival in _RIVALS),
         ("hidden", "plain"),
-        ("self_attention", "se"),
+        *((block, "se") for block in _BLOCKS if block != "se"),
         ("vit", "plain"),
     ),
     learning_rates=(7e-4, 2e-3, 6e-3, 1.8e-2),
