@@ -36,19 +36,19 @@ PREDICTIONS = {
         "of the large kernel depend most on the size of the digit?",
         {
             "In the first, which sees the picture": (
-                "Its kernels reach 3 and 5 pixels, and the strokes of all digits here are of about that width. Its "
-                "shares hardly move."
+                "Measured on the network of this lesson: there the mean share of 5 x 5 grows with the digit, by some "
+                "nine points. In the last block it does not depend on the size."
             ),
             "In the second": (
-                "Measured on the network of this lesson: its kernels reach 6 and 10 pixels, about the parts of "
-                "a digit. The large one gains while the digits grow."
+                "There it grows, too, but by two or three points. The first block, which sees strokes and gaps of the "
+                "picture itself, moves more."
             ),
             "In the last, which sees the most": (
-                "There the measured shares hardly depend on the size. What is left of the digit after two stages is "
-                "more about which digit it is."
+                "There the measured shares do not depend on the size. After two stages what is left is more about "
+                "which digit it is than about how large it is."
             ),
         },
-        right="In the second",
+        right="In the first, which sees the picture",
     ),
     "gone": Question(
         "A digit moves. The query is one of its cells in frame 2. What does the first step of divided attention see of "
