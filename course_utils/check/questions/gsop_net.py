@@ -80,11 +80,11 @@ QUIZ = (
     Question(
         "Why does each row of the covariance have kernels of its own (a grouped convolution)?",
         {
-            "A convolution without groups would give the same numbers": (
-                "It would add up all rows, each with its own weights: other numbers, from d times as many weights."
-            ),
             "Row i belongs to channel i: its structure is kept, with d times fewer weights": (
                 "Each kernel reads how one channel varies with all others. The last layer then mixes the rows."
+            ),
+            "A convolution without groups would give the same numbers": (
+                "It would add up all rows, each with its own weights: other numbers, from d times as many weights."
             ),
             "The covariance is symmetric, so one half of it is enough": (
                 "It is symmetric, but every row is read in full; the grouping has another reason."
@@ -98,10 +98,10 @@ QUIZ = (
             "So that no image counts more than another": (
                 "It has that effect inside the loop, but the trace is multiplied back afterwards."
             ),
+            "So that the root is symmetric": "The root of a symmetric matrix is symmetric by this iteration anyway.",
             "So that its eigenvalues lie between 0 and 1, where the iteration converges": (
                 "No eigenvalue is negative and they add up to the trace. Far from the identity the iteration diverges."
             ),
-            "So that the root is symmetric": "The root of a symmetric matrix is symmetric by this iteration anyway.",
         },
         right="So that its eigenvalues lie between 0 and 1, where the iteration converges",
     ),
