@@ -4,8 +4,8 @@ from ...widgets.quiz import Question
 
 PREDICTIONS = {
     "one-key": Question(
-        "A stage has 12 channels, so keys and queries have 12 // 8 = 1 channel each. A score is then the product of two "
-        "numbers. In how many different orders can 900 queries rank the 900 keys?",
+        "A stage has 12 channels, so keys and queries have 12 // 8 = 1 channel each. A score is then the product of "
+        "two numbers. In how many different orders can 900 queries rank the 900 keys?",
         {
             "In 900: each query has its own order": (
                 "Each query has its own number, but it only stretches the same list of keys, or turns it round."
@@ -34,12 +34,12 @@ PREDICTIONS = {
         right="16 times",
     ),
     "league": Question(
-        "On cued digits the plain network of the league names about 60 % rightly. ECA adds 9 numbers to its 32,482: three "
-        "tiny convolutions over the channels' means. SE adds 2,742. Where will ECA end?",
+        "On cued digits the plain network of the league names about 60 % rightly. ECA adds 9 numbers to its 32,482: "
+        "three tiny convolutions over the channels' means. SE adds 2,742. Where will ECA end?",
         {
             "Far above the plain network, about where SE ends": (
-                "What the plain network lacks is a product of the border's colour with a digit's channels, and any gate "
-                "brings that. Three neighbouring means are enough for it here."
+                "What the plain network lacks is a product of the border's colour with a digit's channels, and any "
+                "gate brings that. Three neighbouring means are enough for it here."
             ),
             "Half-way between the plain network and SE": (
                 "The cue is a colour: three channels carry it. More weights were not what was missing."
@@ -62,8 +62,8 @@ QUIZ = (
                 "It does; but a network may also find the answer by its colour and let the rest fade."
             ),
             "Where a mask lies and what a network gains by it are two questions": (
-                "A share says where a map lies. Whether the network is right is measured by its answers, and both stand "
-                "in the table."
+                "A share says where a map lies. Whether the network is right is measured by its answers, and both "
+                "stand in the table."
             ),
             "The share must have been measured wrongly": (
                 "It is measured against the true place. It is just not an accuracy."
@@ -76,14 +76,14 @@ QUIZ = (
         "What may be said?",
         {
             "At this size, with these images and epochs, it does not learn the task": (
-                "That is what was measured. Trained far longer on more images, a transformer does learn it: lesson 4.1.5 "
-                "uses one."
+                "That is what was measured. Trained far longer on more images, a transformer does learn it: lesson "
+                "4.1.5 uses one."
             ),
             "Transformers are worse than convolutional networks": (
                 "The league has one transformer, one budget and two tasks; a sentence on all of them needs more."
             ),
             "Its learning rate was chosen badly": (
-                "It had the same four trials as all others, and took its best. Others might be better still, for anyone."
+                "It had the same four trials as all others, and took its best. Others might suit any of them better."
             ),
         },
         right="At this size, with these images and epochs, it does not learn the task",
