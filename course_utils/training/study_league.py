@@ -90,7 +90,7 @@ LEAGUE_CIFAR = replace(LEAGUE, name="4.3-cifar10", tasks=(CIFAR,), measure=None,
 ORIGINAL = Study(
     name="4.3-original",
     title="The original course's network with and without self-attention",
-    tasks=(DIGITS, CUED),
+    tasks=(DIGITS,),
     entries=(
         cnn("plain", "plain", layout="original"),
         cnn("self_attention", "with self-attention", layout="original", attention="self_attention"),
@@ -99,5 +99,4 @@ ORIGINAL = Study(
     learning_rates=(7e-4, 2e-3, 6e-3, 1.8e-2),
     epochs=8,
     batch_size=128,
-    measure=share_on_answer,
 )
