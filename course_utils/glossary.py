@@ -108,8 +108,16 @@ TERMS = tuple(
         ),
         (
             "covariance",
-            "Whether two channels rise and fall together: the mean product of their distances from their means.",
+            "Whether two channels rise and fall together: the mean product of their deviations from their means.",
             "Σ",
+            "(N, C, C)",
+            "4.1.2",
+        ),
+        ("variance", "The covariance of a channel with itself: its mean squared deviation.", "Σᵢᵢ", "(N, C)", "4.1.2"),
+        (
+            "correlation",
+            "A covariance divided by both standard deviations: from -1 to 1, whatever the contrast.",
+            "",
             "(N, C, C)",
             "4.1.2",
         ),
@@ -127,6 +135,7 @@ TERMS = tuple(
             "(N, 4d)",
             "4.1.2",
         ),
+        ("trace", "The sum of a matrix's diagonal, which is the sum of its eigenvalues.", "tr Σ", "(N,)", "4.1.2"),
         (
             "matrix square root",
             "A matrix whose product with itself is the given one; it evens out large covariances.",
