@@ -1,0 +1,363 @@
+"""`cbam-steps`, `branch-weights` and `space-time` in a browser: their numbers, gestures and words."""
+
+import base64
+import re
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from course_utils.attention import record_masks
+from course_utils.data import moving_digits
+from course_utils.explorers import space_time as space_time_explorer
+from course_utils.explorers.branch_weights import SIDES, explore_branch_weights, pictures_of
+from course_utils.explorers.cbam_steps import explore_cbam_steps, switched
+from course_utils.explorers.space_time import explore_space_time, identity_attention
+from course_utils.models import AttentionCNN
+
+torch.set_num_threads(1)
+
+
+def drawn(attention: str, **options) -> AttentionCNN:
+    """A small network in which every parameter and statistic is drawn, so that none can be forgotten unseen."""
+    torch.manual_seed(0)
+    network = AttentionCNN(10, attention, **options)
+    for part in network.modules():
+        if isinstance(part, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(part.weight, 0.5, 1.5)
+            torch.nn.init.normal_(part.bias, std=0.3)
+            torch.nn.init.normal_(part.running_mean, std=0.1)
+            torch.nn.init.uniform_(part.running_var, 0.05, 0.5)
+    torch.nn.init.normal_(network.head.layers[-1].weight)
+    return network.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def cbam_network():
+    return drawn("cbam", widths=(8, 8, 12))
+
+
+@pytest.fixture(scope="module")
+def cbam(cbam_network):
+    return explore_cbam_steps(cbam_network, stage=2)
+
+
+@pytest.fixture(scope="module")
+def branches():
+    return explore_branch_weights(drawn("sk", in_channels=1, widths=(8, 8, 12)), stage=2)
+
+
+@pytest.fixture(scope="module")
+def clips():
+    patch = pytest.MonkeyPatch()
+    network = drawn("sk", in_channels=1, widths=(4, 8, 8))
+    patch.setattr(space_time_explorer, "_network", lambda: network)
+    space_time_explorer._clips.cache_clear()
+    yield explore_space_time()
+    space_time_explorer._clips.cache_clear()
+    patch.undo()
+
+
+@pytest.fixture
+def page(request, alone):
+    opened = alone(request.getfixturevalue(request.param))
+    yield opened
+    opened.assert_clean()
+
+
+def on(*names):
+    return pytest.mark.parametrize("page", names, indirect=True)
+
+
+EVERY = on("cbam", "branches", "clips")
+
+
+def data(page, name: str, split: str = ",") -> np.ndarray:
+    """The numbers that a canvas carries in one of its data attributes."""
+    return np.array(page.root.locator(f"canvas[data-{name}]").get_attribute(f"data-{name}").split(split), dtype=float)
+
+
+# cbam-steps
+
+
+@on("cbam")
+@pytest.mark.parametrize(
+    ("settings", "order", "channel_pools", "spatial_pools"),
+    [
+        ({}, "channel first", ("mean", "max"), ("max", "mean")),
+        ({"order": "spatial first"}, "spatial first", ("mean", "max"), ("max", "mean")),
+        ({"channel_mean": False}, "channel first", ("max",), ("max", "mean")),
+        ({"channel_max": False, "spatial_max": False}, "channel first", ("mean",), ("mean",)),
+        ({"order": "spatial first", "spatial_mean": False}, "spatial first", ("mean", "max"), ("max",)),
+        ({"channel_mean": False, "channel_max": False}, "channel first", (), ("max", "mean")),
+        ({"spatial_mean": False, "spatial_max": False}, "channel first", ("mean", "max"), ()),
+    ],
+)
+def test_the_pages_network_is_the_packages(page, cbam_network, settings, order, channel_pools, spatial_pools):
+    image = torch.from_numpy(decoded(page, 4)).permute(2, 0, 1)[None].float() / 255
+    for stage, part in enumerate(cbam_network.stages()):
+        page.set(picture=4, stage=stage, **settings)
+        page.page.wait_for_timeout(100)
+        with switched(part.attention, order, channel_pools, spatial_pools), record_masks(part.attention) as masks:
+            expected = cbam_network(image).softmax(1)[0]
+        np.testing.assert_allclose(data(page, "probabilities"), expected, atol=1e-5)
+        np.testing.assert_allclose(data(page, "gates"), masks["channel"].flatten(), rtol=1e-4)
+        spatial = masks["spatial"].flatten()[:400]
+        np.testing.assert_allclose(data(page, "mask"), spatial, rtol=1e-3)
+
+
+def decoded(page, index: int) -> np.ndarray:
+    array = page.state("pictures")[index]["image"]
+    return np.frombuffer(base64.b64decode(array["data"]), np.uint8).reshape(array["shape"]).copy()
+
+
+@on("cbam")
+def test_the_spatial_masks_pixels_are_magma_of_its_values(page):
+    page.set(stage=2)
+    page.page.wait_for_timeout(100)
+    mask = data(page, "mask").reshape(10, 10)
+    pixels = page.pixels(page.root.locator("canvas[data-mask]"))
+    places = ((np.arange(10) + 0.5) * pixels.shape[0] / 10).astype(int)
+    expected = matplotlib.colormaps["magma"](mask, bytes=True)[:, :, :3].astype(int)
+    assert np.abs(pixels[np.ix_(places, places)][:, :, :3].astype(int) - expected).max() <= 4
+
+
+@on("cbam")
+def test_steps_appear_one_after_another_in_the_order_of_the_block(page):
+    def visible() -> list[str]:
+        names = page.root.locator("p.cw-panel-name", has_text=re.compile("^[1-5] ·"))
+        return [one.inner_text() for one in names.all() if one.is_visible()]
+
+    step = page.root.get_by_label("Step")
+    step.press("Home")
+    assert visible() == ["1 · x"]
+    for _ in range(2):
+        step.press("ArrowRight")
+    assert visible() == ["1 · x", "2 · 8 gates", "3 · max", "3 · mean"]
+    page.root.get_by_label("Order").select_option("spatial first")
+    assert visible() == ["1 · x", "2 · max", "2 · mean", "3 · spatial mask"]
+
+
+@on("cbam")
+def test_a_changed_block_is_named_and_can_be_undone(page):
+    before = data(page, "probabilities")
+    undo = page.root.get_by_role("button", name="Back to CBAM")
+    assert undo.is_disabled()
+    page.root.get_by_label("max in the spatial part").click()
+    assert "With this block changed the network answers" in page.status
+    assert np.abs(data(page, "probabilities") - before).max() > 1e-4
+    undo.press("Enter")
+    page.page.wait_for_timeout(100)
+    np.testing.assert_array_equal(data(page, "probabilities"), before)
+    assert page.root.get_by_label("Order").evaluate("(select) => select === document.activeElement")
+
+
+@on("cbam")
+def test_the_code_of_cbam_steps_reproduces_its_numbers(page, cbam_network, monkeypatch):
+    page.set(stage=1, order="spatial first", channel_max=False, picture=7)
+    page.page.wait_for_timeout(100)
+    names = run_code(page, monkeypatch, cbam_network)
+    np.testing.assert_allclose(data(page, "probabilities"), names["probabilities"][0], atol=1e-5)
+    np.testing.assert_allclose(data(page, "gates"), names["masks"]["stage2.attention.channel"].flatten(), rtol=1e-4)
+
+
+def run_code(page, monkeypatch, network) -> dict:
+    """Run what "Copy the code" gives, with a small network in place of the one that ships."""
+    page.page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('closed')); }")
+    page.root.get_by_role("button", name="Copy the code").click()
+    monkeypatch.setattr("course_utils.training.load_network", lambda name: network)
+    names: dict = {}
+    exec(page.root.get_by_label("Code").input_value(), names)
+    return names
+
+
+# branch-weights
+
+
+@on("branches")
+def test_the_means_drawn_are_those_of_the_network(page):
+    network = drawn("sk", in_channels=1, widths=(8, 8, 12))
+    expected = []
+    for side in SIDES:
+        with record_masks(network) as masks:
+            network(pictures_of(side).images)
+        expected.append(masks["stage2.attention"].mean(dim=(0, 2, 3, 4)))
+    shown = page.root.locator("canvas[data-means]").get_attribute("data-means").split(";")
+    found = np.array([[float(value) for value in line.split(",")] for line in shown])  # (branches, sizes)
+    np.testing.assert_allclose(found, torch.stack(expected, dim=1), atol=1e-3)
+    assert f"digits of {SIDES[0]} to {SIDES[-1]} pixels" in page.status
+
+
+@on("branches")
+def test_the_table_is_sorted_and_coloured_by_the_share(page, branches):
+    first = branches.stages[1]["shares"]
+    shares = np.frombuffer(base64.b64decode(first["data"]), "<f2").reshape(first["shape"]).astype(float)
+    share = shares[:, 1].T  # (C, sizes) of the 5 x 5 kernel
+    order = np.argsort(share[:, 0] - share[:, -1], kind="stable")
+    page.hover(page.canvas, 0.01, 0.01)
+    assert page.canvas.get_attribute("data-channel") == str(order[0])
+    page.page.mouse.move(5, 5)
+    values = share[order] - 0.5
+    pixels = page.pixels(page.canvas)
+    rows = ((np.arange(len(order)) + 0.5) * pixels.shape[0] / len(order)).astype(int)
+    columns = ((np.arange(len(SIDES)) + 0.5) * pixels.shape[1] / len(SIDES)).astype(int)
+    most = np.abs(values).max()
+    expected = matplotlib.colormaps["RdBu"]((values + most) / (2 * most), bytes=True)[:, :, :3].astype(int)
+    assert np.abs(pixels[np.ix_(rows, columns)][:, :, :3].astype(int) - expected).max() <= 6
+    page.root.get_by_label("Sort channels").select_option("channel")
+    page.hover(page.canvas, 0.01, 0.01)
+    assert page.canvas.get_attribute("data-channel") == "0"
+
+
+@on("branches")
+def test_the_code_of_branch_weights_reproduces_a_picture(page, monkeypatch):
+    page.set(stage=2, example=2, query=[0, 4])
+    network = drawn("sk", in_channels=1, widths=(8, 8, 12))
+    own = re.search(r"in the picture shown: 3 × 3 ([\d.]+) %, 5 × 5 ([\d.]+) %", page.status)
+    names = run_code(page, monkeypatch, network)
+    shares = names["shares"].mean(dim=1)
+    np.testing.assert_allclose([float(own[1]), float(own[2])], 100 * shares, atol=0.11)
+
+
+# space-time
+
+
+@on("clips")
+@pytest.mark.parametrize("query", [(0, 0, 0), (2, 4, 3), (5, 9, 9)])
+def test_the_weights_are_those_of_the_blocks(page, clips, query):
+    page.set(query=list(query), clip=1, temperature=0.75)
+    page.page.wait_for_timeout(50)
+    array = clips.clips[1]["tokens"]
+    tokens = torch.from_numpy(
+        np.frombuffer(base64.b64decode(array["data"]), "<f2").reshape(array["shape"]).astype("f4")
+    )
+    frames, places, width = tokens.shape
+    t, s = query[0], 10 * query[1] + query[2]
+    joint = identity_attention(width, "joint", 0.75).mask(tokens[None])[0, 0, t * places + s]
+    temporal, spatial = identity_attention(width, "divided", 0.75).mask(tokens[None])
+    time = torch.zeros(frames, places)
+    time[:, s] = temporal[0, s, 0, t]
+    space = torch.zeros(frames, places)
+    space[t] = spatial[0, t, 0, s]
+    both = spatial[0, t, 0, s] * temporal[0, :, 0, t].T
+    expected = {"joint": joint, "time": time.flatten(), "space": space.flatten(), "both": both.flatten()}
+    for one in page.canvas.get_attribute("data-weights").split(";"):
+        name, best, value = one.split()
+        assert expected[name][int(best)].item() == pytest.approx(float(value), rel=1e-4)
+        assert expected[name].max().item() == pytest.approx(float(value), rel=1e-4)
+    others = [frame for frame in range(frames) if frame != t]
+    words = f"joint {100 * joint.view(frames, places)[others].sum().item():.1f} %"
+    assert words in page.status, page.status
+
+
+@on("clips")
+def test_arrows_walk_into_the_next_frame_and_the_slider_keeps_the_place(page):
+    page.set(query=[1, 3, 9])
+    assert page.canvas.get_attribute("data-query") == "3,19"
+    page.canvas.press("ArrowRight")
+    assert "Query: frame 2, row 3, column 0" in page.status
+    page.root.get_by_label("Frame of the query").press("End")
+    assert page.state("query") == [5, 3, 0]
+    page.canvas.press("Escape")
+    assert page.state("query") == []
+
+
+@on("clips")
+def test_cells_that_a_step_does_not_look_at_are_grey(page):
+    page.set(query=[2, 5, 5])
+    page.page.wait_for_timeout(50)
+    pixels = page.pixels(page.canvas)[:, :, :3].astype(int)
+    height = pixels.shape[0]
+    step = (height - 20) / 5  # the strip of words above, then five rows of panels
+
+    def at(line: int, x: float) -> np.ndarray:
+        return pixels[int(20 + (line + 0.06) * step), int(x * pixels.shape[1])]
+
+    grey = at(2, 0.99)
+    assert np.ptp(grey) < 20 and grey.min() > 180
+    np.testing.assert_array_equal(at(3, 0.99), grey)
+    assert (at(1, 0.99) < 60).all() and (at(4, 0.99) < 60).all()
+
+
+@on("clips")
+def test_the_code_of_space_time_reproduces_the_weights(page, monkeypatch):
+    page.set(query=[3, 2, 6], clip=2)
+    page.page.wait_for_timeout(50)
+    names = run_code(page, monkeypatch, None)
+    weights = {
+        "joint": names["all_at_once"],
+        "time": names["over_time"],
+        "space": names["over_space"],
+        "both": names["both"],
+    }
+    for one in page.canvas.get_attribute("data-weights").split(";"):
+        name, _, value = one.split()
+        assert weights[name].max().item() == pytest.approx(float(value), rel=1e-4)
+
+
+def test_the_clips_shown_are_those_of_the_code(clips):
+    data_set = moving_digits(40, seed=5, split="test")
+    assert [clip["label"] for clip in clips.clips] == [f"clip {i}: a {int(data_set.labels[i])} moves" for i in range(3)]
+
+
+# all three
+
+
+@EVERY
+def test_hover_focuses_click_locks_arrows_move_escape_releases(page):
+    canvas = page.canvas
+    at_rest = page.status
+    page.hover(canvas, 0.6, 0.55)
+    query = canvas.get_attribute("data-query")
+    assert query and canvas.get_attribute("data-locked") == "false" and page.status != at_rest
+    page.page.mouse.down()
+    page.page.mouse.up()
+    assert canvas.get_attribute("data-locked") == "true" and "Locked" in page.status
+    stored = page.state("query")
+    assert stored
+    canvas.press("ArrowDown")
+    row, column = query.split(",")
+    assert canvas.get_attribute("data-query") == f"{int(row) + 1},{column}"
+    canvas.press("Escape")
+    assert canvas.get_attribute("data-query") is None and page.state("query") == []
+    canvas.press("Enter")
+    assert canvas.get_attribute("data-locked") == "true"
+    for _ in range(60):
+        canvas.press("ArrowUp")
+    assert page.status.endswith("Edge.")
+
+
+@EVERY
+def test_every_control_can_be_moved_and_two_copies_do_not_meet(page):
+    page.second_copy()
+    second = page.page.locator(".course-widget").nth(1)
+    words = second.locator("[role=status]").inner_text()
+    assert page.move_every_control() >= 4
+    page.page.wait_for_timeout(100)
+    assert second.locator("[role=status]").inner_text() == words
+
+
+@EVERY
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing(page, theme):
+    page.theme(theme)
+    assert page.violations() == []
+
+
+@EVERY
+def test_nothing_needs_sideways_scrolling(page):
+    for width in (420, 700):
+        page.page.set_viewport_size({"width": width, "height": 800})
+        page.page.wait_for_timeout(150)
+        assert page.page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+
+
+@EVERY
+def test_the_picture_can_be_saved(page, tmp_path):
+    with page.page.expect_download() as download:
+        page.root.get_by_role("button", name="Save the picture").click()
+    download.value.save_as(tmp_path / "saved.png")
+    saved = np.asarray(Image.open(tmp_path / "saved.png").convert("RGB"))
+    assert saved.shape[1] > 500 and len(np.unique(saved.reshape(-1, 3), axis=0)) > 50
