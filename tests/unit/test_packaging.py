@@ -23,7 +23,7 @@ ARROWS = {
     "data": {"resources"},
     "training": {"models", "data", "attention", "resources"},
     "widgets": set(),
-    "explorers": {"widgets", "models", "data", "training", "attention"},
+    "explorers": {"widgets", "models", "data", "training", "attention", "resources"},
     "check": {"attention", "widgets", "lessons"},
     "figures": {"resources", "data", "models", "lessons", "attention"},
     "resources": set(),
