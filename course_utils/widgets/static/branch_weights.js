@@ -217,7 +217,7 @@ function render({ model, el }) {
     context.setLineDash([]);
     pictureName.textContent = `a digit of ${sizes[i]} pixels`;
     picture.setAttribute("aria-label", `A digit whose square has ${sizes[i]} pixels a side, and a square for each kernel`);
-    const spans = stage.kernels.map((kernel) => `${kernelWords(kernel)} ${kernel * stage.stride} pixels`).join(", ");
+    const spans = stage.kernels.map((kernel) => `${kernelWords(kernel)}: ${kernel * stage.stride} pixels`).join(", ");
     legend.textContent = `Squares: how far the kernels of this block reach: ${spans}. Each place that they take in has itself `
       + "seen a few pixels around.";
   };
