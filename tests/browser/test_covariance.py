@@ -58,6 +58,19 @@ def hover(page, row: int, column: int) -> None:
     page.hover(page.canvas, (HEAD + (column + 0.5) * side) / box["width"], (HEAD + (row + 0.5) * side) / box["height"])
 
 
+def squares(page, canvas) -> np.ndarray:
+    """The colours of a 40 x 40 map's squares as they are drawn, (40, 40, 3)."""
+    pixels = page.pixels(canvas)
+    rows, columns = (((np.arange(40) + 0.5) * size / 40).astype(int) for size in pixels.shape[:2])
+    return pixels[np.ix_(rows, columns)][:, :, :3].astype(int)
+
+
+def coloured(table: str, values: np.ndarray) -> np.ndarray:
+    """Values from 0 to 1 in matplotlib's colours."""
+    levels = np.clip(np.floor(values * 256), 0, 255).astype(int)
+    return matplotlib.colormaps[table](levels, bytes=True)[:, :, :3].astype(int)
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_pages_covariances_and_masks_are_the_packages(page, blocks, name):
     se, gsop = blocks
@@ -126,12 +139,35 @@ def test_hover_shows_the_product_whose_mean_is_the_covariance(page):
     assert float(shown.get_attribute("data-mean")) == pytest.approx(product.mean(), abs=1e-6)
     correlation = product.mean() / (x[4].std() * x[1].std())
     assert f"correlation {correlation:+.2f}".replace("-", "−") in page.status
-    pixels = page.pixels(shown)
     limit = np.abs(product).max()
-    levels = np.clip(np.floor((product + limit) / (2 * limit) * 256), 0, 255).astype(int)
-    places = ((np.arange(40) + 0.5) * pixels.shape[0] / 40).astype(int)
-    expected = matplotlib.colormaps["RdBu"](levels, bytes=True)[:, :, :3].astype(int)
-    assert np.abs(pixels[np.ix_(places, places)][:, :, :3].astype(int) - expected).max() <= 8
+    assert np.abs(squares(page, shown) - coloured("RdBu", (product + limit) / (2 * limit))).max() <= 8
+    maps = page.root.locator("canvas[aria-label^='Map of']")  # the row's channel first, then the column's
+    for place, (channel, name) in enumerate(((4, "edge —"), (1, "green"))):
+        assert maps.nth(place).get_attribute("aria-label").startswith(f"Map of {name}: mean {x[channel].mean():.3f}")
+        assert np.abs(squares(page, maps.nth(place)) - coloured("viridis", x[channel])).max() <= 8
+
+
+def test_the_picture_shows_the_moved_colour(page):
+    page.set(turn=0.6)
+    colours = rearrange(example_channels("hens")[None], 1, 0, 0.6)[0, :3].permute(1, 2, 0).numpy()
+    picture = page.root.get_by_label("the picture, green rearranged")
+    assert np.abs(squares(page, picture) - 255 * colours).max() <= 2
+
+
+def test_a_bar_ends_at_its_gate_and_the_mark_stays_where_the_gate_was(page):
+    before = numbers(bars(page), "data-gsop")
+    page.root.get_by_role("slider").press("End")
+    after = numbers(bars(page), "data-gsop")
+    pixels = page.pixels(bars(page)).astype(int)
+    width = bars(page).bounding_box()["width"]
+    scale, half = pixels.shape[1] / width, (width - 32) / 2
+    columns = slice(int((half + 32 + 58) * scale), int((width - 44) * scale))  # from gate 0 to gate 1
+    for c in range(8):
+        middle = 22 + 24 * c + 12
+        mark = np.flatnonzero(pixels[int((middle - 9) * scale), columns, 3])  # above the bar only the mark is drawn
+        row = pixels[int((middle - 5) * scale), columns, :3]
+        assert mark.mean() / len(row) == pytest.approx(before[c], abs=0.01)
+        assert (row == row[1]).all(axis=1).mean() == pytest.approx(after[c], abs=0.02)
 
 
 def test_a_cells_colour_is_its_covariance(page):
