@@ -18,7 +18,7 @@ ACCURACY = "accuracy"
 
 
 class Estimate(NamedTuple):
-    """A mean over seeds and its 95 % interval."""
+    """A mean over seeds and its 95 % interval, cut at 0 and 1."""
 
     mean: float
     low: float
@@ -218,7 +218,7 @@ def study_report(name: str, out: str | Path | None = None) -> StudyReport:
         )
         for entry in chosen.entries:
             accuracies = values(task, entry.name, ACCURACY) or []
-            mean, low, high = mean_interval(accuracies)
+            mean, low, high = _cut(*mean_interval(accuracies))
             rows.append(
                 Row(
                     task=task.name,
@@ -227,11 +227,11 @@ def study_report(name: str, out: str | Path | None = None) -> StudyReport:
                     lr=chosen_lr(chosen, task, entry, folder),
                     accuracies=accuracies,
                     mean=mean,
-                    low=max(low, 0.0),
-                    high=min(high, 1.0),
+                    low=low,
+                    high=high,
                     seconds=sum(results[task.name, entry.name, seed]["seconds"] for seed in range(seeds)) / seeds,
                     measures={
-                        name: Estimate(*mean_interval(found))
+                        name: _cut(*mean_interval(found))
                         for name in measures
                         if (found := values(task, entry.name, name))
                     },
@@ -251,6 +251,10 @@ def write_summary(report: StudyReport, out: str | Path | None = None) -> Path:
     path = results_folder(study(report.name), out) / "summary.json"
     write_whole(path, (json.dumps(report.summary(), indent=1) + "\n").encode())
     return path
+
+
+def _cut(mean: float, low: float, high: float) -> Estimate:
+    return Estimate(mean, max(low, 0.0), min(high, 1.0))
 
 
 def _measured(result: dict[str, Any]) -> dict[str, float]:
