@@ -80,7 +80,7 @@ function render({ model, el }) {
   const legend = element("p", { class: "cw-panel-name" });
   const scale = scaleBar("");
   const pictureBox = styled(element("div", {}, pictureName, picture), { flex: "0 1 150px", minWidth: "0" });
-  const beside = styled(element("div", {}, legend, scale.node), { flex: "1 1 160px", minWidth: "0", display: "grid", gap: "8px", alignContent: "start" });
+  const beside = styled(element("div", {}, legend, scale.node), { flex: "1 1 160px", minWidth: "0", display: "grid", gridTemplateColumns: "minmax(0, 1fr)", gap: "8px", alignContent: "start" });
   const lower = styled(element("div", {}, pictureBox, beside), { display: "flex", flexWrap: "wrap", gap: "16px", marginTop: "12px" });
   const right = styled(element("div", {}, plotName, plot, lower), { flex: "1 1 340px", minWidth: "0" });
   house.stage.append(choices, left, right);

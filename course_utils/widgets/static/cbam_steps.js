@@ -328,7 +328,7 @@ function render({ model, el }) {
   styled(keys, { flex: "0 0 100%" });
   const mapScale = scaleBar("values of the maps");
   const maskScale = scaleBar("spatial mask");
-  const scales = styled(element("div", {}, mapScale.node, maskScale.node), { display: "grid", gap: "8px", alignContent: "start", flex: "0 1 240px" });
+  const scales = styled(element("div", {}, mapScale.node, maskScale.node), { display: "grid", gridTemplateColumns: "minmax(0, 1fr)", gap: "8px", alignContent: "start", flex: "0 1 240px" });
   const bars = element("canvas", { role: "img" });
   const barsName = element("p", { class: "cw-panel-name" }, "Class probabilities");
   const answer = styled(element("div", {}, barsName, bars), { flex: "1 1 320px", minWidth: "0", maxWidth: "420px" });
