@@ -143,6 +143,8 @@ def test_gamma_adds_what_is_gathered_to_the_input(page):
         assert np.abs(colours(page, 14) - expected).max() <= 1
         assert page.state("gamma") == gamma
     assert page.root.get_by_text("Output x + 1.00 v(o), 3 channels").is_visible()
+    page.set(gamma=-0.5)
+    assert page.root.get_by_text("Output x − 0.50 v(o), 3 channels").is_visible()
 
 
 def test_the_weights_pixels_are_magma_over_the_picture(page, course):

@@ -264,7 +264,7 @@ function render({ model, el }) {
     const map = paintImage({ shape: [shown.rows, shown.columns, 3], values: colours });
     blend(context, map, [0, 0, canvas.width, canvas.height]);
     mark(outputPanel);
-    name.textContent = `Output x + ${factor.toFixed(2)} v(o), 3 channels`;
+    name.textContent = `Output x ${factor < 0 ? "−" : "+"} ${Math.abs(factor).toFixed(2)} v(o), 3 channels`;
     canvas.setAttribute("aria-label", `The output at gamma ${factor.toFixed(2)}, three channels as red, green and blue`);
   };
 
