@@ -61,6 +61,14 @@ class AttentionVGG(nn.Module):
                 f"{name}(num_classes={num_classes}, widths={tuple(widths)}, convolutions={tuple(convolutions)}, "
                 f"in_channels={in_channels}) needs whole numbers of at least 1."
             )
+        self.settings = {
+            "num_classes": num_classes,
+            "alignment": alignment,
+            "widths": list(widths),
+            "convolutions": list(convolutions),
+            "hidden_channels": hidden_channels,
+            "in_channels": in_channels,
+        }
         layers: list[nn.Module] = []
         channels = in_channels
         for width, count in zip(widths, convolutions, strict=True):

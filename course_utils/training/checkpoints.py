@@ -11,10 +11,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-from ..models import AttentionCNN, VisionTransformer
+from ..models import AttentionCNN, AttentionVGG, VisionTransformer
 from ..resources import checksums, resource
 
-NETWORKS: dict[str, type[nn.Module]] = {kind.__name__: kind for kind in (AttentionCNN, VisionTransformer)}
+NETWORKS: dict[str, type[nn.Module]] = {kind.__name__: kind for kind in (AttentionCNN, AttentionVGG, VisionTransformer)}
 
 
 class CheckpointError(RuntimeError):

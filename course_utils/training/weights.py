@@ -9,12 +9,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..data import ImageSet, cued_digits, digits, sized_digits
-from ..models import AttentionCNN, VisionTransformer
+from ..data import ImageSet, cued_digits, cued_scenes, digits, sized_digits
+from ..models import AttentionCNN, AttentionVGG, VisionTransformer
+from .attention_maps import mask_objective
 from .checkpoints import save_network
 from .loop import train
 from .metrics import evaluate
 from .statistics import share_interval
+from .study_gates import MASK_WEIGHTS, SMALL_VGG
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,17 @@ RECIPES = {
         lr=6e-3,
         seed=0,
         limits="Knows one white digit of 8 to 40 pixels on a little noise, 40 x 40; other seeds may choose otherwise.",
+    ),
+    "vgg_cued_scenes": Recipe(
+        data="4,000 cued scenes with their masks, cued_scenes(4000, seed=0), made of training digits and photographs",
+        build=lambda: AttentionVGG(10, "sigmoid", **SMALL_VGG),
+        train_set=lambda: cued_scenes(4000, seed=0),
+        test_set=lambda: cued_scenes(2000, seed=0, split="test"),
+        epochs=8,
+        lr=6e-3,
+        seed=0,
+        limits="Knows cued scenes only, 64 x 64; its gates were shown where the answer stands.",
+        training={"precision": "float32", "batch_size": 64, "objective": mask_objective(MASK_WEIGHTS)},
     ),
     "vit_cued_digits": Recipe(
         data="40,000 cued digits, cued_digits(40000, seed=0), made of the 4,000 training digits",
