@@ -55,8 +55,8 @@ class Study:
     """Every entry on every task, and which pairs are compared: (first, second) asks what first adds to second.
 
     Results ship with the course, except where `shipped` is False: those of a study that needs a download.
-    `measure(network, image_set)` gives further numbers from 0 to 1 by name, such as where a mask lies; those that a network does
-    not have it leaves out.
+    `measure(network, image_set)` gives further numbers from 0 to 1 by name, such as where a mask lies; those that a
+    network does not have it leaves out.
     """
 
     name: str
