@@ -150,8 +150,8 @@ class ScoreLab(CourseWidget):
         widths = [width for width in sorted(parameters) if width <= shown.keys.shape[1]]
         if traits.setdefault("width", widths[0] if shown.grid is None else widths[-1]) not in widths:
             raise ValueError(
-                f"width={traits['width']} is not possible for {shown.key!r}: its keys have {shown.keys.shape[1]} numbers "
-                f"each, and there are parameters for the widths {', '.join(map(str, sorted(parameters)))}."
+                f"width={traits['width']} is not possible for {shown.key!r}: its keys have {shown.keys.shape[1]} "
+                f"numbers each, and there are parameters for the widths {', '.join(map(str, sorted(parameters)))}."
             )
         rows, columns = shown.steps
         place = shown.start if query is None else query
