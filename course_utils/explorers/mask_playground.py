@@ -33,8 +33,8 @@ def deviation_mask(x: Tensor, category: str) -> Tensor:
         category: which axes the mask has, a key of `AXES_OF_THE_MASK`.
 
     Returns:
-        The mask, an axis of length 1 where it does not differ. The largest weight is 1; over branches the weights
-        are shared out, so that they sum to 1.
+        The mask, an axis of length 1 where it does not differ. The largest weight is 1; over branches the
+        weights are shared out, so that they sum to 1.
     """
     every = range(-x.dim(), 0)
     kept = AXES_OF_THE_MASK[category]
