@@ -32,11 +32,12 @@ from course_utils.explorers import (  # noqa: E402
     explore_channel_gates,
     explore_covariance,
     explore_gate_maps,
+    explore_mask_playground,
     explore_query_map,
     explore_score_lab,
     explore_space_time,
 )
-from course_utils.widgets import AttentionMap, CourseWidget, TrainingCurves  # noqa: E402
+from course_utils.widgets import AttentionMap, CourseWidget, SentenceAttention, TrainingCurves  # noqa: E402
 
 HOVER = """async () => {
   const target = document.querySelector("canvas[tabindex='0']");
@@ -135,6 +136,8 @@ def largest_widgets() -> dict[str, CourseWidget]:
     return {
         "channel-gates": explore_channel_gates(source="cued digits", stage=1),
         "gate-maps": explore_gate_maps(),
+        "mask-playground": explore_mask_playground(category="spatial & temporal"),
+        "sentence-attention": SentenceAttention(),
         "covariance": explore_covariance(),
         "query-map": explore_query_map(source="stage2.attention"),
         "cbam-steps": explore_cbam_steps(),
