@@ -61,8 +61,9 @@ _BLOCKS = ("se", "eca", "cbam", "gsop", "self_attention")
 _RIVALS = ("plain", "wider", "hidden")
 _ENTRIES = (
     cnn("plain", "plain"),
-    cnn("wider", "plain, wider: as many parameters as GSoP", widths=(30, 57, 57)),
-    cnn("hidden", "plain, a hidden layer in the head", head="hidden"),
+    # As many parameters as the largest, which is GSoP's.
+    cnn("wider", "plain, wider", widths=(30, 57, 57)),
+    cnn("hidden", "plain, hidden layer", head="hidden"),
     cnn("se", "SE", attention="se"),
     cnn("eca", "ECA", attention="eca"),
     cnn("cbam", "CBAM", attention="cbam"),
