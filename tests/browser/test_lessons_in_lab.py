@@ -15,9 +15,11 @@ from course_utils.data import cued_digits, photograph_features
 from course_utils.explorers import explore_channel_gates, explore_gate_maps
 from course_utils.explorers.cbam_steps import switched
 from course_utils.explorers.covariance import example_channels, rearrange
+from course_utils.explorers.mask_playground import deviation_mask, playground_input
 from course_utils.explorers.score_lab import lab_inputs, lab_score
 from course_utils.training import load_network
 from course_utils.training.attention_maps import overlap, share_on_object
+from course_utils.widgets import SENTENCES
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 torch.set_num_threads(1)
@@ -61,6 +63,58 @@ def probabilities(root):
     shown = root.locator("canvas[data-by]")
     numbers = shown.get_attribute("data-probabilities").split(",")
     return shown.get_attribute("data-by"), np.array([float(p) for p in numbers])
+
+
+def test_the_introduction_is_pointed_at_slid_and_typed_into(lesson):
+    server = lesson("4.1_introduction.ipynb", seconds=180)
+    page = server.page
+
+    # A spotlight by hand follows the pointer; what is said of the place is what the package computes.
+    root = widget(page, "mask-playground")
+    canvas = root.locator("canvas[tabindex='0']")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    expect(canvas).to_have_attribute("data-query", "18,24")
+    status = root.locator("[role=status]")
+    expect(status).to_contain_text("Row 74 of 0 to 143, column 98 of 0 to 191: mask 1 ×")
+    root.get_by_label("Spotlight").press("End")
+    page.mouse.move(2, 2)
+    wide = torch.exp(
+        -((torch.arange(144)[:, None] - 0.24 * 144 + 0.5) ** 2 + (torch.arange(192) - 0.82 * 192 + 0.5) ** 2)
+        / (2 * (0.6 * 144) ** 2)
+    )
+    expect(status).to_contain_text(f"It lets {100 * wide.mean():.1f} % through. Set by hand")
+    root.get_by_role("combobox", name="Mask").select_option("picture")
+    root.get_by_role("combobox", name="Picture").select_option("owl")
+    made = deviation_mask(playground_input("owl", "spatial"), "spatial")
+    expect(status).to_contain_text(f"It lets {100 * made.mean():.1f} % through. Made from this picture (owl).")
+
+    # Words: another query, and another number in the table.
+    root = widget(page, "sentence-attention")
+    canvas = root.locator("canvas[tabindex='0']")
+    canvas.scroll_into_view_if_needed()
+    root.get_by_label("pants, word 10: being").fill("2")
+    table = torch.tensor(SENTENCES[0].table).float()
+    table[9, 0] = 2
+    expected = scaled_dot_product_attention(table @ torch.tensor(SENTENCES[0].looks_for).float(), table, table)[1]
+    shown = root.locator("canvas[data-weights]").get_attribute("data-weights").split(",")
+    np.testing.assert_allclose([float(weight) for weight in shown], expected.flatten(), atol=1e-6)
+    canvas.press("ArrowRight")
+    expect(root.locator("[role=status]")).to_contain_text("Query “pants”, word 10 of 10")
+
+    # Type: weights over the wrong axis are named, the mended function is right.
+    cell = page.locator(".jp-CodeCell", has_text="check.mend_self_attention(mend_self_attention)").first
+    for axis, word in ((1, "Not yet."), (2, "Right.")):
+        cell.locator(".cm-content").click()
+        page.keyboard.press("ControlOrMeta+a")
+        page.keyboard.insert_text(
+            "def mend_self_attention(query, key, value):\n"
+            f"    weights = (query.mT @ key).softmax(dim={axis})\n"
+            "    return value @ weights.mT\n\n\ncheck.mend_self_attention(mend_self_attention)"
+        )
+        page.keyboard.press("Shift+Enter")
+        cell.get_by_text(word, exact=False).first.wait_for(timeout=60_000)
 
 
 def test_senet_is_hovered_dragged_and_typed_into(lesson):
