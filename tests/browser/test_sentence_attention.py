@@ -3,6 +3,7 @@
 import contextlib
 import io
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -72,6 +73,24 @@ def test_the_courses_sentences_mean_what_the_lesson_says(alone, sentence):
     else:
         water, money = expected(page)[0][words.index("bank"), 2:].tolist()
         assert water > 3 * money if "river" in words else money > 3 * water
+
+
+def test_the_table_and_the_picture_of_all_weights_show_the_packages(alone):
+    page = alone(SentenceAttention([drawn(6, 3, seed=2)], sharpness=0.2))
+    true = expected(page, 0.2)[1].numpy()
+    table, looks_for = (np.array(page.state(name)) for name in ("table", "looks_for"))
+    queries = table @ looks_for
+    page.hover(page.canvas, 1.5 / 6, 0.1)
+    rows = page.root.locator("table").first.locator("tbody tr")
+    score, weight = ([float(cell) for cell in rows.nth(i).locator("td").all_inner_texts() if cell] for i in (3, 4))
+    np.testing.assert_allclose(score, 0.2 * queries[1] @ table.T / 3**0.5, atol=0.0051)
+    np.testing.assert_allclose(weight, true[1], atol=0.0051)
+    query = [float(rows.nth(i).locator("td").first.inner_text()) for i in range(3)]
+    np.testing.assert_allclose(query, queries[1], rtol=6e-3)
+    shown = page.pixels(page.root.locator("canvas[data-weights]"))
+    middle = ((np.arange(6) + 0.5) * shown.shape[0] / 6).astype(int)
+    colours = matplotlib.colormaps["cividis"](true.astype(float))[..., :3]
+    np.testing.assert_allclose(shown[np.ix_(middle, middle)][..., :3] / 255, colours, atol=0.03)
 
 
 def test_a_number_that_is_typed_changes_weights_and_a_reset_brings_it_back(page):
