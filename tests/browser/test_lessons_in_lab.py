@@ -1,6 +1,7 @@
 """Lessons as a learner meets them: opened in JupyterLab, run from top to bottom, touched, typed into."""
 
 import base64
+import re
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 from playwright.sync_api import expect
 
-from course_utils.attention import covariance_pool, scaled_dot_product_attention
+from course_utils.attention import covariance_pool, record_masks, scaled_dot_product_attention
 from course_utils.data import cued_digits, photograph_features
 from course_utils.explorers import explore_channel_gates, explore_gate_maps
 from course_utils.explorers.cbam_steps import switched
@@ -336,3 +337,34 @@ def test_covariances_are_hovered_and_turned_in_the_lesson(lesson):
     expect(canvas).to_have_attribute("data-query", "0,1")
     server.page.keyboard.press("Enter")
     expect(canvas).to_have_attribute("data-locked", "true")
+
+
+def test_the_league_shows_where_masks_lie_and_checks_a_claim(lesson):
+    server = lesson("4.3_experiment_self_attention.ipynb", seconds=240)
+    page = server.page
+    curves = widget(page, "training-curves")
+    expect(curves.locator("[role=status]")).to_contain_text("self-attention 0.")
+
+    # A network that was trained a moment ago: its last stage, then a position.
+    trained = widget(page, "query-map")
+    trained.get_by_role("combobox", name="Features of").select_option(index=1)
+    canvas = trained.locator("canvas[tabindex='0']")
+    canvas.focus()
+    page.keyboard.press("ArrowDown")
+    expect(canvas).to_have_attribute("data-query", re.compile(r"\d,\d"))
+
+    # The shipped networks: each cell is the mask of the last stage, averaged as the lesson says.
+    network = load_network("cbam_cued_digits")
+    with torch.no_grad(), record_masks(network) as recorded:
+        network(cued_digits(4, seed=5, split="test").images)
+    mask = torch.cat(list(list(recorded.values())[-1].mean(1)), 1)  # (10, 40)
+    root = widget(page, "attention-map")
+    root.get_by_role("combobox", name="Map").select_option("CBAM")
+    status = root.locator("[role=status]")
+    expect(status).to_contain_text("CBAM: 10 rows, 40 columns")
+    canvas = root.locator("canvas[tabindex='0']")
+    canvas.focus()
+    page.keyboard.press("ArrowDown")
+    row, column = (int(n) for n in canvas.get_attribute("data-query").split(","))
+    said = re.search(r"[-+]?\d*\.\d+", status.inner_text().split("column", 1)[1])
+    assert float(said[0]) == pytest.approx(float(mask[row, column]), rel=0.01)
