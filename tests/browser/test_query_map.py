@@ -104,6 +104,10 @@ def test_a_networks_weights_and_output_are_its_own(alone, pool):
         point(page, row, column, 20, 20)
         expected = masks["attention"][1, row * 20 + column]
         np.testing.assert_allclose(weights(page), expected, rtol=2e-4, atol=1e-7)
+        size = 2 if pool else 1  # a pooled key stands for 2 x 2 positions
+        cells = expected.view(20 // size, -1).repeat_interleave(size, 0).repeat_interleave(size, 1) / size**2
+        share = cells[max(0, row - 2) : row + 3, max(0, column - 2) : column + 3].sum()
+        assert float(re.search(r"with ([\d.]+) % of", page.status)[1]) == pytest.approx(100 * float(share), abs=0.06)
     page.page.mouse.move(1, 1)
 
     shown = colours(page, 20)

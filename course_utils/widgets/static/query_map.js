@@ -370,7 +370,7 @@ function render({ model, el }) {
     const line = Math.round(20 * pixels);
     const sheet = document.createElement("canvas");
     sheet.width = panels.reduce((sum, { canvas }) => sum + canvas.width + gap, gap);
-    sheet.height = 2 * gap + 6 * line + weightsPanel.canvas.height;
+    sheet.height = 2 * gap + 5 * line + weightsPanel.canvas.height;
     const context = sheet.getContext("2d");
     context.fillStyle = house.ink("surface");
     context.fillRect(0, 0, sheet.width, sheet.height);
@@ -389,7 +389,7 @@ function render({ model, el }) {
     context.fillText(`${scale.canvas.getAttribute("aria-label")}; temperature ${temperatureWords(model.get("temperature"))}`,
       gap, y + line, sheet.width - 2 * gap);
     y += 2 * line + gap / 2;
-    for (const part of describe()) {
+    for (const part of describe().slice(0, 2)) { // a picture has no lock
       context.fillText(part, gap, y, sheet.width - 2 * gap);
       y += line;
     }
