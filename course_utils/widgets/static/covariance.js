@@ -183,7 +183,7 @@ function render({ model, el }) {
   const lenses = element("div", {}, first.node, second.node, product.node, picture.node);
   Object.assign(lenses.style, { display: "flex", flexWrap: "wrap", gap: "8px" });
   const cellName = element("p", {});
-  Object.assign(cellName.style, { fontWeight: "600" });
+  Object.assign(cellName.style, { fontWeight: "600", marginBottom: "6px" });
   const right = element("div", {}, cellName, lenses);
   Object.assign(right.style, { flex: "1 1 280px", minWidth: "0" });
 
@@ -271,7 +271,7 @@ function render({ model, el }) {
       context.fillStyle = house.ink(state.view === "channels" && c === state.moved && state.turn !== 0 ? "run-1" : "ink");
       context.textAlign = "center";
       context.textBaseline = "alphabetic";
-      context.fillText(short(all[c]), HEAD + (c + 0.5) * side, 13, side);
+      context.fillText(short(all[c]), HEAD + (c + 0.5) * side, 13, side - 5);
     }
     for (let i = 0; i < n; i++) {
       for (let j = 0; j < n; j++) {
