@@ -4,6 +4,7 @@ import contextlib
 import io
 import re
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -138,6 +139,33 @@ def test_the_copied_code_makes_the_output_that_is_drawn(page):
                 )
                 shown = drawn[top : top + high, left : left + wide]
                 assert np.abs(coarse(shown) - coarse(sheet)).mean() < 0.02
+
+
+def test_each_panel_of_the_mask_has_the_colours_of_its_weights(page):
+    page.set(gates=[0.9, 0.35, 0.1], size=0.4, window=2.3, fine=0.65, moment=3, spot=[0.4, 0.7], picture="owl")
+    for category in CATEGORIES:
+        for source in ("hand", "picture"):
+            page.set(category=category, source=source)
+            x = playground_input("owl", category)
+            made = hand_mask(page, tuple(x.shape)) if source == "hand" else deviation_mask(x, category).numpy()
+            maps = made.reshape(-1, *made.shape[-2:])  # one for each frame, branch or channel
+            if category == "channel":
+                boxes = [(c / 3, 0, 0.3, 1) for c in range(3)]
+            elif category == "branch":
+                boxes = [(0.2, 0.51 * i, 0.49, 0.49) for i in range(2)]
+            else:
+                step, side = {1: (0, 1), 3: (0.51, 0.49), 9: (1.02 / 3, 0.96 / 3)}[len(maps)]
+                across = {1: 1, 3: 2, 9: 3}[len(maps)]
+                boxes = [(step * (i // across), step * (i % across), side, side) for i in range(len(maps))]
+            drawn = page.pixels(canvases(page)[1])[..., :3] / 255
+            for weights, (top, left, high, wide) in zip(maps, boxes, strict=True):
+                for down, along in ((0.85, 0.06), (0.85, 0.94)):  # beside the words and numbers
+                    pixel = drawn[
+                        int((top + down * high) * drawn.shape[0]), int((left + along * wide) * drawn.shape[1])
+                    ]
+                    weight = weights[int(down * weights.shape[0]), int(along * weights.shape[1])]
+                    wanted = matplotlib.colormaps["magma"](float(weight))[:3]
+                    np.testing.assert_allclose(pixel, wanted, atol=0.06, err_msg=f"{category}, {source}")
 
 
 def test_the_mask_follows_the_pointer_and_a_click_keeps_it(page):

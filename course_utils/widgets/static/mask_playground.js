@@ -244,6 +244,7 @@ function render({ model, el }) {
     const words = element("p", { class: "cw-panel-name" }, name);
     const node = element("div", { class: "cw-panel" }, words, canvas);
     canvas.style.touchAction = "pan-y";
+    words.style.whiteSpace = "pre-line";
     node.style.flexBasis = "160px";
     house.stage.append(node);
     return { canvas, words, node, name };
@@ -492,9 +493,10 @@ function render({ model, el }) {
     const hand = state.source === "hand";
     const xShape = input.sheets > 1 ? [input.sheets, 3, input.rows, input.columns] : [3, input.rows, input.columns];
     const outShape = state.category === "branch" ? xShape.slice(1) : xShape;
-    xPanel.words.textContent = `x: ${shapeWords(xShape)}`;
-    maskPanel.words.textContent = `${hand ? "mask" : "g(x)"}: ${shapeWords(ownShape(mask.shape))}`;
-    outPanel.words.textContent = `${hand ? "f(mask, x)" : "f(g(x), x)"}: ${shapeWords(outShape)}`;
+    const apart = isClip(state.category) ? "\n" : " "; // a clip's long shape has a line of its own in every panel
+    xPanel.words.textContent = `x:${apart}${shapeWords(xShape)}`;
+    maskPanel.words.textContent = `${hand ? "mask" : "g(x)"}:${apart}${shapeWords(ownShape(mask.shape))}`;
+    outPanel.words.textContent = `${hand ? "f(mask, x)" : "f(g(x), x)"}:${apart}${shapeWords(outShape)}`;
     xPanel.canvas.setAttribute("aria-label", `${xPanel.words.textContent}. Arrow keys move, Enter locks, Escape releases.`);
     maskPanel.canvas.setAttribute("aria-label", maskPanel.words.textContent);
     outPanel.canvas.setAttribute("aria-label", outPanel.words.textContent);
