@@ -108,8 +108,8 @@ RECIPES = {
         epochs=24,
         lr=1e-3,
         seed=0,
-        limits="Knows cued digits only, 40 x 40 in three pure colours; trained on 20 times the pictures of a network of "
-        "4.3, counted with repetition.",
+        limits="Knows cued digits only, 40 x 40 in three pure colours; trained on 20 times the pictures of a network "
+        "of 4.3, counted with repetition.",
         training={"precision": "bfloat16", "batch_size": 64, "weight_decay": 0.05},
     ),
 }
