@@ -1,4 +1,4 @@
-"""The experiments from a terminal: `python -m course_utils.training list | run | report | costs | weights`."""
+"""The experiments from a terminal: `python -m course_utils.training list | run | report | costs | all | weights`."""
 
 import argparse
 import sys
@@ -11,6 +11,8 @@ from .loop import TrainingError
 from .report import study_report, write_summary
 from .runs import StudyError, read_result, results_folder, run_study, tuning_runs
 from .studies import STUDIES, study
+from .study_gates import record_maps
+from .study_league import LEAGUE
 from .weights import RECIPES, make_weights
 
 
@@ -42,7 +44,12 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="print the tables of a study and write its summary.json")
     report.add_argument("name", help="of the study, such as 4.2")
     report.set_defaults(command=_report)
-    for command in (run, report):
+    everything = commands.add_parser("all", help="every number of 4.2, 4.3 and 4.5: runs, tables, costs, recorded maps")
+    everything.add_argument("--seeds", type=int, default=5, help="seeds of each study (default %(default)s)")
+    everything.add_argument("--jobs", type=int, default=1, help="processes side by side (default %(default)s)")
+    everything.add_argument("--threads", type=int, default=1, help="threads of each process (default %(default)s)")
+    everything.set_defaults(command=_all)
+    for command in (run, report, everything):
         command.add_argument("--out", help="folder of results (default: resource/results)")
 
     costs = commands.add_parser("costs", help="time and weigh a study's networks side by side, on a quiet machine")
@@ -81,6 +88,14 @@ def _report(options: argparse.Namespace) -> None:
     report = study_report(options.name, options.out)
     print(report)
     print(f"\nWritten: {write_summary(report, options.out)}")
+
+
+def _all(options: argparse.Namespace) -> None:
+    for chosen in [chosen for chosen in STUDIES.values() if chosen.shipped]:
+        run_study(chosen, options.seeds, options.out, options.jobs, options.threads)
+        print(f"Written: {write_summary(study_report(chosen.name, options.out), options.out)}")
+    print(f"Written: {record_maps(options.out)}")
+    print(f"Written: {measure_costs(LEAGUE, options.out, threads=options.threads)}")
 
 
 def _costs(options: argparse.Namespace) -> None:

@@ -292,6 +292,18 @@ def test_the_command_line_runs_lists_and_reports(tiny, tmp_path, capsys):
     assert "4.2" in capsys.readouterr().out
 
 
+def test_one_command_recomputes_every_shipped_study_its_costs_and_its_maps(tmp_path, monkeypatch, capsys):
+    called = []
+    monkeypatch.setattr(command_line, "STUDIES", {"tiny": TINY, "far": replace(TINY, name="far", shipped=False)})
+    monkeypatch.setitem(STUDIES, "tiny", TINY)
+    monkeypatch.setattr(command_line, "LEAGUE", TINY)
+    monkeypatch.setattr(command_line, "record_maps", lambda out: called.append(out) or "maps")
+    assert command_line.main(["all", "--seeds", "2", "--out", str(tmp_path)]) == 0
+    assert {"summary.json", "costs.json", "few-se-seed1.json"} <= {file.name for file in (tmp_path / "tiny").iterdir()}
+    assert called == [str(tmp_path)] and not (tmp_path / "far").exists()
+    assert str(tmp_path / "tiny" / "costs.json") in capsys.readouterr().out
+
+
 def test_the_command_line_says_in_one_line_what_is_wrong(tiny, tmp_path, capsys):
     assert command_line.main(["run", "4.22"]) == 2
     assert "Did you mean '4.2'" in capsys.readouterr().err
