@@ -20,6 +20,10 @@ def clone(tmp_path):
         shutil.copy(ROOT / name, tmp_path)
     for folder in ("notebooks", "tools"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    for summary in (ROOT / "resource" / "results").glob("*/summary.json"):
+        folder = tmp_path / summary.parent.relative_to(ROOT)
+        folder.mkdir(parents=True)
+        shutil.copy(summary, folder)
     (tmp_path / "course_utils").mkdir()
     for name in ("__init__.py", "lessons.py"):
         shutil.copy(ROOT / "course_utils" / name, tmp_path / "course_utils")
@@ -119,3 +123,13 @@ def test_the_first_cell_without_network_says_what_to_do(tmp_path):
     }
     done = run_alone(bootstrap_of(path), tmp_path / "empty", nowhere)
     assert done.returncode != 0 and "Is there a network?" in done.stderr
+
+
+def test_tables_of_the_readme_come_from_the_studies_files(clone):
+    path = clone / "resource" / "results" / "4.2" / "summary.json"
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    summary["rows"][0]["mean"] = 0.123
+    path.write_text(json.dumps(summary), encoding="utf-8")
+    assert links(clone, "--check").returncode == 1
+    assert links(clone).returncode == 0
+    assert "| plain | 0.123 (" in (clone / "README.md").read_text(encoding="utf-8")
