@@ -43,9 +43,9 @@ def shown(page, panel: int) -> dict[str, np.ndarray]:
 
 def inputs(page) -> tuple[Tensor, Tensor, Tensor]:
     width, (row, column) = page.state("width"), page.state("query")
-    if page.state("source") == "plane":
-        return lab_inputs("plane", width, (row, column))
     source = noise_picture()
+    if page.state("source") != source.key:
+        return lab_inputs(page.state("source"), width, (row, column))
     keys, values = torch.from_numpy(source.keys)[None, :, :width], torch.from_numpy(source.values)[None]
     return keys[:, 5 * row + column][None], keys, values
 
