@@ -1,6 +1,6 @@
 """CIFAR-10: small colour photographs of ten kinds of things, by a download.
 
-Krizhevsky. Learning Multiple Layers of Features from Tiny Images. 2009. The binary version is read, which is plain bytes.
+Krizhevsky. Learning Multiple Layers of Features from Tiny Images. 2009. The binary version is read: plain bytes.
 """
 
 from pathlib import Path
