@@ -34,10 +34,10 @@ class Recipe:
     training: Mapping[str, Any] = field(default_factory=lambda: {"precision": "float32"})
 
 
-def _cued(attention: str) -> Recipe:
+def _cued(attention: str, **network: Any) -> Recipe:
     return Recipe(
         data="16,000 cued digits, cued_digits(16000, seed=0), made of the 4,000 training digits",
-        build=lambda: AttentionCNN(10, attention),
+        build=lambda: AttentionCNN(10, attention, **network),
         train_set=lambda: cued_digits(16000, seed=0),
         test_set=lambda: cued_digits(2000, seed=0, split="test"),
         epochs=8,
@@ -65,16 +65,7 @@ RECIPES = {
         seed=0,
         limits="Knows centred white digits on black, 28 x 28; a network without attention reaches the same.",
     ),
-    "se_cued_digits": Recipe(
-        data="16,000 cued digits, cued_digits(16000, seed=0), made of the 4,000 training digits",
-        build=lambda: AttentionCNN(10, "se", layout="original", hidden=(64,), image_size=40),
-        train_set=lambda: cued_digits(16000, seed=0),
-        test_set=lambda: cued_digits(2000, seed=0, split="test"),
-        epochs=8,
-        lr=6e-3,
-        seed=0,
-        limits="Knows cued digits only, 40 x 40 in three pure colours; other seeds end higher or lower.",
-    ),
+    "se_cued_digits": _cued("se", layout="original", hidden=(64,), image_size=40),
     "eca_cued_digits": _cued("eca"),
     "cbam_cued_digits": _cued("cbam"),
     "gsop_cued_digits": _cued("gsop"),
