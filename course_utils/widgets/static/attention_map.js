@@ -1,6 +1,6 @@
 import {
   TABLE_NAMES, blend, button, choice, colourRange, copyButton, decode, drawMap, element, fit, focusController, frame,
-  mapPicture, number, outline, paintImage, percent, saveButton, scaleBar, slider, store, toggle,
+  mapPicture, markCell, number, paintImage, percent, saveButton, scaleBar, slider, store, toggle,
 } from "./shared.js";
 
 const MOST_THUMBNAILS = 16;
@@ -143,14 +143,7 @@ function render({ model, el }) {
   /** The focus alone: the drawn panels are kept, so that a gesture costs two copies and a rectangle. */
   const mark = (quiet = false) => {
     const query = focus.get();
-    for (const { canvas, base } of [over, alone]) {
-      const context = canvas.getContext("2d");
-      context.drawImage(base, 0, 0);
-      if (!query) continue;
-      const [cellWidth, cellHeight] = [canvas.width / width, canvas.height / height];
-      const scaleOf = canvas.width / parseFloat(canvas.style.width);
-      outline(context, query[1] * cellWidth, query[0] * cellHeight, cellWidth, cellHeight, scaleOf, focus.isLocked());
-    }
+    for (const { canvas, base } of [over, alone]) markCell(canvas, base, [height, width], query, focus.isLocked());
     house.say(describe(), { quiet });
   };
 

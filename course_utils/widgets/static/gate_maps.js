@@ -1,5 +1,5 @@
 import {
-  blend, choice, copyButton, decode, element, fit, focusController, frame, mapPicture, number, outline,
+  blend, choice, copyButton, decode, element, fit, focusController, frame, mapPicture, markCell, number,
   paintImage, percent, resample, saveButton, scaleBar, slider, store, toggle,
 } from "./shared.js";
 
@@ -202,16 +202,9 @@ function render({ model, el }) {
 
   const mark = (quiet = false) => {
     const query = focus.get();
-    const [rows, columns] = sizeOf(shown().stage);
+    const grid = sizeOf(shown().stage);
     for (const { over, alone, base } of panels) {
-      [over, alone].forEach((canvas, i) => {
-        const context = canvas.getContext("2d");
-        context.drawImage(base[i], 0, 0);
-        if (!query) return;
-        const [w, h] = [canvas.width / columns, canvas.height / rows];
-        const scale = canvas.width / parseFloat(canvas.style.width);
-        outline(context, query[1] * w, query[0] * h, w, h, scale, focus.isLocked());
-      });
+      [over, alone].forEach((canvas, i) => markCell(canvas, base[i], grid, query, focus.isLocked()));
     }
     house.say(describe(), { quiet });
   };

@@ -191,6 +191,16 @@ export function outline(context, x, y, width, height, scale, locked) {
   context.restore();
 }
 
+/** Copy what was painted onto a canvas, and frame the cell [row, column] of a grid of `rows` x `columns`, if one is given. */
+export function markCell(canvas, base, [rows, columns], query, locked) {
+  const context = canvas.getContext("2d");
+  context.drawImage(base, 0, 0);
+  if (!query) return;
+  const [width, height] = [canvas.width / columns, canvas.height / rows];
+  const scale = canvas.width / parseFloat(canvas.style.width);
+  outline(context, query[1] * width, query[0] * height, width, height, scale, locked);
+}
+
 /** A node with attributes, listeners (`onclick`) and children; strings become text, never markup. */
 export function element(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
