@@ -106,7 +106,13 @@ def readme_results(address: str, version: str) -> str:
     """The tables of the recorded studies in README.md, from each study's summary.json."""
     tables = []
     for path in sorted((ROOT / "resource" / "results").glob("*/summary.json")):
-        study = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            study = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise SystemExit(
+                f"{path.relative_to(ROOT)} is damaged ({error}); `git checkout` restores it, or "
+                f"`python -m course_utils.training report {path.parent.name}` makes it again."
+            ) from error
         tasks = study["tasks"]
         found = {(row["task"], row["network"]): row for row in study["rows"]}
         lines = [["network", *tasks.values()], ["---"] * (1 + len(tasks))]
@@ -122,10 +128,45 @@ def readme_results(address: str, version: str) -> str:
     return "\n\n".join(tables)
 
 
+def readme_checks(address: str, version: str) -> str:
+    """The table of checks in README.md, from each file in resource/results/checks, in the order of their names.
+
+    A check is one JSON file NAME.json, which `record` in tools/checks.py writes:
+
+        {"title": "Faults",                    what the row is called
+         "command": "make faults",             what counts it again
+         "counts": {"uploads": 31},            numbers by what they count, at least one, shown in this order
+         "seconds": 40.2,                      how long the whole check took
+         "environment": {"python": "3.11.9", "torch": "2.15.0", "system": "Linux x86_64", "cores": 2}}
+    """
+    rows = ["| check | command | what was counted | seconds | on |", "|---|---|---|---|---|"]
+    for path in sorted((ROOT / "resource" / "results" / "checks").glob("*.json")):
+        try:
+            check = json.loads(path.read_text(encoding="utf-8"))
+            counts = "; ".join(f"{what} {number:,}" for what, number in check["counts"].items())
+            on = check["environment"]
+            where = f"{on['system']}, {on['cores']} cores, Python {on['python']}, torch {on['torch']}"
+            rows.append(f"| {check['title']} | `{check['command']}` | {counts} | {check['seconds']:,.0f} | {where} |")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SystemExit(
+                f"{path.relative_to(ROOT)} is not the record of a check ({error!r}); the function readme_checks in "
+                "tools/links.py says what it holds. Run the check's command again with RECORD=1."
+            ) from error
+    return "\n".join(rows)
+
+
 def readme_badges(address: str, version: str) -> str:
     """The badges at the head of README.md."""
     workflow = f"{address}/actions/workflows/test.yml"
     return f"[![test]({workflow}/badge.svg)]({workflow}) version {version}"
+
+
+README_PARTS = {
+    "badges": readme_badges,
+    "lessons": readme_lessons,
+    "results": readme_results,
+    "checks": readme_checks,
+}
 
 
 def written(path: Path, address: str, version: str) -> str:
@@ -135,7 +176,7 @@ def written(path: Path, address: str, version: str) -> str:
         text = re.sub(r"(?m)^version: .*$", f"version: {version}", text)
         return re.sub(r"(?m)^repository-code: .*$", f'repository-code: "{address}"', text)
     if path.name == "README.md":
-        for name, made in (("badges", readme_badges), ("lessons", readme_lessons), ("results", readme_results)):
+        for name, made in README_PARTS.items():
             start, end = f"<!-- {name}: made by `make links` -->", f"<!-- end of {name} -->"
             if start not in text or end not in text:
                 raise SystemExit(f"README.md must hold the markers {start} and {end}.")

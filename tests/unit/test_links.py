@@ -20,10 +20,11 @@ def clone(tmp_path):
         shutil.copy(ROOT / name, tmp_path)
     for folder in ("notebooks", "tools"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
-    for summary in (ROOT / "resource" / "results").glob("*/summary.json"):
-        folder = tmp_path / summary.parent.relative_to(ROOT)
-        folder.mkdir(parents=True)
-        shutil.copy(summary, folder)
+    results = ROOT / "resource" / "results"
+    for recorded in (*results.glob("*/summary.json"), *results.glob("checks/*.json")):
+        folder = tmp_path / recorded.parent.relative_to(ROOT)
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(recorded, folder)
     (tmp_path / "course_utils").mkdir()
     for name in ("__init__.py", "lessons.py"):
         shutil.copy(ROOT / "course_utils" / name, tmp_path / "course_utils")
@@ -133,3 +134,39 @@ def test_tables_of_the_readme_come_from_the_studies_files(clone):
     assert links(clone, "--check").returncode == 1
     assert links(clone).returncode == 0
     assert "| plain | 0.123 (" in (clone / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_table_of_checks_comes_from_their_files(clone):
+    counted = {"file": "a_check", "title": "A check", "command": "make a-check", "counts": {"pages": 1234, "links": 5}}
+    code = f"""
+import sys
+from pathlib import Path
+sys.path.insert(0, {str(clone / "tools")!r})
+import checks
+given = {counted!r}
+checks.record(given.pop("file"), **given, seconds=float(sys.argv[1]), folder=Path(sys.argv[2]))
+"""
+    folder = clone / "resource" / "results" / "checks"
+
+    def record(seconds, **environment):
+        command = [sys.executable, "-c", code, str(seconds), str(folder)]
+        subprocess.run(command, check=True, capture_output=True, env=os.environ | environment)
+
+    record(61.4)
+    assert links(clone, "--check").returncode == 1
+    assert links(clone).returncode == 0
+    row = "| A check | `make a-check` | pages 1,234; links 5 | 61 |"
+    assert row in (clone / "README.md").read_text(encoding="utf-8")
+    record(99.0)
+    assert links(clone, "--check").returncode == 0, "the same counts leave the record as it is"
+    record(99.0, RECORD="1")
+    assert links(clone, "--check").returncode == 1
+
+
+@pytest.mark.parametrize("name", ["4.2/summary.json", "checks/a_check.json"])
+def test_a_damaged_record_is_named(clone, name):
+    path = clone / "resource" / "results" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('{"title": ')
+    refused = links(clone, "--check")
+    assert refused.returncode != 0 and name in refused.stderr and "Traceback" not in refused.stderr
