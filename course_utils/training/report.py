@@ -67,7 +67,7 @@ class Difference:
         return "lower" if self.high < 0 else "no difference shown"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StudyReport:
     """The tables of a study; a notebook shows it as such when it is a cell's last line."""
 
@@ -167,13 +167,9 @@ class StudyReport:
         return tables
 
     def _repr_markdown_(self) -> str:
-        parts = []
-        for heading, columns, cells in self.tables():
-            lines = [columns, ["---"] * len(columns), *cells]
-            parts.append(f"**{heading}**\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines))
-        return "\n\n".join(parts)
+        return "\n\n".join(_markdown_table(*table) for table in self.tables())
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return "\n\n".join(_plain_table(*table) for table in self.tables())
 
 
@@ -276,6 +272,11 @@ def _networks(chosen: Study) -> int:
     return len(chosen.tasks) * len(chosen.entries)
 
 
+def _markdown_table(heading: str, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *cells]
+    return f"**{heading}**\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
 def _plain_table(heading: str, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
     widths = [max(len(line[place]) for line in [columns, *cells]) for place in range(len(columns))]
     lines = [
@@ -284,7 +285,7 @@ def _plain_table(heading: str, columns: Sequence[str], cells: Sequence[Sequence[
     return "\n".join([heading, *(line.rstrip() for line in lines)])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BenchReport:
     """What the benchmark measured of one block beside others; a notebook shows it as a table."""
 
@@ -292,17 +293,20 @@ class BenchReport:
     setting: dict[str, Any]
     rows: list[dict[str, Any]]
 
-    def _repr_markdown_(self) -> str:
-        lines = [["beside", "input", "pass", "ours, ms", "other, ms", "ours / other"], ["---"] * 6]
+    def table(self) -> tuple[str, list[str], list[list[str]]]:
+        """Heading, columns and cells."""
+        cells = []
         for row in self.rows:
             times = [f"{row['ours_ms']:.2f}", f"{row['other_ms']:.2f}", f"{row['ratio']:.2f}"]
-            lines.append([row["other"], row["case"], row["step"], *times])
-        table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+            cells.append([row["other"], row["case"], row["step"], *times])
         setting = f"{self.setting['processor']}, {self.setting['threads']} threads, torch {self.setting['torch']}"
-        return f"**{self.block}: {setting}**\n\n{table}"
+        return f"{self.block}: {setting}", ["beside", "input", "pass", "ours, ms", "other, ms", "ours / other"], cells
 
-    def __str__(self) -> str:
-        return self._repr_markdown_()
+    def _repr_markdown_(self) -> str:
+        return _markdown_table(*self.table())
+
+    def __repr__(self) -> str:
+        return _plain_table(*self.table())
 
 
 def bench_report(block: str) -> BenchReport:

@@ -217,7 +217,7 @@ def test_further_measures_are_reported_with_intervals_where_a_network_has_them(t
     gap = report.difference("few", "se", "plain", "share")
     assert gap.mean == pytest.approx(0.4) and gap.verdict == "higher"
     assert report.difference("few", "se", "plain").verdict == "no difference shown"
-    text = str(report)
+    text = repr(report)  # what a notebook shows where it cannot show a table
     assert "A few digits: differences of share, seed by seed" in text and "differences of overlap" not in text
     assert "0.500 (0.2" in text and "–" in text
 
@@ -388,7 +388,7 @@ def test_a_recorded_run_can_be_made_again(recorded):
 def test_a_recorded_benchmark_is_shown_and_an_unknown_one_refused():
     from course_utils.training import bench_report
 
-    shown = str(bench_report("SEBlock"))
-    assert "timm SEModule" in shown and "ours / other" in shown
+    shown = repr(bench_report("SEBlock"))
+    assert "timm SEModule" in shown and "ours / other" in shown and "{" not in shown
     with pytest.raises(ValueError, match="SEBlock"):
         bench_report("SEBlok")
