@@ -229,27 +229,40 @@ def sweep() -> None:
                 raise RuntimeError(f"{widget!r} to {request}: {widget.error or 'no answer'}")
 
 
+STAND_IN = """
+// What a widget holds on to where there is no kernel: its traits, and who listens to them.
+function standIn(state) {
+  const handlers = new Map();
+  return {
+    get: (name) => state[name],
+    set(name, value) {
+      if (JSON.stringify(state[name]) === JSON.stringify(value)) return;
+      state[name] = value;
+      for (const handler of [...(handlers.get(`change:${name}`) ?? [])]) handler();
+    },
+    on(name, handler) { handlers.set(name, [...(handlers.get(name) ?? []), handler]); },
+    off(name, handler) { handlers.set(name, (handlers.get(name) ?? []).filter((one) => one !== handler)); },
+    save_changes() {},
+    send() {},
+  };
+}
+// Draw a widget in a host; `load` hands over its module.
+async function show(host, load, state) {
+  host.model = standIn(state);
+  try {
+    const { default: widget } = await load();
+    await widget.render({ model: host.model, el: host });
+    host.dataset.ready = "true";
+  } catch (error) {
+    host.textContent = `This widget could not start: ${error.message}`;
+  }
+}
+"""
+
 _START = """
 const page = JSON.parse(document.querySelector("script[type='application/json']").textContent);
-const host = document.querySelector("main");
-const handlers = new Map();
-const model = {
-  get: (name) => page.state[name],
-  set(name, value) {
-    if (JSON.stringify(page.state[name]) === JSON.stringify(value)) return;
-    page.state[name] = value;
-    for (const handler of [...(handlers.get(`change:${name}`) ?? [])]) handler();
-  },
-  on(name, handler) { handlers.set(name, [...(handlers.get(name) ?? []), handler]); },
-  off(name, handler) { handlers.set(name, (handlers.get(name) ?? []).filter((one) => one !== handler)); },
-  save_changes() {},
-  send() {},
-};
-host.model = model;
-import(URL.createObjectURL(new Blob([page.esm], { type: "text/javascript" })))
-  .then(({ default: widget }) => widget.render({ model, el: host }))
-  .then(() => { host.dataset.ready = "true"; })
-  .catch((error) => { host.textContent = `This widget could not start: ${error.message}`; });
+const address = (esm) => URL.createObjectURL(new Blob([esm], { type: "text/javascript" }));
+show(document.querySelector("main"), () => import(address(page.esm)), page.state);
 """
 
 _PAGE_STYLE = """
@@ -259,6 +272,11 @@ body[data-theme="dark"] { background: #101317; }
 body[data-theme="light"] { background: #f4f5f7; }
 main { max-width: 920px; margin: 0 auto; }
 """
+
+
+def own_state(state: Mapping[str, Any]) -> dict[str, Any]:
+    """What a widget draws itself from: its traits without its module, its layout and its questions to the kernel."""
+    return {name: value for name, value in state.items() if not name.startswith("_") and name not in _NOT_STATE}
 
 
 def standalone_page(esm: str, css: str, state: Mapping[str, Any], title: str) -> str:
@@ -271,20 +289,32 @@ def standalone_page(esm: str, css: str, state: Mapping[str, Any], title: str) ->
             (names that begin with `_`, questions to the kernel, layout and the like) is left out.
         title: the page's title.
     """
-    own = {name: value for name, value in state.items() if not name.startswith("_") and name not in _NOT_STATE}
-    data = json.dumps({"esm": esm, "state": own}, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    return page_document(title, css, "<main></main>", {"esm": esm, "state": own_state(state)}, STAND_IN + _START)
+
+
+def page_document(title: str, css: str, body: str, data: Mapping[str, Any], script: str) -> str:
+    """An HTML page that makes no request, and whose policy allows none but to what it holds itself.
+
+    Args:
+        title: words, not markup.
+        css: its style, after that of every such page.
+        body: markup.
+        data: what the script finds as JSON in the page's only element of that type.
+        script: runs as a module.
+    """
+    held = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     style = _PAGE_STYLE + css.replace("</", "<\\/")
     policy = (
-        f"default-src 'none'; script-src '{_fingerprint(_START)}' blob:; style-src '{_fingerprint(style)}'; "
+        f"default-src 'none'; script-src '{_fingerprint(script)}' blob:; style-src '{_fingerprint(style)}'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main></main>\n"
-        f'<script type="application/json">{data}</script>\n'
-        f'<script type="module">{_START}</script>\n</body>\n</html>\n'
+        f"<title>{html.escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n{body}\n"
+        f'<script type="application/json">{held}</script>\n'
+        f'<script type="module">{script}</script>\n</body>\n</html>\n'
     )
 
 
