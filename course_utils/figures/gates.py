@@ -79,9 +79,9 @@ def attention_gate(s: Sketch) -> None:
     s.arrow(to_guide.right, enlarge.left, start=4, end=4)
     s.arrow(enlarge.top, plus.bottom)
     s.arrow(to_local.right, plus.left)
-    relu = s.box(350, y - 27, 60, 54, "ReLU", "op", SMALL)
-    phi = s.box(436, y - 27, 92, 54, "1 × 1 conv\n$φ$", "op", SMALL)
-    align = s.box(554, y - 27, 84, 54, "sigmoid\nor softmax", "op", SMALL)
+    relu = s.box(346, y - 27, 60, 54, "ReLU", "op", SMALL)
+    phi = s.box(430, y - 27, 92, 54, "1 × 1 conv\n$φ$", "op", SMALL)
+    align = s.box(544, y - 27, 100, 54, "sigmoid\nor softmax", "op", SMALL)
     mask = s.cells(668, y - 34, 17, PLACE, "mask")
     times = s.operator(776, y, "x")
     pool = s.box(820, y - 27, 78, 54, "mean\nor sum", "op", SMALL)
@@ -104,7 +104,7 @@ def attention_gate(s: Sketch) -> None:
 
 
 @diagram(
-    1056,
+    1124,
     340,
     alt="CBAM in two steps. Channel: mean and maximum over the positions go through one shared MLP, are added, and a "
     "sigmoid gives C gates that multiply x. Spatial: maximum and mean over the channels of the result go through a 7 "
@@ -117,19 +117,19 @@ def cbam(s: Sketch) -> None:
     y, foot, over = 204, 114, 60
     warm = s.inside("mask")
     x = s.stack(22, y - 43, 50, 7, 6, "feature", [0.5] * 7)
-    s.frame(146, foot, 338, 204, "Channel", "mask", foot=True)
-    s.frame(570, foot, 308, 204, "Spatial", "mask", foot=True)
+    s.frame(146, foot, 370, 204, "Channel", "mask", foot=True)
+    s.frame(602, foot, 344, 204, "Spatial", "mask", foot=True)
     joint = s.box(264, y - 57, 74, 114, "shared\nMLP", "op", SMALL)
-    add = s.box(364, y - 27, 68, 54, "add,\nsigmoid", "op", SMALL)
-    gates = s.column(454, y - 60, GATES, 15, "mask")
-    first = s.operator(518, y, "x")
-    conv = s.box(688, y - 57, 92, 114, "7 × 7 conv\nBN\nsigmoid", "op", SMALL)
-    mask = s.cells(804, y - 30, 15, PLACE, "mask")
-    second = s.operator(912, y, "x")
-    out = s.stack(948, y - 43, 50, 7, 6, "output", [0.8 * gate for gate in GATES[:7]], face=PLACE)
+    add = s.box(364, y - 27, 80, 54, "add,\nsigmoid", "op", SMALL)
+    gates = s.column(470, y - 60, GATES, 15, "mask")
+    first = s.operator(550, y, "x")
+    conv = s.box(720, y - 57, 106, 114, "7 × 7 conv\nBN\nsigmoid", "op", SMALL)
+    mask = s.cells(854, y - 30, 15, PLACE, "mask")
+    second = s.operator(980, y, "x")
+    out = s.stack(1016, y - 43, 50, 7, 6, "output", [0.8 * gate for gate in GATES[:7]], face=PLACE)
     for left, ends, words in (
         (160, joint, ("mean\nH · W", "max\nH · W")),
-        (584, conv, ("max\nover C", "mean\nover C")),
+        (616, conv, ("max\nover C", "mean\nover C")),
     ):
         for side, word in zip((-1, 1), words, strict=True):
             pooled = s.box(left, y + 31 * side - 26, 76, 52, word, "op", SMALL)
@@ -137,18 +137,18 @@ def cbam(s: Sketch) -> None:
     for side in (-1, 1):
         s.arrow((joint.x1, y + 14 * side), (add.x, y + 14 * side), start=4, end=4)
     s.arrow(x.right, (146, y))
-    s.arrow(first.right, (570, y))
+    s.arrow(first.right, (602, y))
     for before, after in ((add, gates), (gates, first), (conv, mask), (mask, second), (second, out)):
         s.arrow(before.right, after.left, start=4, end=4)
-    for start, operator in ((127, first), (552, second)):
+    for start, operator in ((127, first), (584, second)):
         s.dot(start, y)
         s.arrow((start, y), (start, over), (operator.cx, over), operator.top, start=0)
     s.named(x, "$x$", "C × H × W", "feature")
-    s.text(gates.cx - 18, y + 77, "C × 1 × 1", SMALL, "muted", on=warm)
+    s.text(gates.cx - 16, y + 77, "C × 1 × 1", SMALL, "muted", on=warm)
     s.text(mask.cx, y + 47, "1 × H × W", SMALL, "muted", on=warm)
     s.text(out.cx, out.y1 + 17, "C × H × W", SMALL, "muted")
     s.text((127 + first.cx) / 2, over - 18, "$x$ unchanged", SMALL, "muted")
-    s.text((552 + second.cx) / 2, over - 18, "$x$ times the channel mask", SMALL, "muted")
+    s.text((584 + second.cx) / 2, over - 18, "$x$ times the channel mask", SMALL, "muted")
 
 
 @diagram(
@@ -237,6 +237,6 @@ def space_time(s: Sketch) -> None:
         s.text(700, middle - 13, f"{keys} keys for this query", TEXT, "ink", ha="left")
         s.text(700, middle + 13, products[number], SMALL, "muted", ha="left")
     for t in range(frames):
-        s.text(230 + t * 112 + side * cell / 2, 412, f"frame {t + 1}", SMALL, "muted")
+        s.text(230 + t * 112 + side * cell / 2, 412, f"frame {t}", SMALL, "muted")
     s.cells(700, 403, 18, [[0.0]], "query")
     s.text(728, 412, "the query", SMALL, "query", ha="left")
