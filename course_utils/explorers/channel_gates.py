@@ -4,7 +4,6 @@ import contextlib
 import copy
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from http.client import HTTPException
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from ..attention import AttentionBlock, record_masks
 from ..data import ImageSet, cued_digits, digits, photograph
+from ..models import trained_weights
 from ..training import load_network
 from ..widgets.channel_gates import (
     OWN_PICTURE,
@@ -476,7 +476,7 @@ def _photograph_network() -> tuple[nn.Module, list[str]]:
     """torchvision's trained mobilenet_v3_small and the names of its classes.
 
     Raises:
-        ValueError: if its weights are neither in torch's cache nor to be had.
+        ValueError: if its weights are neither in torch's cache nor to be had, or what lies there is damaged.
     """
     from torchvision.models import MobileNet_V3_Small_Weights, mobilenet_v3_small
 
@@ -484,8 +484,9 @@ def _photograph_network() -> tuple[nn.Module, list[str]]:
     patience = socket.getdefaulttimeout()
     socket.setdefaulttimeout(15)
     try:
-        network = mobilenet_v3_small(weights=weights, progress=False)
-    except (OSError, RuntimeError, HTTPException) as error:
+        network = mobilenet_v3_small()
+        network.load_state_dict(trained_weights(weights))
+    except ConnectionError as error:
         raise ValueError(
             "Photographs need the weights of torchvision's mobilenet_v3_small (10 MB), which are neither in torch's "
             f"cache nor to be had now ({error}). With the internet choose photographs again; the rest works without."

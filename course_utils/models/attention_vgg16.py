@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..attention import AttentionGate
+from .trained_weights import trained_weights
 
 if TYPE_CHECKING:
     from torchvision.models import VGG16_BN_Weights
@@ -130,7 +131,9 @@ class AttentionVGG16(AttentionVGG):
         and "gates.1" (N, 1, H / 16, W / 16).
 
     Raises:
-        ValueError: if alignment is unknown, or the input has not three channels or is too small.
+        ValueError: if alignment is unknown, the input has not three channels or is too small, or torch's cache holds
+            a damaged file of weights.
+        ConnectionError: if trained weights are asked for and cannot be fetched.
     """
 
     def __init__(
@@ -143,7 +146,7 @@ class AttentionVGG16(AttentionVGG):
         if weights is not None:
             from torchvision.models import VGG16_BN_Weights
 
-            tensors = VGG16_BN_Weights.verify(weights).get_state_dict(progress=False, check_hash=True)
+            tensors = trained_weights(VGG16_BN_Weights.verify(weights))
             prefix = "features."
             self.features.load_state_dict(
                 {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

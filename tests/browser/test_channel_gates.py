@@ -417,7 +417,8 @@ def test_photographs_arrive_when_they_are_asked_for(page, monkeypatch):
     from torchvision import models
 
     network = models.mobilenet_v3_small(weights=None)
-    monkeypatch.setattr("torchvision.models.mobilenet_v3_small", lambda **options: network)
+    stored = network.state_dict()
+    monkeypatch.setattr("torchvision.models.MobileNet_V3_Small_Weights.get_state_dict", lambda *_, **options: stored)
     widget = explore_channel_gates()
     with_kernel(page)
     page.root.get_by_label("Images from").select_option("photographs")

@@ -299,10 +299,10 @@ def test_a_question_that_cannot_be_answered_is_refused_in_words(widget, question
 
 
 def test_photographs_without_a_network_to_be_had_get_one_line(monkeypatch):
-    def unreachable(**options):
+    def unreachable(weights, **options):
         raise urllib.error.URLError("no route to host")
 
-    monkeypatch.setattr("torchvision.models.mobilenet_v3_small", unreachable)
+    monkeypatch.setattr("torchvision.models.MobileNet_V3_Small_Weights.get_state_dict", unreachable)
     widget = explore_channel_gates(source="photographs")
     assert "mobilenet_v3_small (10 MB)" in widget.error
     assert "\n" not in widget.error
@@ -316,7 +316,8 @@ def test_photographs_go_through_torchvisions_se_blocks(monkeypatch):
     from torchvision import models
 
     network = lively(models.mobilenet_v3_small(weights=None))
-    monkeypatch.setattr("torchvision.models.mobilenet_v3_small", lambda **options: network)
+    stored = network.state_dict()
+    monkeypatch.setattr("torchvision.models.MobileNet_V3_Small_Weights.get_state_dict", lambda *_, **options: stored)
     widget = explore_channel_gates(source="photographs")
     assert widget.error == ""
     assert widget.source == "photographs"
