@@ -6,6 +6,7 @@ from .channel_gates import explore_channel_gates
 from .covariance import explore_covariance
 from .gate_maps import explore_gate_maps
 from .mask_playground import explore_mask_playground
+from .patch_tokens import explore_patch_tokens
 from .query_map import explore_query_map
 from .score_lab import explore_score_lab
 from .space_time import explore_space_time
@@ -17,6 +18,7 @@ __all__ = [
     "explore_covariance",
     "explore_gate_maps",
     "explore_mask_playground",
+    "explore_patch_tokens",
     "explore_query_map",
     "explore_score_lab",
     "explore_space_time",

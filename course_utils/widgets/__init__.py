@@ -5,6 +5,7 @@ from .base import CourseWidget, as_array, encode, standalone_page, sweep
 from .covariance import Covariance
 from .gate_maps import GateMaps, MapSeries
 from .mask_playground import MaskPlayground, PlaygroundPicture
+from .patch_tokens import PatchPicture, PatchTokens
 from .query_map import QueryExample, QueryMap, QuerySource
 from .quiz import Question, Quiz
 from .sentence_attention import SENTENCES, Sentence, SentenceAttention
@@ -18,6 +19,8 @@ __all__ = [
     "GateMaps",
     "MapSeries",
     "MaskPlayground",
+    "PatchPicture",
+    "PatchTokens",
     "PlaygroundPicture",
     "QueryExample",
     "QueryMap",
