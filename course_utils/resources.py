@@ -1,15 +1,20 @@
 """Where resource/ is, in a clone and in an install, and whether its files are whole.
 
 Every shipped file stands with its SHA-256 in resource/LICENSES.md; a file is checked against it when it is read.
+Recorded results stand in resource/results/SHA256SUMS, for a study that is run again replaces its own. `python -m
+course_utils.resources` compares every file of both lists.
 """
 
 import difflib
 import functools
 import hashlib
 import re
+import sys
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
+_SUMS = "results/SHA256SUMS"
+_SUM = re.compile(r"^([0-9a-f]{64})  (\S.*)$")
 _ROW = re.compile(r"^\|\s*`([^`]+)`.*\|\s*`([0-9a-f]{64})`\s*\|\s*$")
 
 
@@ -34,12 +39,7 @@ def resource_root() -> Path:
 @functools.cache
 def checksums() -> dict[str, str]:
     """The SHA-256 of every shipped file, by its path below resource/, as listed in LICENSES.md."""
-    listing = resource_root() / "LICENSES.md"
-    try:
-        lines = listing.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise ResourceError(f"{listing} cannot be read ({error}); {_cure('LICENSES.md')}") from error
-    return {row[1]: row[2] for row in map(_ROW.match, lines) if row}
+    return {row[1]: row[2] for row in map(_ROW.match, _lines("LICENSES.md")) if row}
 
 
 def resource(name: str) -> Path:
@@ -71,6 +71,34 @@ def resource(name: str) -> Path:
     return path
 
 
+def damaged() -> list[str]:
+    """What is not as it was shipped: a line for each file that is missing, changed, or stands in neither list."""
+    root = resource_root()
+    sums = [_SUM.match(line) for line in _lines(_SUMS)]
+    problems = [f"{_SUMS}, line {count} is no checksum with a path" for count, row in enumerate(sums, 1) if not row]
+    listed = {f"results/{row[2]}": row[1] for row in sums if row} | checksums()
+    for name, expected in sorted(listed.items()):
+        try:
+            found = hashlib.sha256((root / name).read_bytes()).hexdigest()
+        except OSError as error:
+            problems.append(f"{name} cannot be read ({error.strerror or error})")
+            continue
+        if found != expected:
+            problems.append(f"{name} is not the file that was shipped: expected SHA-256 {expected}, found {found}")
+    there = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+    known = {*listed, "LICENSES.md", _SUMS}
+    problems += [f"{name} stands in no list" for name in sorted(there - known) if not Path(name).name.startswith(".")]
+    return problems
+
+
+def _lines(name: str) -> list[str]:
+    listing = resource_root() / name
+    try:
+        return listing.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeError) as error:
+        raise ResourceError(f"{listing} cannot be read ({error}); {_cure(name)}") from error
+
+
 @functools.lru_cache(maxsize=256)
 def _digest(path: Path, _modified: int, _size: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -78,3 +106,16 @@ def _digest(path: Path, _modified: int, _size: int) -> str:
 
 def _cure(name: str) -> str:
     return f"restore it with `git checkout -- resource/{name}` in a clone, or install the course again."
+
+
+def _main() -> int:
+    problems = damaged()
+    root = resource_root()
+    print("\n".join(problems) if problems else f"Every file in {root} is as it was shipped.")
+    if problems:
+        print(f"`git checkout -- resource` restores {root} in a clone; else install the course again.")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

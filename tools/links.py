@@ -1,14 +1,16 @@
 """Write the repository's address and version, which stand once in pyproject.toml, wherever a reader needs them.
 
-    python tools/links.py                 write README, notebooks and CITATION.cff from pyproject.toml
+    python tools/links.py                 write everything below from pyproject.toml
     python tools/links.py owner/name      first put a new address into pyproject.toml
     python tools/links.py --check         say what differs, and change nothing
 
-In a notebook the cell tagged "badges" and the cell tagged "bootstrap" are written here, in README.md what stands
-between the markers. Needs nothing but Python.
+In a notebook the cell tagged "badges" and the cell tagged "bootstrap" are written here, in README.md, CHANGELOG.md and
+SECURITY.md what stands between the markers, in CITATION.cff two lines, and the checksums of resource/results. Needs
+nothing but Python.
 """
 
 import base64
+import hashlib
 import json
 import re
 import sys
@@ -20,6 +22,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from course_utils.lessons import LESSONS  # noqa: E402
+
+SUMS = ROOT / "resource" / "results" / "SHA256SUMS"
 
 BOOTSTRAP = """\
 # This cell finds the course's package. In a clone or an install there is nothing to do; Colab fetches it once.
@@ -161,25 +165,55 @@ def readme_badges(address: str, version: str) -> str:
     return f"[![test]({workflow}/badge.svg)]({workflow}) version {version}"
 
 
-README_PARTS = {
-    "badges": readme_badges,
-    "lessons": readme_lessons,
-    "results": readme_results,
-    "checks": readme_checks,
+def changelog_links(address: str, version: str) -> str:
+    """Where each version in CHANGELOG.md can be had."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    released = re.findall(r"(?m)^## \[(\d[^\]]*)\]", text)
+    lines = [f"[Unreleased]: {address}/compare/v{version}...HEAD"]
+    return "\n".join([*lines, *(f"[{each}]: {address}/releases/tag/v{each}" for each in released)])
+
+
+def security_report(address: str, version: str) -> str:
+    """How to report a hole, in SECURITY.md."""
+    return (
+        f"Write a private report at {address}/security/advisories/new. Say what you did, what happened and with which\n"
+        "version; a notebook or a file that shows it helps most. Please wait with publishing until it is mended."
+    )
+
+
+def results_sums() -> str:
+    """The checksums of every recorded result, as `sha256sum` writes them."""
+    results = ROOT / "resource" / "results"
+    files = (path for path in results.rglob("*") if path.is_file() and path.name != SUMS.name)
+    names = sorted(path.relative_to(results).as_posix() for path in files if not path.name.startswith("."))
+    return "".join(f"{hashlib.sha256((results / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
+
+
+PARTS = {
+    "README.md": {
+        "badges": readme_badges,
+        "lessons": readme_lessons,
+        "results": readme_results,
+        "checks": readme_checks,
+    },
+    "CHANGELOG.md": {"links": changelog_links},
+    "SECURITY.md": {"report": security_report},
 }
 
 
 def written(path: Path, address: str, version: str) -> str:
     """What a file's text should be."""
+    if path == SUMS:
+        return results_sums()
     text = path.read_text(encoding="utf-8")
     if path.name == "CITATION.cff":
         text = re.sub(r"(?m)^version: .*$", f"version: {version}", text)
         return re.sub(r"(?m)^repository-code: .*$", f'repository-code: "{address}"', text)
-    if path.name == "README.md":
-        for name, made in README_PARTS.items():
+    if path.name in PARTS:
+        for name, made in PARTS[path.name].items():
             start, end = f"<!-- {name}: made by `make links` -->", f"<!-- end of {name} -->"
             if start not in text or end not in text:
-                raise SystemExit(f"README.md must hold the markers {start} and {end}.")
+                raise SystemExit(f"{path.name} must hold the markers {start} and {end}.")
             before, rest = text.split(start, 1)
             text = f"{before}{start}\n{made(address, version)}\n{end}{rest.split(end, 1)[1]}"
         return text
@@ -216,14 +250,15 @@ def main(arguments: list[str]) -> int:
         pyproject.write_text(re.sub(r'(?m)^Repository = ".*"$', line, text), encoding="utf-8")
     address, version = project()
     stale = []
-    for path in (ROOT / "README.md", ROOT / "CITATION.cff", *sorted((ROOT / "notebooks").glob("*.ipynb"))):
+    pages = (ROOT / name for name in (*PARTS, "CITATION.cff"))
+    for path in (*pages, SUMS, *sorted((ROOT / "notebooks").glob("*.ipynb"))):
         text = written(path, address, version)
-        if text != path.read_text(encoding="utf-8"):
+        if not path.exists() or text != path.read_text(encoding="utf-8"):
             stale.append(path.relative_to(ROOT).as_posix())
             if not check:
                 path.write_text(text, encoding="utf-8")
     if check and stale:
-        print(f"Links or version differ from pyproject.toml in {', '.join(stale)}; run `make links`.")
+        print(f"What `make links` writes is old in {', '.join(stale)}; run it.")
         return 1
     print(f"{address} {version}: " + ("every link agrees" if not stale else f"written into {', '.join(stale)}"))
     return 0

@@ -16,15 +16,11 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def clone(tmp_path):
     """The files that hold links, in a folder of their own."""
-    for name in ("README.md", "CITATION.cff", "pyproject.toml"):
+    for name in ("README.md", "CHANGELOG.md", "SECURITY.md", "CITATION.cff", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     for folder in ("notebooks", "tools"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
-    results = ROOT / "resource" / "results"
-    for recorded in (*results.glob("*/summary.json"), *results.glob("checks/*.json")):
-        folder = tmp_path / recorded.parent.relative_to(ROOT)
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(recorded, folder)
+    shutil.copytree(ROOT / "resource" / "results", tmp_path / "resource" / "results")
     (tmp_path / "course_utils").mkdir()
     for name in ("__init__.py", "lessons.py"):
         shutil.copy(ROOT / "course_utils" / name, tmp_path / "course_utils")
@@ -67,6 +63,13 @@ def test_a_changed_bootstrap_is_found(clone):
     )
     checked = links(clone, "--check")
     assert checked.returncode == 1 and path.name in checked.stdout
+
+
+def test_a_changed_result_is_found_by_its_checksum(clone):
+    path = next((clone / "resource" / "results").glob("*/*.json"))
+    path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    checked = links(clone, "--check")
+    assert checked.returncode == 1 and "SHA256SUMS" in checked.stdout
 
 
 def test_an_address_that_is_none_is_refused(clone):
