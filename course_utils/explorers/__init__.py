@@ -5,6 +5,7 @@ from .cbam_steps import explore_cbam_steps
 from .channel_gates import explore_channel_gates
 from .covariance import explore_covariance
 from .gate_maps import explore_gate_maps
+from .head_grid import explore_head_grid
 from .mask_playground import explore_mask_playground
 from .patch_tokens import explore_patch_tokens
 from .query_map import explore_query_map
@@ -17,6 +18,7 @@ __all__ = [
     "explore_channel_gates",
     "explore_covariance",
     "explore_gate_maps",
+    "explore_head_grid",
     "explore_mask_playground",
     "explore_patch_tokens",
     "explore_query_map",

@@ -4,6 +4,7 @@ from .attention_map import AttentionMap, image_bytes, share_on_place
 from .base import CourseWidget, as_array, encode, standalone_page, sweep
 from .covariance import Covariance
 from .gate_maps import GateMaps, MapSeries
+from .head_grid import HeadGrid, TokenPicture
 from .mask_playground import MaskPlayground, PlaygroundPicture
 from .patch_tokens import PatchPicture, PatchTokens
 from .query_map import QueryExample, QueryMap, QuerySource
@@ -17,6 +18,7 @@ __all__ = [
     "CourseWidget",
     "Covariance",
     "GateMaps",
+    "HeadGrid",
     "MapSeries",
     "MaskPlayground",
     "PatchPicture",
@@ -29,6 +31,7 @@ __all__ = [
     "Quiz",
     "Sentence",
     "SentenceAttention",
+    "TokenPicture",
     "TrainingCurves",
     "as_array",
     "encode",
