@@ -15,6 +15,7 @@ from ..widgets.patch_tokens import PatchPicture, PatchTokens
 
 _TRAINED = "vit_cued_digits"
 _MOST_PICTURES = 6
+_SEED = 9  # pictures of which some hang on one patch, some on none
 _ALL_CLASSES = 10  # so many are shown whole, of more the likeliest
 _LIKELIEST = 5
 _BATCH = 49  # pictures at a time: a quarter of the 196 patches of ViT-B/16
@@ -91,11 +92,11 @@ def explore_patch_tokens(
         given, missing = ("data", "network") if network is None else ("network", "data")
         raise ValueError(f"explore_patch_tokens was given {given} without {missing}; give both, or neither.")
     if network is None or data is None:
-        network, data = load_network(_TRAINED), cued_digits(_MOST_PICTURES, seed=4, split="test")
+        network, data = load_network(_TRAINED), cued_digits(_MOST_PICTURES, seed=_SEED, split="test")
         made = (
             "from course_utils.data import cued_digits\nfrom course_utils.training import load_network\n\n"
             f'network = load_network("{_TRAINED}")\n'
-            f'images = cued_digits({_MOST_PICTURES}, seed=4, split="test").images\n'
+            f'images = cued_digits({_MOST_PICTURES}, seed={_SEED}, split="test").images\n'
         )
         return _show(network, data, _names(network, None), None, level, made, shown)
     if not 0 <= level <= 1:

@@ -6,6 +6,7 @@ import {
 const TABLE = "magma";
 const SIGNED = "RdBu";
 const OPACITY = 0.65;
+const STRONGEST = 8;
 const CELLS = [20, 12]; // least width of a token in the sequence, of up to 300 and of more, in CSS pixels
 const HEAD_MARGIN = 18; // beside and above the grid of heads, for their numbers
 const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
@@ -166,9 +167,13 @@ function render({ model, el }) {
   const own = toggle({
     label: "Each map its own colours", value: model.get("own_range"), onChange: (on) => store(model, { own_range: on }),
   });
+  const strongPress = button(`Blank the ${STRONGEST} strongest of this map`, () => {
+    const order = Array.from(row.keys()).slice(1).sort((a, b) => row[b] - row[a]);
+    store(model, { blanked: order.slice(0, STRONGEST).map((token) => token - 1).sort((a, b) => a - b) });
+  });
   const blankPress = button("Blank the locked patch", () => { if (focus.get()) toggleBlank(focus.get()); });
   const showPress = button("Show all patches", () => store(model, { blanked: [] }));
-  house.controls.append(cuts.node, views.node, layer.node, head.node, own.node, blankPress, showPress);
+  house.controls.append(cuts.node, views.node, layer.node, head.node, own.node, blankPress, strongPress, showPress);
 
   const stripCell = (x, y) => {
     const { across, cell, tall, tokens } = strip.layout;
@@ -211,12 +216,27 @@ function render({ model, el }) {
     focus.set(query);
     look();
   };
-  picturePanel.canvas.addEventListener("pointermove", (event) => glance(placeOn(picturePanel.canvas, event)));
-  picturePanel.canvas.addEventListener("pointerleave", () => glance(null));
-  picturePanel.canvas.addEventListener("click", (event) => {
+  // On the picture a press blanks or shows a patch, and a drag does the same to all that it meets.
+  let brush = null;
+  const paint = (event) => {
     const place = placeOn(picturePanel.canvas, event);
-    if (place) toggleBlank(place);
+    glance(place);
+    if (brush !== null && place && !isCut() && model.get("blanked").includes(patchAt(place)) !== brush) toggleBlank(place);
+  };
+  picturePanel.canvas.addEventListener("pointerdown", (event) => {
+    const place = placeOn(picturePanel.canvas, event);
+    if (event.button !== 0 || !place || isCut()) return;
+    brush = !model.get("blanked").includes(patchAt(place));
+    paint(event);
+    event.preventDefault(); // a drag selects no text
   });
+  picturePanel.canvas.addEventListener("pointermove", paint);
+  picturePanel.canvas.addEventListener("pointerleave", () => glance(null));
+  const lift = () => { brush = null; };
+  for (const ending of ["pointerup", "pointercancel"]) {
+    window.addEventListener(ending, lift);
+    house.endings.push(() => window.removeEventListener(ending, lift));
+  }
   mapPanel.canvas.addEventListener("keydown", (event) => {
     if (event.key.toLowerCase() !== "b" || event.ctrlKey || event.metaKey || event.altKey || !focus.get()) return;
     toggleBlank(focus.get());
@@ -586,7 +606,8 @@ function render({ model, el }) {
     layer.node.hidden ||= model.get("view") === "positions";
     head.node.hidden ||= model.get("view") !== "attention";
     own.node.hidden ||= model.get("view") === "positions";
-    for (const node of [blankPress, showPress, dropPanel.node, heads.node, bars.node, mapScale.node]) node.hidden = cut;
+    strongPress.disabled = model.get("view") === "positions";
+    for (const node of [blankPress, strongPress, showPress, dropPanel.node, heads.node, bars.node, mapScale.node]) node.hidden = cut;
   };
   const draw = () => {
     if (house.root.clientWidth === 0) return;
