@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import traitlets
 
 from .base import CourseWidget, encode
+from .limits import check_indices, check_place
 
 ORDERS = ("channel", "change")
 
@@ -54,7 +56,8 @@ class BranchWeights(CourseWidget):
         query: (row of the table, index of the size) of the cell that is locked; empty while none is.
 
     Raises:
-        ValueError: if shapes do not fit together, or shares do not sum to 1 over the branches.
+        ValueError: if shapes do not fit together, sizes do not grow, shares are negative or do not sum to 1 over the
+            branches, or an index or the query lies outside.
     """
 
     _module = "branch_weights"
@@ -89,8 +92,20 @@ class BranchWeights(CourseWidget):
                 f"{len(sizes)} sizes need as many counts, pictures (sizes, examples, H, W) and squares (sizes, "
                 f"examples, 3), but there are {len(counts)} counts, pictures {pictures.shape}, squares {squares.shape}."
             )
+        if any(larger <= smaller for smaller, larger in pairwise(sizes)):
+            raise ValueError(f"sizes={tuple(sizes)} must grow from one to the next.")
+        if pictures.ndim != 4 or 0 in pictures.shape:
+            raise ValueError(
+                f"pictures has shape {pictures.shape}, but (sizes, examples, H, W) is needed, none of it 0."
+            )
         for stage in stages:
             _check(stage, pictures.shape[:2])
+        shown = traits.get("stage", 0)
+        check_indices(traits, {"stage": len(stages), "example": pictures.shape[1]})
+        check_indices(traits, {"branch": len(stages[shown].kernels)})
+        check_place(
+            traits.get("query", ()), (stages[shown].shares.shape[2], len(sizes)), "(row, size) of the stage's table"
+        )
         super().__init__(
             sizes=[int(size) for size in sizes],
             counts=[int(count) for count in counts],
@@ -116,6 +131,9 @@ def _check(stage: BranchStage, pictures: tuple[int, ...]) -> None:
                 "examples, branches and channels, in this order."
             )
     for name in ("shares", "example_shares"):
+        least = getattr(stage, name).min(initial=0)
+        if least < 0:
+            raise ValueError(f"The {name} of {stage.name} are shares, from 0 to 1, but {least:.3g} is one.")
         sums = getattr(stage, name).sum(axis=-2)
         if not np.allclose(sums, 1, atol=1e-3):
             raise ValueError(

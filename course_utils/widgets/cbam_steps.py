@@ -1,5 +1,6 @@
 """`cbam-steps`: CBAM one step after another; its order swapped, its pools off, and what the network answers."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import traitlets
 
 from .base import CourseWidget, encode
+from .limits import check_indices, check_place
 
 ORDERS = ("channel first", "spatial first")
 
@@ -79,7 +81,8 @@ class CBAMSteps(CourseWidget):
         query: (row, column) of the place that is locked; empty while none is.
 
     Raises:
-        ValueError: if there is no stage or picture, or shapes do not fit together.
+        ValueError: if there is no stage or picture, shapes do not fit together, a number is not finite, the pictures
+            are too small for the poolings, or an index or the query lies outside.
     """
 
     _module = "cbam_steps"
@@ -110,21 +113,34 @@ class CBAMSteps(CourseWidget):
             raise ValueError(
                 f"CBAMSteps needs at least one stage and one picture, but was given {len(stages)} and {len(pictures)}."
             )
-        before = _channels(pictures[0].image)
         for picture in pictures:
+            if picture.image.ndim not in (2, 3) or 0 in picture.image.shape:
+                raise ValueError(
+                    f"{picture.label!r} has shape {picture.image.shape}, but (H, W, 3) or (H, W) is needed."
+                )
             if picture.image.shape != pictures[0].image.shape:
                 raise ValueError(
                     f"{picture.label!r} has shape {picture.image.shape}, but the first picture "
                     f"{pictures[0].image.shape}; give pictures of one shape."
                 )
+        before = _channels(pictures[0].image)
+        sizes = [pictures[0].image.shape[:2]]  # of the map that each stage's block is given
         for each in stages:
             _check(each, before)
             before = len(each.weight)
+            sizes.append((sizes[-1][0] // each.pool, sizes[-1][1] // each.pool))
+        if 0 in sizes[-1]:
+            raise ValueError(
+                f"Pictures of {sizes[0][0]} x {sizes[0][1]} pixels are too small: after the poolings of all stages, "
+                f"{' and '.join(str(each.pool) for each in stages)}, nothing is left of them."
+            )
         if head_weight.shape != (len(head_bias), before):
             raise ValueError(
                 f"head_weight has shape {head_weight.shape}; ({len(head_bias)}, {before}) is needed: a row for each "
                 "class, a column for each channel of the last stage."
             )
+        check_indices(traits, {"picture": len(pictures), "stage": len(stages)})
+        check_place(traits.get("query", ()), sizes[traits.get("stage", 0)], "(row, column) of the stage's map")
         super().__init__(
             stages=[_encode_stage(each) for each in stages],
             head={"weight": encode(head_weight, "float32"), "bias": encode(head_bias, "float32")},
@@ -143,6 +159,14 @@ def _channels(image: np.ndarray) -> int:
 def _check(stage: CBAMStage, before: int) -> None:
     channels, hidden = len(stage.weight), len(stage.reduce_bias)
     side = stage.kernel.shape[-1]
+    if side % 2 == 0 or stage.pool < 1:
+        raise ValueError(
+            f"{stage.name} has a spatial kernel of side {side} and pool={stage.pool}; the side must be odd, so that a "
+            "position is in its middle, and pool at least 1, which is no pooling."
+        )
+    for name in ("spatial_scale", "spatial_shift"):
+        if not math.isfinite(getattr(stage, name)):
+            raise ValueError(f"{stage.name} has {name}={getattr(stage, name)}; a finite number is needed.")
     needed = {
         "weight": (channels, before, 3, 3),
         "scale": (channels,),

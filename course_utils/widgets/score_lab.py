@@ -1,5 +1,6 @@
 """`score-lab`: one query, two combinations of a score and an alignment, and all that follows from them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import traitlets
 
 from .base import CourseWidget, encode
+from .limits import check_indices
 
 PLANE_STEPS = 61
 """A plane is walked in 61 x 61 steps of 0.1: row 0 is y = 3, column 0 is x = -3."""
@@ -57,6 +59,11 @@ class LabSource:
     grid: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
+        if self.keys.ndim != 2 or 0 in self.keys.shape:
+            raise ValueError(
+                f"The source {self.key!r} has keys of shape {self.keys.shape}, but (K, D) is needed: at least one key "
+                "of at least one number."
+            )
         count, width = self.keys.shape
         if (self.image is None) != (self.grid is None) or (self.image is None) == (self.rest is None):
             raise ValueError(f"The source {self.key!r} is a plane, with rest, or a picture, with image and grid.")
@@ -67,6 +74,8 @@ class LabSource:
             raise ValueError(f"Keys {self.keys.shape} need a rest of shape {(width - 2,)}, not {self.rest.shape}.")
         if self.grid is not None and self.grid[0] * self.grid[1] != count:
             raise ValueError(f"A grid of {self.grid[0]} x {self.grid[1]} cells has not {count} keys.")
+        if self.image is not None and (self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.size == 0):
+            raise ValueError(f"The source {self.key!r} has an image {self.image.shape}, but (H, W, 3) is needed.")
         rows, columns = self.steps
         if not (0 <= self.start[0] < rows and 0 <= self.start[1] < columns):
             raise ValueError(f"start={self.start} is no (row, column) of {rows} x {columns}.")
@@ -143,21 +152,31 @@ class ScoreLab(CourseWidget):
         shown = known.get(traits.setdefault("source", next(iter(known), "")))
         if shown is None:
             raise ValueError(f"There is no source {traits['source']!r}; there are: {', '.join(known) or 'none'}.")
+        if len(known) < len(sources):
+            raise ValueError(f"Two sources have one key: {', '.join(source.key for source in sources)}.")
+        for width, given in parameters.items():
+            _check_parameters(width, given)
         for given, names in ((scores, SCORE_NAMES), (alignments, ALIGNMENT_NAMES)):
             unknown = [name for name in given if name not in names]
             if unknown or len(given) != 2:
                 raise ValueError(f"ScoreLab was given {given}, but needs two of {', '.join(names)}.")
         widths = [width for width in sorted(parameters) if width <= shown.keys.shape[1]]
-        if traits.setdefault("width", widths[0] if shown.grid is None else widths[-1]) not in widths:
+        smallest, widest = (widths[0], widths[-1]) if widths else (2, 2)
+        if traits.setdefault("width", smallest if shown.grid is None else widest) not in widths:
             raise ValueError(
                 f"width={traits['width']} is not possible for {shown.key!r}: its keys have {shown.keys.shape[1]} "
-                f"numbers each, and there are parameters for the widths {', '.join(map(str, sorted(parameters)))}."
+                f"numbers each, and there are parameters for the widths "
+                f"{', '.join(map(str, sorted(parameters))) or 'none'}."
             )
         rows, columns = shown.steps
         place = shown.start if query is None else query
         if not (0 <= place[0] < rows and 0 <= place[1] < columns):
             raise ValueError(f"query={tuple(place)} is no (row, column) of {rows} x {columns} places.")
         traits.setdefault("chosen", 0 if shown.grid is None else place[0] * columns + place[1])
+        check_indices(traits, {"chosen": len(shown.keys)})
+        for name in ("temperature", "window", "center"):
+            if not math.isfinite(traits.get(name, 0)):
+                raise ValueError(f"{name}={traits[name]} is no number to go on with; give a finite one.")
         super().__init__(
             sources=[_encode_source(source) for source in sources],
             parameters={
@@ -170,6 +189,29 @@ class ScoreLab(CourseWidget):
             label=label,
             **traits,
         )
+
+
+def _check_parameters(width: int, given: Mapping[str, np.ndarray]) -> None:
+    """Refuse parameters that lack one, or have one of another shape, for the width d; dw is additive's."""
+    first = np.shape(given.get("additive.query.weight", ()))
+    hidden = first[0] if first else 0
+    pair = {"query.weight": (hidden, width), "key.weight": (hidden, width), "key.bias": (hidden,)}
+    joint = {"joint.weight": (hidden, 2 * width), "joint.bias": (hidden,)}
+    turn: dict[str, tuple[int, ...]] = {"weight.weight": (width, width)}
+    scores: dict[str, dict[str, tuple[int, ...]]] = {
+        "additive": {**pair, "vector.weight": (1, hidden)},
+        "concat": {**joint, "vector.weight": (1, hidden)},
+        "general": turn,
+        "biased_general": {**turn, "weight.bias": (width,)},
+        "activated_general": {**turn, "scalar": ()},
+        "agent.policy": {**pair, "vector.weight": (1, hidden)},
+    }
+    for score, parts in scores.items():
+        for part, shape in parts.items():
+            name = f"{score}.{part}"
+            found = np.shape(given[name]) if name in given else "none"
+            if found != shape:
+                raise ValueError(f"The parameters of width {width} need {name} of shape {shape}; there is {found}.")
 
 
 def _encode_source(source: LabSource) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 import traitlets
 
 from .base import CourseWidget, encode
+from .limits import check_indices, check_place
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,8 @@ class SpaceTime(CourseWidget):
         own_range: whether each row of panels uses the whole colour table.
 
     Raises:
-        ValueError: if there is no clip, sizes do not fit together, or the query is not in the clip.
+        ValueError: if there is no clip, sizes do not fit together, a cover is not a part, or the query or the index of
+            the clip lies outside.
     """
 
     _module = "space_time"
@@ -72,24 +74,32 @@ class SpaceTime(CourseWidget):
         size = clips[0].moving.shape
         for clip in clips:
             _check(clip, size)
-        if query and not (len(query) == 3 and all(0 <= place < end for place, end in zip(query, size, strict=True))):
-            raise ValueError(f"query={tuple(query)} is not a (frame, row, column) of a clip of {size} cells.")
+        check_indices(traits, {"clip": len(clips)})
+        check_place(query, size, "(frame, row, column) of a clip")
         super().__init__(
             clips=[_encode_clip(clip) for clip in clips], label=label, query=[int(i) for i in query], **traits
         )
 
 
 def _check(clip: Clip, size: tuple[int, ...]) -> None:
+    if len(size) != 3 or 0 in size:
+        raise ValueError(f"{clip.label!r} has covers of shape {size}, but (T, rows, columns) is needed, none of it 0.")
     frames, rows, columns = size
+    if clip.frames.ndim != 3:
+        raise ValueError(f"{clip.label!r} has frames of shape {clip.frames.shape}, but (T, H, W) is needed: grey ones.")
     if clip.moving.shape != size or clip.standing.shape != size or len(clip.frames) != frames:
         raise ValueError(
             f"{clip.label!r} has {len(clip.frames)} frames and covers of shapes {clip.moving.shape} and "
             f"{clip.standing.shape}; every clip needs {frames} frames of {rows} x {columns} cells."
         )
-    if clip.tokens.ndim != 3 or clip.tokens.shape[:2] != (frames, rows * columns):
+    if clip.tokens.ndim != 3 or clip.tokens.shape[:2] != (frames, rows * columns) or clip.tokens.shape[2] < 1:
         raise ValueError(
             f"{clip.label!r} has tokens of shape {clip.tokens.shape}; ({frames}, {rows * columns}, D) are needed."
         )
+    for name in ("moving", "standing"):
+        cover = getattr(clip, name)
+        if not (cover.min() >= 0 and cover.max() <= 1):
+            raise ValueError(f"{clip.label!r} has {name} from {cover.min()} to {cover.max()}; parts go from 0 to 1.")
 
 
 def _encode_clip(clip: Clip) -> dict[str, Any]:

@@ -16,6 +16,9 @@ from course_utils.explorers.branch_weights import SIDES, explore_branch_weights,
 from course_utils.explorers.cbam_steps import explore_cbam_steps, switched
 from course_utils.explorers.space_time import explore_space_time, identity_attention
 from course_utils.models import AttentionCNN
+from course_utils.widgets.branch_weights import BranchStage, BranchWeights
+from course_utils.widgets.cbam_steps import CBAMPicture, CBAMStage, CBAMSteps
+from course_utils.widgets.space_time import Clip, SpaceTime
 
 torch.set_num_threads(1)
 
@@ -215,7 +218,7 @@ def test_the_table_is_sorted_and_coloured_by_the_share(page, branches):
 def test_the_code_of_branch_weights_reproduces_a_picture(page, monkeypatch):
     page.set(stage=2, example=2, query=[0, 4])
     network = drawn("sk", in_channels=1, widths=(8, 8, 12))
-    own = re.search(r"in the picture shown: 3 × 3 ([\d.]+) %, 5 × 5 ([\d.]+) %", page.status)
+    own = re.search(r"in the picture shown, 3\s×\s3: ([\d.]+) %, 5\s×\s5: ([\d.]+) %", page.status)
     names = run_code(page, monkeypatch, network)
     shares = names["shares"].mean(dim=1)
     np.testing.assert_allclose([float(own[1]), float(own[2])], 100 * shares, atol=0.11)
@@ -362,3 +365,48 @@ def test_the_picture_can_be_saved(page, tmp_path):
     download.value.save_as(tmp_path / "saved.png")
     saved = np.asarray(Image.open(tmp_path / "saved.png").convert("RGB"))
     assert saved.shape[1] > 500 and len(np.unique(saved.reshape(-1, 3), axis=0)) > 50
+
+
+# what is hard to draw
+
+
+def tiny_cbam(label: str) -> CBAMSteps:
+    part = {"reduce_weight": np.ones((1, 1)), "reduce_bias": np.ones(1), "expand_weight": np.ones((1, 1))}
+    stage = CBAMStage(
+        name=label,
+        weight=np.ones((1, 1, 3, 3)),
+        scale=np.ones(1),
+        shift=np.zeros(1),
+        expand_bias=np.zeros(1),
+        kernel=np.ones((2, 7, 7)),
+        spatial_scale=1,
+        spatial_shift=0,
+        pool=1,
+        **part,
+    )
+    picture = CBAMPicture(label, np.full((1, 1), 255, np.uint8))
+    return CBAMSteps([stage], np.ones((2, 1)), np.zeros(2), [picture], label=label)
+
+
+def tiny_branches(label: str) -> BranchWeights:
+    stage = BranchStage(label, (3,), 1, np.ones((2, 1, 1)), np.zeros((2, 1)), np.ones((2, 1, 1, 1)))
+    pictures, squares = np.zeros((2, 1, 1, 1), np.uint8), np.ones((2, 1, 3), int)
+    return BranchWeights((1, 2), (1, 1), pictures, squares, [stage], label=label, branch=0)
+
+
+def tiny_clip(label: str) -> SpaceTime:
+    cover = np.zeros((1, 1, 1))
+    return SpaceTime([Clip(label, np.zeros((1, 1, 1), np.uint8), np.ones((1, 1, 1)), cover, cover)], label=label)
+
+
+@pytest.mark.parametrize("make", [tiny_cbam, tiny_branches, tiny_clip])
+def test_one_pixel_is_drawn_and_a_label_stays_text(alone, make):
+    label = '<img src=x onerror=alert(1)> "&amp;'
+    page = alone(make(label))
+    assert page.root.get_attribute("aria-label") == label and page.root.locator("img").count() == 0
+    page.move_every_control()
+    page.hover(page.canvas, 0.5, 0.5)
+    page.canvas.press("Enter")
+    assert page.canvas.get_attribute("data-locked") == "true"
+    assert not re.search("NaN|undefined|Infinity", page.root.inner_text())
+    page.assert_clean()

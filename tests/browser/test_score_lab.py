@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -331,4 +332,19 @@ def test_two_copies_on_a_page_do_not_meet(alone):
         page.canvas.press(key)
     assert second.locator("canvas[data-weights]").first.get_attribute("data-weights") == before
     assert page.page.locator("[id]").count() == 0
+    page.assert_clean()
+
+
+def test_one_key_is_drawn_and_a_title_stays_text(alone):
+    label = '<img src=x onerror=alert(1)> "&amp;'
+    one = {"key": "one", "title": label, "values": np.ones((1, 3)), "start": (0, 0)}
+    source = LabSource(keys=np.zeros((1, 2)), image=np.zeros((1, 1, 3), np.uint8), grid=(1, 1), **one)
+    page = alone(ScoreLab([source, noise_picture()], {2: lab_parameters(2)}, label=label))
+    assert page.root.get_attribute("aria-label") == label and page.root.locator("img").count() == 0
+    for score, alignment in PAIRS:
+        page.set(scores=[score, score], alignments=[alignment, "softmax"], gaussian=True)
+        assert np.isfinite(shown(page, 0)["weights"]).all()
+        assert shown(page, 1)["weights"] == 1
+    page.canvas.press("Enter")
+    assert not re.search("NaN|undefined|Infinity", page.root.inner_text())
     page.assert_clean()

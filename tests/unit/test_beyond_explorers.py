@@ -11,6 +11,7 @@ from course_utils.explorers.cbam_steps import explore_cbam_steps, switched
 from course_utils.explorers.space_time import clip_tokens, identity_attention, weight_elsewhere
 from course_utils.models import AttentionCNN
 from course_utils.widgets.branch_weights import BranchStage, BranchWeights
+from course_utils.widgets.cbam_steps import CBAMPicture, CBAMStage, CBAMSteps
 from course_utils.widgets.space_time import Clip, SpaceTime
 
 torch.set_num_threads(1)
@@ -117,17 +118,120 @@ def test_joint_attention_follows_a_moved_thing_and_divided_finds_a_standing_one(
     assert joint > 0.6 and both > 0.6
 
 
-def test_widgets_refuse_arrays_that_do_not_fit_together():
-    frames, cover = np.zeros((2, 8, 8), np.uint8), np.zeros((2, 2, 2))
-    with pytest.raises(ValueError, match=r"tokens of shape \(2, 5, 3\)"):
-        SpaceTime([Clip("a", frames, np.zeros((2, 5, 3)), cover, cover)])
-    good = Clip("a", frames, np.zeros((2, 4, 3)), cover, cover)
-    with pytest.raises(ValueError, match="not a \\(frame, row, column\\)"):
-        SpaceTime([good], query=(2, 0, 0))
-    shares = np.full((2, 2, 3), 0.5)
-    stage = BranchStage("s", (3, 5), 1, shares, np.zeros((2, 2)), np.full((2, 1, 2, 3), 0.4))
-    pictures, squares = np.zeros((2, 1, 8, 8), np.uint8), np.zeros((2, 1, 3), int)
-    with pytest.raises(ValueError, match="must sum to 1 over the branches"):
-        BranchWeights((8, 12), (1, 1), pictures, squares, [stage])
-    with pytest.raises(ValueError, match="at least one stage and two sizes"):
-        BranchWeights((8,), (1,), pictures, squares, [stage])
+def stage_of(**changes) -> CBAMStage:
+    parts = {
+        "name": "s",
+        "weight": np.zeros((4, 1, 3, 3)),
+        "scale": np.ones(4),
+        "shift": np.zeros(4),
+        "reduce_weight": np.zeros((2, 4)),
+        "reduce_bias": np.zeros(2),
+        "expand_weight": np.zeros((4, 2)),
+        "expand_bias": np.zeros(4),
+        "kernel": np.zeros((2, 7, 7)),
+        "spatial_scale": 1.0,
+        "spatial_shift": 0.0,
+        "pool": 2,
+    }
+    return CBAMStage(**{**parts, **changes})
+
+
+@pytest.mark.parametrize(
+    ("stage", "shape", "settings", "message"),
+    [
+        ({"spatial_scale": float("nan")}, (8, 8), {}, "spatial_scale=nan; a finite number"),
+        ({"weight": np.full((4, 1, 3, 3), np.nan)}, (8, 8), {}, r"index \(0, 0, 0, 0\) is nan"),
+        ({"kernel": np.zeros((2, 6, 6))}, (8, 8), {}, "side 6 .* must be odd"),
+        ({"pool": 0}, (8, 8), {}, "pool=0"),
+        ({}, (0, 8), {}, r"shape \(0, 8\), but \(H, W, 3\)"),
+        ({}, (1, 8, 8, 3), {}, r"\(1, 8, 8, 3\), but \(H, W, 3\)"),
+        ({}, (1, 1), {}, "1 x 1 pixels are too small"),
+        ({}, (8, 8), {"picture": 1}, "picture=1, but there are 1"),
+        ({}, (8, 8), {"stage": -1}, "stage=-1"),
+        ({}, (8, 8), {"query": [8, 0]}, r"query=\(8, 0\) is not a \(row, column\)"),
+        ({}, (8, 8), {"query": [1]}, r"query=\(1,\) is not"),
+    ],
+)
+def test_cbam_steps_refuses_what_it_cannot_show(stage, shape, settings, message):
+    with pytest.raises(ValueError, match=message):
+        CBAMSteps(
+            [stage_of(**stage)],
+            np.zeros((3, 4)),
+            np.zeros(3),
+            [CBAMPicture("a", np.zeros(shape, np.uint8))],
+            **settings,
+        )
+
+
+def branches_of(measured: dict | None = None, /, **changes) -> BranchWeights:
+    parts = {
+        "sizes": (8, 12),
+        "counts": (1, 1),
+        "pictures": np.zeros((2, 1, 8, 8), np.uint8),
+        "squares": np.zeros((2, 1, 3), int),
+    }
+    one = {
+        "name": "s",
+        "kernels": (3, 5),
+        "stride": 1,
+        "shares": np.full((2, 2, 3), 0.5),
+        "spread": np.zeros((2, 2)),
+        "example_shares": np.full((2, 1, 2, 3), 0.5),
+    }
+    return BranchWeights(**{**parts, "stages": [BranchStage(**{**one, **(measured or {})})], **changes})
+
+
+@pytest.mark.parametrize(
+    ("stage", "changes", "message"),
+    [
+        ({"example_shares": np.full((2, 1, 2, 3), 0.4)}, {}, "must sum to 1 over the branches"),
+        ({"shares": np.array([[[2.0] * 3, [-1.0] * 3]] * 2)}, {}, "from 0 to 1, but -1 is one"),
+        ({"shares": np.full((2, 2, 3), np.nan)}, {}, "must sum to 1 over the branches, but nan"),
+        ({"kernels": (3, 5, 7)}, {}, r"\(2, 3, 3\) is needed"),
+        ({}, {"sizes": (8,)}, "at least one stage and two sizes"),
+        ({}, {"stages": []}, "at least one stage and two sizes"),
+        ({}, {"sizes": (12, 8)}, "must grow"),
+        (
+            {"example_shares": np.zeros((2, 0, 2, 3))},
+            {"pictures": np.zeros((2, 0, 8, 8), np.uint8), "squares": np.zeros((2, 0, 3), int)},
+            "none of it 0",
+        ),
+        ({}, {"branch": 2}, "branch=2, but there are 2"),
+        ({}, {"stage": 1}, "stage=1, but there are 1"),
+        ({}, {"example": 1}, "example=1, but there are 1"),
+        ({}, {"query": [3, 0]}, r"query=\(3, 0\) is not a \(row, size\)"),
+    ],
+)
+def test_branch_weights_refuses_what_it_cannot_show(stage, changes, message):
+    branches_of()
+    with pytest.raises(ValueError, match=message):
+        branches_of(stage, **changes)
+
+
+@pytest.mark.parametrize(
+    ("clip", "settings", "message"),
+    [
+        ({"tokens": np.zeros((2, 5, 3))}, {}, r"tokens of shape \(2, 5, 3\)"),
+        ({"tokens": np.zeros((2, 4, 0))}, {}, r"tokens of shape \(2, 4, 0\)"),
+        ({"tokens": np.full((2, 4, 3), np.nan)}, {}, r"index \(0, 0, 0\) is nan"),
+        ({"moving": np.full((2, 2, 2), 2.0)}, {}, "moving from 2.0 to 2.0; parts go from 0 to 1"),
+        ({"standing": np.full((2, 2, 2), np.nan)}, {}, "standing from nan"),
+        ({"moving": np.zeros((2, 4)), "standing": np.zeros((2, 4))}, {}, r"\(T, rows, columns\) is needed"),
+        ({"frames": np.zeros((2, 1, 8, 8), np.uint8)}, {}, r"\(T, H, W\) is needed"),
+        ({"frames": np.zeros((3, 8, 8), np.uint8)}, {}, "has 3 frames"),
+        ({}, {"query": (2, 0, 0)}, r"not a \(frame, row, column\)"),
+        ({}, {"query": (0, 0)}, r"not a \(frame, row, column\)"),
+        ({}, {"clip": 1}, "clip=1, but there are 1"),
+    ],
+)
+def test_space_time_refuses_what_it_cannot_show(clip, settings, message):
+    cover = np.zeros((2, 2, 2))
+    parts = {"frames": np.zeros((2, 8, 8), np.uint8), "tokens": np.zeros((2, 4, 3)), "moving": cover, "standing": cover}
+    SpaceTime([Clip("a", **parts)])
+    with pytest.raises(ValueError, match=message):
+        SpaceTime([Clip("a", **{**parts, **clip})], **settings)
+
+
+def test_space_time_without_a_clip_is_refused():
+    with pytest.raises(ValueError, match="at least one Clip"):
+        SpaceTime([])

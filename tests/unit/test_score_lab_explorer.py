@@ -95,6 +95,12 @@ def plane(**changes) -> LabSource:
             {"rest": None, "values": np.zeros((3, 3)), "image": np.zeros((4, 4, 3)), "grid": (2, 2)},
             "2 x 2 cells has not 3 keys",
         ),
+        (
+            {"rest": None, "values": np.zeros((3, 3)), "image": np.zeros((4, 4)), "grid": (1, 3)},
+            r"image \(4, 4\), but \(H, W, 3\)",
+        ),
+        ({"keys": np.zeros(3)}, r"keys of shape \(3,\), but \(K, D\)"),
+        ({"keys": np.zeros((0, 4)), "values": np.zeros((0, 2))}, "at least one key"),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(changes, message):
@@ -106,3 +112,32 @@ def test_shapes_that_do_not_fit_are_refused(changes, message):
 def test_a_widget_without_sources_is_refused():
     with pytest.raises(ValueError, match="there are: none"):
         ScoreLab([], {2: lab_parameters(2)})
+
+
+def without(name: str) -> dict[str, np.ndarray]:
+    return {key: values for key, values in lab_parameters(2).items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("sources", "parameters", "settings", "message"),
+    [
+        (1, {}, {}, "parameters for the widths none"),
+        (1, {2: without("concat.joint.bias")}, {}, r"need concat.joint.bias of shape \(8,\); there is none"),
+        (1, {2: without("additive.query.weight")}, {}, "need additive.query.weight of shape"),
+        (1, {2: lab_parameters(4)}, {}, r"width 2 need additive.query.weight of shape \(8, 2\); there is \(8, 4\)"),
+        (2, {2: lab_parameters(2)}, {}, "Two sources have one key: p, p"),
+        (1, {2: lab_parameters(2)}, {"chosen": 3}, "chosen=3, but there are 3; give a number from 0 to 2"),
+        (1, {2: lab_parameters(2)}, {"temperature": float("nan")}, "temperature=nan"),
+        (1, {2: lab_parameters(2)}, {"window": float("nan")}, "window=nan"),
+    ],
+)
+def test_parameters_and_settings_that_cannot_be_shown_are_refused(sources, parameters, settings, message):
+    with pytest.raises(ValueError, match=message):
+        ScoreLab([plane()] * sources, parameters, **settings)
+
+
+def test_a_key_that_is_no_number_is_named_by_its_place():
+    keys = np.zeros((3, 4))
+    keys[1, 2] = np.nan
+    with pytest.raises(ValueError, match=r"index \(1, 2\) is nan"):
+        ScoreLab([plane(keys=keys)], {2: lab_parameters(2)})

@@ -5,6 +5,7 @@ import {
 
 const TABLE = "RdBu";
 const FONT = "system-ui, sans-serif";
+const TICKS = [0.02, 0.05, 0.1, 0.2]; // between two lines of the plot
 const DASHES = [[], [6, 4], [2, 3], [8, 3, 2, 3]]; // lines are told apart without their colours, too
 
 function styled(node, style) {
@@ -32,7 +33,7 @@ function render({ model, el }) {
   const stageNow = () => stages[Math.min(model.get("stage"), stages.length - 1)];
   const branchNow = () => Math.min(model.get("branch"), stageNow().kernels.length - 1);
   const exampleNow = () => Math.max(0, Math.min(model.get("example"), examples - 1));
-  const kernelWords = (side) => `${side} × ${side}`;
+  const kernelWords = (side) => `${side}\u00a0×\u00a0${side}`; // never broken over two lines
   const shortName = (name) => name.replace(/\.attention$/, "");
   const shareOf = (stage, size, branch, channel) =>
     stage.shares[(size * stage.kernels.length + branch) * stage.channels + channel];
@@ -140,14 +141,18 @@ function render({ model, el }) {
     const lines = stage.kernels.map((_, b) => sizes.map((__, i) => meanShare(stage, i, b)));
     const spread = (i, b) => stage.spread[i * stage.kernels.length + b];
     const every = lines.flatMap((line, b) => line.flatMap((value, i) => [value - spread(i, b), value + spread(i, b)]));
-    const low = Math.max(0, Math.floor(Math.min(...every) * 20) / 20);
-    const high = Math.min(1, Math.ceil(Math.max(...every) * 20) / 20);
+    const [least, most] = [Math.min(...every), Math.max(...every)];
+    const step = TICKS.find((one) => (most - least) / one <= 5) ?? TICKS.at(-1);
+    const first = Math.max(0, Math.floor(least / step + 1e-9));
+    const last = Math.max(first + 1, Math.ceil(most / step - 1e-9));
+    const [low, high] = [first * step, last * step];
     const x = (i) => 40 + ((across - 96) * (sizes[i] - sizes[0])) / (sizes.at(-1) - sizes[0]);
     const y = (value) => 8 + ((tall - 44) * (high - value)) / (high - low);
     context.font = `12px ${FONT}`;
     context.textBaseline = "middle";
     context.lineWidth = 1;
-    for (let value = low; value <= high + 1e-9; value += (high - low) / 4) {
+    for (let tick = first; tick <= last; tick++) {
+      const value = tick * step;
       context.strokeStyle = house.ink("line");
       context.beginPath();
       context.moveTo(40, y(value));
@@ -247,8 +252,7 @@ function render({ model, el }) {
     const branch = branchNow();
     const kernel = kernelWords(stage.kernels[branch]);
     const name = shortName(stage.name);
-    const all = stage.kernels.map((side, b) => `${kernelWords(side)} ${percent(meanShare(stage, i, b))}`).join(", ");
-    const own = stage.kernels.map((side, b) => `${kernelWords(side)} ${percent(exampleShare(stage, i, b))}`).join(", ");
+    const each = (shareAt) => stage.kernels.map((side, b) => `${kernelWords(side)}: ${percent(shareAt(stage, i, b))}`).join(", ");
     const last = sizes.length - 1;
     const change = (100 * (meanShare(stage, last, branch) - meanShare(stage, 0, branch))).toFixed(1).replace("-", "−");
     const words = query
@@ -257,7 +261,7 @@ function render({ model, el }) {
       : `${name}: from digits of ${sizes[0]} to ${sizes[last]} pixels the mean share of the ${kernel} kernel changes by ${change} points.`;
     return [
       words,
-      `Digits of ${sizes[i]} pixels, mean over all channels and ${counts[i]} pictures: ${all}; in the picture shown: ${own}.`,
+      `Digits of ${sizes[i]} pixels, mean over all channels and ${counts[i]} pictures, ${each(meanShare)}; in the picture shown, ${each(exampleShare)}.`,
       focus.isLocked() ? "Locked; Escape releases." : "",
     ];
   };

@@ -303,6 +303,7 @@ function render({ model, el }) {
       return on ? `${percent(all)} (${percent(same)} on this digit)` : percent(all);
     };
     const strongest = (weights) => {
+      if (weights.length === 1) return "no other cell";
       let best = me === 0 ? 1 : 0;
       weights.forEach((weight, i) => { if (i !== me && weight > weights[best]) best = i; });
       const place = best % places;
