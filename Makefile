@@ -11,7 +11,7 @@ PIP := $(RUN) -m pip install --disable-pip-version-check --quiet
 QUIET_LAB = @mkdir -p $(VENV)/share/jupyter/lab/settings && echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}' > $(VENV)/share/jupyter/lab/settings/overrides.json
 ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test lint unit browser lessons notebooks figures bench mutants links clean
+.PHONY: help lab test lint unit browser lessons colab notebooks figures bench mutants links clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,9 @@ browser: $(VENV)/test.stamp  ## widgets alone and lessons in JupyterLab, driven 
 
 lessons: $(VENV)/test.stamp  ## run every notebook under nbval, every control moved
 	$(RUN) tools/notebooks.py test
+
+colab: $(VENV)/test.stamp  ## run every notebook alone, in Colab's versions, from its first cell (ONLY=4.1.1, RECORD=1)
+	$(RUN) tools/colab.py $(ONLY) $(if $(filter 1,$(RECORD)),--record)
 
 notebooks: $(VENV)/test.stamp  ## execute every notebook anew, store the widgets' pictures, normalise (ONLY=4.1.1 for one)
 	$(RUN) tools/notebooks.py run $(ONLY)

@@ -1,0 +1,3 @@
+"""A stand-in for google.colab: what anywidget and the course touch of it, and no more."""
+
+from . import output as output
