@@ -152,6 +152,7 @@ def test_a_forgotten_return_is_told_from_a_stub():
     assert card.lines[0] == "Your function returns None. Does it end with `return`?"
 
 
+@pytest.mark.faults("hostile answers to an exercise")
 def test_an_error_names_the_learners_line_and_what_was_raised():
     def broken(x):
         y = x.mean(dim=7)
@@ -179,6 +180,7 @@ def test_torch_saying_not_implemented_is_no_stub():
     assert "NotImplementedError" in card.lines[0]
 
 
+@pytest.mark.faults("hostile answers to an exercise")
 def test_leaving_the_program_is_only_an_error():
     assert DOUBLE(lambda x: sys.exit(1)).kind == "not yet"
 
@@ -197,6 +199,7 @@ def raise_hostile(x):
     raise Hostile
 
 
+@pytest.mark.faults("hostile answers to an exercise")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -235,6 +238,7 @@ def test_a_function_with_other_arguments_is_told_which_are_needed():
     assert card.lines[0] == "Your function is `<lambda>(x, factor)`; the exercise asks for `double(x)`."
 
 
+@pytest.mark.faults("hostile answers to an exercise")
 def test_a_change_in_place_is_told_even_where_the_values_are_right():
     def in_place(x):
         x *= 2
@@ -360,6 +364,7 @@ def test_a_draw_that_cannot_tell_mistakes_apart_is_reported():
         twins.rounds(0)
 
 
+@pytest.mark.faults("markup in labels, captions, names and answers")
 def test_words_reach_the_page_as_text():
     def broken(x):
         raise ValueError("<script>alert(1)</script> & `<b>`")

@@ -79,6 +79,7 @@ def test_it_is_fetched_from_an_archive_in_the_same_format(copied, tmp_path, monk
     assert "cifar-10-binary.tar.gz" in capfd.readouterr().err
 
 
+@pytest.mark.faults("downloads broken off, wrong or refused")
 def test_without_a_network_the_message_says_what_works(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(module, "_SOURCE", "http://127.0.0.1:9/cifar-10-binary.tar.gz")
@@ -86,6 +87,7 @@ def test_without_a_network_the_message_says_what_works(tmp_path, monkeypatch):
         cifar10("test", root=tmp_path)
 
 
+@pytest.mark.faults("fetched data damaged on the disk")
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -259,6 +259,7 @@ def test_all_of_mnist_is_fetched_once_and_split_as_published(served_mnist, tmp_p
     assert as_rows(fit.images) | as_rows(validation.images) == as_rows(train.images)
 
 
+@pytest.mark.faults("downloads broken off, wrong or refused")
 def test_a_download_with_a_wrong_checksum_is_refused(served_mnist, tmp_path):
     broken = served_mnist / "train-labels-idx1-ubyte.gz"
     broken.write_bytes(broken.read_bytes()[:-4] + b"abcd")
@@ -266,6 +267,7 @@ def test_a_download_with_a_wrong_checksum_is_refused(served_mnist, tmp_path):
         digits(full=True, root=tmp_path)
 
 
+@pytest.mark.faults("downloads broken off, wrong or refused")
 def test_without_a_network_one_line_says_what_to_do(served_mnist, tmp_path, monkeypatch):
     monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])
     with pytest.raises(ConnectionError, match=r"connect to the internet.*full=False") as caught:
@@ -273,6 +275,7 @@ def test_without_a_network_one_line_says_what_to_do(served_mnist, tmp_path, monk
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.faults("fetched data damaged on the disk")
 def test_a_half_unpacked_mnist_says_which_folder_to_delete(served_mnist, tmp_path):
     digits(full=True, root=tmp_path)
     half = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"

@@ -46,10 +46,12 @@ def test_each_format_gives_its_pixels(kind):
     assert np.abs(decoded[10, 35].astype(int) - BLUE).max() <= 6
 
 
+@pytest.mark.faults("hostile uploads")
 def test_the_content_counts_and_not_the_name():
     assert decode_image(file_of(halves(), "JPEG"), "holiday.png").shape == (20, 40, 3)
 
 
+@pytest.mark.faults("hostile uploads")
 @pytest.mark.parametrize("mode", ["P", "L", "1", "LA", "RGBA", "CMYK"])
 def test_modes_become_rgb(mode):
     kind = "TIFF" if mode == "CMYK" else "PNG"
@@ -58,6 +60,7 @@ def test_modes_become_rgb(mode):
     assert np.abs(decoded - expected).max() <= 2
 
 
+@pytest.mark.faults("hostile uploads")
 def test_cmyk_jpeg_keeps_its_colours():
     decoded = decode_image(file_of(halves("CMYK"), "JPEG", quality=95))
     assert np.abs(decoded[10, 5].astype(int) - RED).max() <= 25
@@ -72,6 +75,7 @@ def test_alpha_lies_on_white():
     assert abs(int(decoded[2, 0]) - 127) <= 1
 
 
+@pytest.mark.faults("hostile uploads")
 def test_transparent_palette_colour_lies_on_white():
     image = Image.new("P", (2, 1))
     image.putpalette([0, 0, 0, 200, 10, 10])
@@ -80,18 +84,21 @@ def test_transparent_palette_colour_lies_on_white():
     assert decoded.tolist() == [[255, 255, 255], [200, 10, 10]]
 
 
+@pytest.mark.faults("hostile uploads")
 def test_sixteen_bit_grey_is_scaled_not_cut_off():
     ramp = np.array([[0, 16384, 32768, 65535]], np.uint16)
     decoded = decode_image(file_of(Image.fromarray(ramp)))
     assert np.abs(decoded[0, :, 0].astype(int) - [0, 64, 128, 255]).max() <= 1
 
 
+@pytest.mark.faults("hostile uploads")
 def test_floating_grey_is_brought_to_its_own_range():
     ramp = np.array([[-1.0, 0.0, np.nan, 1.0]], np.float32)
     decoded = decode_image(file_of(Image.fromarray(ramp), "TIFF"))
     assert decoded[0, :, 0].tolist() == [0, 128, 128, 255]
 
 
+@pytest.mark.faults("hostile uploads")
 def test_camera_rotation_is_carried_out():
     exif = Image.Exif()
     exif[0x0112] = 6  # lies on its left side: turn a quarter clockwise to see it
@@ -101,17 +108,20 @@ def test_camera_rotation_is_carried_out():
     assert decoded[35, 10, 2] > 150
 
 
+@pytest.mark.faults("hostile uploads")
 def test_broken_exif_is_ignored():
     broken = b"Exif\0\0II*\0\xff\xff\xff\xff" + b"\xff" * 20
     assert decode_image(file_of(halves(), "JPEG", exif=broken)).shape == (20, 40, 3)
 
 
+@pytest.mark.faults("hostile uploads")
 def test_of_a_moving_picture_the_first_frame_is_taken():
     frames = [Image.new("RGB", (4, 4), colour) for colour in (RED, BLUE, BLUE)]
     decoded = decode_image(file_of(frames[0], "GIF", save_all=True, append_images=frames[1:]))
     assert np.abs(decoded[0, 0].astype(int) - RED).max() <= 2
 
 
+@pytest.mark.faults("hostile uploads")
 def test_too_many_pixels_are_refused_before_decoding(monkeypatch):
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded before the size was looked at"))
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", lambda self: pytest.fail("decoded"), raising=False)
@@ -119,16 +129,19 @@ def test_too_many_pixels_are_refused_before_decoding(monkeypatch):
         decode_image(png_claiming(7000, 6000))
 
 
+@pytest.mark.faults("hostile uploads")
 def test_a_decompression_bomb_is_refused():
     with pytest.raises(ValueError, match=r"too many pixels, at most 40 million"):
         decode_image(png_claiming(60000, 60000))
 
 
+@pytest.mark.faults("hostile uploads")
 def test_a_size_that_the_pixels_do_not_fill_is_refused():
     with pytest.raises(ValueError, match=r"PNG file of 4000 x 4000 pixels, cannot be decoded"):
         decode_image(png_claiming(4000, 4000))
 
 
+@pytest.mark.faults("hostile uploads")
 def test_a_text_bomb_in_a_png_is_refused_in_words():
     good = file_of(halves())
     text = b"zTXtbomb\0\0" + zlib.compress(b"a" * 50_000_000)
@@ -137,6 +150,7 @@ def test_a_text_bomb_in_a_png_is_refused_in_words():
         decode_image(good[:33] + chunk + good[33:])
 
 
+@pytest.mark.faults("hostile uploads")
 def test_too_many_bytes_are_refused_with_the_number():
     with pytest.raises(ValueError, match=r"photo\.png has 10\.5 MB, at most 10 MB are read"):
         decode_image(b"x" * 10_500_000, "photo.png")
@@ -144,6 +158,7 @@ def test_too_many_bytes_are_refused_with_the_number():
         decode_base64("A" * 14_000_000)
 
 
+@pytest.mark.faults("hostile uploads")
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "WEBP", "TIFF"])
 def test_a_file_cut_off_anywhere_is_refused_or_whole(kind):
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8))
@@ -157,6 +172,7 @@ def test_a_file_cut_off_anywhere_is_refused_or_whole(kind):
             assert "needed" in str(error)
 
 
+@pytest.mark.faults("hostile uploads")
 def test_flipped_bytes_give_an_image_or_words():
     rng = np.random.default_rng(0)
     for kind in images.FORMATS:
@@ -171,6 +187,7 @@ def test_flipped_bytes_give_an_image_or_words():
                 assert "The upload" in str(error)
 
 
+@pytest.mark.faults("hostile uploads")
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -188,6 +205,7 @@ def test_what_is_no_image_is_named(data, message):
         decode_image(data)
 
 
+@pytest.mark.faults("hostile uploads")
 def test_base64_text_is_decoded_or_refused():
     assert decode_base64(base64.b64encode(file_of(halves())).decode()).shape == (20, 40, 3)
     with pytest.raises(ValueError, match="no base64"):

@@ -127,6 +127,7 @@ def test_pets_are_fetched_once_with_progress_and_nothing_is_left_over(server, tm
     assert torch.equal(pets(tmp_path / "root", size=32).images, fetched.images) and not server.asked
 
 
+@pytest.mark.faults("downloads broken off, wrong or refused")
 def test_a_download_that_breaks_off_goes_on_where_it_was(server, tmp_path):
     server.breaks = 3
     assert len(pets(tmp_path, size=32)) == 6
@@ -135,6 +136,7 @@ def test_a_download_that_breaks_off_goes_on_where_it_was(server, tmp_path):
     assert ranges[:2] == [None, f"bytes={size // 2}-"] and len(ranges) == 4
 
 
+@pytest.mark.faults("downloads broken off, wrong or refused")
 def test_a_download_goes_on_in_the_next_call_too(server, tmp_path, monkeypatch):
     monkeypatch.setattr(download, "_ATTEMPTS", 0)  # the connection breaks, and no second attempt is made
     server.breaks = 1
@@ -150,11 +152,13 @@ def test_a_download_goes_on_in_the_next_call_too(server, tmp_path, monkeypatch):
     assert ("annotations.tar.gz", f"bytes={kept}-") in server.asked
 
 
+@pytest.mark.faults("downloads broken off, wrong or refused")
 def test_a_server_that_knows_no_ranges_is_asked_for_everything_again(server, tmp_path):
     server.ranges, server.breaks = False, 1
     assert len(pets(tmp_path, size=32)) == 6
 
 
+@pytest.mark.faults("downloads broken off, wrong or refused")
 def test_another_file_than_the_expected_one_is_refused_and_deleted(server, tmp_path):
     server.files["annotations.tar.gz"] = server.files["annotations.tar.gz"][:-8] + b"12345678"
     with pytest.raises(ConnectionError, match=r"not the file that was expected: MD5 \w{32} expected, \w{32} found"):
@@ -162,6 +166,7 @@ def test_another_file_than_the_expected_one_is_refused_and_deleted(server, tmp_p
     assert not list((tmp_path / "oxford-iiit-pet").iterdir())
 
 
+@pytest.mark.faults("downloads broken off, wrong or refused")
 def test_without_a_network_one_line_says_what_to_do(server, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_SOURCE", "http://127.0.0.1:9")
     with pytest.raises(ConnectionError, match=r"could not be fetched.*Connect to the internet.*cued_scenes") as caught:
@@ -172,12 +177,14 @@ def test_without_a_network_one_line_says_what_to_do(server, tmp_path, monkeypatc
         pets(tmp_path)
 
 
+@pytest.mark.faults("downloads broken off, wrong or refused")
 def test_a_file_where_the_folder_should_be_is_named(server, tmp_path):
     (tmp_path / "oxford-iiit-pet").write_text("a file")
     with pytest.raises(DataError, match="oxford-iiit-pet"):
         pets(tmp_path)
 
 
+@pytest.mark.faults("fetched data damaged on the disk")
 def test_a_half_copied_folder_names_the_first_missing_file(copied):
     folder = copied / "oxford-iiit-pet"
     (folder / "annotations" / "trimaps" / "pug_4.png").unlink()
@@ -192,6 +199,7 @@ def test_a_half_copied_folder_names_the_first_missing_file(copied):
         pets(copied)
 
 
+@pytest.mark.faults("fetched data damaged on the disk")
 def test_a_cut_off_photograph_is_named_with_its_size(copied):
     cut = copied / "oxford-iiit-pet" / "images" / "Abyssinian_1.jpg"
     cut.write_bytes(cut.read_bytes()[:300])
@@ -202,6 +210,7 @@ def test_a_cut_off_photograph_is_named_with_its_size(copied):
         pets(copied)
 
 
+@pytest.mark.faults("fetched data damaged on the disk")
 @pytest.mark.parametrize(
     "line", ["Abyssinian_1 1 3 1", "Abyssinian_1 1 1", "Abyssinian_1 one 1 1", "", "Abyssinian 1 1 1 1"]
 )
@@ -215,6 +224,7 @@ def test_a_label_that_is_none_is_shown_with_its_line(copied, line):
         pets(copied)
 
 
+@pytest.mark.faults("fetched data damaged on the disk")
 def test_labels_that_match_no_image_are_refused(copied):
     listed = copied / "oxford-iiit-pet" / "annotations" / "trainval.txt"
     listed.write_text("tiger_9 1 1 1\n" + listed.read_text())
@@ -222,6 +232,7 @@ def test_labels_that_match_no_image_are_refused(copied):
         pets(copied)
 
 
+@pytest.mark.faults("fetched data damaged on the disk")
 def test_a_trimap_of_another_photograph_is_refused(copied):
     trimap(20, 20).save(copied / "oxford-iiit-pet" / "annotations" / "trimaps" / "pug_4.png")
     with pytest.raises(DataError, match=r"90 x 60 pixels, but its trimap .* 20 x 20 pixels"):

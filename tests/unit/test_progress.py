@@ -36,6 +36,7 @@ def test_what_is_done_stays_done():
     assert Progress().states() == {"4.1.1/squeeze": "done"}
 
 
+@pytest.mark.faults("two notebooks writing at once")
 def test_what_one_notebook_forgot_another_does_not_bring_back():
     here, there = Progress(), Progress()
     here.record("4.1.1/squeeze", "done")
@@ -44,6 +45,7 @@ def test_what_one_notebook_forgot_another_does_not_bring_back():
     assert Progress().states() == {"4.1.1/scale": "done"}
 
 
+@pytest.mark.faults("two notebooks writing at once")
 def test_two_notebooks_writing_at_once_lose_nothing():
     code = """
         import sys
@@ -75,6 +77,7 @@ def test_two_notebooks_writing_at_once_lose_nothing():
     assert Progress().states() == {f"{name}/{i}": "done" for name in "ab" for i in range(60)}
 
 
+@pytest.mark.faults("a full disk")
 def test_a_reader_never_sees_half_a_file(file, monkeypatch):
     Progress().record("4.1.1/squeeze", "done")
     whole = file.read_text()
@@ -90,6 +93,7 @@ def test_a_reader_never_sees_half_a_file(file, monkeypatch):
     assert sorted(path.name for path in file.parent.iterdir()) == ["progress.json", "progress.json.lock"]
 
 
+@pytest.mark.faults("the progress file damaged, locked or out of place")
 @pytest.mark.parametrize(
     "content",
     [
@@ -116,6 +120,7 @@ def test_a_damaged_file_is_kept_aside_and_the_notebook_goes_on(file, content):
     assert Progress().states() == {"4.1.1/squeeze": "done"}
 
 
+@pytest.mark.faults("the progress file damaged, locked or out of place")
 def test_looking_at_a_damaged_file_says_so_and_leaves_it(file):
     file.parent.mkdir()
     file.write_text("{")
@@ -133,17 +138,20 @@ def assert_kept_in_memory(reason):
     assert "kept until this notebook closes" in check.progress().note
 
 
+@pytest.mark.faults("the progress file damaged, locked or out of place")
 def test_a_file_where_the_folder_should_be_is_named(file):
     file.parent.write_text("I am a file")
     assert_kept_in_memory(f"{file.parent} is a file")
     assert file.parent.read_text() == "I am a file"
 
 
+@pytest.mark.faults("the progress file damaged, locked or out of place")
 def test_a_folder_where_the_file_should_be_is_named(file):
     file.mkdir(parents=True)
     assert_kept_in_memory("Is a directory")
 
 
+@pytest.mark.faults("the progress file damaged, locked or out of place")
 def test_a_folder_that_cannot_be_written_is_named(file, monkeypatch):
     file.parent.mkdir()
 
@@ -154,6 +162,7 @@ def test_a_folder_that_cannot_be_written_is_named(file, monkeypatch):
     assert_kept_in_memory("Permission denied")
 
 
+@pytest.mark.faults("the progress file damaged, locked or out of place")
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may write everywhere")
 def test_a_read_only_folder_is_named(file):
     file.parent.mkdir()
@@ -161,6 +170,7 @@ def test_a_read_only_folder_is_named(file):
     assert_kept_in_memory("Permission denied")
 
 
+@pytest.mark.faults("the progress file damaged, locked or out of place")
 def test_what_waited_is_written_once_the_file_can_be_written(file):
     file.parent.write_text("I am a file")
     check.squeeze(check.squeeze.official)
@@ -170,6 +180,7 @@ def test_what_waited_is_written_once_the_file_can_be_written(file):
     assert set(Progress().states()) == {"4.1.1/squeeze", "4.1.1/scale"}
 
 
+@pytest.mark.faults("the progress file damaged, locked or out of place")
 @pytest.mark.skipif(memory.fcntl is None, reason="no locks to wait for")
 def test_a_lock_that_is_never_released_does_not_hang_the_notebook(file, monkeypatch):
     monkeypatch.setattr(memory, "_LOCK_SECONDS", 0.05)
@@ -206,6 +217,7 @@ def test_an_exported_copy_comes_back_elsewhere(tmp_path, monkeypatch):
     assert Progress().states() == {"4.1.1/scale": "tried", "4.1.1/squeeze": "done"}
 
 
+@pytest.mark.faults("the progress file damaged, locked or out of place")
 def test_an_export_replaces_an_older_copy_but_no_other_file(tmp_path):
     lesson_file, copy = tmp_path / "lesson.ipynb", tmp_path / "copy.json"
     lesson_file.write_text('{"cells": []}')
@@ -217,12 +229,14 @@ def test_an_export_replaces_an_older_copy_but_no_other_file(tmp_path):
     assert "squeeze" in copy.read_text()
 
 
+@pytest.mark.faults("the progress file damaged, locked or out of place")
 @pytest.mark.parametrize("path", ["nowhere/copy.json", "."])
 def test_an_export_that_fails_says_why(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert check.export_progress(path).headline == "Nothing was exported."
 
 
+@pytest.mark.faults("the progress file damaged, locked or out of place")
 def test_an_import_that_fails_says_why(tmp_path):
     (tmp_path / "notes.txt").write_text("notes")
     assert "There is no file" in repr(check.import_progress(tmp_path / "missing.json"))

@@ -55,6 +55,7 @@ def test_the_shipped_digits_are_500_of_each():
         assert np.bincount(stored["labels"]).tolist() == [500] * 10
 
 
+@pytest.mark.faults("files of resource/ damaged or missing")
 def test_a_changed_file_is_named_with_both_checksums_and_a_cure(copied_root):
     path = copied_root / "data" / "mnist_5k.npz"
     expected = checksums()["data/mnist_5k.npz"]
@@ -68,12 +69,14 @@ def test_a_changed_file_is_named_with_both_checksums_and_a_cure(copied_root):
         assert word in str(caught.value)
 
 
+@pytest.mark.faults("files of resource/ damaged or missing")
 def test_a_missing_file_is_named_with_a_cure(copied_root):
     (copied_root / "data" / "mnist_5k.npz").unlink()
     with pytest.raises(ResourceError, match=r"mnist_5k\.npz cannot be read \(No such file.*restore it with"):
         digits()
 
 
+@pytest.mark.faults("files of resource/ damaged or missing")
 def test_a_file_changed_while_python_runs_is_noticed(copied_root):
     path = resource("data/mnist_5k.npz")
     path.write_bytes(path.read_bytes() + b"more")
@@ -86,6 +89,7 @@ def test_an_unlisted_name_suggests_the_nearest(copied_root):
         resource("data/mnist5k.npz")
 
 
+@pytest.mark.faults("files of resource/ damaged or missing")
 def test_a_missing_list_is_named(copied_root):
     (copied_root / "LICENSES.md").unlink()
     checksums.cache_clear()
@@ -93,6 +97,7 @@ def test_a_missing_list_is_named(copied_root):
         resource("data/mnist_5k.npz")
 
 
+@pytest.mark.faults("files of resource/ damaged or missing")
 def test_no_folder_at_all_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(resources, "_PACKAGE", tmp_path / "course_utils")
     with pytest.raises(ResourceError, match="clone or install the course again"):

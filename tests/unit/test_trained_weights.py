@@ -11,7 +11,7 @@ from breaking_server import Server
 from course_utils.explorers import explore_channel_gates
 from course_utils.models import AttentionVGG16, trained_weights
 
-pytestmark = pytest.mark.faults("torchvision's weights")
+pytestmark = pytest.mark.faults("fetched data damaged on the disk")
 
 
 class Poison:

@@ -104,6 +104,7 @@ def test_each_epoch_sees_the_images_in_a_new_order(few):
     torch.testing.assert_close(second.sort().values, expected)
 
 
+@pytest.mark.faults("saved networks and studies damaged or stopped")
 def test_a_loss_that_is_no_number_stops_and_leaves_the_last_good_state(few):
     network = nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, 10))
     good = []
@@ -136,6 +137,7 @@ class SmallMemory(torch.nn.Module):
         return self.linear(x)
 
 
+@pytest.mark.faults("saved networks and studies damaged or stopped")
 def test_too_little_memory_says_which_batch_fits_and_leaves_the_last_good_state(few):
     network = SmallMemory()
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -224,6 +226,7 @@ def test_a_saved_network_is_loaded_with_the_same_answers(few, tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["mine.json", "mine.safetensors"]
 
 
+@pytest.mark.faults("saved networks and studies damaged or stopped")
 def test_broken_or_missing_weights_are_named(tmp_path):
     with pytest.raises(CheckpointError, match="Did you mean 'se_cued_digits'"):
         load_network("se_cued_digit")
