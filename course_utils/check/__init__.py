@@ -33,6 +33,7 @@ _MODULES = {
     "4.1.1": "senet",
     "4.1.2": "gsop_net",
     "4.1.3": "self_attention",
+    "4.1.4": "multi_head",
     "4.1.5": "vision_transformer",
     "4.2": "experiment_se",
     "4.3": "experiment_self_attention",

@@ -43,7 +43,10 @@ def spoilt(value):
     """A wrong answer that no mistake foresees: the right one with its last number a little off."""
     if isinstance(value, torch.Tensor):
         result = value.clone(memory_format=torch.contiguous_format)
-        result.view(-1)[-1] += 0.371
+        if result.dtype == torch.bool:
+            result.view(-1)[-1].logical_not_()
+        else:
+            result.view(-1)[-1] += 0.371
         return result
     if isinstance(value, tuple | list):
         return type(value)([*value[:-1], spoilt(value[-1])]) if value else [-9]
