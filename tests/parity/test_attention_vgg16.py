@@ -139,6 +139,7 @@ def test_small_networks_export_compile_and_reload(widths):
     model = AttentionVGG(2, widths=widths, hidden_channels=4, in_channels=1).eval()
     images = torch.randn(2, 1, 32, 40)
     expected = model(images)
+    torch.compiler.reset()  # torch 2.6 would take the other network's number of stages for a variable
     assert_close(torch.export.export(model, (images,)).module()(images), expected)
     assert_close(torch.compile(model, backend="aot_eager")(images), expected)
     again = AttentionVGG(2, widths=widths, hidden_channels=4, in_channels=1).eval()

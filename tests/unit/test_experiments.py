@@ -115,6 +115,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.faults("saved networks and studies damaged or stopped")
 def test_a_killed_study_ends_with_the_same_numbers(tiny, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(KILLED)
@@ -177,6 +178,7 @@ def test_the_best_trial_chooses_the_learning_rate(tmp_path):
         chosen_lr(TINY, task, entry, tmp_path)
 
 
+@pytest.mark.faults("saved networks and studies damaged or stopped")
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -326,6 +328,7 @@ def test_a_study_that_needs_a_download_says_so_without_a_network(tmp_path, monke
     assert "could not be fetched" in said and "Connect to the internet" in said
 
 
+@pytest.mark.faults("a full disk")
 def test_a_full_disk_is_named_and_loses_no_finished_result(tiny, tmp_path, monkeypatch, capsys):
     written = []
     write_bytes = Path.write_bytes
@@ -360,8 +363,13 @@ def recorded():
 def test_a_recorded_study_has_five_seeds_and_its_summary_is_made_from_its_runs(name):
     report = study_report(name)
     assert report.seeds >= 5
-    stored = json.loads((resource_root() / "results" / name / "summary.json").read_text())
-    assert stored == json.loads(json.dumps(report.summary()))
+    stored = (resource_root() / "results" / name / "summary.json").read_text()
+    assert _to_twelve_digits(stored) == _to_twelve_digits(json.dumps(report.summary()))
+
+
+def _to_twelve_digits(text):
+    """What JSON holds, without the digits in which versions of scipy differ."""
+    return json.loads(text, parse_float=lambda number: round(float(number), 12))
 
 
 def test_compared_networks_have_as_many_parameters_as_is_said(recorded):
