@@ -352,6 +352,22 @@ TERMS = tuple(
             "4.4",
         ),
         (
+            "baseline",
+            "A number subtracted from the loss in REINFORCE: it calms the gradient and leaves its mean.",
+            "b",
+            "a number",
+            "4.4",
+        ),
+        (
+            "entropy",
+            "How spread weights are, in bits: 0 where one has all, log2 n where n share equally.",
+            "",
+            "a number",
+            "4.4",
+        ),
+        ("saturated", "Where a function is flat, so that its gradient is near 0.", "", "", "4.4"),
+        ("support", "The keys with a weight above 0.", "", "", "4.4"),
+        (
             "guide",
             "The deep, global feature that tells an attention gate what to look for.",
             "g",
