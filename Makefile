@@ -11,7 +11,7 @@ PIP := $(RUN) -m pip install --disable-pip-version-check --quiet
 QUIET_LAB = @mkdir -p $(VENV)/share/jupyter/lab/settings && echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}' > $(VENV)/share/jupyter/lab/settings/overrides.json
 ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test lint unit browser lessons colab notebooks figures bench mutants links clean
+.PHONY: help lab test lint unit browser lessons colab notebooks figures gallery site bench mutants links clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -51,6 +51,12 @@ notebooks: $(VENV)/test.stamp  ## execute every notebook anew, store the widgets
 figures: $(VENV)/test.stamp  ## redraw every figure into resource/figures
 	$(RUN) -m course_utils.figures
 
+gallery: $(VENV)/lab.stamp  ## write build/gallery.html: every widget alive on one page, without a kernel
+	$(RUN) tools/gallery.py
+
+site: $(VENV)/site.stamp  ## build build/site: the whole course as pages, every widget alive (RECORD=1 keeps its measures)
+	$(RUN) site/assemble.py $(if $(RECORD),--record)
+
 bench: $(VENV)/test.stamp  ## measure ours beside torch, torchvision, timm and entmax, in one run
 	$(RUN) -m benchmarks
 
@@ -80,4 +86,9 @@ $(VENV)/test.stamp: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing the course and its test tools into $(VENV); the first time this takes a few minutes."
 	$(PIP) -e ".[test]"
 	$(QUIET_LAB)
-	@touch $@ $(VENV)/lab.stamp
+	@touch $@ $(VENV)/lab.stamp $(VENV)/site.stamp
+
+$(VENV)/site.stamp: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing the course and what builds its pages into $(VENV); the first time this takes a few minutes."
+	$(PIP) -e ".[site]"
+	@touch $@

@@ -1,0 +1,217 @@
+"""Build the static course, `build/site`: every lesson executed, every widget alive, no kernel and no request.
+
+    python site/assemble.py             what `make site` does
+    python site/assemble.py --record    and write its seconds and megabytes into resource/results/checks/site.json
+
+The folder can be opened as it is (build/site/index.html) or served by any web server.
+"""
+
+import argparse
+import base64
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parents[1]
+SITE = ROOT / "build" / "site"
+SOURCE = ROOT / "build" / "site-source"
+WIDGETS = ROOT / "course_utils" / "widgets" / "static"
+RECORD = ROOT / "resource" / "results" / "checks" / "site.json"
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+
+from links import binder, colab, project  # noqa: E402
+
+from course_utils.glossary import TERMS  # noqa: E402
+from course_utils.lessons import LESSONS, Lesson  # noqa: E402
+from course_utils.widgets.base import STAND_IN, join_module  # noqa: E402
+
+EXERCISE = re.compile(r"^check\.(\w+)\(\1\)$")
+SOURCE_SHOWN = re.compile(r"^print\(inspect\.getsource\(")
+LINK = re.compile(r"(?<=\]\()(?!https?:|#)([^)\s]+)(?=\))")
+
+
+def lessons() -> list[Lesson]:
+    """The lessons that are written."""
+    return [lesson for lesson in LESSONS if (ROOT / "notebooks" / lesson.file).exists()]
+
+
+def outward(text: str, folder: Path, pages: set[str]) -> str:
+    """Let a link to a file that is no page of the site lead to the repository."""
+    address, version = project()
+
+    def target(found: re.Match[str]) -> str:
+        file, mark, place = found[1].partition("#")
+        path = (folder / file).resolve().relative_to(ROOT).as_posix()
+        return found[1] if path in pages else f"{address}/blob/v{version}/{path}{mark}{place}"
+
+    return LINK.sub(target, text)
+
+
+def page_of(notebook: Any, lesson: Lesson, pages: set[str]) -> Any:
+    """A lesson as the site shows it: without its hidden cells, and with words where a kernel would answer."""
+    address, version = project()
+    on_colab = colab(address, version, lesson.file)
+    cells = []
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        last = (cell.source.strip().splitlines() or [""])[-1]
+        if {"bootstrap", "sweep"} & set(tags) or last == "check.progress()":
+            continue
+        if "badges" in tags:
+            cell.source = (
+                f"About {lesson.minutes} minutes. This page needs no Python: point at a widget, click, move its "
+                f"controls, or take the arrow keys. To change the code, to have what you write checked, and for what "
+                f"a widget must ask a network, run the lesson: [in Colab]({on_colab}), "
+                f"[in Binder]({binder(address, version, lesson.file)}) or on your own machine."
+            )
+        if cell.cell_type == "markdown":
+            cell.source = outward(cell.source, ROOT / "notebooks", pages)
+        else:
+            cell.outputs, cell.execution_count = [], None
+            if SOURCE_SHOWN.match(last):
+                cell.metadata["mystnb"] = {"text_lexer": "python"}
+        cells.append(cell)
+        if cell.cell_type == "code" and EXERCISE.match(last):
+            cell.metadata["tags"] = [*tags, "remove-output"]
+            words = f"*Yours to write. [Open the lesson in Colab]({on_colab}) to have it checked, with hints.*"
+            cells.append(nbformat.v4.new_markdown_cell(words))
+    notebook.cells = without_empty_headings(cells)
+    return notebook
+
+
+def without_empty_headings(cells: list[Any]) -> list[Any]:
+    """Leave out a heading whose only cell was left out: another one follows it, or nothing."""
+    kept = []
+    for cell, following in zip(cells, [*cells[1:], None], strict=True):
+        alone = re.fullmatch(r"#{2,} [^\n]+", cell.source.strip()) and cell.cell_type == "markdown"
+        ended = following is None or (following.cell_type == "markdown" and following.source.startswith("#"))
+        if not (alone and ended):
+            kept.append(cell)
+    return kept
+
+
+def lesson_table() -> str:
+    rows = ["| lesson | minutes |", "|---|---|"]
+    for lesson in LESSONS:
+        if lesson in lessons():
+            rows.append(f"| [{lesson.number} {lesson.title}]({lesson.file}) | {lesson.minutes} |")
+        else:
+            rows.append(f"| {lesson.number} {lesson.title} | in preparation |")
+    return "\n".join(rows)
+
+
+def glossary_page() -> str:
+    """Every word of the course, with the lesson that makes it."""
+    there = {lesson.number: lesson.file for lesson in lessons()}
+    lines = ["# The words of the course", ""]
+    for term in sorted(TERMS, key=lambda term: term.word.lower()):
+        facts = [f"symbol {term.symbol}"] * bool(term.symbol) + [f"shape {term.shape}"] * bool(term.shape)
+        where = f"[{term.lesson}]({there[term.lesson]})" if term.lesson in there else term.lesson
+        lines += [term.word, ":   " + escaped(" · ".join([term.meaning, *facts])) + f" · lesson {where}", ""]
+    return "\n".join(lines)
+
+
+def escaped(text: str) -> str:
+    """Plain words in which Markdown finds nothing to do."""
+    return re.sub(r"([\\`*_\[\]<>$|#])", r"\\\1", text)
+
+
+def widget_modules() -> dict[str, str]:
+    """The joined ES module of each widget, by the widget's name."""
+    return {path.stem: join_module(path.stem) for path in sorted(WIDGETS.glob("*.js")) if path.stem != "shared"}
+
+
+def classic(name: str, module: str) -> str:
+    """A module as a script that enters it in `courseWidgets`: from a folder on disk a browser loads no module."""
+    body, ends = re.subn(r"^export default \{ render \};\s*\Z", "", module, flags=re.MULTILINE)
+    if ends != 1:
+        raise SystemExit(f"static/{name}.js must end with `export default {{ render }};`.")
+    entered = f"(window.courseWidgets ??= {{}}).{name} = {{ default: {{ render }} }};"
+    return f'"use strict";\n(() => {{\n{body}\n{entered}\n}})();\n'
+
+
+def write_static(folder: Path) -> None:
+    """Write the scripts and the style of the site, put together from the package's own and from those beside this."""
+    here = ROOT / "site"
+    (folder / "widgets").mkdir(parents=True)
+    for name, module in widget_modules().items():
+        (folder / "widgets" / f"{name}.js").write_text(classic(name, module), encoding="utf-8")
+    start = (here / "live.js").read_text(encoding="utf-8")
+    (folder / "live.js").write_text(f'"use strict";\n{STAND_IN}\n{start}', encoding="utf-8")
+    # A part of STIX Two Math 2.12: letters and operators, subscripts held to their line under letters that reach below.
+    # It stands inside the style sheet, since some browsers load no font from a folder on disk.
+    font = base64.b64encode((here / "stix-two-math.woff").read_bytes()).decode()
+    face = f'@font-face {{ font-family: "Course Math"; src: url("data:font/woff;base64,{font}"); }}\n'
+    style = [path.read_text(encoding="utf-8") for path in (WIDGETS / "shared.css", here / "course.css")]
+    (folder / "course.css").write_text("\n".join([*style, face]), encoding="utf-8")
+
+
+def prepare() -> None:
+    """Write what Sphinx reads."""
+    shutil.rmtree(SOURCE, ignore_errors=True)
+    write_static(SOURCE / "_static")
+    (SOURCE / "docs").mkdir()
+    documents = sorted((ROOT / "docs").glob("*.md"))
+    pages = {f"notebooks/{lesson.file}" for lesson in lessons()} | {f"docs/{path.name}" for path in documents}
+    for lesson in lessons():
+        notebook = nbformat.read(ROOT / "notebooks" / lesson.file, as_version=4)
+        nbformat.write(page_of(notebook, lesson, pages), SOURCE / lesson.file)
+    for path in documents:
+        text = outward(path.read_text(encoding="utf-8"), path.parent, pages)
+        (SOURCE / "docs" / path.name).write_text(text, encoding="utf-8")
+    (SOURCE / "glossary.md").write_text(glossary_page(), encoding="utf-8")
+    shutil.copy(ROOT / "resource" / "screenshots" / "channel_gates.png", SOURCE)
+    index = (ROOT / "site" / "index.md").read_text(encoding="utf-8")
+    index = index.replace("{lessons}", lesson_table()).replace("{address}", project()[0])
+    index = index.replace("{contents}", "\n".join(lesson.file for lesson in lessons()))
+    index = index.replace("{documents}", "\n".join(f"docs/{path.name}" for path in documents))
+    (SOURCE / "index.md").write_text(index, encoding="utf-8")
+
+
+def build() -> float:
+    """Execute, write and put in place; returns seconds.
+
+    Raises:
+        SystemExit: if a cell fails or Sphinx has a warning; the site that was there stays.
+    """
+    started = time.perf_counter()
+    prepare()
+    fresh = SITE.with_name("site-new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"COURSE_PROGRESS": str(Path(scratch) / "progress.json")}
+        command = [sys.executable, "-m", "sphinx", "-q", "-n", "-W", "--keep-going", "-E", "-j", "2"]
+        command += ["-c", str(ROOT / "site"), "-d", str(Path(scratch) / "doctrees"), str(SOURCE), str(fresh)]
+        if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode:
+            raise SystemExit("The site was not built: see the words above.")
+    (fresh / ".buildinfo").unlink(missing_ok=True)
+    shutil.rmtree(SITE, ignore_errors=True)
+    fresh.rename(SITE)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--record", action="store_true", help="write the measures into resource/results/checks")
+    arguments = parser.parse_args()
+    seconds = build()
+    megabytes = sum(path.stat().st_size for path in SITE.rglob("*") if path.is_file()) / 1e6
+    pages = len(list(SITE.rglob("*.html")))
+    measured = {"lessons": len(lessons()), "pages": pages, "seconds": round(seconds, 1), "MB": round(megabytes, 1)}
+    print(f"build/site: {pages} pages, {megabytes:.1f} MB, in {seconds:.0f} s; open build/site/index.html")
+    if arguments.record:
+        RECORD.parent.mkdir(parents=True, exist_ok=True)
+        RECORD.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

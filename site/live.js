@@ -1,0 +1,16 @@
+// Draw every widget of the page where its cell showed it.
+(() => {
+  // A page opened from a folder may not read its neighbours, so the search shows titles alone.
+  if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+
+  const held = document.getElementById("course-widgets");
+  const { values, widgets } = JSON.parse(held?.textContent ?? "{}");
+  for (const view of document.querySelectorAll("script[type='application/vnd.jupyter.widget-view+json']")) {
+    const { widget, traits } = widgets[JSON.parse(view.textContent).model_id];
+    const own = Object.entries(traits).map(([name, index]) => [name, structuredClone(values[index])]);
+    const host = document.createElement("div");
+    host.className = "course-live";
+    view.after(host);
+    show(host, () => courseWidgets[widget], Object.fromEntries(own));
+  }
+})();
