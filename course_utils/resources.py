@@ -1,8 +1,8 @@
 """Where resource/ is, in a clone and in an install, and whether its files are whole.
 
 Every shipped file stands with its SHA-256 in resource/LICENSES.md; a file is checked against it when it is read.
-Recorded results stand in resource/results/SHA256SUMS, for a study that is run again replaces its own. `python -m
-course_utils.resources` compares every file of both lists.
+Recorded results, and that list itself, stand in resource/SHA256SUMS: a study that is run again replaces its results.
+`python -m course_utils.resources` compares every file of both lists.
 """
 
 import difflib
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
-_SUMS = "results/SHA256SUMS"
+_SUMS = "SHA256SUMS"
 _SUM = re.compile(r"^([0-9a-f]{64})  (\S.*)$")
 _ROW = re.compile(r"^\|\s*`([^`]+)`.*\|\s*`([0-9a-f]{64})`\s*\|\s*$")
 
@@ -76,7 +76,7 @@ def damaged() -> list[str]:
     root = resource_root()
     sums = [_SUM.match(line) for line in _lines(_SUMS)]
     problems = [f"{_SUMS}, line {count} is no checksum with a path" for count, row in enumerate(sums, 1) if not row]
-    listed = {f"results/{row[2]}": row[1] for row in sums if row} | checksums()
+    listed = {row[2]: row[1] for row in sums if row} | checksums()
     for name, expected in sorted(listed.items()):
         try:
             found = hashlib.sha256((root / name).read_bytes()).hexdigest()
@@ -86,8 +86,8 @@ def damaged() -> list[str]:
         if found != expected:
             problems.append(f"{name} is not the file that was shipped: expected SHA-256 {expected}, found {found}")
     there = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
-    known = {*listed, "LICENSES.md", _SUMS}
-    problems += [f"{name} stands in no list" for name in sorted(there - known) if not Path(name).name.startswith(".")]
+    unlisted = (name for name in sorted(there - {*listed, _SUMS}) if not Path(name).name.startswith("."))
+    problems += [f"{name} stands neither in LICENSES.md nor in {_SUMS}" for name in unlisted]
     return problems
 
 

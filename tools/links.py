@@ -5,8 +5,8 @@
     python tools/links.py --check         say what differs, and change nothing
 
 In a notebook the cell tagged "badges" and the cell tagged "bootstrap" are written here, in README.md, CHANGELOG.md and
-SECURITY.md what stands between the markers, in CITATION.cff two lines, and the checksums of resource/results. Needs
-nothing but Python.
+SECURITY.md what stands between the markers, in CITATION.cff two lines, and resource/SHA256SUMS. Needs nothing but
+Python.
 """
 
 import base64
@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from course_utils.lessons import LESSONS  # noqa: E402
 
-SUMS = ROOT / "resource" / "results" / "SHA256SUMS"
+SUMS = ROOT / "resource" / "SHA256SUMS"
 
 BOOTSTRAP = """\
 # This cell finds the course's package. In a clone or an install there is nothing to do; Colab fetches it once.
@@ -111,25 +111,28 @@ def readme_results(address: str, version: str) -> str:
     tables = []
     for path in sorted((ROOT / "resource" / "results").glob("*/summary.json")):
         try:
-            study = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+            tables.append(study_table(json.loads(path.read_text(encoding="utf-8"))))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SystemExit(
-                f"{path.relative_to(ROOT)} is damaged ({error}); `git checkout` restores it, or "
+                f"{path.relative_to(ROOT)} is damaged ({error!r}); `git checkout` restores it, or "
                 f"`python -m course_utils.training report {path.parent.name}` makes it again."
             ) from error
-        tasks = study["tasks"]
-        found = {(row["task"], row["network"]): row for row in study["rows"]}
-        lines = [["network", *tasks.values()], ["---"] * (1 + len(tasks))]
-        for network, title in study["networks"].items():
-            cells = [found[task, network] for task in tasks]
-            lines.append([title, *(f"{c['mean']:.3f} ({c['low']:.3f} to {c['high']:.3f})" for c in cells)])
-        table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-        tables.append(
-            f"**{study['study']}. {study['title']}.** Test accuracy, mean of {study['seeds']} seeds with its 95 % "
-            f"interval; `python -m course_utils.training report {study['study']}` adds differences and costs.\n\n"
-            + table
-        )
     return "\n\n".join(tables)
+
+
+def study_table(study: dict) -> str:
+    """One study's table: a row a network, a column a task."""
+    tasks = study["tasks"]
+    found = {(row["task"], row["network"]): row for row in study["rows"]}
+    lines = [["network", *tasks.values()], ["---"] * (1 + len(tasks))]
+    for network, title in study["networks"].items():
+        cells = [found[task, network] for task in tasks]
+        lines.append([title, *(f"{c['mean']:.3f} ({c['low']:.3f} to {c['high']:.3f})" for c in cells)])
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return (
+        f"**{study['study']}. {study['title']}.** Test accuracy, mean of {study['seeds']} seeds with its 95 % "
+        f"interval; `python -m course_utils.training report {study['study']}` adds differences and costs.\n\n" + table
+    )
 
 
 def readme_checks(address: str, version: str) -> str:
@@ -181,12 +184,12 @@ def security_report(address: str, version: str) -> str:
     )
 
 
-def results_sums() -> str:
-    """The checksums of every recorded result, as `sha256sum` writes them."""
-    results = ROOT / "resource" / "results"
-    files = (path for path in results.rglob("*") if path.is_file() and path.name != SUMS.name)
-    names = sorted(path.relative_to(results).as_posix() for path in files if not path.name.startswith("."))
-    return "".join(f"{hashlib.sha256((results / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
+def checksums() -> str:
+    """The checksums of every recorded result and of the list of all other files, as `sha256sum` writes them."""
+    root = SUMS.parent
+    files = (path for path in (root / "results").rglob("*") if path.is_file() and not path.name.startswith("."))
+    names = ["LICENSES.md", *sorted(path.relative_to(root).as_posix() for path in files)]
+    return "".join(f"{hashlib.sha256((root / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
 
 
 PARTS = {
@@ -204,7 +207,7 @@ PARTS = {
 def written(path: Path, address: str, version: str) -> str:
     """What a file's text should be."""
     if path == SUMS:
-        return results_sums()
+        return checksums()
     text = path.read_text(encoding="utf-8")
     if path.name == "CITATION.cff":
         text = re.sub(r"(?m)^version: .*$", f"version: {version}", text)

@@ -34,6 +34,10 @@ def save_network(network: nn.Module, path: str | Path, card: Mapping[str, Any] |
     Returns:
         The path of the weights.
 
+    Raises:
+        ValueError: if the network is none of `NETWORKS`.
+        CheckpointError: if it cannot be written; an earlier one of that name is left whole.
+
     Example:
         >>> save_network(network, "runs/mine", {"data": "6,000 cued digits", "seed": 0})
     """
@@ -41,11 +45,17 @@ def save_network(network: nn.Module, path: str | Path, card: Mapping[str, Any] |
     if NETWORKS.get(kind) is not type(network):
         raise ValueError(f"save_network knows {', '.join(NETWORKS)}, but was given a {kind}.")
     target = Path(path).with_suffix(".safetensors")
-    target.parent.mkdir(parents=True, exist_ok=True)
     about = {**(card or {}), "network": {"class": kind, "settings": network.settings}}
     weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    write_whole(target, save(weights))
-    write_whole(target.with_suffix(".json"), (json.dumps(about, indent=2) + "\n").encode())
+    described = (json.dumps(about, indent=2) + "\n").encode()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _write_together({target: save(weights), target.with_suffix(".json"): described})
+    except OSError as error:
+        raise CheckpointError(
+            f"{target} could not be written ({error.strerror or error}); what was there before is as it was. "
+            "Make room, or choose another folder, and save again."
+        ) from error
     return target
 
 
@@ -110,9 +120,19 @@ def _read_card(card: Path) -> dict[str, Any]:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file beside its place, then rename it into place: readers see all of it or nothing."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    _write_together({path: content})
+
+
+def _write_together(files: Mapping[Path, bytes]) -> None:
+    """Rename no file into place before all of them are on the disk."""
+    partials = {path: path.with_name(f".{path.name}.{os.getpid()}.partial") for path in files}
     try:
-        partial.write_bytes(content)
-        partial.replace(path)
+        for path, partial in partials.items():
+            partial.write_bytes(files[path])
+            with partial.open("rb+") as written:
+                os.fsync(written.fileno())
+        for path, partial in partials.items():
+            partial.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        for partial in partials.values():
+            partial.unlink(missing_ok=True)

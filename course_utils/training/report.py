@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..resources import resource_root
+from ..resources import ResourceError, resource_root
 from .checkpoints import write_whole
 from .comparison import Study, Task
 from .costs import Cost, read_costs
@@ -317,15 +317,21 @@ def bench_report(block: str) -> BenchReport:
 
     Raises:
         ValueError: if nothing was measured of that name; the message lists the names.
+        ResourceError: if a record is damaged; the message names it.
 
     Example:
         >>> bench_report("SEBlock")
     """
     known = set()
     for path in sorted((resource_root() / "results" / "bench").glob("*.json")):
-        recorded = json.loads(path.read_text(encoding="utf-8"))
-        rows = recorded.get("rows", [])
-        known |= {row["block"] for row in rows}
-        if chosen := [row for row in rows if row["block"] == block]:
-            return BenchReport(block, recorded["setting"], chosen)
+        try:
+            recorded = json.loads(path.read_text(encoding="utf-8"))
+            rows = recorded.get("rows", [])
+            known |= {row["block"] for row in rows}
+            if chosen := [row for row in rows if row["block"] == block]:
+                return BenchReport(block, recorded["setting"], chosen)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ResourceError(
+                f"{path} is not a readable record of times ({error!r}); restore it, or measure again by `make bench`."
+            ) from error
     raise ValueError(f"No benchmark of {block!r} is recorded; there are: {', '.join(sorted(known))}.")

@@ -28,6 +28,7 @@ from .loop import train
 from .metrics import evaluate
 
 FORMAT = 1
+_NUMBERS = ("parameters", "accuracy", "seconds")
 
 
 class StudyError(RuntimeError):
@@ -164,8 +165,15 @@ def read_result(run: Run, folder: Path) -> dict[str, Any] | None:
         raise StudyError(
             f"{path} is not a result of format {FORMAT}, which this version of the course reads; move it away."
         )
-    if result["settings"] != run.settings:
-        differing = [key for key, value in run.settings.items() if result["settings"].get(key) != value]
+    numbers = [result.get(name) for name in _NUMBERS]
+    settings = result.get("settings")
+    if not isinstance(settings, dict) or not all(type(number) in (int, float) for number in numbers):
+        raise StudyError(
+            f"{path} is not a whole result: it needs settings, and numbers for {', '.join(_NUMBERS)}; delete it and "
+            "run again."
+        )
+    if settings != run.settings:
+        differing = [key for key, value in run.settings.items() if settings.get(key) != value] or [*settings]
         raise StudyError(
             f"{path} was made with other settings ({', '.join(differing)}); move it away, or choose another --out."
         )

@@ -182,10 +182,21 @@ class CourseWidget(anywidget.AnyWidget):
 
         Returns:
             The path written.
+
+        Raises:
+            OSError: if it cannot be written; an existing file is left whole.
         """
         path = Path(path)
         page = standalone_page(str(self._esm), str(self._css), self.get_state(), title=self.label or repr(self))
-        path.write_text(page, encoding="utf-8")
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            partial.write_text(page, encoding="utf-8", errors="replace")
+            partial.replace(path)
+        except OSError as error:
+            words = f"The page could not be written ({error.strerror or error}); what was there before is as it was"
+            raise OSError(error.errno, words, str(path)) from error
+        finally:
+            partial.unlink(missing_ok=True)
         return path
 
 

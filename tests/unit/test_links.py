@@ -21,6 +21,8 @@ def clone(tmp_path):
     for folder in ("notebooks", "tools"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     shutil.copytree(ROOT / "resource" / "results", tmp_path / "resource" / "results")
+    for name in ("LICENSES.md", "SHA256SUMS"):
+        shutil.copy(ROOT / "resource" / name, tmp_path / "resource")
     (tmp_path / "course_utils").mkdir()
     for name in ("__init__.py", "lessons.py"):
         shutil.copy(ROOT / "course_utils" / name, tmp_path / "course_utils")

@@ -1,0 +1,79 @@
+"""Cells run in any order, again, and after a restart: a reader meets a missing name, never a dead kernel."""
+
+import ast
+import random
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parents[2]
+LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+pytestmark = pytest.mark.faults("cells run out of order, twice, after a restart")
+
+
+def code_cells(path: Path) -> nbformat.NotebookNode:
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return notebook
+
+
+@contextmanager
+def kernel(notebook: nbformat.NotebookNode) -> Iterator[NotebookClient]:
+    client = NotebookClient(notebook, timeout=240, kernel_name="python3", allow_errors=True)
+    client.resources = {"metadata": {"path": str(ROOT / "notebooks")}}
+    with client.setup_kernel(cwd=str(ROOT / "notebooks")):
+        yield client
+
+
+def failure(client: NotebookClient, index: int) -> tuple[str, str] | None:
+    """Run a cell; the error's name and words, or None."""
+    cell = client.nb.cells[index]
+    client.execute_cell(cell, index)
+    for output in cell.outputs:
+        if output.output_type == "error":
+            return output.ename, output.evalue
+    return None
+
+
+def bound(notebook: nbformat.NotebookNode) -> set[str]:
+    """The names that the notebook's cells make."""
+    names = set()
+    for cell in notebook.cells:
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                names.add(node.id)
+            elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+                names.add(node.name)
+            elif isinstance(node, ast.alias):
+                names.add((node.asname or node.name).split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem.partition("_")[0])
+def test_a_lesson_survives_any_order_and_passes_in_order_afterwards(path, tmp_path, monkeypatch, record_property):
+    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "progress.json"))
+    notebook = code_cells(path)
+    names = bound(notebook)
+    draw = random.Random(path.stem)
+    order = list(range(len(notebook.cells)))
+    tried = 0
+    for _ in ("at first", "after a restart"):
+        with kernel(notebook) as client:
+            draw.shuffle(order)
+            for index in order:
+                failed = failure(client, index)
+                tried += 1
+                if failed:
+                    missing = re.match(r"name '(\w+)' is not defined", failed[1])
+                    expected = failed[0] == "NameError" and missing and missing[1] in names
+                    assert expected, (notebook.cells[index].source, failed)
+            for index in range(len(notebook.cells)):
+                assert failure(client, index) is None, notebook.cells[index].source
+                tried += 1
+    record_property("tried", tried)
