@@ -177,9 +177,7 @@ def lesson_alone(python: Path, notebook: Path, folder: Path) -> str:
     if left != [notebook.name]:
         raise SystemExit(f"{notebook.name} left something behind in its folder: {', '.join(left)}.")
     whole = time.perf_counter() - start
-    return (
-        f"{notebook.name}, alone in an empty folder: {cells} cells in {seconds} s, {whole:.0f} s with Python's start."
-    )
+    return f"{notebook.name}, alone in an empty folder: {cells} cells in {seconds} s, {whole:.0f} s in all."
 
 
 def release_notes(changelog: str, version: str) -> str:
