@@ -9,6 +9,7 @@ import copy
 import dis
 import inspect
 import linecache
+import os
 import random
 import secrets
 import textwrap
@@ -174,12 +175,24 @@ class Exercise:
         SESSION.last = self
         number = min(SESSION.hints_given.get(self.item, 0) + 1, len(self.hints))
         SESSION.hints_given[self.item] = number
+        SESSION.progress.count(self.item, hints=number)
         card = Card("hint", f"Hint {number} of {len(self.hints)}.", (self.hints[number - 1],))
-        return card if number < len(self.hints) else card.adding("That was the last one. `check.solution()` is there.")
+        if number < len(self.hints):
+            return card
+        return card.adding("That was the last one." + ("" if _solutions_closed() else " `check.solution()` is there."))
 
     def solution(self) -> Card:
-        """The official solution; before a first attempt only when it is asked for twice."""
+        """The official solution; before a first attempt only when it is asked for twice.
+
+        A teacher closes solutions with the environment variable COURSE_SOLUTIONS=off.
+        """
         SESSION.last = self
+        if _solutions_closed():
+            return Card(
+                "note",
+                "Solutions are closed here.",
+                ("Whoever set up this course for you closed them (COURSE_SOLUTIONS); `check.hint()` stays open.",),
+            )
         if self.item not in SESSION.progress.states() and self.item not in SESSION.warned:
             SESSION.warned.add(self.item)
             return Card(
@@ -187,6 +200,7 @@ class Exercise:
                 f"You have not tried `{self.name}` yet.",
                 ("A hint may be enough: `check.hint()`. To see the solution now, ask again: `check.solution()`.",),
             )
+        SESSION.progress.count(self.item, solution=1)
         return Card("solution", f"One solution of `{self.name}`:", code=self.source())
 
     def source(self) -> str:
@@ -270,10 +284,14 @@ class Exercise:
         given = SESSION.hints_given.get(self.item, 0)
         if given < len(self.hints):
             return f"Hint {given + 1} of {len(self.hints)}: `check.hint()`"
-        return "All hints are given: `check.solution()`"
+        return "All hints are given." if _solutions_closed() else "All hints are given: `check.solution()`"
 
     def _effort(self) -> str:
         return f"about {self.minutes} minutes, difficulty {self.difficulty} of 3"
+
+
+def _solutions_closed() -> bool:
+    return os.environ.get("COURSE_SOLUTIONS", "").strip().lower() in ("off", "no", "false", "0")
 
 
 def _unfit(answer: Callable[..., Any], inputs: Inputs) -> str | None:

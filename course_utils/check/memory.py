@@ -7,12 +7,16 @@ in one step. Where the file cannot be read or written the change waits in memory
 import contextlib
 import json
 import os
+import stat
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal
+
+from .counts import Counts, added, are_counts, joined, now
 
 try:
     import fcntl
@@ -22,11 +26,20 @@ except ImportError:  # Windows: changes are still merged into the file as it is
 State = Literal["tried", "done"]
 
 _FORMAT = 1
+_LARGEST = 10_000_000  # bytes; all of the course takes some thousand
 _LOCK_SECONDS = 5.0
 
 
 class ProgressError(RuntimeError):
     """A file of progress cannot be read or written; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a file of progress holds, by the names of exercises and quizzes."""
+
+    states: dict[str, State] = field(default_factory=dict)
+    counts: Counts = field(default_factory=dict)
 
 
 def progress_file() -> Path:
@@ -53,31 +66,50 @@ class Progress:
 
     def __init__(self) -> None:
         self.note = ""
-        self._waiting: dict[str, State | None] = {}  # changes that are not in the file yet; None removes an item
+        # Changes that are not in the file yet; None removes an item.
+        self._waiting: dict[str, State | None] = {}
+        self._counted: Counts = {}
+        self._tries: dict[str, int] = {}
 
     def states(self) -> dict[str, State]:
         """What is in the file, with the changes that still wait."""
-        if not self._waiting:
+        return self._kept().states
+
+    def _kept(self) -> Kept:
+        if not (self._waiting or self._counted):
             self.note = ""
         try:
-            states = _parse(progress_file()) or {}
+            kept = _parse(progress_file()) or Kept()
         except ProgressError as error:
             self._say(error)
-            states = {}
-        return _merge(states, self._waiting)
+            kept = Kept()
+        return self._with_changes(kept)
+
+    def _with_changes(self, kept: Kept) -> Kept:
+        counts = {item: count for item, count in kept.counts.items() if self._waiting.get(item, "") is not None}
+        return Kept(_merge(kept.states, self._waiting), added(joined(counts, self._counted), self._tries))
 
     def record(self, item: str, state: State) -> None:
         """Remember that an item was tried or done; what is done stays done."""
         if self._waiting.get(item) != "done":
             self._waiting[item] = state
+        self._tries[item] = self._tries.get(item, 0) + 1
+        self.count(item)
+
+    def count(self, item: str, **numbers: int) -> None:
+        """Remember `hints=2` or `solution=1` of an item, where more was not remembered already, and that it is now."""
+        self._counted = joined(self._counted, {item: {**numbers, "last": now()}})
         self._save()
 
     def forget(self, chosen: Callable[[str], bool]) -> list[str]:
         """Forget the items whose name is chosen, and return their names."""
-        names = sorted(filter(chosen, self.states()))
-        self._waiting.update(dict.fromkeys(names))
+        kept = self._kept()
+        for item in filter(chosen, {*kept.states, *kept.counts}):
+            self._waiting[item] = None
+            self._counted.pop(item, None)
+            self._tries.pop(item, None)
         self._save()
-        return names
+        return sorted(filter(chosen, kept.states))
 
     def export(self, path: str | os.PathLike[str]) -> Path:
         """Write a copy that `load` takes back; another file of that name is never overwritten.
@@ -91,7 +123,7 @@ class Progress:
                 _parse(target)
             except ProgressError as error:
                 raise ProgressError(f"{target} is there already and holds no progress; choose another name.") from error
-        _replace(target, self.states())
+        _replace(target, self._kept())
         return target
 
     def load(self, path: str | os.PathLike[str]) -> int:
@@ -101,12 +133,13 @@ class Progress:
             ProgressError: if it is not there or holds no progress.
         """
         source = Path(os.path.expanduser(path))
-        states = _parse(source)
-        if states is None:
+        kept = _parse(source)
+        if kept is None:
             raise ProgressError(f"There is no file {source}; give the path that check.export_progress wrote.")
-        self._waiting.update(_merge(states, {k: v for k, v in self._waiting.items() if v is not None}))
+        self._waiting.update(_merge(kept.states, {k: v for k, v in self._waiting.items() if v is not None}))
+        self._counted = joined(self._counted, kept.counts)
         self._save()
-        return len(states)
+        return len(kept.states)
 
     def _save(self) -> None:
         self.note = ""
@@ -114,16 +147,18 @@ class Progress:
             path = progress_file()
             _make_folder(path)
             with _locked(path):
-                _replace(path, _merge(self._read_locked(path), self._waiting))
+                _replace(path, self._with_changes(self._read_locked(path)))
         except ProgressError as error:
             self._say(error)
         else:
             self._waiting.clear()
+            self._counted.clear()
+            self._tries.clear()
 
-    def _read_locked(self, path: Path) -> dict[str, State]:
-        """The file's states. A damaged file is kept aside under another name, so that nothing in it is lost."""
+    def _read_locked(self, path: Path) -> Kept:
+        """What the file holds. A damaged file is kept aside under another name, so that nothing in it is lost."""
         try:
-            return _parse(path) or {}
+            return _parse(path) or Kept()
         except _DamagedFileError as error:
             aside = path.with_name(f"{path.name}.damaged-{time.time_ns()}")
             try:
@@ -131,13 +166,25 @@ class Progress:
             except OSError as failure:
                 raise ProgressError(f"{error} It could not be moved aside either ({_why(failure)}).") from failure
             self.note = f"{error} It was kept as {aside}, and a new file was begun."
-            return {}
+            return Kept()
 
     def _say(self, error: ProgressError) -> None:
         self.note = (
             f"{error} Your progress is kept until this notebook closes; to keep it longer, name a file that you may "
             'write: `import os; os.environ["COURSE_PROGRESS"] = "my_progress.json"`.'
         )
+
+
+def read_progress(path: Path) -> Kept:
+    """What somebody's file of progress holds.
+
+    Raises:
+        ProgressError: if it is not there, cannot be read, or holds no progress.
+    """
+    kept = _parse(path)
+    if kept is None:
+        raise ProgressError(f"There is no file {path}.")
+    return kept
 
 
 class _DamagedFileError(ProgressError):
@@ -154,9 +201,14 @@ def _merge(states: Mapping[str, State], changes: Mapping[str, State | None]) -> 
     return merged
 
 
-def _parse(path: Path) -> dict[str, State] | None:
-    """The states in a file; None where there is no file."""
+def _parse(path: Path) -> Kept | None:
+    """What a file holds; None where there is no file."""
     try:
+        kind = path.stat()
+        if not (stat.S_ISREG(kind.st_mode) or stat.S_ISDIR(kind.st_mode)):
+            raise ProgressError(f"{path} is a device or a pipe; progress needs an ordinary file.")
+        if kind.st_size > _LARGEST:
+            raise _DamagedFileError(f"The progress file {path} is damaged: it has {kind.st_size / 1e6:.0f} MB.")
         text = path.read_bytes()
     except FileNotFoundError:
         return None
@@ -164,8 +216,15 @@ def _parse(path: Path) -> dict[str, State] | None:
         raise ProgressError(f"The progress file {path} could not be read ({_why(error)}).") from error
     try:
         content = json.loads(text)
-        if content["format"] == _FORMAT and all(state in ("tried", "done") for state in content["items"].values()):
-            return dict(content["items"])
+        if type(content["format"]) is int and content["format"] != _FORMAT:
+            raise _DamagedFileError(
+                f"The progress file {path} is of format {str(content['format'])[:20]}, from another version of the "
+                f"course; this one reads format {_FORMAT}."
+            )
+        states, counts = content["items"], content.get("counts", {})
+        known = all(state in ("tried", "done") for state in states.values())
+        if content["format"] == _FORMAT and known and are_counts(counts):
+            return Kept(dict(states), counts)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         pass
     raise _DamagedFileError(f"The progress file {path} is damaged.")
@@ -180,14 +239,17 @@ def _make_folder(path: Path) -> None:
         raise ProgressError(f"The folder {path.parent} could not be made ({_why(error)}).") from error
 
 
-def _replace(path: Path, states: Mapping[str, State]) -> None:
-    content = json.dumps({"format": _FORMAT, "items": dict(sorted(states.items()))}, indent=1) + "\n"
+def _replace(path: Path, kept: Kept) -> None:
+    states, counts = dict(sorted(kept.states.items())), dict(sorted(kept.counts.items()))
+    content = json.dumps({"format": _FORMAT, "items": states, "counts": counts}, indent=1) + "\n"
     target = Path(os.path.realpath(path))  # a link to a file elsewhere stays a link
     scratch = ""
     try:
         handle, scratch = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         with open(handle, "w", encoding="utf-8") as file:
             file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(scratch, target)
     except OSError as error:
         if scratch:

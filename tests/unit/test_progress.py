@@ -27,7 +27,8 @@ def file(monkeypatch, tmp_path):
 def test_progress_is_there_after_a_restart(file):
     Progress().record("4.1.1/squeeze", "done")
     assert Progress().states() == {"4.1.1/squeeze": "done"}
-    assert json.loads(file.read_text()) == {"format": 1, "items": {"4.1.1/squeeze": "done"}}
+    written = json.loads(file.read_text())
+    assert written["format"] == 1 and written["items"] == {"4.1.1/squeeze": "done"}
 
 
 def test_what_is_done_stays_done():
@@ -102,7 +103,8 @@ def test_a_reader_never_sees_half_a_file(file, monkeypatch):
         b"\xff\xfe\x00",
         b"[]",
         b"3",
-        b'{"format": 2, "items": {}}',
+        b'{"format": "1", "items": {}}',
+        b'{"format": 1}',
         b'{"format": 1, "items": []}',
         b'{"format": 1, "items": {"4.1.1/squeeze": "maybe"}}',
         b'{"format": 1, "items": {"4.1.1/squeeze": ["done"]}}',

@@ -1,0 +1,90 @@
+"""A class's progress as one table: the files that learners exported, read with care, written as CSV.
+
+The files come from other people. One that is broken is named and left out, and what a spreadsheet would take for a
+formula is written as text.
+"""
+
+import csv
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+from ..lessons import LESSONS
+from .memory import Kept, ProgressError, read_progress
+
+COLUMNS = ("learner", "file", "lesson", "exercise", "state", "tries", "hints", "solution shown", "last touched")
+
+
+def progress_files(given: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
+    """The files named, and in a folder every file below it that ends in .json, in the order of their names."""
+    for each in map(Path, given):
+        if each.is_dir():
+            yield from sorted(path for path in each.rglob("*.json") if path.is_file())
+        else:
+            yield each
+
+
+def learner(path: Path) -> str:
+    """Whose file it is: its name, or its folder's where it kept the name that the course gave it."""
+    return path.resolve().parent.name if path.stem == "progress" else path.stem
+
+
+def rows(path: Path, kept: Kept, items: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    """A row for each exercise and quiz of the course, and after them for whatever else the file holds."""
+    known = list(items)
+    for item in [*known, *sorted({*kept.states, *kept.counts} - set(known))]:
+        lesson, _, exercise = item.partition("/")
+        count = kept.counts.get(item, {})
+        yield (
+            learner(path),
+            str(path),
+            lesson,
+            exercise,
+            kept.states.get(item, "not begun"),
+            str(count.get("tries", "")),
+            str(count.get("hints", "")),
+            "yes" if count.get("solution") else "",
+            str(count.get("last", "")),
+        )
+
+
+def course_items() -> list[str]:
+    """The names of every exercise and quiz, lesson by lesson."""
+    from . import _MODULES, exercises
+
+    found = []
+    for lesson in LESSONS:
+        found += [each.item for each in exercises().values() if each.lesson == lesson.number]
+        found += [f"{lesson.number}/quiz"] if lesson.number in _MODULES else []
+    return found
+
+
+def cell(text: str) -> str:
+    """A cell that a spreadsheet shows as it is: no formula, no character that cannot be written."""
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    text = "".join(each if each.isprintable() else " " for each in text)
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠")) else text
+
+
+def write_table(given: Iterable[str | os.PathLike[str]], to: IO[str]) -> list[str]:
+    """Write the table of the named files and folders.
+
+    Args:
+        given: files that `check.export_progress` wrote, or folders of them.
+        to: where the table goes; opened with `newline=""`.
+
+    Returns:
+        What was left out: a line for each broken file.
+    """
+    table = csv.writer(to, lineterminator="\n")
+    table.writerow(COLUMNS)
+    items, left_out = course_items(), []
+    for path in progress_files(given):
+        try:
+            kept = read_progress(path)
+        except ProgressError as error:
+            left_out.append(cell(f"{path} is left out: {error}"))
+            continue
+        table.writerows(tuple(map(cell, row)) for row in rows(path, kept, items))
+    return left_out
