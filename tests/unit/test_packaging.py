@@ -86,7 +86,7 @@ def test_dependencies_have_lower_bounds_only():
 def test_environment_agrees_with_pyproject():
     conda = [line for line in ENVIRONMENT["dependencies"] if isinstance(line, str)]
     (pip,) = [line["pip"] for line in ENVIRONMENT["dependencies"] if isinstance(line, dict)]
-    assert f"python{PROJECT['requires-python']}" in conda and "pip" in conda
+    assert "pip" in conda
     assert "-e .[lab]" in pip, "repo2docker does not install pyproject by itself"
     for line in pip:
         if not line.startswith("-"):
