@@ -21,9 +21,11 @@ nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_execution_timeout = 600
 nb_merge_streams = True
+nb_render_markdown_format = "gfm"
 nb_ipywidgets_js: dict[str, dict[str, str]] = {}  # a script of our own draws the widgets
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"
 html_math_renderer = "mathml"
 html_static_path = [str(SOURCE / "_static")]
 html_css_files = ["course.css"]

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 ROOT = Path(__file__).resolve().parents[1]
 GALLERY = ROOT / "build" / "gallery.html"
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
@@ -19,8 +21,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 from links import project  # noqa: E402
 
 from course_utils import check, explorers  # noqa: E402
+from course_utils.attention import record_masks  # noqa: E402
 from course_utils.data import cued_digits  # noqa: E402
 from course_utils.lessons import Lesson, lesson  # noqa: E402
+from course_utils.training import load_network  # noqa: E402
 from course_utils.widgets import AttentionMap, CourseWidget, SentenceAttention, TrainingCurves  # noqa: E402
 from course_utils.widgets.base import STAND_IN, own_state, page_document  # noqa: E402
 
@@ -36,17 +40,30 @@ class Exhibit(NamedTuple):
     make: Callable[[], CourseWidget]
 
 
-def cued_digits_with_places() -> AttentionMap:
-    """One picture of cued digits, and the place of the digit that the border asks for."""
-    data = cued_digits(8, seed=2)
+def last_masks() -> AttentionMap:
+    """Where the last attention of two trained networks lies on four test pictures, beside the true place."""
+    shown = cued_digits(4, seed=5, split="test")
+    maps = []
+    for name in ("cbam_cued_digits", "self_attention_cued_digits"):
+        network = load_network(name)
+        with torch.no_grad(), record_masks(network) as masks:
+            network(shown.images)
+        mask = list(masks.values())[-1].mean(dim=1)  # over channels, or over queries
+        maps.append(mask.view(4, 10, 10))
     return AttentionMap(
-        data.images[0],
-        data.masks[:1].float(),
-        labels=["where the answer stands"],
-        place=data.masks[0],
-        label="A cued digit, and where its answer stands",
-        code="from course_utils.data import cued_digits\n",
+        side_by_side(shown.images.permute(0, 2, 3, 1)),
+        torch.stack([side_by_side(map_) for map_ in maps]),
+        ["CBAM", "self-attention"],
+        place=side_by_side(shown.masks),
+        own_range=True,
+        chosen=1,
+        label="Where two trained networks look on four cued digits",
     )
+
+
+def side_by_side(pictures: torch.Tensor) -> torch.Tensor:
+    """Pictures (N, H, W, ...) as one, (H, N * W, ...)."""
+    return torch.cat(list(pictures), dim=1)
 
 
 def recorded_losses() -> TrainingCurves:
@@ -92,16 +109,28 @@ EXHIBITS = (
         lambda: explorers.explore_query_map(picture="cow", query=(6, 6)),
     ),
     Exhibit(
-        "Attention map",
-        "Lay a map over its picture, and read how much of it lies on the true place.",
-        "4.2",
-        cued_digits_with_places,
+        "Head grid",
+        "Hold the heads of a block side by side, all drawn in one picture: who looks where, and who looks alike?",
+        "4.1.4",
+        lambda: explorers.explore_head_grid(picture=3, chosen=(3, 3)),
+    ),
+    Exhibit(
+        "Patch tokens",
+        "Cut a picture into patches, follow the class token through the layers, blank what you like.",
+        "4.1.5",
+        lambda: explorers.explore_patch_tokens(layer=3, head=1, picture=1),
     ),
     Exhibit(
         "Training curves",
         "Follow several runs: the mean over seeds, and the band between the lowest and the highest.",
         "4.2",
         recorded_losses,
+    ),
+    Exhibit(
+        "Attention map",
+        "Lay a map over its picture, and read how much of it lies on the true place.",
+        "4.3",
+        last_masks,
     ),
     Exhibit(
         "Score lab",

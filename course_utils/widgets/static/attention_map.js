@@ -71,6 +71,11 @@ function render({ model, el }) {
   const load = () => {
     image = decode(model.get("picture"));
     picture = paintImage(image);
+    // A wide picture gets the room: the two panels stand one above the other.
+    const wide = image.shape[1] > 2.5 * image.shape[0];
+    for (const { node } of [over, alone]) {
+      Object.assign(node.style, { flexBasis: wide ? "100%" : "", maxWidth: wide ? "640px" : "" });
+    }
     maps = decode(model.get("maps"));
     place = model.get("place").data ? decode(model.get("place")) : null;
     [many, height, width] = maps.shape;

@@ -100,13 +100,15 @@ function render({ model, el }) {
       "div", { class: "cw-panel", "data-network": String(k) },
       element("p", { class: "cw-panel-name" }, network.title), over, figures, alone, scale.node,
     );
-    Object.assign(node.style, { flex: "1 1 0", minWidth: "128px", maxWidth: "280px" });
+    node.style.maxWidth = "280px";
     alone.style.marginTop = "8px";
     scale.node.style.marginTop = "4px";
     return { node, network, over, alone, scale, figures, base: [document.createElement("canvas"), document.createElement("canvas")] };
   });
   house.stage.append(...panels.map((panel) => panel.node));
-  house.stage.style.gap = "12px";
+  Object.assign(house.stage.style, {
+    display: "grid", gap: "12px", gridTemplateColumns: "repeat(auto-fit, minmax(128px, 1fr))",
+  });
   const legend = element("p", { class: "cw-panel-name" }, "Yellow: the answer's place. White: what reaches the threshold.");
   house.stage.after(legend);
   legend.style.marginTop = "8px";

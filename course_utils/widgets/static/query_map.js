@@ -101,6 +101,7 @@ function render({ model, el }) {
   const panels = [weightsPanel, reachPanel, outputPanel];
   weightsPanel.node.append(element("p", { class: "cw-panel-name cw-keys" }, "Keys: arrows, Enter, Escape"));
   house.stage.append(...panels.map(({ node }) => node));
+  Object.assign(house.stage.style, { display: "grid", gridTemplateColumns: "repeat(auto-fit, minmax(min(180px, 100%), 1fr))" });
   const scale = scaleBar("Weight of a key");
   const thumbs = element("div", { class: "cw-thumbnails", role: "group", "aria-label": "Pictures" });
   const about = element("p", { class: "cw-caption" });
@@ -168,7 +169,9 @@ function render({ model, el }) {
     label: "Layers of 3×3", min: 1, max: MOST_LAYERS, step: 1, value: 1, show: String,
     onInput: (value) => store(model, { layers: value }),
   });
-  house.controls.append(sources.node, temperature.node, plain, scaled, gamma.node, layers.node);
+  const heat = element("span", { class: "cw-control" }, temperature.node, plain, scaled);
+  heat.style.flexWrap = "wrap";
+  house.controls.append(sources.node, heat, gamma.node, layers.node);
 
   const focus = focusController({
     canvases: panels.map(({ canvas }) => canvas),

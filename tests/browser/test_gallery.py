@@ -1,0 +1,159 @@
+"""Every widget of the course on one page, opened from a folder: alive, accessible, quiet, strangers to each other."""
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Locator, Page
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import gallery  # noqa: E402
+
+STATIC = ROOT / "course_utils" / "widgets" / "static"
+NAMES = sorted(path.stem.replace("_", "-") for path in STATIC.glob("*.js") if path.stem != "shared")
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    page = tmp_path_factory.mktemp("gallery") / "gallery.html"
+    page.write_text(gallery.gallery(), encoding="utf-8")
+    return page
+
+
+@pytest.fixture(scope="module")
+def opened(browser: Browser, path: Path) -> Iterator[Page]:
+    """The page without a network; what goes wrong on it fails the last test of this file."""
+    context = browser.new_context(viewport={"width": 1000, "height": 900}, offline=True)
+    context.set_default_timeout(10_000)
+    page = context.new_page()
+    page.heard = []
+    page.on("pageerror", lambda error: page.heard.append(str(error)))
+    page.on("console", lambda message: message.type in ("error", "warning") and page.heard.append(message.text))
+    page.on(
+        "request",
+        lambda request: request.url.startswith((path.as_uri(), "blob:", "data:")) or page.heard.append(request.url),
+    )
+    page.goto(path.as_uri())
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('[data-exhibit]')].every((host) => 'ready' in host.dataset)"
+    )
+    yield page
+    context.close()
+
+
+def widget(page: Page, name: str) -> Locator:
+    return page.locator(f".course-widget[data-widget={name}]")
+
+
+def state(page: Page, name: str) -> str:
+    """Everything that a reader could see changed in a widget."""
+    return widget(page, name).evaluate(
+        """(root) => JSON.stringify([root.innerText, ...[...root.querySelectorAll("canvas")].map((one) =>
+            [one.dataset.query ?? "", one.toDataURL()])])"""
+    )
+
+
+def test_every_widget_is_shown_once_with_a_sentence_and_a_link(opened):
+    shown = [one.get_attribute("data-widget") for one in opened.locator(".course-widget").all()]
+    assert sorted(shown) == NAMES
+    for section in opened.locator("section").all():
+        assert section.locator("h2").inner_text()
+        words = section.locator("h2 + p")
+        assert len(words.inner_text().split()) >= 10
+        assert re.search(r"/notebooks/4\.[\w.]+\.ipynb$", words.locator("a").get_attribute("href") or "")
+
+
+def test_a_module_stands_in_the_page_once(path):
+    data = re.search(r'<script type="application/json">(.*?)</script>', path.read_text(encoding="utf-8"), re.DOTALL)
+    assert data is not None
+    page = json.loads(data[1])
+    assert sorted(page["modules"]) == sorted({one["widget"] for one in page["exhibits"]})
+    assert not any("_esm" in one["state"] for one in page["exhibits"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_widget_answers_and_leaves_the_others_alone(name, opened):
+    root = widget(opened, name)
+    canvas = root.locator("canvas[tabindex='0']:visible").first
+    others = {other: state(opened, other) for other in NAMES if other != name}
+    before = state(opened, name)
+    if canvas.count():
+        canvas.press("Escape")  # lets go of a query that the widget starts with
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        assert box is not None
+        opened.mouse.move(box["x"] + 0.62 * box["width"], box["y"] + 0.4 * box["height"])
+        assert canvas.get_attribute("data-query")
+        opened.mouse.move(1, 1)
+        canvas.press("ArrowDown")
+    else:
+        root.locator("input[type=radio]").first.check()
+        root.get_by_role("button").first.click()
+    assert state(opened, name) != before
+    assert {other: state(opened, other) for other in others} == others
+
+
+def test_two_copies_of_a_widget_do_not_meet(opened):
+    for name in NAMES:
+        opened.evaluate(
+            """async (name) => {
+              const { exhibits } = JSON.parse(document.querySelector("script[type='application/json']").textContent);
+              const { widget, state } = exhibits.find((one) => one.widget === name.replaceAll("-", "_"));
+              const host = document.createElement("div");
+              host.id = "copy";
+              document.querySelector(`[data-widget=${name}]`).closest("section").append(host);
+              const { modules } = JSON.parse(document.querySelector("script[type='application/json']").textContent);
+              const esm = new Blob([modules[widget]], { type: "text/javascript" });
+              const listeners = [];
+              const model = {
+                get: (key) => state[key], off() {}, save_changes() {}, send() {},
+                set(key, value) {
+                  state[key] = value;
+                  for (const [one, act] of listeners) if (one === `change:${key}`) act();
+                },
+                on: (key, act) => listeners.push([key, act]),
+              };
+              host.end = await (await import(URL.createObjectURL(esm))).default.render({ model, el: host });
+            }""",
+            name,
+        )
+        first = widget(opened, name).first.evaluate("(root) => root.innerText")
+        copy = opened.locator("#copy")
+        for slider in copy.locator("input[type=range]:visible").all():
+            slider.press("End")
+            slider.press("Home")
+        for radio in copy.locator("input[type=radio]:visible").all()[:1]:
+            radio.check()
+            copy.get_by_role("button").first.click()
+        names = copy.locator("[id]").count()
+        assert names == 0, f"{name} gives its parts ids"
+        assert widget(opened, name).first.evaluate("(root) => root.innerText") == first, name
+        opened.evaluate("() => { const host = document.getElementById('copy'); host.end?.(); host.remove(); }")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing(theme, opened):
+    opened.evaluate("(theme) => { document.body.dataset.theme = theme; }", theme)
+    opened.wait_for_timeout(400)
+    found = Axe().run(opened).response["violations"]
+    assert [
+        f"{one['id']}: {node['html'][:200]} {node['failureSummary']}" for one in found for node in one["nodes"]
+    ] == []
+
+
+@pytest.mark.parametrize("width", [390, 500, 1000])
+def test_nothing_is_cut_off(width, opened):
+    """A phone, and a window of 1000 pixels at 200 % zoom, need no sideways scrolling of the page."""
+    opened.set_viewport_size({"width": width, "height": 900})
+    opened.wait_for_timeout(300)
+    assert opened.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_nothing_went_wrong_and_nobody_was_asked(opened):
+    assert opened.heard == []
