@@ -24,6 +24,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 
 from links import project
@@ -46,8 +47,11 @@ UNIT_TESTS = (
     "test_check_engine.py",
     "test_progress.py",
 )
-# The one warning of Colab's own widgets; every other fails a test, as elsewhere.
-OWN_WARNING = "ignore:Deprecated in traitlets 4.1:DeprecationWarning"
+# What Colab's own ipywidgets and, on Python 3.13, its jupyter_client warn of; every other warning fails a test.
+OWN_WARNINGS = (
+    "ignore:Deprecated in traitlets 4.1:DeprecationWarning",
+    "ignore:datetime.datetime.utcnow:DeprecationWarning",
+)
 
 
 def pins(text: str) -> dict[str, str]:
@@ -194,7 +198,7 @@ def surroundings(folder: Path, repository: Path) -> dict[str, str]:
         "JUPYTER_PLATFORM_DIRS": "1",
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "MPLCONFIGDIR": str(folder.parent / "matplotlib"),
-        "PYTHONPATH": str(INSIDE / "stand_in"),
+        "PYTHONPATH": os.pathsep.join([str(INSIDE / "stand_in"), str(INSIDE / "plugins")]),
         "PYTHONNOUSERSITE": "1",
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         "COLAB_CALLS": str(folder / "colab-calls.txt"),
@@ -228,7 +232,7 @@ def run_lesson(environment: Path, notebook: Path, folder: Path, repository: Path
     shutil.copy(notebook, alone)
     report = folder / "report.xml"
     command = [str(python(environment)), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval-lax"]
-    command += ["--nbval-current-env", "--nbval-cell-timeout=300", f"--junitxml={report}"]
+    command += ["--nbval-current-env", "--nbval-cell-timeout=300", "-p", "quiet_cells", f"--junitxml={report}"]
     command += ["-o", "junit_duration_report=call", notebook.name]
     started = time.perf_counter()
     done = subprocess.run(command, cwd=alone, env=settings, capture_output=True, text=True, check=False)
@@ -258,14 +262,8 @@ def unit_tests(environment: Path, checkout: Path, settings: dict[str, str]) -> t
     """The tests of the environment itself, and those of the widgets, in it."""
     files = sorted({file for pattern in UNIT_TESTS for file in (checkout / "tests" / "unit").glob(pattern)})
     command = [str(python(environment)), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no"]
-    command += [
-        "-W",
-        OWN_WARNING,
-        "-c",
-        str(checkout / "pyproject.toml"),
-        str(INSIDE / "inside_colab.py"),
-        *map(str, files),
-    ]
+    command += chain(*(["-W", warning] for warning in OWN_WARNINGS))
+    command += ["-c", str(checkout / "pyproject.toml"), str(INSIDE / "inside_colab.py")]
     command += map(str, files)
     done = subprocess.run(command, cwd=checkout, env=settings, capture_output=True, text=True, check=False)
     lines = done.stdout.strip().splitlines() or [""]
