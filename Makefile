@@ -11,7 +11,7 @@ PIP := $(RUN) -m pip install --disable-pip-version-check --quiet
 QUIET_LAB = @mkdir -p $(VENV)/share/jupyter/lab/settings && echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}' > $(VENV)/share/jupyter/lab/settings/overrides.json
 ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test lint unit browser lessons colab notebooks figures gallery site bench mutants links clean
+.PHONY: help lab test lint unit browser lessons faults colab binder notebooks figures gallery site bench mutants release links clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -34,7 +34,7 @@ lint: $(VENV)/test.stamp  ## style, types, spelling, normalised notebooks, figur
 	$(RUN) -m course_utils.figures --check
 
 unit: $(VENV)/test.stamp  ## unit, parity and property tests
-	$(RUN) -m pytest -q -n 2 --dist loadfile tests --ignore=tests/browser
+	$(RUN) -m pytest -q -n 2 --dist loadfile tests --ignore=tests/browser --ignore=tests/faults
 
 browser: $(VENV)/test.stamp  ## widgets alone and lessons in JupyterLab, driven in Chromium (REQUIRE_BROWSER=1 fails where there is none)
 	$(RUN) -m pytest -q tests/browser
@@ -42,8 +42,14 @@ browser: $(VENV)/test.stamp  ## widgets alone and lessons in JupyterLab, driven 
 lessons: $(VENV)/test.stamp  ## run every notebook under nbval, every control moved
 	$(RUN) tools/notebooks.py test
 
+faults: $(VENV)/test.stamp  ## bring about what goes wrong in real life, and count it (REQUIRE_BROWSER=1, RECORD=1 keeps the counts)
+	$(RUN) tools/faults.py $(if $(filter 1,$(RECORD)),--record)
+
 colab: $(VENV)/test.stamp  ## run every notebook alone, in Colab's versions, from its first cell (ONLY=4.1.1, RECORD=1)
 	$(RUN) tools/colab.py $(ONLY) $(if $(filter 1,$(RECORD)),--record)
+
+binder: $(VENV)/test.stamp  ## install environment.yml's list in a clean clone, run a lesson in its server (ONLY=4.1.1, RECORD=1)
+	$(RUN) tools/binder.py $(ONLY) $(if $(filter 1,$(RECORD)),--record)
 
 notebooks: $(VENV)/test.stamp  ## execute every notebook anew, store the widgets' pictures, normalise (ONLY=4.1.1 for one)
 	$(RUN) tools/notebooks.py run $(ONLY)
@@ -62,6 +68,9 @@ bench: $(VENV)/test.stamp  ## measure ours beside torch, torchvision, timm and e
 
 mutants: $(VENV)/test.stamp  ## break each mechanism in known ways and see a test fail
 	$(RUN) tools/mutants.py
+
+release: $(VENV)/test.stamp  ## build the last commit into dist/, install it outside the tree, find every file, run 4.1.1
+	$(RUN) tools/release.py
 
 links:  ## write the repository's address and version into every badge and first cell (REPOSITORY=owner/name)
 	$(PYTHON) tools/links.py $(REPOSITORY)

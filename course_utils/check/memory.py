@@ -146,6 +146,7 @@ class Progress:
         try:
             path = progress_file()
             _make_folder(path)
+            _refuse_devices(path)
             with _locked(path):
                 _replace(path, self._with_changes(self._read_locked(path)))
         except ProgressError as error:
@@ -204,11 +205,10 @@ def _merge(states: Mapping[str, State], changes: Mapping[str, State | None]) -> 
 def _parse(path: Path) -> Kept | None:
     """What a file holds; None where there is no file."""
     try:
-        kind = path.stat()
-        if not (stat.S_ISREG(kind.st_mode) or stat.S_ISDIR(kind.st_mode)):
-            raise ProgressError(f"{path} is a device or a pipe; progress needs an ordinary file.")
-        if kind.st_size > _LARGEST:
-            raise _DamagedFileError(f"The progress file {path} is damaged: it has {kind.st_size / 1e6:.0f} MB.")
+        _refuse_devices(path)
+        size = path.stat().st_size
+        if size > _LARGEST:
+            raise _DamagedFileError(f"The progress file {path} is damaged: it has {size / 1e6:.0f} MB.")
         text = path.read_bytes()
     except FileNotFoundError:
         return None
@@ -228,6 +228,13 @@ def _parse(path: Path) -> Kept | None:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         pass
     raise _DamagedFileError(f"The progress file {path} is damaged.")
+
+
+def _refuse_devices(path: Path) -> None:
+    """A pipe would never end, and a device must not be moved aside or replaced."""
+    with contextlib.suppress(OSError):
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+            raise ProgressError(f"{path} is a device or a pipe; progress needs an ordinary file.")
 
 
 def _make_folder(path: Path) -> None:

@@ -47,14 +47,14 @@ def test_what_one_notebook_forgot_another_does_not_bring_back():
 
 
 @pytest.mark.faults("two notebooks writing at once")
-def test_two_notebooks_writing_at_once_lose_nothing():
+def test_two_notebooks_writing_at_once_lose_nothing(record_property):
     code = """
         import sys
         from course_utils.check.memory import Progress
         progress = Progress()
         print("ready", flush=True)
         sys.stdin.readline()
-        for i in range(60):
+        for i in range(200):
             progress.record(f"{sys.argv[1]}/{i}", "done")
         assert not progress.note, progress.note
     """
@@ -75,7 +75,8 @@ def test_two_notebooks_writing_at_once_lose_nothing():
     for writer in writers:
         writer.communicate(timeout=60)
         assert writer.returncode == 0
-    assert Progress().states() == {f"{name}/{i}": "done" for name in "ab" for i in range(60)}
+    assert Progress().states() == {f"{name}/{i}": "done" for name in "ab" for i in range(200)}
+    record_property("tried", 400)
 
 
 @pytest.mark.faults("a full disk")
@@ -120,6 +121,51 @@ def test_a_damaged_file_is_kept_aside_and_the_notebook_goes_on(file, content):
     assert aside.read_bytes() == content
     assert str(aside) in card.lines[-1] and "is damaged" in card.lines[-1]
     assert Progress().states() == {"4.1.1/squeeze": "done"}
+
+
+@pytest.mark.faults("the progress file damaged, locked or out of place")
+def test_a_file_of_another_version_is_told_as_such_and_kept_aside(file):
+    file.parent.mkdir()
+    file.write_text('{"format": 2, "items": {"4.1.1/squeeze": "done"}}')
+    card = check.squeeze(check.squeeze.official)
+    (aside,) = file.parent.glob("progress.json.damaged-*")
+    assert "is of format 2, from another version of the course" in card.lines[-1] and str(aside) in card.lines[-1]
+    assert '"format": 2' in aside.read_text()
+
+
+@pytest.mark.faults("the progress file damaged, locked or out of place")
+def test_a_file_that_is_far_too_large_is_kept_aside_unread(file, monkeypatch):
+    file.parent.mkdir()
+    with file.open("wb") as huge:
+        huge.truncate(5_000_000_000)  # takes no room: it holds nothing
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail("five gigabytes were read"))
+    progress = Progress()
+    progress.record("4.1.1/squeeze", "done")
+    assert "is damaged: it has 5000 MB" in progress.note and "It was kept as" in progress.note
+
+
+@pytest.mark.faults("the progress file damaged, locked or out of place")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_or_a_device_is_neither_read_nor_moved_away(file, monkeypatch):
+    file.parent.mkdir()
+    os.mkfifo(file)
+    assert_kept_in_memory("is a device or a pipe")
+    assert file.is_fifo()
+    SESSION.__init__()
+    monkeypatch.setenv("COURSE_PROGRESS", os.devnull)
+    monkeypatch.setattr(Path, "rename", lambda *paths: pytest.fail("a device was moved"))
+    monkeypatch.setattr(os, "replace", lambda *paths: pytest.fail("a device was replaced"))
+    assert "is a device or a pipe" in check.squeeze(check.squeeze.official).lines[-1]
+
+
+@pytest.mark.faults("the progress file damaged, locked or out of place")
+def test_a_home_that_cannot_be_written_is_named(monkeypatch, tmp_path):
+    """As on a shared machine: no folder can be made in it."""
+    monkeypatch.delenv("COURSE_PROGRESS")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setattr(Path, "mkdir", lambda *_, **__: (_ for _ in ()).throw(OSError(30, "Read-only file system")))
+    assert_kept_in_memory("could not be made (Read-only file system)")
 
 
 @pytest.mark.faults("the progress file damaged, locked or out of place")
