@@ -166,6 +166,75 @@ def test_the_code_of_cbam_steps_reproduces_its_numbers(page, cbam_network, monke
     np.testing.assert_allclose(data(page, "gates"), names["masks"]["stage2.attention.channel"].flatten(), rtol=1e-4)
 
 
+BAR = (11, 98, 184)  # of the light theme
+INKS = (BAR, (184, 74, 0))
+
+
+@on("cbam")
+def test_gates_and_probabilities_are_bars_as_long_as_their_numbers(page):
+    page.set(channel_mean=False, stage=0)
+    page.page.wait_for_timeout(100)
+    canvas = page.root.locator("canvas[data-gates]")
+    gates = data(page, "gates")
+    pixels = page.pixels(canvas)[:, :, :3].astype(int)
+    for channel, gate in enumerate(gates):
+        row = pixels[int((channel + 0.3) * len(pixels) / len(gates))]
+        assert (np.abs(row - BAR).max(axis=1) <= 3).mean() == pytest.approx(gate, abs=0.05)
+    canvas = page.root.locator("canvas[data-probabilities]")
+    probabilities = data(page, "probabilities")
+    pixels = page.pixels(canvas)[:, :, :3].astype(int)
+    for k, probability in enumerate(probabilities):
+        row = pixels[21 * k + 8, 22 : pixels.shape[1] - 112]
+        assert (np.abs(row - BAR).max(axis=1) <= 3).mean() == pytest.approx(probability, abs=0.02)
+
+
+@on("cbam")
+def test_a_change_is_said_and_the_trained_gate_is_marked(page):
+    before, own = data(page, "probabilities"), data(page, "gates")
+    page.set(channel_mean=False)
+    page.page.wait_for_timeout(100)
+    words = page.root.locator("canvas[data-probabilities]").get_attribute("aria-label")
+    said = re.findall(r"\((±0|[+−][\d.]+)\)", words)
+    moved = 100 * (data(page, "probabilities") - before)
+    np.testing.assert_allclose([float(one.replace("−", "-").replace("±", "")) for one in said], moved, atol=0.051)
+    assert np.abs(moved).max() > 0.1
+    channel = int(np.abs(data(page, "gates") - own).argmax())
+    pixels = page.pixels(page.root.locator("canvas[data-gates]"))[:, :, :3].astype(int)
+    row = pixels[int((channel + 0.3) * len(pixels) / len(own))]
+    assert row[round(own[channel] * pixels.shape[1] - 0.5)].max() < 60  # a dark mark
+
+
+@on("cbam")
+def test_the_strongest_channel_and_the_frame_of_a_gate_are_drawn_where_they_are(page, cbam_network):
+    part = list(cbam_network.stages())[1]
+    seen = []
+    hook = part.attention.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    cbam_network(torch.from_numpy(decoded(page, 0)).permute(2, 0, 1)[None].float() / 255)
+    hook.remove()
+    strongest = seen[0][0].amax(dim=0).numpy()  # (20, 20)
+    page.set(stage=1, picture=0, query=[12, 6], spatial_max=False)
+    page.page.wait_for_timeout(100)
+    tiles = {
+        name: page.pixels(
+            page.root.locator("div", has=page.page.get_by_text(f"· {name}", exact=False)).last.locator("canvas")
+        )
+        for name in ("x", "max")
+    }
+    side = tiles["x"].shape[0]
+    places = ((np.arange(20) + 0.5) * side / 20).astype(int)
+    expected = matplotlib.colormaps["viridis"](strongest / strongest.max(), bytes=True)[:, :, :3].astype(int)
+    off = np.abs(tiles["x"][np.ix_(places, places)][:, :, :3].astype(int) - expected).max(axis=2)
+    off[11:14, 5:8] = 0  # under the frame of the query
+    assert off.max() <= 8
+    row, left, right = (round(place * side / 20) for place in (12.5, 3, 10))
+    for column in (left, right):  # 7 places wide, round column 6
+        assert tiles["max"][row, column - 1 : column + 2, :3].min(axis=1).max() == 255
+    was = re.search(r"its mask here is ([\d.]+) \(CBAM's own: ([\d.]+)\)", page.status)
+    page.set(spatial_max=True)
+    page.page.wait_for_timeout(100)
+    assert float(was[2]) == pytest.approx(data(page, "mask")[12 * 20 + 6], abs=0.006)
+
+
 def run_code(page, monkeypatch, network) -> dict:
     """Run what "Copy the code" gives, with a small network in place of the one that ships."""
     page.page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('closed')); }")
@@ -212,6 +281,79 @@ def test_the_table_is_sorted_and_coloured_by_the_share(page, branches):
     page.root.get_by_label("Sort channels").select_option("channel")
     page.hover(page.canvas, 0.01, 0.01)
     assert page.canvas.get_attribute("data-channel") == "0"
+
+
+@on("branches")
+def test_the_lines_and_the_dot_stand_at_the_means(page):
+    page.set(query=[0, 6])
+    page.page.wait_for_timeout(100)
+    canvas = page.root.locator("canvas[data-means]")
+    means = np.array([line.split(",") for line in canvas.get_attribute("data-means").split(";")], dtype=float)
+    pixels = page.pixels(canvas).astype(int)
+    across = [40 + (pixels.shape[1] - 96) * (side - SIDES[0]) / (SIDES[-1] - SIDES[0]) for side in SIDES]
+
+    def inked(branch: int, i: int) -> np.ndarray:
+        """The rows in which the branch's own ink stands at a size."""
+        column = pixels[:, round(across[i])]
+        return np.flatnonzero((np.abs(column[:, :3] - INKS[branch]).max(axis=1) <= 3) & (column[:, 3] == 255))
+
+    solid = [i for i in range(len(SIDES)) if len(inked(0, i)) and i != 6]
+    slope, start = np.polyfit(means[0, solid], [inked(0, i).mean() for i in solid], 1)
+    assert len(solid) >= 6 and slope < -100
+    for branch in (0, 1):
+        rows = [(i, inked(branch, i)) for i in range(len(SIDES)) if len(inked(branch, i))]
+        assert len(rows) >= 3  # the second line is dashed
+        for i, found in rows:
+            assert found.mean() == pytest.approx(start + slope * means[branch, i], abs=6)
+        assert len(inked(branch, 6)) >= 7  # the dot of the size in focus
+
+
+def test_the_band_of_a_line_is_its_deviation(alone):
+    mean = np.array([0.3, 0.4, 0.5])
+    shares = np.stack([mean, 1 - mean], axis=1)[:, :, None]
+    stage = BranchStage("s", (3, 5), 1, shares, np.full((3, 2), 0.05), shares[:, None])
+    pictures, squares = np.zeros((3, 1, 8, 8), np.uint8), np.ones((3, 1, 3), int)
+    page = alone(BranchWeights((8, 16, 24), (1, 1, 1), pictures, squares, [stage], query=(0, 2)))
+    pixels = page.pixels(page.root.locator("canvas[data-means]")).astype(int)
+    column = pixels[:, 42]  # at the first size
+    lines = [float(np.flatnonzero(np.abs(column[:, :3] - ink).max(axis=1) <= 3).mean()) for ink in INKS]
+    unit = (lines[0] - lines[1]) / 0.4  # pixels for a share of 1
+    for line in lines:
+        for part, filled in ((0.8, True), (1.2, False)):
+            for side in (-1, 1):
+                assert bool(column[round(line + side * part * 0.05 * unit), 3] > 0) is filled
+
+
+@on("branches")
+def test_the_picture_shown_has_the_chosen_size_and_squares_of_the_kernels_reach(page, branches):
+    page.set(query=[0, 7], example=2, stage=1)
+    page.page.wait_for_timeout(100)
+    json = branches.pictures
+    every = np.frombuffer(base64.b64decode(json["data"]), np.uint8).reshape(json["shape"])
+    canvas = page.root.get_by_label("A digit whose square has", exact=False)
+    pixels = page.pixels(canvas)[:, :, :3].astype(int)
+    unit = len(pixels) / every.shape[2]
+    places = ((np.arange(every.shape[2]) + 0.5) * unit).astype(int)
+    shown = pixels[np.ix_(places, places)].mean(axis=2).ravel()
+
+    def alike(size: int, example: int) -> float:
+        return float(np.corrcoef(shown, every[size, example].ravel())[0, 1])
+
+    assert alike(7, 2) > 0.9 > max(alike(7, 1), alike(6, 2))
+    row, column, side = branches.squares[7][2]
+    middle = (row + side / 2) * unit
+    for kernel, colour in ((3, (158, 203, 255)), (5, (255, 176, 102))):
+        edge = (column + side / 2 - kernel * 2 / 2) * unit  # the stride of the second block's input is 2
+        near = pixels[round(middle) - 8 : round(middle) + 9, round(edge) - 1 : round(edge) + 2]
+        assert np.abs(near - colour).max(axis=2).min() <= 8
+
+
+@on("branches")
+def test_words_of_a_stage_say_the_change_and_the_count(page, branches):
+    means = page.root.locator("canvas[data-means]").get_attribute("data-means").split(";")[1].split(",")
+    change = re.search(r"changes by (−?[\d.]+) points", page.status)[1].replace("−", "-")
+    assert float(change) == pytest.approx(100 * (float(means[-1]) - float(means[0])), abs=0.06)
+    assert f"{branches.counts[4]} pictures" in page.status
 
 
 @on("branches")
@@ -282,6 +424,83 @@ def test_cells_that_a_step_does_not_look_at_are_grey(page):
     assert np.ptp(grey) < 20 and grey.min() > 180
     np.testing.assert_array_equal(at(3, 0.99), grey)
     assert (at(1, 0.99) < 60).all() and (at(4, 0.99) < 60).all()
+
+
+@on("clips")
+@pytest.mark.parametrize("own_range", [True, False])
+def test_frames_and_weights_are_drawn_in_their_panels(page, clips, own_range):
+    query = (3, 6, 4)
+    page.set(query=list(query), clip=1, own_range=own_range)
+    page.page.wait_for_timeout(100)
+    json = clips.clips[1]
+    frames = np.frombuffer(base64.b64decode(json["frames"]["data"]), np.uint8).reshape(json["frames"]["shape"])
+    tokens = np.frombuffer(base64.b64decode(json["tokens"]["data"]), "<f2").reshape(json["tokens"]["shape"])
+    tokens = torch.from_numpy(tokens.astype("f4"))
+    t, s = query[0], 10 * query[1] + query[2]
+    warmth = page.state("temperature")
+    joint = identity_attention(tokens.shape[2], "joint", warmth).mask(tokens[None])[0, 0, 100 * t + s].view(6, 100)
+    temporal, spatial = identity_attention(tokens.shape[2], "divided", warmth).mask(tokens[None])
+    space, both = spatial[0, t, 0, s], spatial[0, t, 0, s] * temporal[0, :, 0, t].T
+    tops = [float(one.max()) for one in (joint, temporal[0, s, 0, t], space, both)]
+    if not own_range:
+        tops = [max(tops)] * 4
+
+    pixels = page.pixels(page.canvas)[:, :, :3].astype(int)
+    side = (pixels.shape[1] - 118 - 5 * 8) // 6
+    cells = ((np.arange(10) + 0.5) * side / 10).astype(int)
+
+    def panel(line: int, frame: int) -> np.ndarray:
+        top, left = 20 + line * (side + 8), 118 + frame * (side + 8)
+        return pixels[top : top + side, left : left + side]
+
+    def assert_drawn(line: int, frame: int, weights: torch.Tensor) -> None:
+        shares = weights.view(10, 10).numpy() / tops[line - 1]
+        expected = matplotlib.colormaps["magma"](shares, bytes=True)[:, :, :3].astype(int)
+        off = np.abs(panel(line, frame)[np.ix_(cells, cells)] - expected).max(axis=2)
+        if frame == t:
+            off[query[1] - 1 : query[1] + 2, query[2] - 1 : query[2] + 2] = 0  # under the outline
+        assert off.max() <= 5
+
+    places = ((np.arange(40) + 0.5) * side / 40).astype(int)
+    for frame in range(6):
+        shown = panel(0, frame)[np.ix_(places, places)].mean(axis=2).ravel()
+        alike = [np.corrcoef(shown, other.ravel())[0, 1] for other in frames]
+        assert int(np.argmax(alike)) == frame and alike[frame] > 0.75
+        assert_drawn(1, frame, joint[frame])
+        assert_drawn(4, frame, both[frame])
+        if frame != t:
+            over_time = float(temporal[0, s, 0, t, frame]) / tops[1]
+            expected = np.array(matplotlib.colormaps["magma"](over_time, bytes=True)[:3], int)
+            assert np.abs(panel(2, frame)[cells[query[1]], cells[query[2]]] - expected).max() <= 5
+    assert_drawn(3, t, space)
+
+
+@on("clips")
+def test_words_name_the_strongest_other_cell_and_the_weight_on_the_digit(page, clips):
+    json = clips.clips[0]
+    moving = np.frombuffer(base64.b64decode(json["moving"]["data"]), np.uint8).reshape(6, 100) / 255
+    tokens = np.frombuffer(base64.b64decode(json["tokens"]["data"]), "<f2").reshape(json["tokens"]["shape"])
+    tokens = torch.from_numpy(tokens.astype("f4"))
+    s = int(np.flatnonzero(moving[2] > 0.9)[0])
+    page.set(clip=0, query=[2, s // 10, s % 10])
+    page.page.wait_for_timeout(50)
+    joint = identity_attention(tokens.shape[2], "joint", page.state("temperature")).mask(tokens[None])[0, 0, 200 + s]
+    weights = joint.view(6, 100).numpy().copy()
+    others = [0, 1, 3, 4, 5]
+    same = (weights * moving)[others].sum()
+    assert f"joint {100 * weights[others].sum():.1f} % ({100 * same:.1f} % on this digit)" in page.status
+    weights[2, s] = 0
+    frame, place = divmod(int(weights.argmax()), 100)
+    words = f"joint frame {frame}, row {place // 10}, column {place % 10} with {100 * weights.max():.1f} %"
+    assert words in page.status
+
+
+@on("clips")
+def test_at_rest_the_middle_of_what_moves_in_the_middle_frame_is_shown(page, clips):
+    moving = np.frombuffer(base64.b64decode(clips.clips[0]["moving"]["data"]), np.uint8).reshape(6, 10, 10)[2]
+    rows, columns = np.indices(moving.shape)
+    row, column = (round(float((moving * axis).sum() / moving.sum())) for axis in (rows, columns))
+    assert page.status.startswith(f"Query: frame 2, row {row}, column {column}, on the digit that moves.")
 
 
 @on("clips")

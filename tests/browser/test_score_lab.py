@@ -1,9 +1,11 @@
 """`score-lab` in a browser: every score and every alignment computed in the page as the package computes it."""
 
+import dataclasses
 import itertools
 import math
 import re
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -348,3 +350,111 @@ def test_one_key_is_drawn_and_a_title_stays_text(alone):
     page.canvas.press("Enter")
     assert not re.search("NaN|undefined|Infinity", page.root.inner_text())
     page.assert_clean()
+
+
+# what is drawn
+
+QUERY, CONTEXT, INK = (11, 98, 184), (184, 74, 0), (26, 32, 41)  # of the light theme
+
+
+def plane_of(page, panel: int):
+    """The pixels of a panel's plane, and where a place lies among them: (row, column)."""
+    pixels = page.pixels(page.root.locator("canvas").nth(2 * panel))[:, :, :3].astype(int)
+    side = len(pixels)
+    return pixels, lambda x, y: (round((3 - y) / 6 * side), round((x + 3) / 6 * side))
+
+
+def test_query_context_and_the_chosen_key_stand_at_their_places(alone):
+    page = alone(explore_score_lab(query=(55, 5), chosen=9))
+    keys = lab_inputs("plane", 2, (55, 5))[1][0]
+    for panel in (0, 1):
+        pixels, at = plane_of(page, panel)
+        assert np.abs(pixels[at(-2.5, -2.5)] - QUERY).max() <= 3
+        assert np.abs(pixels[at(*shown(page, panel)["context"])] - CONTEXT).max() <= 3
+        for key, ringed in ((9, True), (8, False)):
+            row, column = at(*keys[key].tolist())
+            assert bool(np.abs(pixels[row + 14, column] - INK).max() <= 30) is ringed
+
+
+def test_lines_join_the_places_of_one_score(alone):
+    page = alone(explore_score_lab(query=(55, 5)))  # B is minus the distance: circles round the query
+    pixels, at = plane_of(page, 1)
+    farthest, nearest = math.hypot(5.5, 5.5), math.hypot(0.05, 0.05)  # of the 41 x 41 points that are computed
+
+    def radius(n: float) -> float:
+        return farthest - (farthest - nearest) * n / 10
+
+    def dark(far: float) -> float:
+        """How much of a quarter of a circle round the query is drawn on."""
+        turns = np.linspace(0.1, 1.4, 60)
+        places = [at(far * math.cos(turn) - 2.5, far * math.sin(turn) - 2.5) for turn in turns]
+        return np.mean([pixels[row - 1 : row + 2, column - 1 : column + 2].min() < 225 for row, column in places])
+
+    for n in (4, 5, 6, 7, 8, 9):
+        assert dark(radius(n)) > 0.8
+        assert dark(radius(n - 0.5)) < 0.5
+    page.set(width=8)  # in more numbers than two there are no such lines in the plane
+    pixels = plane_of(page, 1)[0]
+    assert dark(radius(5)) < 0.5
+
+
+def test_bars_are_as_tall_as_their_numbers(alone):
+    page = alone(explore_score_lab(("general", "similarity_cosine"), ("softmax", "sigmoid"), chosen=3))
+    both = [shown(page, panel) for panel in (0, 1)]
+    most = {name: max(np.abs(one[name]).max() for one in both) for name in ("weights", "gradient")}
+    for panel, numbers in enumerate(both):
+        pixels = page.pixels(page.root.locator("canvas[data-weights]").nth(panel)).astype(int)
+        drawn = (pixels[:, :, 3] > 0) & (np.abs(pixels[:, :, :3] - (243, 245, 247)).max(axis=2) > 2)
+        scores = numbers["scores"]
+        rows = {
+            "scores": (min(0, scores.min()), max(0, scores.max())),
+            "weights": (0, most["weights"]),
+            "gradient": (-most["gradient"], most["gradient"]),
+        }
+        for row, (name, (low, high)) in enumerate(rows.items()):
+            top, unit = 68 * row + 18, 46 / (high - low)
+            zero = top + high * unit
+            for key, value in enumerate(numbers[name]):
+                column = round((key + 0.5) * drawn.shape[1] / 12)
+                if abs(value) * unit < 5:
+                    continue
+                assert drawn[round(zero - value * unit / 2), column]
+                beyond = round(zero - value * unit - 4 * np.sign(value))
+                assert beyond < top or not drawn[beyond, column]
+
+
+def test_entropy_sum_and_context_are_said_in_words(alone):
+    page = alone(explore_score_lab(alignments=("softmax", "sigmoid"), query=(12, 40)))
+    for panel in (0, 1):
+        weights, context = shown(page, panel)["weights"], shown(page, panel)["context"]
+        share = weights / weights.sum()
+        bits = -(share * np.log2(share)).sum()
+        words = page.root.get_by_text("sum of weights").nth(panel).inner_text()
+        said = [float(number) for number in re.findall(r"-?\d+\.?\d*", words)]
+        np.testing.assert_allclose(said, [weights.sum(), bits, 2**bits, *context], rtol=6e-3)
+
+
+def test_a_photograph_shows_each_panels_weights_and_the_contexts_colour(alone):
+    black = dataclasses.replace(noise_picture(), image=np.zeros((40, 50, 3), np.uint8))
+    page = alone(ScoreLab([black], {64: lab_parameters(64)}, alignments=("softmax", "sparsemax"), temperature=3.0))
+    both = [shown(page, panel) for panel in (0, 1)]
+    most = max(one["weights"].max() for one in both)
+    for panel, numbers in enumerate(both):
+        pixels = page.pixels(page.root.locator("canvas").nth(2 * panel))[:, :, :3].astype(int)
+        rows = ((np.arange(4) + 0.5) * pixels.shape[0] / 4).astype(int)
+        columns = ((np.arange(5) + 0.5) * pixels.shape[1] / 5).astype(int)
+        expected = 0.6 * matplotlib.colormaps["magma"](numbers["weights"].reshape(4, 5) / most, bytes=True)[:, :, :3]
+        assert np.abs(pixels[np.ix_(rows, columns)] - expected).max() <= 6
+        swatch = page.root.locator("span[style*='background: rgb']").nth(panel)
+        colour = swatch.evaluate("(one) => getComputedStyle(one).backgroundColor.match(/\\d+/g).map(Number)")
+        np.testing.assert_allclose(colour, 255 * numbers["context"], atol=1)
+
+
+def test_a_new_sample_draws_another_key_sooner_or_later(alone):
+    page = alone(explore_score_lab(alignments=("hard", "reinforced")))
+    drawn, kept = set(), set()
+    for _ in range(12):
+        page.root.get_by_role("button", name="Sample again").click()
+        drawn.add(int(shown(page, 0)["weights"].argmax()))
+        kept.add(tuple(shown(page, 1)["weights"] > 0))
+    assert len(drawn) > 1 and len(kept) > 1

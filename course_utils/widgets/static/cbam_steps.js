@@ -464,7 +464,8 @@ function render({ model, el }) {
       context.fillText(changeInWords(moved), width, middle);
     });
     barsName.textContent = isTouched() ? "Class probabilities (change in points)" : "Class probabilities";
-    bars.setAttribute("aria-label", `Class probabilities: ${now.map((value, k) => `${k} ${percent(value)}`).join("; ")}`);
+    const said = now.map((value, k) => `${k} ${percent(value)}${isTouched() ? ` (${changeInWords(value - own[k])})` : ""}`);
+    bars.setAttribute("aria-label", `${barsName.textContent}: ${said.join("; ")}`);
     bars.dataset.probabilities = now.map((value) => value.toPrecision(7)).join(",");
     undo.disabled = !isTouched();
   }
