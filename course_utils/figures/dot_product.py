@@ -288,7 +288,7 @@ def vision_transformer(s: Sketch) -> None:
     position = s.box(760, high - 32, 128, 64, "position\nembedding\n17 × E", "op", SMALL)
     s.arrow(position.left, plus.right)
     s.arrow(plus.bottom, (plus.cx, 250), (24, 250), (24, low), (78, low), end=4)
-    s.frame(44, low - 72, 580, 154, "encoder block, L times")
+    s.frame(44, low - 72, 580, 154, "encoder block, n times")
     norm = s.box(78, low - 24, 66, 48, "layer\nnorm", "op", SMALL)
     heads = s.box(168, low - 24, 98, 48, "multi-head\nattention", "mask", SMALL)
     first = s.operator(304, low, "+", 13)
