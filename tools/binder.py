@@ -86,7 +86,7 @@ def install(environment: Path, clone: Path) -> float:
     wanted.write_text("\n".join(lines) + "\n", encoding="utf-8")
     pip = [sys.executable, "-m", "pip", "--python", str(python(environment)), "--disable-pip-version-check"]
     started = time.perf_counter()
-    subprocess.run([*pip, "install", "-q", "-r", str(wanted)], cwd=clone, check=True)
+    subprocess.run([*pip, "install", "-qq", "-r", str(wanted)], cwd=clone, check=True)
     subprocess.run([*pip, "check"], check=True)
     return time.perf_counter() - started
 

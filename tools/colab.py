@@ -135,7 +135,7 @@ def make(environment: Path) -> None:
     # Behind site-packages on the path: where a name is in both, Colab's version is the one that counts.
     (site / "shared.pth").write_text(f"{environment / 'shared'}\n", encoding="utf-8")
     pip = [sys.executable, "-m", "pip", "--python", str(python(environment)), "--disable-pip-version-check"]
-    subprocess.run([*pip, "install", "-q", "--no-warn-script-location", "-r", str(VERSIONS)], check=True)
+    subprocess.run([*pip, "install", "-qq", "--no-warn-script-location", "-r", str(VERSIONS)], check=True)
     subprocess.run([*pip, "check"], check=True)
     made.write_text(json.dumps(state, indent=1), encoding="utf-8")
     print(f"{environment.name}: made in {time.perf_counter() - started:.0f} s", flush=True)
@@ -231,13 +231,13 @@ def run_lesson(environment: Path, notebook: Path, folder: Path, repository: Path
     alone.mkdir()
     shutil.copy(notebook, alone)
     report = folder / "report.xml"
-    command = [str(python(environment)), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval-lax"]
+    command = [str(python(environment)), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no", "--nbval-lax"]
     command += ["--nbval-current-env", "--nbval-cell-timeout=300", "-p", "quiet_cells", f"--junitxml={report}"]
     command += ["-o", "junit_duration_report=call", notebook.name]
     started = time.perf_counter()
     done = subprocess.run(command, cwd=alone, env=settings, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - started
-    faults = [] if done.returncode == 0 else [done.stdout[-6000:] + done.stderr[-2000:]]
+    faults = [] if done.returncode == 0 else [done.stdout[-20_000:] + done.stderr[-2000:]]
     cells = list(ElementTree.parse(report).iter("testcase")) if report.exists() else []
     code = [cell for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
     (first,) = [i for i, cell in enumerate(code) if "bootstrap" in cell["metadata"].get("tags", [])]

@@ -9,5 +9,5 @@ def pytest_runtest_call(item):
     outputs = getattr(item, "test_outputs", None) or []
     words = "".join(output["text"] for output in outputs if output.get("name") == "stderr")
     if words:
-        raise AssertionError(f"{item.name} wrote on stderr: {words[:2000]}")
+        pytest.fail(f"{item.name} wrote on stderr: {words[:2000]}", pytrace=False)
     return result
