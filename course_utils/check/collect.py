@@ -14,6 +14,7 @@ from ..lessons import LESSONS
 from .memory import Kept, ProgressError, read_progress
 
 COLUMNS = ("learner", "file", "lesson", "exercise", "state", "tries", "hints", "solution shown", "last touched")
+_OWN_FOLDERS = ("attention-course", "share", ".local")  # on the way to the file in a learner's home
 
 
 def progress_files(given: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
@@ -26,8 +27,9 @@ def progress_files(given: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
 
 
 def learner(path: Path) -> str:
-    """Whose file it is: its name, or its folder's where it kept the name that the course gave it."""
-    return path.resolve().parent.name if path.stem == "progress" else path.stem
+    """Whose file it is: its name, or, where it kept the name that the course gave it, that of the folder it came in."""
+    folders = (part for part in reversed(path.absolute().parent.parts) if part not in _OWN_FOLDERS)
+    return next(folders, "") if path.stem == "progress" else path.stem
 
 
 def rows(path: Path, kept: Kept, items: Iterable[str]) -> Iterator[tuple[str, ...]]:

@@ -68,8 +68,9 @@ def test_every_exercise_and_quiz_has_its_row_for_every_learner(tmp_path):
 def test_a_folder_is_read_whole_and_a_file_of_the_courses_own_name_is_its_folders(tmp_path):
     submission(tmp_path / "class" / "anna" / "progress.json", {"4.1.1/squeeze": "done"})
     submission(tmp_path / "class" / "ben.json", {})
+    submission(tmp_path / "class" / "cleo" / ".local" / "share" / "attention-course" / "progress.json", {})
     rows, left_out = table(tmp_path / "class")
-    assert {each["learner"] for each in rows} == {"anna", "ben"} and not left_out
+    assert {each["learner"] for each in rows} == {"anna", "ben", "cleo"} and not left_out
 
 
 @pytest.mark.parametrize(
