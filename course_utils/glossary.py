@@ -193,7 +193,14 @@ TERMS = tuple(
             "(N, heads, Q, K)",
             "4.1.4",
         ),
-        ("embed_dim", "The width of the vectors that go in and out of multi-head attention.", "d", "a number", "4.1.4"),
+        ("embed_dim", "The width of the vectors that go in and out of multi-head attention.", "E", "a number", "4.1.4"),
+        (
+            "head width",
+            "What each head gets of embed_dim; its scores are divided by the root of it.",
+            "d",
+            "E // heads",
+            "4.1.4",
+        ),
         (
             "attention mask",
             "Which query may attend to which key: True means it may. What is masked gets weight 0.",
@@ -209,6 +216,20 @@ TERMS = tuple(
             "4.1.4",
         ),
         (
+            "padding mask",
+            "An attention mask that closes what only fills a short sequence up to the length of its batch.",
+            "",
+            "(N, 1, 1, K), boolean",
+            "4.1.4",
+        ),
+        (
+            "knock-out",
+            "To set one head's part to zero in a trained network, and measure what changes.",
+            "",
+            "",
+            "4.1.4",
+        ),
+        (
             "fused attention",
             "One kernel that never stores the weights, so that memory grows with N and not with N².",
             "",
@@ -216,7 +237,7 @@ TERMS = tuple(
             "4.1.4",
         ),
         ("token", "One vector of a sequence: a patch, a word, or the class token.", "", "(embed_dim,)", "4.1.5"),
-        ("patch", "A small square of the picture that becomes one token.", "", "(3, P, P)", "4.1.5"),
+        ("patch", "A small square of the picture that becomes one token.", "", "(C, S, S)", "4.1.5"),
         (
             "class token",
             "A learned token that stands for no patch; the classifier reads it at the end.",
@@ -228,7 +249,7 @@ TERMS = tuple(
             "position embedding",
             "A learned vector added to each token, since attention alone does not know the order.",
             "",
-            "(N + 1, embed_dim)",
+            "(tokens, embed_dim)",
             "4.1.5",
         ),
         (
