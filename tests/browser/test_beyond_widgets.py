@@ -226,9 +226,11 @@ def test_the_strongest_channel_and_the_frame_of_a_gate_are_drawn_where_they_are(
     off = np.abs(tiles["x"][np.ix_(places, places)][:, :, :3].astype(int) - expected).max(axis=2)
     off[11:14, 5:8] = 0  # under the frame of the query
     assert off.max() <= 8
-    row, left, right = (round(place * side / 20) for place in (12.5, 3, 10))
-    for column in (left, right):  # 7 places wide, round column 6
-        assert tiles["max"][row, column - 1 : column + 2, :3].min(axis=1).max() == 255
+    places = [round(place * side / 20) for place in (9, 12.5, 16, 3, 6.5, 10)]  # 7 x 7 places round row 12, column 6
+    top, middle_row, bottom, left, middle_column, right = places
+    for row, column in ((top, middle_column), (bottom, middle_column), (middle_row, left), (middle_row, right)):
+        near = tiles["max"][row - 1 : row + 2, column - 1 : column + 2, :3]
+        assert near.min(axis=2).max() == 255
     was = re.search(r"its mask here is ([\d.]+) \(CBAM's own: ([\d.]+)\)", page.status)
     page.set(spatial_max=True)
     page.page.wait_for_timeout(100)
