@@ -13,7 +13,7 @@ from .engine import Draw, Exercise, Inputs, Mistake
 
 
 def epoch_loss(batch_losses: list[float], batch_sizes: list[int]) -> float:
-    """Give the mean loss per image, from each batch's mean loss and its number of images."""
+    """Give the mean loss per picture, from each batch's mean loss and its number of pictures."""
     total = sum(loss * size for loss, size in zip(batch_losses, batch_sizes, strict=True))
     return total / sum(batch_sizes)
 
@@ -143,12 +143,18 @@ def _two_lists(given: Any) -> tuple[list[int], list[int]] | None:
     if not isinstance(given, tuple | list) or len(given) != 2:
         return None
     parts = [part.tolist() if isinstance(part, Tensor | np.ndarray) else part for part in given]
+    parts = [[_plain(place) for place in part] if isinstance(part, list | tuple) else part for part in parts]
     whole = all(
         isinstance(part, list | tuple | range)
         and all(isinstance(place, int | np.integer) and not isinstance(place, bool) for place in part)
         for part in parts
     )
     return (list(parts[0]), list(parts[1])) if whole else None
+
+
+def _plain(place: Any) -> Any:
+    """A tensor of a single number as that number: what a loop over a tensor of places gives."""
+    return place.item() if isinstance(place, Tensor) and place.ndim == 0 else place
 
 
 def _outside(places: list[int], labels: Tensor) -> list[int]:
@@ -193,18 +199,18 @@ EPOCH_LOSS = Exercise(
     difficulty=1,
     hints=(
         "Each batch's loss is a mean already. What was it divided by?",
-        "loss * size gives back the sum over the images of a batch.",
-        "Add these sums, then divide once by the number of all images.",
+        "loss * size gives back the sum over the pictures of a batch.",
+        "Add these sums, then divide once by the number of all pictures.",
     ),
-    takeaway="The course that this one grew from divided a sum of means by the number of images: its losses came out "
+    takeaway="The course that this one grew from divided a sum of means by the number of pictures: its losses came out "
     "about batch-size times too small. Training was not touched, only what was read off the curve.",
     mistakes=(
         Mistake(
-            "You divided a sum of batch means by the number of images, so the batch size is divided out twice.",
+            "You divided a sum of batch means by the number of pictures, so the batch size is divided out twice.",
             lambda losses, sizes: sum(losses) / sum(sizes),
         ),
         Mistake(
-            "You averaged the batch means; the last batch is smaller, and its images count too much that way.",
+            "You averaged the batch means; the last batch is smaller, and its pictures count too much that way.",
             lambda losses, sizes: sum(losses) / len(losses),
         ),
         Mistake(
@@ -212,11 +218,11 @@ EPOCH_LOSS = Exercise(
             lambda losses, sizes: sum(losses),
         ),
         Mistake(
-            "You have the sum over all images; divide it by their number.",
+            "You have the sum over all pictures; divide it by their number.",
             lambda losses, sizes: sum(loss * size for loss, size in zip(losses, sizes, strict=True)),
         ),
         Mistake(
-            "You divided the sum over all images by the number of batches; divide by the number of images.",
+            "You divided the sum over all pictures by the number of batches; divide by the number of pictures.",
             lambda losses, sizes: sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / len(sizes),
         ),
         Mistake(
@@ -234,7 +240,7 @@ LOSS_FROM_PROBABILITIES = Exercise(
     difficulty=2,
     hints=(
         "`F.cross_entropy` takes logits and does a log-softmax itself. These are probabilities already.",
-        "For one image the cross entropy is -log of the probability of its label.",
+        "For one picture the cross entropy is -log of the probability of its label.",
         "`F.nll_loss` picks the label's entry, turns its sign and averages: what must it be given?",
     ),
     takeaway="`F.cross_entropy(probabilities.log(), labels)` is right too: a log-softmax of log-probabilities changes "
@@ -254,8 +260,12 @@ LOSS_FROM_PROBABILITIES = Exercise(
             "You forgot the minus sign: a loss falls as the label's probability grows.",
             lambda p, labels: -_nll(p, labels).mean(),
         ),
-        Mistake("You summed over the images; take their mean.", lambda p, labels: _nll(p, labels).sum()),
-        Mistake("You returned one loss for each image; take their mean.", lambda p, labels: _nll(p, labels)),
+        Mistake("You summed over the pictures; take their mean.", lambda p, labels: _nll(p, labels).sum()),
+        Mistake("You returned one loss for each picture; take their mean.", lambda p, labels: _nll(p, labels)),
+        Mistake(
+            "You averaged over the classes too; one picture has one loss, that of its label.",
+            lambda p, labels: F.nll_loss(p.log(), labels) / p.shape[1],
+        ),
         Mistake(
             "You averaged the probabilities first and took the logarithm last; the logarithm comes first.",
             lambda p, labels: -p[torch.arange(len(labels)), labels].mean().log(),
@@ -280,9 +290,14 @@ SPLIT = Exercise(
         "Of these, `per_digit` go to validation and the rest to train; `torch.randperm` chooses at random.",
         "Start with two empty lists, and add to both for every digit in `labels.unique()`.",
     ),
-    takeaway="Each digit has the same weight in validation, and no image is in both lists. "
+    takeaway="Each digit has the same weight in validation, and no picture is in both lists. "
     "Data that come sorted are common: look before you cut.",
     mistakes=(
+        Mistake(
+            "You returned the labels at these places; return the places themselves.",
+            lambda labels, per_digit: tuple(labels[places].tolist() for places in _first_of_each(labels, per_digit)),
+            shows=_shows(lambda train, validation, labels, _: sorted(train + validation) == sorted(labels.tolist())),
+        ),
         Mistake(
             "Half of the digits or more are missing from validation: the labels are sorted, "
             "so a cut at one place parts the digits.",
@@ -292,7 +307,7 @@ SPLIT = Exercise(
             ),
         ),
         Mistake(
-            "Some places are in both lists: the network would be judged on images that it was trained on.",
+            "Some places are in both lists: the network would be judged on pictures that it was trained on.",
             lambda labels, per_digit: (list(range(len(labels))), _first_of_each(labels, per_digit)[1]),
             shows=_shows(lambda train, validation, *_: not set(train).isdisjoint(validation)),
         ),
@@ -302,7 +317,7 @@ SPLIT = Exercise(
             shows=_shows(lambda train, _, labels, per_digit: set(_counts(train, labels)) == {per_digit}),
         ),
         Mistake(
-            "Train holds only part of what validation leaves: no image may be lost.",
+            "Train holds only part of what validation leaves: no picture may be lost.",
             lambda labels, per_digit: (_first_of_each(labels, per_digit)[0][::2], _first_of_each(labels, per_digit)[1]),
             shows=_shows(
                 lambda train, validation, labels, per_digit: (
@@ -311,12 +326,12 @@ SPLIT = Exercise(
             ),
         ),
         Mistake(
-            "The digits have unequal shares of validation: you split all images at once; split within each digit.",
+            "The digits have unequal shares of validation: you split all pictures at once; split within each digit.",
             _at_random,
             shows=_shows(lambda train, validation, labels, _: len(set(_counts(validation, labels))) > 1),
         ),
         Mistake(
-            "Every digit has the same share, but not `per_digit` images of it.",
+            "Every digit has the same share, but not `per_digit` pictures of it.",
             lambda labels, per_digit: _first_of_each(labels, per_digit + 1),
             shows=_shows(
                 lambda train, validation, labels, per_digit: len(set(_counts(validation, labels)) - {per_digit}) == 1
@@ -335,7 +350,7 @@ PAIRED = Exercise(
     hints=(
         "Both networks met the same seeds: subtract seed by seed first, and forget the two arrays.",
         "The interval is mean ± t * s / sqrt(n): s the sample standard deviation of the gains (`ddof=1`), n the seeds.",
-        "t is `scipy.stats.t.ppf(0.975, df=n - 1)`: 2.5 % stay outside on each side.",
+        "t is `stats.t.ppf(0.975, df=n - 1)`, with `from scipy import stats`: 2.5 % stay outside on each side.",
     ),
     takeaway="If the interval holds 0, these seeds do not show that SE helps. Pairing removes the luck that both "
     "networks share, and can make the interval narrower.",

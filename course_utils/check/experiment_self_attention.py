@@ -1,16 +1,20 @@
 """The exercises of lesson 4.3: read a self-attention layer, count its cost, and run a fair league."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from .compare import difference
 from .engine import Draw, Exercise, Inputs, Mistake
 
 
 def share_right(network: torch.nn.Module, images: Tensor, labels: Tensor, batch_size: int) -> float:
-    """Give the share of images that a trained network names rightly: images (N, C, H, W), labels (N,) -> one number.
+    """Give the share of pictures that a trained network names rightly: images (N, C, H, W), labels (N,) -> one number.
 
-    The network gives logits (n, classes) for a batch of n images; the last batch may be smaller than `batch_size`.
+    The network gives logits (n, classes) for a batch of n pictures; the last batch may be smaller than `batch_size`.
     """
     network.eval()
     right = 0
@@ -31,7 +35,7 @@ def rankings(scores: Tensor) -> int:
 
 
 def attention_multiply_adds(height: int, width: int, channels: int, key_channels: int, value_channels: int) -> int:
-    """Count the multiply-adds of one self-attention layer on one image: four 1x1 convolutions and two products.
+    """Count the multiply-adds of one self-attention layer on one picture: four 1x1 convolutions and two products.
 
     The convolutions make keys, queries (key_channels each), values (value_channels) and, from these, the output
     (channels). The products are those of queries with keys and of weights with values.
@@ -52,7 +56,8 @@ def looked_at(weights: Tensor, height: int, width: int) -> Tensor:
 def choose_learning_rates(validation: Tensor, rates: Tensor) -> Tensor:
     """Choose each network's learning rate by its trials: (networks, rates), (rates,) -> (networks,).
 
-    validation[i, j] is the validation accuracy of network i trained with rates[j]; of equal ones the smaller rate wins.
+    validation[i, j] is the validation accuracy of network i trained with rates[j]; where two rates do equally well, the
+    smaller is taken.
     """
     order = rates.argsort()
     best = validation[:, order].max(dim=1, keepdim=True).values
@@ -76,7 +81,7 @@ def claims(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 class _Tested(torch.nn.Module):
-    """A small trained network: its batch norm has seen other images than those of a test."""
+    """A small trained network: its batch norm has seen other pictures than those of a test."""
 
     def __init__(self, mean: Tensor, variance: Tensor, weight: Tensor):
         super().__init__()
@@ -100,7 +105,7 @@ def _draw_test(draw: Draw) -> Inputs:
 
 
 def _batches(network: torch.nn.Module, images: Tensor, labels: Tensor, batch_size: int) -> list[tuple[int, int]]:
-    """Right answers and images of each batch, in the mode that the network is in."""
+    """Right answers and pictures of each batch, in the mode that the network is in."""
     found = []
     with torch.no_grad():
         for batch, truth in zip(images.split(batch_size), labels.split(batch_size), strict=True):
@@ -141,15 +146,24 @@ def _draw_trials(draw: Draw) -> Inputs:
     return accuracies, rates
 
 
+def _a_best_rate(given: Tensor, validation: Tensor, rates: Tensor) -> bool:
+    """Whether each network got a rate at which it did best, the smaller of two or not."""
+    reached = (rates == given[:, None]).long().argmax(dim=1, keepdim=True)
+    known = (rates == given[:, None]).any(dim=1).all()
+    return bool(known and (validation.gather(1, reached) == validation.amax(dim=1, keepdim=True)).all())
+
+
 def _draw_league(draw: Draw) -> Inputs:
     """Pairs of all kinds: clear gains and losses, nothing, and gains that only pairing or only luck would show."""
     seeds = draw.integer(5, 6)
-    luck = draw.normal(8, seeds, std=0.05).numpy().astype(np.float64)
-    noise = draw.normal(8, seeds, std=0.01).numpy().astype(np.float64)
+    luck = draw.normal(9, seeds, std=0.05).numpy().astype(np.float64)
+    noise = draw.normal(9, seeds, std=0.01).numpy().astype(np.float64)
     noise -= noise.mean(axis=1, keepdims=True)
     error = noise.std(axis=1, ddof=1, keepdims=True) / np.sqrt(seeds)
-    # Means in standard errors: beyond all doubt, beyond t (2.8 or 2.6), between 1.96 and t, above 1, below 1.
-    means = np.array(draw.shuffled([60.0, -8.0, 4.0, 2.3, -2.3, 1.5, -0.4, 0.5]))[:, None]
+    # Means in standard errors: beyond all doubt, beyond t (2.8 or 2.6), below t by less than a wrong `ddof` takes off
+    # it, above the 95 % point of t, between that point and 1.96, above 1, below 1.
+    t, one_sided = (2.776, 2.132) if seeds == 5 else (2.571, 2.015)
+    means = np.array(draw.shuffled([60.0, -8.0, 4.0, 0.95 * t, -2.3, (1.96 + one_sided) / 2, 1.5, -0.4, 0.5]))[:, None]
     second = 0.7 + luck
     return second + noise + means * error, second
 
@@ -159,6 +173,37 @@ def _verdicts(first: np.ndarray, second: np.ndarray, factor: float) -> np.ndarra
     half = factor * gaps.std(axis=1, ddof=1) / np.sqrt(gaps.shape[1])
     mean = gaps.mean(axis=1)
     return (mean - half > 0).astype(int) - (mean + half < 0).astype(int)
+
+
+def _one_sided(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    from scipy import stats
+
+    return _verdicts(first, second, stats.t.ppf(0.95, df=first.shape[1] - 1))
+
+
+def _biased(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Claims from a standard deviation that is divided by n."""
+    from scipy import stats
+
+    seeds = first.shape[1]
+    return _verdicts(first, second, stats.t.ppf(0.975, df=seeds - 1) * np.sqrt((seeds - 1) / seeds))
+
+
+def _verdicts_differ(given: Any, expected: np.ndarray) -> str | None:
+    """How a list, an array or a tensor of verdicts differs; 1.0 is as good as 1."""
+    if isinstance(given, Tensor | list | tuple):
+        given = np.asarray(given)
+    if isinstance(given, np.ndarray) and given.dtype.kind in "if":
+        given = given.astype(float)
+    return difference(given, expected.astype(float), ("pair",))
+
+
+def _claims_refused(given: Any, first: np.ndarray, second: np.ndarray) -> str | None:
+    return _verdicts_differ(given, claims(first, second))
+
+
+def _claims_mistake(message: str, wrong: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Mistake:
+    return Mistake(message, wrong, shows=lambda given, a, b: _verdicts_differ(given, wrong(a, b)) is None)
 
 
 def _unpaired(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -186,10 +231,10 @@ SHARE_RIGHT = Exercise(
     difficulty=2,
     hints=(
         "Batch norm and dropout behave differently in training. Which method of a module switches that?",
-        "Count right answers over all batches, and divide once, by the number of images.",
+        "Count right answers over all batches, and divide once, by the number of pictures.",
         "`network.eval()`, then `with torch.no_grad()`, then a loop over `images[start : start + batch_size]`.",
     ),
-    takeaway="Left in train mode, this network's answers hang on who shares a batch with an image, and its dropout "
+    takeaway="Left in train mode, this network's answers hang on who shares a batch with a picture, and its dropout "
     "of 60 % would still be at work: a comparison of two such numbers compares luck.",
     mistakes=(
         Mistake(
@@ -198,13 +243,18 @@ SHARE_RIGHT = Exercise(
             lambda network, x, y, size: _share(_batches(network.train(), x, y, size)),
         ),
         Mistake(
+            "The network was left in train mode, and saw all pictures as one batch, whose statistics its batch norm "
+            "took. Call `network.eval()` first.",
+            lambda network, x, y, size: _share(_batches(network.train(), x, y, len(x))),
+        ),
+        Mistake(
             "The network was left in train mode, and you averaged the batches' shares, of which the last is smaller.",
             lambda network, x, y, size: float(
                 np.mean([right / count for right, count in _batches(network.train(), x, y, size)])
             ),
         ),
         Mistake(
-            "You averaged the batches' shares; the last batch is smaller, and its images count too much that way.",
+            "You averaged the batches' shares; the last batch is smaller, and its pictures count too much that way.",
             lambda network, x, y, size: float(
                 np.mean([right / count for right, count in _batches(network.eval(), x, y, size)])
             ),
@@ -220,7 +270,7 @@ SHARE_RIGHT = Exercise(
             ),
         ),
         Mistake(
-            "You returned the number of right answers; divide by the number of images.",
+            "You returned the number of right answers; divide by the number of pictures.",
             lambda network, x, y, size: sum(right for right, _ in _batches(network.eval(), x, y, size)),
         ),
         Mistake(
@@ -253,7 +303,8 @@ RANKINGS = Exercise(
             lambda scores: len(scores.unique(dim=0)),
         ),
         Mistake(
-            "You ranked the queries for each key; rank the keys for each query.",
+            "You gave as many as there are keys, or ranked the queries for each key; rank the keys for each query, and "
+            "compare whole rows: `unique(dim=0)`.",
             lambda scores: len(scores.T.argsort(dim=1, descending=True).unique(dim=0)),
         ),
         Mistake(
@@ -301,6 +352,10 @@ MULTIPLY_ADDS = Exercise(
             lambda h, w, c, d, v: h * w * c * (2 * d + v) + (h * w) ** 2 * (d + v),
         ),
         Mistake(
+            "Your output layer has channels inputs; it goes from value_channels back to channels.",
+            lambda h, w, c, d, v: h * w * c * (2 * d + v + c) + (h * w) ** 2 * (d + v),
+        ),
+        Mistake(
             "There are height * width positions, so the products cost their square; you took height * width once.",
             lambda h, w, c, d, v: h * w * c * (2 * d + 2 * v) + h * w * (d + v),
         ),
@@ -319,7 +374,7 @@ LOOKED_AT = Exercise(
     lesson="4.3",
     official=looked_at,
     draw=_draw_weights,
-    axes=("image", "row", "column"),
+    axes=("picture", "row", "column"),
     minutes=5,
     difficulty=1,
     hints=(
@@ -389,6 +444,12 @@ CHOOSE = Exercise(
             lambda v, rates: choose_learning_rates(v.flip(1), -rates.flip(0)).neg(),
         ),
         Mistake(
+            "Where two rates do equally well you took the one that stands first; the task asks for the smaller.",
+            lambda v, rates: rates[v.argmax(dim=1)],
+            shows=_a_best_rate,
+        ),
+        Mistake("You returned the best accuracy; return the rate that reached it.", lambda v, rates: v.amax(dim=1)),
+        Mistake(
             "You took the rates as if they were sorted; they stand in the order of the columns.",
             lambda v, rates: rates.sort().values[v.argmax(dim=1)],
         ),
@@ -399,38 +460,46 @@ CLAIMS = Exercise(
     lesson="4.3",
     official=claims,
     draw=_draw_league,
-    axes=("pair",),
+    refusal=_claims_refused,
     minutes=10,
     difficulty=3,
     hints=(
         "It is the interval of lesson 4.2 for each row: subtract seed by seed, then take means along axis 1.",
-        "half = t * s / sqrt(n), with t = `scipy.stats.t.ppf(0.975, df=n - 1)` and s = `gaps.std(axis=1, ddof=1)`.",
+        "half = t * s / sqrt(n), with t = `stats.t.ppf(0.975, df=n - 1)` and s = `gaps.std(axis=1, ddof=1)`.",
         "1 where mean - half > 0, -1 where mean + half < 0; `(a > 0).astype(int)` turns truth into 0 and 1.",
     ),
     takeaway="A 0 does not say that two networks are equal: only that these seeds do not tell. And of twenty claims at "
     "95 % one is expected to be wrong, so a single narrow win in a large league is no great news.",
     mistakes=(
-        Mistake(
+        _claims_mistake(
             "You went by the sign of the mean alone: any luck becomes a claim.",
             lambda a, b: np.sign((a - b).mean(axis=1)).astype(int),
         ),
-        Mistake(
+        _claims_mistake(
             "You asked whether two separate intervals overlap. The seeds are shared: subtract seed by seed first.",
             _unpaired,
         ),
-        Mistake(
+        _claims_mistake(
             "You used the normal distribution's 1.96; with so few seeds take Student's t.",
             lambda a, b: _verdicts(a, b, 1.959964),
         ),
-        Mistake(
+        _claims_mistake(
+            "You took the 95 % point of t, which leaves 5 % on each side; take the 97.5 % point.",
+            _one_sided,
+        ),
+        _claims_mistake(
+            "You divided by n inside the standard deviation (NumPy's default); a sample needs n - 1: `ddof=1`.",
+            _biased,
+        ),
+        _claims_mistake(
             "You took one standard error, about a 68 % interval; the task asks for 95 %.",
             lambda a, b: _verdicts(a, b, 1.0),
         ),
-        Mistake(
+        _claims_mistake(
             "You forgot to divide by the square root of the number of seeds.",
             _whole_spread,
         ),
-        Mistake(
+        _claims_mistake(
             "You subtracted the other way round: 1 is where the first is higher.",
             lambda a, b: claims(b, a),
         ),

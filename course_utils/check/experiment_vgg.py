@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .compare import difference
 from .engine import Draw, Exercise, Inputs, Mistake
 
 
@@ -193,11 +194,24 @@ def _resized(trimap: Tensor, size: int, mode: str) -> Tensor:
     return F.interpolate(trimap[None, None].float(), size=(size, size), mode=mode)[0, 0]
 
 
+def _not_a_mask(given: Any, trimap: Tensor, size: int) -> str | None:
+    """How a mask differs from that of the nearest names; each other way that never averages names is as good."""
+    animal = (trimap != 2).to(trimap.dtype)
+    others = [(_resized(trimap, size, "nearest-exact") != 2).float()]
+    for mode in ("bilinear", "area"):
+        part = _resized(animal, size, mode)
+        others += [(part >= 0.5).float(), (part > 0.5).float()]
+    if any(difference(given, other) is None for other in others):
+        return None
+    found = difference(given, animal_mask(trimap, size), ("row", "column"))
+    return found and f"For `animal_mask(size={size})`: {found[0].lower()}{found[1:]}"
+
+
 GLOBAL_VECTOR = Exercise(
     lesson="4.5",
     official=global_vector,
     draw=_draw_last_map,
-    axes=("image", "channel"),
+    axes=("picture", "channel"),
     minutes=4,
     difficulty=1,
     hints=(
@@ -232,7 +246,7 @@ GATE_SCORES = Exercise(
     lesson="4.5",
     official=gate_scores,
     draw=_draw_gate,
-    axes=("image", "one", "row", "column"),
+    axes=("picture", "score", "row", "column"),
     minutes=12,
     difficulty=2,
     hints=(
@@ -277,7 +291,7 @@ GATE_POOL = Exercise(
     lesson="4.5",
     official=gate_pool,
     draw=_draw_pool,
-    axes=("image", "channel"),
+    axes=("picture", "channel"),
     minutes=8,
     difficulty=2,
     hints=(
@@ -308,6 +322,20 @@ GATE_POOL = Exercise(
         Mistake(
             "You took the softmax along one row; it must run over all positions of the map.",
             _row_softmax,
+        ),
+        Mistake(
+            "Your softmax runs over axis 1, which has length 1, so every weight is 1; flatten the positions first.",
+            lambda local, scores, alignment: (
+                gate_pool(local, scores, alignment) if alignment == "sigmoid" else local.sum((2, 3))
+            ),
+        ),
+        Mistake(
+            "Your softmax shares out over the whole batch; each picture has a weight of 1 of its own.",
+            lambda local, scores, alignment: (
+                gate_pool(local, scores, alignment)
+                if alignment == "sigmoid"
+                else _pooled(local, scores.flatten().softmax(0).view_as(scores), "sum")
+            ),
         ),
         Mistake(
             "You left the weights out: that is plain average pooling.",
@@ -366,6 +394,10 @@ SHARE_AND_IOU = Exercise(
             lambda m, mask, t: (float(m[mask].mean()), _iou(_here(m, t), mask)),
         ),
         Mistake(
+            "You took the share of the scaled map; only the iou is taken of it, the share is of the map as it is.",
+            lambda m, mask, t: (_share(m - m.min(), mask), _iou(_here(m, t), mask)),
+        ),
+        Mistake(
             "Your share counts positions, not weight.",
             lambda m, mask, t: (float((_here(m, t) & mask).sum() / _here(m, t).sum()), _iou(_here(m, t), mask)),
         ),
@@ -402,7 +434,7 @@ DICE_LOSS = Exercise(
             _jaccard,
         ),
         Mistake(
-            "You took the loss of each image and averaged; here the sums run over the whole batch.",
+            "You took the loss of each picture and averaged; here the sums run over the whole batch.",
             _per_image,
         ),
         Mistake("You squared the values in the denominator, as another form of Dice has it.", _squared),
@@ -421,7 +453,7 @@ ANIMAL_MASK = Exercise(
     lesson="4.5",
     official=animal_mask,
     draw=_draw_trimap,
-    axes=("row", "column"),
+    refusal=_not_a_mask,
     minutes=6,
     difficulty=3,
     hints=(

@@ -9,7 +9,7 @@ from .engine import Draw, Exercise, Inputs, Mistake
 
 
 def channel_covariance(x: Tensor) -> Tensor:
-    """Say how the channels of each image vary together: (N, C, H, W) -> (N, C, C), the mean over all positions of the
+    """Say how the channels of each picture vary together: (N, C, H, W) -> (N, C, C), the mean over all positions of the
     products of two channels' deviations from their means.
     """
     features = x.flatten(2)  # (N, C, M)
@@ -36,7 +36,7 @@ def row_wise_convolution(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def position_covariance(x: Tensor) -> Tensor:
-    """Say how the positions of each image vary together: (N, C, H, W) -> (N, M, M) with M = H * W, the mean over all
+    """Say how the positions of each picture vary together: (N, C, H, W) -> (N, M, M) with M = H * W, the mean over all
     channels of the products of two positions' deviations from their means over the channels.
     """
     features = x.flatten(2)  # (N, C, M)
@@ -127,19 +127,20 @@ def _not_fooled(given: object, x: Tensor, first: int, second: int) -> str | None
     if not given.isfinite().all():
         return "Your result holds a value that is not finite; move values, and make no new ones."
     before, after = x.mean(dim=(2, 3)), given.mean(dim=(2, 3))
-    image, channel = divmod(int((after - before).abs().argmax()), x.shape[1])
+    picture, channel = divmod(int((after - before).abs().argmax()), x.shape[1])
     if (after - before).abs().max() > 1e-4:
         return (
-            f"The mean of channel {channel} in image {image} was {number(before[image, channel].item())} and is "
-            f"{number(after[image, channel].item())}: SE sees that. Every mean must stay as it was."
+            f"The mean of channel {channel} in picture {picture} was {number(before[picture, channel].item())} and is "
+            f"{number(after[picture, channel].item())}: SE sees that. Every mean must stay as it was."
         )
     old, new = (channel_covariance(maps)[:, first, second] for maps in (x, given))
     spread = x[:, first].flatten(1).std(1) * x[:, second].flatten(1).std(1)
-    image = int(((new - old).abs() / spread).argmin())
+    picture = int(((new - old).abs() / spread).argmin())
     if ((new - old).abs() < 0.1 * spread).any():
         return (
-            f"In image {image} the covariance of the channels {first} and {second} was {number(old[image].item())} and "
-            f"is {number(new[image].item())}: too little to be seen. Move the values of one of the two."
+            f"In picture {picture} the covariance of the channels {first} and {second} was "
+            f"{number(old[picture].item())} and is {number(new[picture].item())}: too little to be seen. Move the "
+            "values of one of the two."
         )
     return None
 
@@ -169,15 +170,32 @@ def _inverse_root(cov: Tensor, iterations: int) -> Tensor:
     return z * _trace(cov).sqrt()
 
 
+def _one_after_the_other(cov: Tensor, iterations: int) -> Tensor:
+    y, z, identity = cov / _trace(cov), torch.eye(cov.shape[1]).expand_as(cov), torch.eye(cov.shape[1])
+    for _ in range(iterations):
+        y = y @ (3 * identity - z @ y) / 2
+        z = (3 * identity - z @ y) / 2 @ z
+    return y * _trace(cov).sqrt()
+
+
+def _with_one_factor(cov: Tensor, iterations: int) -> Tensor:
+    y, identity = cov / _trace(cov), torch.eye(cov.shape[1])
+    t = (3 * identity - y) / 2
+    for _ in range(iterations):
+        y = y @ t
+    return y * _trace(cov).sqrt()
+
+
 def _centred(x: Tensor, dim: int) -> Tensor:
     features = x.flatten(2)
     return features - features.mean(dim=dim, keepdim=True)
 
 
-def _released(x: Tensor) -> Tensor:
+def _released(x: Tensor, first: int | None = None) -> Tensor:
+    """The covariance of positions with the release's mistake, or with another count in its first term."""
     features = x.flatten(2)  # (N, C, M)
     channels, positions = features.shape[1:]
-    centring = torch.eye(channels) / positions - torch.ones(channels, channels) / positions**2
+    centring = torch.eye(channels) / (first or positions) - torch.ones(channels, channels) / positions**2
     return features.transpose(1, 2) @ centring @ features
 
 
@@ -191,7 +209,7 @@ COVARIANCE = Exercise(
     draw=_draw_map,
     minutes=6,
     difficulty=1,
-    axes=("image", "channel", "channel"),
+    axes=("picture", "channel", "channel"),
     hints=(
         "Bring the positions into one axis with `x.flatten(2)`: (N, C, M). What must be taken off each channel first?",
         "With deviations of shape (N, C, M), one matrix product gives all C x C sums: (N, C, M) times (N, M, C).",
@@ -220,7 +238,7 @@ COVARIANCE = Exercise(
             lambda x: _product(_centred(x, 1)) / x[0, 0].numel(),
         ),
         Mistake(
-            "You used one mean for all images of the batch; each image has its own.",
+            "You used one mean for all pictures of the batch; each picture has its own.",
             lambda x: _product(x.flatten(2) - x.mean(dim=(0, 2, 3))[:, None]) / x[0, 0].numel(),
         ),
         Mistake(
@@ -273,7 +291,7 @@ FOOL_SE = Exercise(
             lambda x, first, second: _with_channel(x, second, -x[:, second]),
         ),
         Mistake(
-            "You took the maps of another image of the batch, and with them other means: `flip(0)` turns the batch.",
+            "You took the maps of another picture of the batch, and with them other means: `flip(0)` turns the batch.",
             lambda x, first, second: _with_channel(x, second, x[:, second].flip(0)),
         ),
     ),
@@ -285,7 +303,7 @@ ROW_WISE = Exercise(
     draw=_draw_rows,
     minutes=7,
     difficulty=2,
-    axes=("image", "number"),
+    axes=("picture", "number"),
     hints=(
         "For a convolution the rows are the channels: (N, d, d) needs one more axis to be (N, d, d, 1).",
         "Each row must see its own kernels only. `F.conv2d` does that with `groups=`.",
@@ -337,7 +355,7 @@ POSITIONS = Exercise(
     draw=_draw_map,
     minutes=7,
     difficulty=2,
-    axes=("image", "position", "position"),
+    axes=("picture", "position", "position"),
     hints=(
         "Over what does the sum run now, over the positions or over the channels? The mean must run over the same.",
         "Each position has C values, one for each channel: its mean goes over axis 1 of (N, C, M).",
@@ -350,6 +368,10 @@ POSITIONS = Exercise(
             "That is still the code with the mistake: its centring matrix is for sums over C channels, but it divides "
             "by the number of positions, M.",
             _released,
+        ),
+        Mistake(
+            "Only the first term of the centring matrix is mended; the second holds the same count, squared: C**2.",
+            lambda x: _released(x, first=x.shape[1]),
         ),
         Mistake(
             "The means are right now, but you divide by the number of positions; the sum runs over the C channels.",
@@ -383,7 +405,7 @@ COUNT = Exercise(
     lesson="4.1.2",
     official=count_gsop_parameters,
     draw=_draw_count,
-    minutes=6,
+    minutes=8,
     difficulty=2,
     hints=(
         "There are five layers with parameters: a 1x1 convolution, two batch norms, the row-wise one, the last layer.",
@@ -429,7 +451,7 @@ ROOT = Exercise(
     draw=_draw_covariance,
     minutes=10,
     difficulty=3,
-    axes=("image", "row", "column"),
+    axes=("picture", "row", "column"),
     hints=(
         "Three parts: divide by the trace, iterate, multiply by the square root of the trace.",
         "`cov.diagonal(dim1=1, dim2=2).sum(1)` is the trace of each matrix; give it two more axes to divide by it.",
@@ -461,6 +483,14 @@ ROOT = Exercise(
         Mistake(
             "You stopped one step early; take as many steps as `iterations` says.",
             lambda cov, k: _root_of(cov, k - 1, _trace(cov), _trace(cov).sqrt()),
+        ),
+        Mistake(
+            "You made Z with the new Y: compute T once in each step, then Y and Z from the old ones.",
+            _one_after_the_other,
+        ),
+        Mistake(
+            "You computed T once, before the loop; it changes with Y and Z, so compute it in each step.",
+            _with_one_factor,
         ),
         Mistake(
             "You divided by the Frobenius norm; that converges too, but this exercise asks for the trace.",

@@ -45,7 +45,7 @@ def find_fixed_masks(masks: list[Tensor]) -> list[int]:
 def mend_self_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Self-attention as the port meant it: each query's weights over the keys sum to 1.
 
-    query, key (N, C', P), value (N, C, P), P positions on the last axis -> (N, C, P): for each position the weighted
+    query, key (N, C', M), value (N, C, M), M positions on the last axis -> (N, C, M): for each position the weighted
     mean of the values. As in the paper, the scores are not scaled.
     """
     scores = query.transpose(1, 2) @ key  # (N, queries, keys)
@@ -75,7 +75,9 @@ def _draw_recorded(draw: Draw) -> Inputs:
     swapped = draw.uniform(1, channels, 1, 1, low=0.2, high=0.8).expand(pictures, channels, 1, 1).clone()
     swapped[1] = swapped[0].flip(0)  # the same values, but of other channels
     half = torch.full((pictures, channels, 1, 1), 0.5)
-    found = draw.shuffled([moving, late, alike, still.clone(), rounded, swapped, half])
+    falling = draw.uniform(pictures, channels, 1, 1, low=0.2, high=0.8)
+    falling[0] = 0.9  # no later mask has a weight above the first picture's
+    found = draw.shuffled([moving, late, alike, still.clone(), rounded, swapped, half, falling])
     return (found,)
 
 
@@ -167,6 +169,11 @@ APPLY_BOTH = Exercise(
             "Your spatial mask has no axis for the channels, so its first axis was taken for them; "
             "use `spatial_mask[:, None]`.",
             lambda x, channel, spatial: x * channel[:, :, None, None] * spatial,
+        ),
+        Mistake(
+            "Neither mask has axes of length 1: both were taken for a map of rows and columns. Make them (N, C, 1, 1) "
+            "and (N, 1, H, W).",
+            lambda x, channel, spatial: x * channel * spatial,
         ),
         Mistake(
             "You exchanged rows and columns of the spatial mask.",
@@ -267,6 +274,11 @@ FIND_FIXED = Exercise(
         Mistake(
             "You compared the first two pictures only; a mask may move first at a later one.",
             lambda masks: [i for i, mask in enumerate(masks) if (mask[0] - mask[1]).abs().max() < 1e-4],
+        ),
+        Mistake(
+            "You left out `.abs()`: where a mask falls below that of the first picture, the difference is negative and "
+            "so below 1e-4 as well.",
+            lambda masks: [i for i, mask in enumerate(masks) if (mask - mask[:1]).max() < 1e-4],
         ),
         Mistake(
             "You asked for exact equality; masks that are computed differ by rounding, so allow 1e-4.",

@@ -130,9 +130,10 @@ def _port_mistakes() -> tuple[Mistake, ...]:
     ]
     for count, word in ((3, "Three faults are"), (2, "Two faults are"), (1, "One fault is")):
         for faults in combinations(port, count):
-            mistakes.append(
-                Mistake(f"{word} left: {'; '.join(_FAULTS[fault] for fault in faults)}.", with_faults(*faults))
-            )
+            message = f"{word} left: {'; '.join(_FAULTS[fault] for fault in faults)}."
+            if {"names", "axis"} <= set(faults):  # the same numbers
+                message += " (If names and softmax are right, the weights are not transposed in `value @ weights`.)"
+            mistakes.append(Mistake(message, with_faults(*faults)))
     mistakes += [
         Mistake("`gamma` is left out; the gathered part is multiplied by it.", with_faults("gamma")),
     ]
@@ -226,7 +227,7 @@ PROJECT = Exercise(
     draw=_draw_projection,
     minutes=4,
     difficulty=1,
-    axes=("image", "position", "channel"),
+    axes=("picture", "position", "channel"),
     hints=(
         "A 1x1 convolution multiplies the channels of each position by one matrix: `F.conv2d(x, weight)`.",
         "`flatten(2)` puts the positions in one axis, but leaves the channels before them.",
@@ -265,7 +266,7 @@ WEIGH = Exercise(
     draw=_draw_queries,
     minutes=5,
     difficulty=2,
-    axes=("image", "query", "key"),
+    axes=("picture", "query", "key"),
     hints=(
         "The score of query j and key i is their dot product. One matrix product makes all of them.",
         "`query @ key.transpose(1, 2)` is (N, Q, K). Along which axis must the weights of one query sum to 1?",
@@ -298,7 +299,7 @@ WEIGH = Exercise(
             lambda query, key: (F.normalize(query, dim=2) @ F.normalize(key, dim=2).transpose(1, 2)).softmax(dim=2),
         ),
         Mistake(
-            "Your softmax runs over all queries and keys of an image together; each query has a sum of 1 of its own.",
+            "Your softmax runs over all queries and keys of a picture together; each query has a sum of 1 of its own.",
             lambda query, key: (
                 (query @ key.transpose(1, 2)).flatten(1).softmax(dim=1).unflatten(1, (query.shape[1], -1))
             ),
@@ -344,7 +345,7 @@ OUTPUT = Exercise(
     draw=_draw_output,
     minutes=6,
     difficulty=2,
-    axes=("image", "channel", "row", "column"),
+    axes=("picture", "channel", "row", "column"),
     hints=(
         "First bring the rows (N, H*W, dv) back to a map (N, dv, H, W): the reverse of what you did for the queries.",
         "`context.transpose(1, 2)` is (N, dv, H*W); `.unflatten(2, x.shape[2:])` splits its last axis.",
@@ -374,6 +375,11 @@ OUTPUT = Exercise(
             "positions are mixed. Swap the axes first.",
             lambda x, c, w, gamma: gamma * F.conv2d(c.reshape(len(x), -1, *x.shape[2:]), w) + x,
         ),
+        Mistake(
+            "After the output layer you reshaped (N, H*W, C) straight to (N, C, H, W), which mixes positions; swap the "
+            "axes first.",
+            lambda x, c, w, gamma: gamma * (c @ w[:, :, 0, 0].T).reshape(x.shape) + x,
+        ),
     ),
 )
 
@@ -383,7 +389,7 @@ PORT = Exercise(
     draw=_draw_port,
     minutes=12,
     difficulty=3,
-    axes=("image", "channel", "row", "column"),
+    axes=("picture", "channel", "row", "column"),
     hints=(
         "There are four faults. One is in the names, one in the scores, one in the softmax, one in the last line.",
         "In the paper f makes the keys and g the queries; the scores are not divided; each query's weights sum to 1 "

@@ -39,7 +39,7 @@ def count_se_parameters(channels: int, reduction: int, bias: bool) -> int:
 
 
 def find_dead_blocks(blocks: list[tuple[int, int]]) -> list[int]:
-    """Find the SE blocks whose gates cannot depend on the image: their indices in a list of (channels, reduction)."""
+    """Find the SE blocks whose gates cannot depend on the picture: their indices in a list of (channels, reduction)."""
     return [place for place, (channels, reduction) in enumerate(blocks) if channels // reduction == 0]
 
 
@@ -104,9 +104,9 @@ SQUEEZE = Exercise(
     draw=lambda draw: (_draw_map(draw),),
     minutes=3,
     difficulty=1,
-    axes=("image", "channel"),
+    axes=("picture", "channel"),
     hints=(
-        "The four axes of `x` are image, channel, row, column. Which two should be gone?",
+        "The four axes of `x` are picture, channel, row, column. Which two should be gone?",
         "`x.mean(dim=...)` takes one axis or a tuple of axes.",
         "Rows are axis 2 and columns axis 3: average over both at once.",
     ),
@@ -114,7 +114,7 @@ SQUEEZE = Exercise(
     mistakes=(
         Mistake("You took the largest value of each map; the squeeze takes the mean.", lambda x: x.amax(dim=(2, 3))),
         Mistake(
-            "You summed over the positions; divide by their number, so that a larger image has no larger squeeze.",
+            "You summed over the positions; divide by their number, so that a larger picture has no larger squeeze.",
             lambda x: x.sum(dim=(2, 3)),
         ),
         Mistake(
@@ -126,7 +126,7 @@ SQUEEZE = Exercise(
             lambda x: x.mean(dim=1),
         ),
         Mistake(
-            "You averaged over the images of the batch too; each image needs its own squeeze.",
+            "You averaged over the pictures of the batch too; each picture needs its own squeeze.",
             lambda x: x.mean(dim=(0, 2, 3)),
         ),
         Mistake(
@@ -143,13 +143,13 @@ EXCITE = Exercise(
     draw=_draw_excite,
     minutes=8,
     difficulty=2,
-    axes=("image", "channel"),
+    axes=("picture", "channel"),
     hints=(
         "There are four steps: a linear layer, ReLU, a linear layer, sigmoid.",
         "`F.linear(x, weight, bias)` is a linear layer with the weights you hand it; do not transpose them.",
         "hidden = ReLU(linear(squeezed, reduce...)); the gates are the sigmoid of linear(hidden, expand...).",
     ),
-    takeaway="These are SE's gates. Each depends on all channels of its image, since both layers see all of them.",
+    takeaway="These are SE's gates. Each depends on all channels of its picture, since both layers see all of them.",
     mistakes=(
         Mistake(
             "You forgot the ReLU between the two layers; without it they collapse into one linear layer.",
@@ -177,6 +177,10 @@ EXCITE = Exercise(
             lambda s, w, b, v, c: torch.sigmoid(F.linear(F.relu(F.linear(s, w)), v)),
         ),
         Mistake(
+            "You left out the bias of the first layer, `reduce_bias`.",
+            lambda s, w, b, v, c: torch.sigmoid(F.linear(F.relu(F.linear(s, w)), v, c)),
+        ),
+        Mistake(
             "You left out the bias of the second layer, `expand_bias`.",
             lambda s, w, b, v, c: torch.sigmoid(F.linear(F.relu(F.linear(s, w, b)), v)),
         ),
@@ -189,7 +193,7 @@ SCALE = Exercise(
     draw=_draw_scale,
     minutes=3,
     difficulty=1,
-    axes=("image", "channel", "row", "column"),
+    axes=("picture", "channel", "row", "column"),
     hints=(
         "One gate stands for a whole map: it must be repeated over rows and columns.",
         "Broadcasting repeats axes of length 1: bring the gates from (N, C) to (N, C, 1, 1).",
@@ -203,11 +207,11 @@ SCALE = Exercise(
             lambda x, gates: x * (1 + gates[:, :, None, None]),
         ),
         Mistake(
-            "You used the gates of the first image for the whole batch; each image has its own.",
+            "You used the gates of the first picture for the whole batch; each picture has its own.",
             lambda x, gates: x * gates[:1, :, None, None],
         ),
         Mistake(
-            "You averaged the gates over the batch; each image has its own.",
+            "You averaged the gates over the batch; each picture has its own.",
             lambda x, gates: x * gates.mean(dim=0)[:, None, None],
         ),
         Mistake(
@@ -266,7 +270,7 @@ FIND_DEAD = Exercise(
     difficulty=2,
     hints=(
         "How many units has the middle layer of a block with 12 channels and r = 16?",
-        "A block is dead if `channels // reduction` is 0: no unit, no weight, so no image can move a gate.",
+        "A block is dead if `channels // reduction` is 0: no unit, no weight, so no picture can move a gate.",
         "`enumerate(blocks)` gives each block with its place.",
     ),
     takeaway="A gate that never moves raises no error, and the next layer makes up for it: nobody notices. "
@@ -306,7 +310,7 @@ RESIDUAL = Exercise(
     draw=_draw_residual,
     minutes=6,
     difficulty=3,
-    axes=("image", "channel", "row", "column"),
+    axes=("picture", "channel", "row", "column"),
     hints=(
         "Without SE the block is ReLU(x + branch(x)). SE gates what the branch adds.",
         "The shortcut carries `x` as it is: no gate may touch it.",
@@ -334,6 +338,10 @@ RESIDUAL = Exercise(
         ),
         Mistake("You forgot the shortcut: add `x`.", lambda x, branch, se: F.relu(se(branch(x)))),
         Mistake("You forgot the ReLU at the end.", lambda x, branch, se: x + se(branch(x))),
+        Mistake(
+            "You put the ReLU on the branch; it comes after the addition.",
+            lambda x, branch, se: x + F.relu(se(branch(x))),
+        ),
         Mistake(
             "You multiplied by se(...), but what it returns is already multiplied by its gates.",
             lambda x, branch, se: F.relu(x + branch(x) * se(branch(x))),
