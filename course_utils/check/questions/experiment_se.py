@@ -10,7 +10,7 @@ PREDICTIONS = {
             "Several points: attention helps the network look at the digit": (
                 "There is nothing else to look at. And SE chooses channels, not places."
             ),
-            "Nothing that these seeds can measure": (
+            "Nothing that a few trainings can show": (
                 "The plain network is right on about 97 % already, and the answer calls for no choice between "
                 "channels. The interval of the paired difference shows it."
             ),
@@ -19,7 +19,7 @@ PREDICTIONS = {
                 "each other's spread."
             ),
         },
-        right="Nothing that these seeds can measure",
+        right="Nothing that a few trainings can show",
     ),
     "cued": Question(
         "Cued digits: a red, a green and a blue digit; the colour of the border says which one to name. The "
@@ -61,15 +61,17 @@ QUIZ = (
     Question(
         "Over eight seeds the gain from SE is 0.4 points, with a 95 % interval from -0.2 to 1.0. What may you say?",
         {
-            "SE helps by 0.4 points": (
+            "SE helps by 0.4 points: no other estimate is better": (
                 "That is the middle of the interval. A gain of 0 and a small loss fit these seeds too."
             ),
-            "SE makes no difference": "That is not shown either: a gain of a whole point lies inside the interval.",
-            "These seeds do not show a gain; if there is one, it is probably at most a point": (
+            "SE makes no difference, since the interval holds 0": (
+                "That is not shown either: a gain of a whole point lies inside the interval."
+            ),
+            "A gain is not shown; if there is one, it is probably at most a point": (
                 "The interval holds 0, so a gain is not shown; its upper end says how large one might still be."
             ),
         },
-        right="These seeds do not show a gain; if there is one, it is probably at most a point",
+        right="A gain is not shown; if there is one, it is probably at most a point",
     ),
     Question(
         "A colleague tries 20 learning rates with SE and 1 without, and reports each network's best test "
@@ -104,14 +106,17 @@ QUIZ = (
     Question(
         "Both networks are trained on the same five seeds. Why subtract seed by seed before averaging?",
         {
-            "The mean gain comes out larger": "The mean is the same either way. The interval round it changes.",
+            "The mean gain comes out larger that way": (
+                "The mean is the same either way. The interval round it changes."
+            ),
             "Five values are too few for a standard deviation": (
                 "There are five differences too; Student's t allows for so small a number."
             ),
-            "The luck that both share in a seed cancels, and the interval usually gets narrower": (
-                "An easy draw of the data lifts both networks. The difference within a seed is free of it."
+            "The luck that both networks share in a seed cancels": (
+                "An easy draw of the data lifts both networks. The difference within a seed is free of it, so that the "
+                "interval usually gets narrower."
             ),
         },
-        right="The luck that both share in a seed cancels, and the interval usually gets narrower",
+        right="The luck that both networks share in a seed cancels",
     ),
 )

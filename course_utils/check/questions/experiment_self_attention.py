@@ -34,7 +34,7 @@ PREDICTIONS = {
         right="16 times",
     ),
     "league": Question(
-        "On cued digits the plain network of the league names about 60 % rightly. ECA adds 9 numbers to its 32,482: "
+        "On cued digits the plain network of the league names 58 % rightly. ECA adds 9 numbers to its 32,482: "
         "three tiny convolutions over the channels' means. SE adds 2,742. Where will ECA end?",
         {
             "Far above the plain network, about where SE ends": (
@@ -45,8 +45,8 @@ PREDICTIONS = {
                 "The cue is a colour: three channels carry it. More weights were not what was missing."
             ),
             "With the plain network: 9 numbers cannot matter": (
-                "They decide how all 120 gates answer to the image. It counts what is multiplied, not how many weights "
-                "there are."
+                "They decide how all 120 gates answer to the picture. It counts what is multiplied, not how many "
+                "weights do it."
             ),
         },
         right="Far above the plain network, about where SE ends",
@@ -72,48 +72,50 @@ QUIZ = (
         right="Where a mask lies and what a network gains by it are two questions",
     ),
     Question(
-        "With eight epochs on 6,000 images the small transformer ends below what one reaches without reading the cue. "
-        "What may be said?",
+        "With eight epochs on 6,000 pictures the small transformer ends below what one reaches without reading the "
+        "cue. What may be said?",
         {
-            "At this size, with these images and epochs, it does not learn the task": (
-                "That is what was measured. Trained far longer on more images, a transformer does learn it: lesson "
+            "At this size, with these pictures and epochs, it does not learn the task": (
+                "That is what was measured. Trained far longer on more pictures, a transformer does learn it: lesson "
                 "4.1.5 uses one."
             ),
-            "Transformers are worse than convolutional networks": (
+            "Transformers are worse than convolutional networks at such tasks": (
                 "The league has one transformer, one budget and two tasks; a sentence on all of them needs more."
             ),
-            "Its learning rate was chosen badly": (
+            "Its learning rate was chosen badly, or it would have learned": (
                 "It had the same four trials as all others, and took its best. Others might suit any of them better."
             ),
         },
-        right="At this size, with these images and epochs, it does not learn the task",
+        right="At this size, with these pictures and epochs, it does not learn the task",
     ),
     Question(
         "CBAM needs 3 % more multiply-adds than the plain network, and far more time a step. How can that be?",
         {
-            "The clock was disturbed": (
+            "The clock was disturbed while CBAM had its turn": (
                 "All networks were timed in turns, so a disturbance hits all of them. The gap stays."
             ),
             "Multiply-adds are counted wrongly for 7x7 convolutions": (
                 "They are counted; there are few, since that convolution has two channels in and one out."
             ),
-            "Means, maxima and products read and write the whole map, and count as almost nothing": (
-                "They do little arithmetic on much memory. On a map this small, moving numbers costs more than "
-                "multiplying them."
+            "Means, maxima and products move the whole map, and count as almost nothing": (
+                "They read and write much memory for little arithmetic. On a map this small, moving numbers costs "
+                "more than multiplying them."
             ),
         },
-        right="Means, maxima and products read and write the whole map, and count as almost nothing",
+        right="Means, maxima and products move the whole map, and count as almost nothing",
     ),
     Question(
         "A league has 20 paired intervals of 95 %. One of them just leaves out zero, and nobody expected it. What now?",
         {
-            "Report it as found: an interval is an interval": (
+            "Report it as found: an interval of 95 % is what was agreed on": (
                 "Of 20 true zeros, one is expected to be missed by luck. A surprise at the edge is the first suspect."
             ),
             "Say so, and run that pair again with new seeds before building on it": (
                 "New seeds were not part of the search, so they can confirm or refuse it."
             ),
-            "Leave it out of the table": "Then the table would hide a result. Show it, with what it is worth.",
+            "Leave it out of the table: it is most likely luck": (
+                "Then the table would hide a result. Show it, with what it is worth."
+            ),
         },
         right="Say so, and run that pair again with new seeds before building on it",
     ),

@@ -71,33 +71,41 @@ QUIZ: tuple[Question, ...] = (
             "The weights of a softmax sum to 1 already, so their sum is an average": (
                 "An average again would make the vector H * W times smaller, and more so in larger pictures."
             ),
-            "A sum is faster": "Both read every position once.",
-            "It is an accident of the published code": "Change it, and the vector shrinks or grows with the picture.",
+            "A sum is faster, and softmax maps are the larger ones": (
+                "Both read every position once, and both maps have the same size."
+            ),
+            "It is an accident of the published code; either would do": (
+                "Change it, and the vector shrinks or grows with the picture."
+            ),
         },
         right="The weights of a softmax sum to 1 already, so their sum is an average",
     ),
     Question(
         "A gate is shut (weight near 0) exactly on the object and open on the rest. Can the network still be right?",
         {
-            "No: it does not see the object": "The gated vector does not, but the guide has seen the whole picture.",
-            "Yes, but only by chance": "The share of such maps and the accuracy are both measured in section 5.",
-            "Yes: the guide sees everything, and what a gate leaves out is information too": (
+            "No: it never sees the object that it has to name": (
+                "The gated vector does not, but the guide has seen the whole picture."
+            ),
+            "Yes, but only by chance, in a share of the pictures": (
+                "The share of such maps and the accuracy are both measured in section 5."
+            ),
+            "Yes: the guide sees all, and what is left out tells something too": (
                 "So a map cannot be read as an explanation by itself. Held against the true place, it can be measured."
             ),
         },
-        right="Yes: the guide sees everything, and what a gate leaves out is information too",
+        right="Yes: the guide sees all, and what is left out tells something too",
     ),
     Question(
         "On ISIC 2017 the paper reports an AUC of 0.872 with gates and 0.883 with gates that were shown the lesion. "
         "What may be said?",
         {
-            "Showing the lesion raises the AUC": (
+            "Showing the lesion raises the AUC, if only by 0.011": (
                 "Two single numbers without an interval: another seed could turn them round."
             ),
             "The difference is reported; whether it would stay with other seeds is not": (
                 "The IoU of the maps rises from 0.319 to 0.656 at the same time; that is a much larger change."
             ),
-            "Showing the lesion does nothing": "That is not shown either.",
+            "Showing the lesion does nothing: 0.011 is too little to count": "That is not shown either.",
         },
         right="The difference is reported; whether it would stay with other seeds is not",
     ),

@@ -58,11 +58,13 @@ QUIZ = (
     Question(
         "What does the entry (i, j) of the covariance tell GSoP that SE never learns?",
         {
-            "How large channel i is on average": "That is the mean, the one thing that SE does learn.",
+            "How large channel i is on average, compared with channel j": (
+                "That is the mean, the one thing that SE does learn."
+            ),
             "Whether the channels i and j are large at the same positions": (
                 "It is the mean over all positions of the product of their deviations."
             ),
-            "At which position channel i is largest": (
+            "At which position of the map the channel i is largest": (
                 "The covariance averages over positions too. Shuffle all channels alike, and it stays as it is."
             ),
         },
@@ -80,8 +82,9 @@ QUIZ = (
     Question(
         "Why does each row of the covariance have kernels of its own (a grouped convolution)?",
         {
-            "Row i belongs to channel i: its structure is kept, with d times fewer weights": (
-                "Each kernel reads how one channel varies with all others. The last layer then mixes the rows."
+            "Row i belongs to channel i, so each row is read by itself": (
+                "Each kernel reads how one channel varies with all others, with d times fewer weights than without "
+                "groups. The last layer then mixes the rows."
             ),
             "A convolution without groups would give the same numbers": (
                 "It would add up all rows, each with its own weights: other numbers, from d times as many weights."
@@ -90,15 +93,17 @@ QUIZ = (
                 "It is symmetric, but every row is read in full; the grouping has another reason."
             ),
         },
-        right="Row i belongs to channel i: its structure is kept, with d times fewer weights",
+        right="Row i belongs to channel i, so each row is read by itself",
     ),
     Question(
         "Why is the covariance divided by its trace before the Newton-Schulz iteration?",
         {
-            "So that no image counts more than another": (
+            "So that no picture of the batch counts more than another in training": (
                 "It has that effect inside the loop, but the trace is multiplied back afterwards."
             ),
-            "So that the root is symmetric": "The root of a symmetric matrix is symmetric by this iteration anyway.",
+            "So that the root is symmetric, as the covariance is": (
+                "The root of a symmetric matrix is symmetric by this iteration anyway."
+            ),
             "So that its eigenvalues lie between 0 and 1, where the iteration converges": (
                 "No eigenvalue is negative and they add up to the trace. Far from the identity the iteration diverges."
             ),

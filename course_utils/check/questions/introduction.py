@@ -7,14 +7,16 @@ PREDICTIONS = {
         "You put the spotlight on the dog's face by hand. Then you choose the picture of the owl. "
         "What does the spotlight show?",
         {
-            "The owl's face": "That would need someone who looks at the new picture. A mask set by hand does not.",
-            "The same corner of the picture, whatever is there now": (
+            "The owl's face: it follows what stands out": (
+                "That would need someone who looks at the new picture. A mask set by hand does not."
+            ),
+            "The same place as before, whatever is there now": (
                 "The mask was set before the owl came: it is fixed. A mask that follows the picture must be made "
                 "from the picture."
             ),
-            "Nothing: the mask goes out": "The mask is a table of weights. It stays as it was set.",
+            "Nothing: it was made for the dog and goes out": "The mask is a table of weights. It stays as it was set.",
         },
-        right="The same corner of the picture, whatever is there now",
+        right="The same place as before, whatever is there now",
     ),
     "green_grass": Question(
         "The grass is greenish, the dog is brown and black. Can a channel mask over red, green and blue darken the "
@@ -52,8 +54,12 @@ QUIZ = (
     Question(
         "What makes a weight an attention weight?",
         {
-            "It lies between 0 and 1": "A fixed dropout mask does too. It is not the range that counts.",
-            "It was learned": "The weights of every convolution are learned, and the same for every picture.",
+            "It lies between 0 and 1, like a share or a probability": (
+                "A fixed dropout mask does too. It is not the range that counts."
+            ),
+            "It was learned, together with the rest of the network": (
+                "The weights of every convolution are learned, and the same for every picture."
+            ),
             "It is computed from the input that it is applied to": (
                 "f(g(x), x): x makes its own mask. What is learned is g, and g is the same for every picture."
             ),
@@ -84,17 +90,17 @@ QUIZ = (
     Question(
         "“Attention began as an extension to recurrent networks.” How much of this is right?",
         {
-            "All of it": (
+            "All of it: the idea came with a recurrent translator in 2014": (
                 "Attention with a query and keys did, for translation. The word is older than that, and so are models."
             ),
-            "Nothing: it began with the transformer, in 2017": (
+            "Nothing of it: attention began with the transformer, in 2017": (
                 "The transformer took the recurrence away; the attention was there before."
             ),
-            "A part: query-key attention did, in 2014, but models of where to look are older": (
+            "The part on queries and keys; models of where to look are older": (
                 "Query-key attention came to a recurrent translator in 2014, and a recurrent network that looks at one "
                 "patch after another in the same year. Maps of salient places were computed in 1998."
             ),
         },
-        right="A part: query-key attention did, in 2014, but models of where to look are older",
+        right="The part on queries and keys; models of where to look are older",
     ),
 )

@@ -31,14 +31,18 @@ PREDICTIONS = {
         right="Almost all weight goes to one key",
     ),
     "gamma": Question(
-        "A new block has γ = 0, and a network with it is trained. Which of its parameters does the first step change?",
+        "A new block has γ = 0, and a network with it is trained. Which of the block's parameters get a gradient "
+        "other than zero in the first step?",
         {
             "None: its output is zero, so is every gradient": (
                 "γ multiplies v(o), which is not zero. So γ itself has a gradient."
             ),
             "All of them": "The gradient of W_f, W_g, W_h and v passes through the factor γ, which is 0 at first.",
             "W_h and v, which make what is added": "What they make is multiplied by γ, and so is their gradient: by 0.",
-            "Only γ": "The others follow from the second step on, when γ has left 0.",
+            "Only γ": (
+                "γ is multiplied by v(o), which is not zero. The others follow from the second step on, when γ has "
+                "left 0."
+            ),
         },
         right="Only γ",
     ),
@@ -77,7 +81,7 @@ QUIZ = (
     Question(
         "In a self-attention block, which of these are learned parameters?",
         {
-            "The queries, keys and values": "They are activations: they change with every picture.",
+            "The queries, keys and values of all positions": "They are activations: they change with every picture.",
             "W_f, W_g, W_h, the output layer v, and γ": (
                 "The matrices are learned once; what they make of a picture are its queries, keys and values."
             ),
@@ -88,22 +92,30 @@ QUIZ = (
     Question(
         "Scores are divided by √d, where d is",
         {
-            "the number of keys": "It sets how many rivals there are in the softmax, not how far scores spread.",
+            "the number of keys that each query meets": (
+                "It sets how many rivals there are in the softmax, not how far scores spread."
+            ),
             "the length of each query and key vector": (
                 "A score is a sum of d products; its variance grows with d, and dividing by √d takes that back."
             ),
-            "the size of the key matrix": "The matrix of keys has K · d numbers. The length of one key vector counts.",
+            "the size of the matrix of all keys": (
+                "The matrix of keys has K · d numbers. The length of one key vector counts."
+            ),
         },
         right="the length of each query and key vector",
     ),
     Question(
         "Why does torch's fused attention need far less memory than the textbook's three lines?",
         {
-            "It computes fewer scores": "It computes every one of them: the arithmetic still grows with N².",
+            "It computes fewer scores: keys far away from the query are left out": (
+                "It computes every one of them: the arithmetic still grows with N²."
+            ),
             "It never keeps the N × N weights: they are used up piece by piece": (
                 "Memory then grows with N. The weights come into being only where someone asks for the mask."
             ),
-            "It stores the weights in half precision": "That would halve the memory; what is measured is far less.",
+            "It stores the N × N weights in half precision": (
+                "That would halve the memory; what is measured is far less."
+            ),
         },
         right="It never keeps the N × N weights: they are used up piece by piece",
     ),

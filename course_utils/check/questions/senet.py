@@ -37,7 +37,7 @@ PREDICTIONS = {
         "An SE block without biases gets 12 channels and a reduction of r = 16. What does it learn?",
         {
             "12 gates, from a single unit in the middle": "12 // 16 is 0, not 1: the middle has no unit at all.",
-            "Nothing: every gate is 0.5 for every image": (
+            "Nothing: every gate is 0.5 for every picture": (
                 "With 0 units in the middle layer nothing but 0 arrives at the sigmoid. No error tells you."
             ),
             "Nothing: PyTorch refuses to build such a layer": (
@@ -45,10 +45,10 @@ PREDICTIONS = {
                 "refuses it and says why."
             ),
         },
-        right="Nothing: every gate is 0.5 for every image",
+        right="Nothing: every gate is 0.5 for every picture",
     ),
     "equal_means": Question(
-        "Two images give feature maps with equal means in every channel; in one, two channels are large at the "
+        "Two pictures give feature maps with equal means in every channel; in one, two channels are large at the "
         "same positions, in the other at different ones. Can the gates of SE differ between the two?",
         {
             "Yes: its two layers compare channels with each other": (
@@ -84,16 +84,18 @@ QUIZ = (
     Question(
         "Why does the excitation end with a sigmoid and not with a softmax over the channels?",
         {
-            "A softmax has no gradient": "It has one, and is trained through it every day.",
-            "Several channels may matter at once; under a softmax they compete for a sum of 1": (
-                "Each sigmoid opens its gate without closing another. With a softmax over 256 channels the "
-                "gates would be 1/256 on average."
+            "A softmax has no gradient, so the two layers could not learn": (
+                "It has one, and is trained through it every day."
             ),
-            "A sigmoid makes the gates depend on all channels": (
+            "Several channels may matter at once, and a softmax makes them compete": (
+                "Each sigmoid opens its gate without closing another. With a softmax the gates would share out a sum "
+                "of 1: over 256 channels they would be 1/256 on average."
+            ),
+            "A sigmoid makes each gate depend on all channels, a softmax does not": (
                 "The two linear layers do that. The sigmoid works on each gate alone."
             ),
         },
-        right="Several channels may matter at once; under a softmax they compete for a sum of 1",
+        right="Several channels may matter at once, and a softmax makes them compete",
     ),
     Question(
         "You halve r from 16 to 8 in every SE block. About how do the blocks' parameters change?",
@@ -109,14 +111,14 @@ QUIZ = (
     Question(
         "Which of these can an SE block NOT do?",
         {
-            "Almost mute a channel for one image and let it pass for another": (
-                "It can: the gates are computed from each image."
+            "Almost mute a channel for one picture and let it pass for another": (
+                "It can: the gates are computed from each picture."
             ),
-            "Mute a channel in one corner of the image and let it pass elsewhere": (
+            "Mute a channel in one corner of the picture and let it pass elsewhere": (
                 "One gate stands for the whole map. A mask over positions is the subject of lesson 4.1.3."
             ),
             "Open one channel because another is strong": "It can: each gate depends on the means of all channels.",
         },
-        right="Mute a channel in one corner of the image and let it pass elsewhere",
+        right="Mute a channel in one corner of the picture and let it pass elsewhere",
     ),
 )
