@@ -244,7 +244,7 @@ CUT = Exercise(
     draw=_draw_pictures,
     minutes=6,
     difficulty=1,
-    axes=("image", "patch", "number"),
+    axes=("picture", "patch", "number"),
     hints=(
         "Split the height into (rows, size) and the width into (columns, size): `unflatten` does it. Split the last "
         "axis first, so that the numbers of the others stay.",
@@ -294,7 +294,7 @@ TOKENS = Exercise(
     draw=_draw_patches,
     minutes=6,
     difficulty=1,
-    axes=("image", "token", "number"),
+    axes=("picture", "token", "number"),
     hints=(
         "Three steps: project the patches, put the class token in front, add the positions.",
         "`F.linear(patches, weight, bias)` projects. The class token is one for all pictures: `expand` it to N.",
@@ -461,7 +461,7 @@ PORT = Exercise(
     draw=_draw_port,
     minutes=12,
     difficulty=3,
-    axes=("image", "class"),
+    axes=("picture", "class"),
     hints=(
         "There are four faults: one in the scores, one in the order of the norms, one in the MLP, one before the head.",
         "Divide by the root of a head's width. Normalise before attention, before the MLP, and once before the head; "

@@ -59,7 +59,7 @@ function render({ model, el }) {
   };
   const heads = part("", element("canvas", { role: "img" }), "280px");
   heads.base = document.createElement("canvas");
-  heads.node.style.maxWidth = "360px";
+  heads.node.style.maxWidth = "340px";
   const bars = part("", element("canvas", { role: "img" }), "280px");
   const strip = part("", element("canvas", { role: "img" }), "100%");
   strip.base = document.createElement("canvas");
@@ -344,6 +344,20 @@ function render({ model, el }) {
     if (base.height !== canvas.height) base.height = canvas.height;
     return base.getContext("2d");
   };
+  /** Lines between the patches, and round them from line 0 on. */
+  const grid = (context, canvas, first, colour) => {
+    const step = canvas.width / size;
+    context.strokeStyle = colour;
+    context.lineWidth = Math.max(1, canvas.width / parseFloat(canvas.style.width) / 2);
+    context.beginPath();
+    for (let i = first; i <= size - first; i++) {
+      context.moveTo(i * step, 0);
+      context.lineTo(i * step, canvas.height);
+      context.moveTo(0, i * step);
+      context.lineTo(canvas.width, i * step);
+    }
+    context.stroke();
+  };
   const drawPicture = () => {
     const { canvas, name } = picturePanel;
     const context = resized(picturePanel);
@@ -354,16 +368,7 @@ function render({ model, el }) {
     for (const patch of blanked) {
       hatch(context, (patch % size) * step, Math.floor(patch / size) * step, step, step, scale);
     }
-    context.strokeStyle = "rgb(255 255 255 / 0.55)";
-    context.lineWidth = Math.max(1, scale / 2);
-    context.beginPath();
-    for (let i = 1; i < size; i++) {
-      context.moveTo(i * step, 0);
-      context.lineTo(i * step, canvas.height);
-      context.moveTo(0, i * step);
-      context.lineTo(canvas.width, i * step);
-    }
-    context.stroke();
+    grid(context, canvas, 1, "rgb(255 255 255 / 0.55)");
     name.textContent = isCut() ? now.label : `${now.label}: click to blank`;
     canvas.style.cursor = isCut() ? "default" : "pointer";
     canvas.setAttribute("aria-label", `${now.label}, cut into ${size} × ${size} patches, ${blanked.length} of them blanked`);
@@ -410,6 +415,7 @@ function render({ model, el }) {
     const changes = seen.drops.map((drop) => -drop);
     const signed = { table: SIGNED, ...colourRange(changes, SIGNED) };
     blend(context, paintMap(changes, size, size, signed), [0, 0, canvas.width, canvas.height]);
+    grid(context, canvas, 0, "rgb(128 128 128 / 0.4)");
     name.textContent = `Occlusion: change of P(${named()})`;
     canvas.setAttribute("aria-label", `Change of the probability of ${named()} by blanking each patch alone`);
     canvas.dataset.drops = Array.from(seen.drops, (value) => value.toPrecision(6)).join(",");
