@@ -213,6 +213,53 @@ def test_self_attention_shows_the_packages_weights_at_each_position(lesson):
     expect(trained).to_contain_text("learned γ")
 
 
+def test_heads_are_hovered_knocked_out_masked_and_typed_into(lesson):
+    server = lesson("4.1.4_multi_head_attention.ipynb", seconds=240)
+    page = server.page
+    root = widget(page, "head-grid")
+    canvas = root.locator("canvas[tabindex='0']")
+    expect(canvas).to_have_attribute("data-query", "8,0")  # the class token
+    network = load_network("vit_cued_digits").eval()
+    image = cued_digits(6, seed=3, split="test").images[3:4]
+    with torch.no_grad():
+        weights = network.attention_weights(image)[0].flatten(0, 1)  # (16, 65, 65)
+    canvas.press("Escape")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + 6.5 / 8 * box["width"], box["y"] + 5.5 / 9 * box["height"])
+    expect(canvas).to_have_attribute("data-query", "5,6")
+    maps = root.locator(".cw-heads-cell canvas")
+    for number in (2, 10, 15):
+        shown = [float(weight) for weight in maps.nth(number).get_attribute("data-weights").split(",")]
+        np.testing.assert_allclose(shown, weights[number, 1 + 5 * 8 + 6], rtol=1e-3, atol=1e-6)
+
+    # Without two heads the network no longer knows which digit is meant; with the causal mask it sees no picture.
+    status = root.locator("[role=status]")
+    for head in (3, 4):
+        root.get_by_label(f"Layer 1, head {head} takes part").uncheck()
+    with torch.no_grad():
+        network.blocks[0].attention.output.weight[:, 32:] = 0
+        expected = network(image).softmax(1)[0]
+    expect(status).to_contain_text(f"The network says 7 with {100 * expected[7]:.1f} %, wrongly, it is 2")
+    root.get_by_role("button", name="All heads on").click()
+    expect(status).to_contain_text("The network says 2")
+    root.get_by_label("Attention mask").select_option("causal")
+    expect(status).to_contain_text("The network says 1")
+
+    cell = page.locator(".jp-CodeCell", has_text="check.split_heads(split_heads)").first
+    for body, word in (
+        ("x.reshape(len(x), num_heads, x.shape[1], -1)", "Not yet."),
+        ("x.unflatten(2, (num_heads, -1)).transpose(1, 2)", "Right."),
+    ):
+        cell.locator(".cm-content").click()
+        page.keyboard.press("ControlOrMeta+a")
+        page.keyboard.insert_text(
+            f"def split_heads(x, num_heads):\n    return {body}\n\n\ncheck.split_heads(split_heads)"
+        )
+        page.keyboard.press("Shift+Enter")
+        cell.get_by_text(word, exact=False).first.wait_for(timeout=60_000)
+
+
 def test_the_experiment_trains_and_draws_its_curves(lesson):
     server = lesson("4.2_experiment_se_block.ipynb", seconds=240)
     curves = widget(server.page, "training-curves")

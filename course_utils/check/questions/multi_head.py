@@ -21,9 +21,9 @@ PREDICTIONS = {
         right="Half the way: it can give one of the two, and not the other",
     ),
     "even": Question(
-        "In layer 1 of the trained network, heads 3 and 4 give nearly the same weight to all 65 tokens. Removing head "
-        "3 alone changes nothing that 2,000 pictures could show. Removing head 4 alone costs 6 of the 97 points of "
-        "accuracy. Both together cost about",
+        "In layer 1 of the trained network, head 3 weighs all 65 tokens alike, and head 4 comes close to that. "
+        "Removing head 3 changes nothing that 2,000 pictures could show. Removing head 4 costs 6 of the 97 points of "
+        "accuracy. Removing both costs about",
         {
             "6 points: head 3 does nothing": (
                 "So it seems while head 4 is there. What one head carries, another may carry too."
@@ -32,8 +32,8 @@ PREDICTIONS = {
                 "The mean of all tokens still holds what is spread over the whole picture, such as the border's colour."
             ),
             "51 points": (
-                "Both bring the mean of all tokens, and in it the colour of the border, which says which digit to "
-                "name. Each can stand in for the other; without both, the network no longer knows which is meant."
+                "Both bring about the mean of all tokens, and in it the colour of the border, which says what to name. "
+                "Each can stand in for the other; without both, the network no longer knows which digit is meant."
             ),
         },
         right="51 points",

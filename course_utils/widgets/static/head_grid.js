@@ -174,9 +174,9 @@ function render({ model, el }) {
   const left = element("div", { class: "cw-heads-left" },
     element("div", { class: "cw-heads-top" },
       element("div", { class: "cw-heads-picture" }, title("Query"), pictureCanvas),
-      element("div", { class: "cw-heads-bars" }, title("What the network says"), barsCanvas)),
+      element("div", { class: "cw-heads-bars" }, title("The network says"), barsCanvas)),
     termsName, termsCanvas, termsSum, thumbs);
-  const gridName = title("Weights of the query, H entropy in bits, D distance in patches");
+  const gridName = title("Weights of the query; H in bits, D in patches");
   const table = element("div", { class: "cw-heads-grid", role: "group", "aria-label": "Heads" });
   const scale = scaleBar("Weight of a key");
   const right = element("div", { class: "cw-heads-right" }, gridName, table, scale.node);
