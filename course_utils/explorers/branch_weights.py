@@ -42,7 +42,7 @@ def explore_branch_weights(
         query: (row, column) of a cell of the table to lock at the start.
 
     Raises:
-        ValueError: if the network has no selective kernels, or there is no such stage.
+        ValueError: if the network has no selective kernels, or there is no such stage, kernel or cell.
 
     Example:
         >>> explore_branch_weights(stage=2)
