@@ -198,7 +198,9 @@ def _encode_picture(picture: PatchPicture) -> dict[str, Any]:
     return {
         "label": picture.label,
         "image": encode(picture.image, "uint8"),
-        **{name: encode(getattr(picture, name)) for name in ("attention", "rollout", "probabilities", "single")},
+        **{name: encode(getattr(picture, name)) for name in ("attention", "rollout")},
+        # Falls are differences of these, often small ones: no float16 here.
+        **{name: encode(getattr(picture, name), "float32") for name in ("probabilities", "single")},
         "classes": [str(name) for name in picture.classes],
         "asked": picture.asked,
         "code": picture.code,

@@ -1,0 +1,432 @@
+"""`patch-tokens` in a browser: its numbers are the network's, its gestures and its words."""
+
+import re
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import nn
+
+from course_utils.data import ImageSet
+from course_utils.explorers import explore_patch_tokens
+from course_utils.explorers.patch_tokens import occlude
+from course_utils.models import VisionTransformer, class_token_maps, rollout
+from course_utils.widgets import PatchPicture, PatchTokens
+
+torch.set_num_threads(1)
+SIDE = 6
+
+
+def drawn_network():
+    torch.manual_seed(3)
+    model = VisionTransformer(24, 4, 3, 8, 2, 16, 4)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return model.eval().requires_grad_(False)
+
+
+NETWORK = drawn_network()
+DATA = ImageSet(torch.rand(3, 3, 24, 24, generator=torch.Generator().manual_seed(2)), torch.tensor([1, 0, 3]))
+WEIGHTS = NETWORK.attention_weights(DATA.images)
+WHOLE = NETWORK(DATA.images).softmax(1)
+SINGLE = torch.stack([occlude(NETWORK, image) for image in DATA.images])
+
+
+@pytest.fixture
+def page(alone):
+    opened = alone(explore_patch_tokens(NETWORK, DATA))
+    yield opened
+    opened.assert_clean()
+
+
+def canvas(page, panel):
+    return page.root.locator(".cw-panel > canvas").nth({"picture": 0, "map": 1, "drops": 2}[panel])
+
+
+def part(page, words):
+    return page.root.locator(f"canvas[aria-label*='{words}']")
+
+
+def numbers(node, name):
+    return np.array([float(value) for value in node.get_attribute(f"data-{name}").split(",")])
+
+
+def point(page, row, column, panel="map", side=SIDE):
+    page.hover(canvas(page, panel), (column + 0.5) / side, (row + 0.5) / side)
+
+
+def click(page, row, column, panel="picture"):
+    box = canvas(page, panel).bounding_box()
+    place = {"x": (column + 0.5) / SIDE * box["width"], "y": (row + 0.5) / SIDE * box["height"]}
+    canvas(page, panel).click(position=place)
+
+
+def choose(page, name):
+    page.root.get_by_role("button", name=name, exact=True).click()
+
+
+def fall(picture):
+    label = int(DATA.labels[picture])
+    return (WHOLE[picture, label] - SINGLE[picture, :, label]).numpy()
+
+
+def bars(page):
+    return page.root.locator("canvas[data-by]")
+
+
+def test_every_layer_and_head_shows_the_networks_row_and_its_correlation(page):
+    for picture, layer, head in ((0, 1, 0), (0, 3, 2), (2, 2, 1), (1, 3, 0)):
+        page.set(picture=picture, layer=layer, head=head)
+        rows = class_token_maps(WEIGHTS)[picture, layer - 1].flatten(1)
+        expected = (rows.mean(0) if head == 0 else rows[head - 1]).numpy()
+        np.testing.assert_allclose(numbers(canvas(page, "map"), "weights"), expected, atol=1e-3)
+        np.testing.assert_allclose(numbers(canvas(page, "drops"), "drops"), fall(picture), atol=1e-3)
+        top = expected.argmax()
+        by = f"head {head}" if head else "mean of the heads"
+        assert f"Layer {layer}, {by}: the class token gives {100 * expected.sum():.1f} % to patches" in page.status
+        assert f"most, {100 * expected.max():.1f} %, to row {top // SIDE}, column {top % SIDE}." in page.status
+        r = float(re.search(r"blanking: (-?[\d.]+)\.", page.status)[1])
+        assert r == pytest.approx(np.corrcoef(expected, fall(picture))[0, 1], abs=0.007)
+
+
+@pytest.mark.parametrize("layer", [1, 2, 3])
+def test_the_rollout_of_the_first_layers_is_the_packages(page, layer):
+    page.root.locator("select").nth(1).select_option("rollout")
+    page.set(layer=layer)
+    expected = class_token_maps(rollout(WEIGHTS[:1, :layer]))[0].flatten().numpy()
+    np.testing.assert_allclose(numbers(canvas(page, "map"), "weights"), expected, atol=1e-3)
+    assert f"Rollout of layers 1 to {layer}: {100 * expected.sum():.1f} % of the class token" in page.status
+    assert page.root.locator("input[type=range]").nth(1).is_hidden()
+
+
+def test_positions_are_compared_with_the_one_in_focus(page):
+    page.root.locator("select").nth(1).select_option("positions")
+    positions = NETWORK.positions[0]
+    cosine = F.cosine_similarity(positions[:, None], positions[None], dim=2)
+    np.testing.assert_allclose(numbers(canvas(page, "map"), "weights"), cosine[0, 1:], atol=2e-3)
+    assert "Point at a patch" in page.status
+    point(page, 4, 1)
+    np.testing.assert_allclose(numbers(canvas(page, "map"), "weights"), cosine[4 * SIDE + 2, 1:], atol=2e-3)
+    assert "Correlation of this map" not in page.status
+    assert page.root.get_by_text("Positions like row 4, column 1").is_visible()
+    ends = page.root.locator(".cw-scale-numbers").first.locator("span").all_inner_texts()
+    assert [float(end) for end in ends] == [-1, 0, 1]
+
+
+def test_a_focused_patch_says_its_token_its_weight_and_what_blanking_it_does(page):
+    expected = class_token_maps(WEIGHTS)[0, 2].mean(0)
+    for panel in ("map", "picture", "drops"):
+        point(page, 2, 3, panel)
+        assert page.canvas.get_attribute("data-query") == "2,3"
+        change = fall(0)[2 * SIDE + 3]
+        word = "raises" if change < 0 else "lowers"
+        assert f"Patch at row 2, column 3: token 16 of 36, weight {100 * expected[2, 3]:.1f} %;" in page.status
+        assert f"blanking it alone {word} the probability of 1 by {100 * abs(change):.1f} %." in page.status
+        page.page.mouse.move(1, 1)
+        assert page.canvas.get_attribute("data-query") is None
+    strip = part(page, "The sequence").bounding_box()
+    page.page.mouse.move(strip["x"] + 16.5 * min(28, strip["width"] / 37), strip["y"] + 5)
+    assert page.canvas.get_attribute("data-query") == "2,3"
+    page.page.mouse.move(strip["x"] + 5, strip["y"] + 5)  # the class token is no patch
+    assert page.canvas.get_attribute("data-query") is None
+
+
+def test_one_blanked_patch_is_answered_without_a_kernel(page):
+    np.testing.assert_allclose(numbers(bars(page), "probabilities"), WHOLE[0], atol=1e-3)
+    assert bars(page).get_attribute("data-by") == "whole"
+    click(page, 1, 4)
+    assert page.state("blanked") == [SIDE + 4]
+    expected = SINGLE[0, SIDE + 4]
+    assert bars(page).get_attribute("data-by") == "single"
+    np.testing.assert_allclose(numbers(bars(page), "probabilities"), expected, atol=1e-3)
+    assert f"1 patch blanked: {100 * expected[1]:.1f} % for 1, without blanks {100 * WHOLE[0, 1]:.1f} %" in page.status
+    assert f"most likely {int(expected.argmax())} with" in page.status
+    click(page, 1, 4)
+    assert page.state("blanked") == [] and bars(page).get_attribute("data-by") == "whole"
+
+
+def test_of_several_blanked_patches_it_says_that_a_kernel_is_needed(page):
+    click(page, 0, 0)
+    click(page, 3, 5)
+    assert page.state("blanked") == [0, 23]
+    assert (bars(page).get_attribute("data-by"), bars(page).get_attribute("data-probabilities")) == ("none", "")
+    assert "2 patches blanked: this needs a running notebook; here only single patches are known." in page.status
+    choose(page, "Show all patches")
+    assert page.state("blanked") == []
+
+
+def test_the_kernels_answer_is_shown_for_the_patches_that_it_is_for(alone):
+    page = alone(explore_patch_tokens(NETWORK, DATA, blanked=[7, 3], picture=1))
+    image = DATA.images[1].clone()
+    image[:, :4, 12:16] = image[:, 4:8, 4:8] = 0
+    expected = NETWORK(image[None]).softmax(1)[0]
+    assert bars(page).get_attribute("data-by") == "kernel"
+    np.testing.assert_allclose(numbers(bars(page), "probabilities"), expected, atol=1e-4)
+    assert f"2 patches blanked: {100 * expected[0]:.1f} % for 0" in page.status
+    click(page, 5, 5)  # another set: the answer is no longer for it
+    assert bars(page).get_attribute("data-by") == "none"
+    page.set(answered={"picture": 1, "blanked": [35, 3, 7], "probabilities": [0.1, 0.2, 0.3, 0.4]})
+    assert bars(page).get_attribute("data-by") == "kernel"
+    np.testing.assert_allclose(numbers(bars(page), "probabilities"), [0.1, 0.2, 0.3, 0.4])
+    page.set(answered={"picture": 0, "blanked": [35, 3, 7], "probabilities": [0.1, 0.2, 0.3, 0.4]})
+    assert bars(page).get_attribute("data-by") == "none"
+    page.assert_clean()
+
+
+def test_a_drag_blanks_what_it_meets_and_a_drag_from_a_blank_shows_it_again(page):
+    box = canvas(page, "picture").bounding_box()
+
+    def drag(first, last, row):
+        y = box["y"] + (row + 0.5) / SIDE * box["height"]
+        page.page.mouse.move(box["x"] + (first + 0.5) / SIDE * box["width"], y)
+        page.page.mouse.down()
+        for column in range(first, last + 1):
+            page.page.mouse.move(box["x"] + (column + 0.5) / SIDE * box["width"], y)
+        page.page.mouse.up()
+
+    drag(1, 4, 2)
+    assert page.state("blanked") == [13, 14, 15, 16]
+    drag(3, 5, 2)  # begins on a blank: it shows, and leaves the patch that is shown already
+    assert page.state("blanked") == [13, 14]
+    page.page.mouse.move(box["x"] + 5, box["y"] + 5)
+    assert page.state("blanked") == [13, 14]
+
+
+def test_a_blanked_patch_is_hatched_in_the_picture_and_in_the_sequence(page):
+    before = page.pixels(canvas(page, "picture"))[..., :3].astype(int)
+    strip = page.pixels(part(page, "The sequence"))
+    page.set(blanked=[14])
+    after = page.pixels(canvas(page, "picture"))[..., :3].astype(int)
+    side = after.shape[0] / SIDE
+    changed = np.abs(after - before).max(axis=2) > 8
+    first, last = round(2 * side), round(3 * side)
+    assert changed[first:last, first:last].mean() > 0.8
+    changed[first - 2 : last + 2, first - 2 : last + 2] = False
+    assert not changed.any()
+    assert (page.pixels(part(page, "The sequence")) != strip).any()
+
+
+def test_the_strongest_of_the_map_are_blanked_together(page):
+    choose(page, "Blank the 8 strongest of this map")
+    expected = class_token_maps(WEIGHTS)[0, 2].mean(0).flatten()
+    assert page.state("blanked") == sorted(expected.topk(8).indices.tolist())
+    page.root.locator("select").nth(1).select_option("positions")
+    assert page.root.get_by_role("button", name="Blank the 8 strongest").is_disabled()
+
+
+def test_pointing_at_the_grid_of_heads_shows_that_head_and_a_click_keeps_it(page):
+    grid = part(page, "layers and")
+    grid.scroll_into_view_if_needed()
+    box = grid.bounding_box()
+    cell = (box["width"] - 18) / 3
+    expected = class_token_maps(WEIGHTS)[0].flatten(2)
+    page.page.mouse.move(box["x"] + 18 + 2.5 * cell, box["y"] + 18 + 0.5 * cell)
+    np.testing.assert_allclose(numbers(canvas(page, "map"), "weights"), expected[0, 1], atol=1e-3)
+    assert page.status.startswith("Layer 1, head 2:") and page.state("layer") == 3
+    page.page.mouse.move(1, 1)
+    assert page.status.startswith("Layer 3, mean of the heads:")
+    page.page.mouse.click(box["x"] + 18 + 1.5 * cell, box["y"] + 18 + 1.5 * cell)
+    assert (page.state("layer"), page.state("head")) == (2, 1)
+    page.page.mouse.move(1, 1)
+    np.testing.assert_allclose(numbers(canvas(page, "map"), "weights"), expected[1, 0], atol=1e-3)
+
+
+def test_maps_have_the_colours_of_one_range_that_is_shown(page):
+    rows = class_token_maps(WEIGHTS)[0]
+    every = torch.cat([rows, rows.mean(1, keepdim=True)], dim=1)
+    for own, high in ((False, float(every.max())), (True, float(rows[2, 0].max()))):
+        page.set(head=1, own_range=own)
+        end = page.root.locator(".cw-scale-numbers").first.locator("span").last.inner_text()
+        assert float(end) == pytest.approx(high, rel=6e-3)
+        grid = page.pixels(part(page, "layers and"))[..., :3].astype(int)
+        cell = (grid.shape[1] - 18) / 3
+        map_ = (rows[2, 0] / high).numpy()
+        table = (matplotlib.colormaps["magma"]((map_ * 256).clip(0, 255).astype(int))[..., :3] * 255).round()
+        middle = (18 + 1 + (np.arange(SIDE) + 0.5) * (cell - 2) / SIDE).astype(int)
+        drawn = grid[np.ix_((2 * cell + middle).astype(int), (cell + middle).astype(int))]
+        assert np.abs(drawn - table).max() <= 6  # a level of the table, where float16 rounded
+
+
+def test_the_fall_by_occlusion_is_red_and_centred_on_zero(page):
+    drawn = page.pixels(canvas(page, "drops"))[..., :3].astype(int)
+    middle = ((np.arange(SIDE) + 0.5) * drawn.shape[0] / SIDE).astype(int)
+    change = -fall(0).reshape(SIDE, SIDE)
+    size = np.abs(change).max()
+    index = np.clip((change / size + 1) / 2 * 256, 0, 255).astype(int)
+    table = (matplotlib.colormaps["RdBu"](index)[..., :3] * 255).round()
+    assert np.abs(drawn[np.ix_(middle, middle)] - table).max() <= 6
+
+
+def test_another_patch_size_shows_the_cut_and_its_count(page):
+    page.root.locator("select").nth(0).select_option("8")
+    assert page.status.startswith(
+        "Patches of 8 × 8: 9 patches of 3 · 8 · 8 = 192 numbers; with the class token 10 tokens, so 100 weights a "
+        "head. This network was trained with 4 × 4"
+    )
+    assert canvas(page, "drops").is_hidden() and page.root.locator("input[type=range]").nth(0).is_hidden()
+    point(page, 2, 1, side=3)
+    assert page.canvas.get_attribute("data-query") == "2,1" and "token 8 of 9." in page.status
+    page.canvas.press("b")
+    assert page.state("blanked") == []
+    page.root.locator("select").nth(0).select_option("2")
+    assert "145 tokens, so 21,025 weights a head" in page.status
+    page.root.locator("select").nth(0).select_option("4")
+    assert canvas(page, "drops").is_visible()
+
+
+def test_click_locks_arrows_move_b_blanks_and_escape_releases(page):
+    click(page, 0, 1, "map")
+    assert (page.canvas.get_attribute("data-query"), page.canvas.get_attribute("data-locked")) == ("0,1", "true")
+    assert page.state("query") == [0, 1] and page.status.endswith("Locked; Escape releases.")
+    point(page, 4, 4, "picture")
+    assert page.canvas.get_attribute("data-query") == "0,1"
+    page.canvas.press("ArrowRight")
+    assert page.canvas.get_attribute("data-query") == "0,2"
+    page.canvas.press("b")
+    assert page.state("blanked") == [2]
+    choose(page, "Blank the locked patch")
+    assert page.state("blanked") == []
+    page.canvas.press("ArrowUp")
+    assert page.status.endswith("Edge.")
+    page.canvas.press("Escape")
+    assert page.canvas.get_attribute("data-locked") == "false" and page.state("query") == []
+    assert page.root.get_by_role("button", name="Blank the locked patch").is_disabled()
+
+
+def test_another_picture_starts_without_blanks_and_without_a_lock(page):
+    page.canvas.press("Enter")
+    click(page, 3, 3)
+    choose(page, "picture 3, class 3")
+    assert (page.state("picture"), page.state("blanked"), page.state("query")) == (2, [], [])
+    np.testing.assert_allclose(numbers(bars(page), "probabilities"), WHOLE[2], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("view", "layer", "head"), [("attention", 2, 1), ("attention", 3, 0), ("rollout", 2, 0), ("positions", 1, 0)]
+)
+@pytest.mark.parametrize("own", [True, False])
+def test_copied_code_reproduces_the_map_shown(alone, own, view, layer, head):
+    scope = {"network": NETWORK, "data": DATA} if own else {}
+    widget = explore_patch_tokens(*scope.values(), view=view, layer=layer, head=head, picture=1, query=(2, 3))
+    page = alone(widget)
+    choose(page, "Copy the code")
+    printed: list = []
+    exec(page.root.get_by_label("Code").input_value(), {**scope, "print": printed.append})
+    np.testing.assert_allclose(printed[0].flatten(), numbers(canvas(page, "map"), "weights"), atol=2e-3)
+    assert printed[1][0] == printed[0].numel()
+    page.assert_clean()
+
+
+def test_copied_code_of_another_cut_makes_its_patches(page):
+    page.set(cut=8)
+    choose(page, "Copy the code")
+    printed: list = []
+    exec(page.root.get_by_label("Code").input_value(), {"network": NETWORK, "data": DATA, "print": printed.append})
+    assert printed == [(1, 9, 192)]
+
+
+def test_what_is_left_of_many_classes_is_one_bar(alone):
+    image = np.zeros((4, 4), np.uint8)
+    shown = PatchPicture(
+        "one",
+        image,
+        np.full((1, 1, 5), 0.2),
+        np.full((1, 5), 0.2),
+        np.array([0.5, 0.2]),
+        np.full((4, 2), 0.3),
+        ["a", "b"],
+    )
+    page = alone(PatchTokens([shown], 2, np.eye(5)))
+    assert "a 50.0 %, b 20.0 %, all others 30.0 %" in bars(page).get_attribute("aria-label")
+    click_one = canvas(page, "picture")
+    click_one.click(position={"x": 5, "y": 5})
+    assert "a 30.0 %, b 30.0 %, all others 40.0 %" in bars(page).get_attribute("aria-label")
+    assert "Correlation" not in page.status  # a flat map has none
+    page.assert_clean()
+
+
+def test_every_control_can_be_moved_and_two_copies_do_not_meet(page):
+    page.second_copy()
+    assert page.move_every_control() >= 4
+    second = page.page.locator("section .course-widget")
+    assert second.locator("canvas[tabindex='0']").get_attribute("data-query") is None
+    assert page.page.locator("[id]").count() == 0
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing(page, theme):
+    page.theme(theme)
+    page.canvas.press("Enter")
+    page.set(blanked=[3])
+    assert page.violations() == []
+    page.set(cut=8)
+    assert page.violations() == []
+
+
+@pytest.mark.parametrize("width", [1000, 420])
+def test_nothing_needs_sideways_scrolling(alone, width):
+    page = alone(explore_patch_tokens(NETWORK, DATA), viewport={"width": width, "height": 900})
+    assert page.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.assert_clean()
+
+
+def test_the_saved_picture_holds_the_panels(page, tmp_path):
+    page.canvas.press("Enter")
+    panels = [page.pixels(canvas(page, name))[..., :3] for name in ("picture", "map", "drops")]
+    with page.page.expect_download() as download:
+        choose(page, "Save the picture")
+    download.value.save_as(tmp_path / "picture.png")
+    picture = np.asarray(Image.open(tmp_path / "picture.png").convert("RGB"))
+    x = 16
+    for panel in panels:
+        height, width = panel.shape[:2]
+        np.testing.assert_array_equal(picture[28 : 28 + height, x : x + width], panel)
+        x += width + 16
+
+
+def test_words_from_outside_stay_text(alone):
+    bad = "<img src=x onerror=alert(1)>"
+    image = np.zeros((4, 4), np.uint8)
+    rows = np.full((1, 1, 5), 0.2)
+    one = PatchPicture(bad, image, rows, rows[0], np.ones(1), np.ones((4, 1)), [bad], code=bad)
+    page = alone(PatchTokens([one, one], 2, np.eye(5), label=bad, caption=bad))
+    assert page.root.locator("img").count() == 0
+    page.assert_clean()
+
+
+def test_twelve_layers_of_twelve_heads_answer_a_hover_at_once(alone):
+    """Against the course's own goal of 5 ms with room for a busy machine; the bench measures it by itself."""
+    rng = np.random.default_rng(0)
+    rows = rng.random((12, 12, 197)).astype(np.float32) / 100
+    shown = PatchPicture(
+        "noise",
+        rng.integers(0, 256, (224, 224, 3), dtype=np.uint8),
+        rows,
+        rows[0],
+        np.ones(1),
+        rng.random((196, 1)),
+        ["a"],
+    )
+    page = alone(PatchTokens([shown], 16, np.eye(197)))
+    times = page.page.evaluate(
+        """async () => {
+          const target = document.querySelector("canvas[tabindex='0']");
+          const canvases = [...document.querySelectorAll("canvas")];
+          const box = target.getBoundingClientRect(), times = [];
+          for (let i = 0; i < 120; i++) {
+            const [x, y] = [(i * 0.37) % 1, (i * 0.61) % 1];
+            const at = { clientX: box.left + box.width * x, clientY: box.top + box.height * y };
+            const start = performance.now();
+            target.dispatchEvent(new PointerEvent("pointermove", { ...at, pointerId: 1, bubbles: true }));
+            for (const canvas of canvases) canvas.getContext("2d").getImageData(0, 0, 1, 1);
+            times.push(performance.now() - start);
+            if (i % 10 === 0) await new Promise((done) => setTimeout(done));
+          }
+          return times;
+        }"""
+    )
+    assert np.median(times) < 10
+    page.assert_clean()
