@@ -169,7 +169,7 @@ function render({ model, el }) {
   const barsCanvas = element("canvas", { role: "img" });
   const termsCanvas = element("canvas", { role: "img" });
   const termsName = title("");
-  const termsSum = title("");
+  const termsSum = element("p", { class: "cw-panel-name cw-heads-sum" });
   const thumbs = element("div", { class: "cw-thumbnails cw-heads-thumbs", role: "group", "aria-label": "Pictures" });
   const left = element("div", { class: "cw-heads-left" },
     element("div", { class: "cw-heads-top" },
