@@ -142,6 +142,44 @@ def test_a_failed_answer_lets_the_next_question_through(module: Callable[..., An
 
 
 @pytest.mark.faults("the kernel gone or silent")
+def test_a_kernel_that_does_not_answer_is_told_after_five_seconds_and_at_each_gesture_until_it_does(
+    module: Callable[..., Any],
+) -> None:
+    steps = module(
+        """
+        const said = [], sent = [], handlers = {}, state = {}, waits = [];
+        const real = window.setTimeout;
+        window.setTimeout = (action, wait) => { waits.push([action, wait]); return 0; };
+        const model = { widget_manager: {}, set: (n, v) => { state[n] = v; }, get: (n) => state[n],
+          save_changes: () => sent.push(state.request.value) };
+        const listen = (name, handler) => { handlers[name] = handler; };
+        const house = { say: (text) => said.push(text), listen, endings: [] };
+        const ask = shared.asker(model, house, () => said.push("answered"));
+        const steps = [];
+        const step = () => steps.push([[...sent], said.splice(0)]);
+        ask({ value: 1 }); step();
+        ask({ value: 2 }); step();
+        const [action, wait] = waits.pop();
+        action(); step();
+        ask({ value: 3 }); step();
+        state.answer = { id: state.request.id }; handlers.answer(); step();
+        state.answer = { id: state.request.id }; handlers.answer(); step();
+        ask({ value: 4 }); step();
+        window.setTimeout = real;
+        return [wait, steps];
+        """
+    )
+    wait, (first, second, late, gesture, answered, latest, fresh) = steps
+    assert wait == 5000
+    assert first == second == [[1], []]
+    assert late[0] == gesture[0] == [1]
+    assert "No answer yet" in late[1][0] and "run again" in late[1][0]
+    assert gesture[1] == late[1]
+    assert answered == [[1, 3], ["answered"]] and latest == [[1, 3], ["answered"]]
+    assert fresh == [[1, 3, 4], []]
+
+
+@pytest.mark.faults("the kernel gone or silent")
 def test_without_a_kernel_the_page_says_what_is_missing(module: Callable[..., Any]) -> None:
     said = module(
         """

@@ -497,7 +497,8 @@ export function saveButton(house, draw, fileName) {
  * Ask the kernel for what it alone can compute. Returns `ask(question)`.
  *
  * One request is under way at a time; of those that come meanwhile only the latest is sent afterwards, so that a flood
- * of events leaves no lag. `onAnswer(answer, question)` hears each answer that did not fail.
+ * of events leaves no lag. `onAnswer(answer, question)` hears each answer that did not fail. Where none comes within
+ * five seconds the status line says so, and again at each further gesture until one comes.
  */
 export function asker(model, house, onAnswer) {
   const view = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
@@ -505,11 +506,17 @@ export function asker(model, house, onAnswer) {
   let current = null;
   let waiting = null;
   let patience = 0;
+  let late = false;
+  const tellLate = () => {
+    late = true;
+    house.say("No answer yet: the kernel is busy, or it is gone and this cell must be run again.", { again: true });
+  };
   const send = (question) => {
     current = { id: `${view}-${++count}`, question };
+    late = false;
     store(model, { request: { ...question, id: current.id } });
     clearTimeout(patience);
-    patience = setTimeout(() => house.say("No answer yet: the kernel is busy, or this cell must be run again."), 5000);
+    patience = setTimeout(tellLate, 5000);
   };
   house.listen("answer", () => {
     const answer = model.get("answer");
@@ -528,7 +535,9 @@ export function asker(model, house, onAnswer) {
   return (question) => {
     const missing = "This needs a running notebook: here there is no kernel to ask.";
     if (!model.widget_manager) house.say(missing, { again: true });
-    else if (current) waiting = question;
-    else send(question);
+    else if (current) {
+      waiting = question;
+      if (late) tellLate();
+    } else send(question);
   };
 }
