@@ -38,7 +38,14 @@ from course_utils.explorers import (  # noqa: E402
     explore_score_lab,
     explore_space_time,
 )
-from course_utils.widgets import AttentionMap, CourseWidget, SentenceAttention, TrainingCurves  # noqa: E402
+from course_utils.widgets import (  # noqa: E402
+    AttentionMap,
+    CourseWidget,
+    PatchPicture,
+    PatchTokens,
+    SentenceAttention,
+    TrainingCurves,
+)
 
 HOVER = """async () => {
   const target = document.querySelector("canvas[tabindex='0']");
@@ -134,6 +141,10 @@ def largest_widgets() -> dict[str, CourseWidget]:
             for epoch in range(1, 31):
                 curves.add(run, epoch, seed=seed, epochs=30, accuracy=float(rng.random()))
     dog = torch.nn.functional.interpolate(photograph("german_shepherd")[None], size=(224, 224), mode="area")[0]
+    shares = rng.dirichlet(np.ones(197), (12, 13)).astype(np.float32)  # as ViT-B/16: 12 layers, 12 heads, 197 tokens
+    pixels = (255 * dog.permute(1, 2, 0)).byte().numpy()
+    answers = rng.random((196, 5)).astype(np.float32) / 5
+    photo = PatchPicture("dog", pixels, shares[:, :12], shares[:, 12], answers[0], answers, list("abcde"))
     return {
         "channel-gates": explore_channel_gates(source="cued digits", stage=1),
         "gate-maps": explore_gate_maps(),
@@ -142,6 +153,7 @@ def largest_widgets() -> dict[str, CourseWidget]:
         "covariance": explore_covariance(),
         "head-grid": explore_head_grid(query=()),
         "query-map": explore_query_map(source="stage2.attention"),
+        "patch-tokens": PatchTokens([photo], 16, np.eye(197, dtype=np.float32)),
         "cbam-steps": explore_cbam_steps(),
         "branch-weights": explore_branch_weights(stage=2),
         "space-time": explore_space_time(),

@@ -121,10 +121,9 @@ def test_a_focused_patch_says_its_token_its_weight_and_what_blanking_it_does(pag
     for panel in ("map", "picture", "drops"):
         point(page, 2, 3, panel)
         assert page.canvas.get_attribute("data-query") == "2,3"
-        change = fall(0)[2 * SIDE + 3]
-        word = "raises" if change < 0 else "lowers"
+        before, after = (100 * float(value) for value in (WHOLE[0, 1], SINGLE[0, 2 * SIDE + 3, 1]))
         assert f"Patch at row 2, column 3: token 16 of 36, weight {100 * expected[2, 3]:.1f} %;" in page.status
-        assert f"blanking it alone {word} the probability of 1 by {100 * abs(change):.1f} %." in page.status
+        assert f"blanking it alone takes the probability of 1 from {before:.1f} % to {after:.1f} %." in page.status
         page.page.mouse.move(1, 1)
         assert page.canvas.get_attribute("data-query") is None
     strip = part(page, "The sequence").bounding_box()

@@ -296,10 +296,10 @@ function render({ model, el }) {
     let about = "";
     if (query) {
       const patch = patchAt(query);
-      const drop = seen.drops[patch];
+      const [before, after] = [seen.whole[now.asked], seen.alone[patch][now.asked]];
       const value = viewNow() === "positions" ? "" : `, ${viewNow() === "rollout" ? "share" : "weight"} ${percent(rest[patch])}`;
-      about = `${token}${value}; blanking it alone ${drop < 0 ? "raises" : "lowers"} the probability of ${named()} by `
-        + `${percent(Math.abs(drop))}.`;
+      about = `${token}${value}; blanking it alone takes the probability of ${named()} from ${percent(before)} to `
+        + `${percent(after)}.`;
     }
     const r = viewNow() === "positions" ? null : correlation(rest, seen.drops);
     const agree = r === null ? "" : `Correlation of this map with the fall by blanking: ${r.toFixed(2)}.`;
@@ -492,7 +492,7 @@ function render({ model, el }) {
       const style = model.get("own_range") ? largestWeight([one]) : seen.range;
       blend(context, paintMap(one.subarray(1), size, size, style), headBox(l, h));
     }));
-    name.textContent = "All layers, down, and heads, across: point or click";
+    name.textContent = "Layers down, heads across: point or click";
     canvas.setAttribute("aria-label", `The class token's attention in ${seen.depth} layers and ${seen.heads} heads`);
   };
   const drawBars = () => {
@@ -687,7 +687,7 @@ function render({ model, el }) {
     context.drawImage(strip.canvas, gap, y);
     y += strip.canvas.height + gap;
     if (!isCut()) {
-      context.fillText("All layers, down, and heads, across", gap, y, heads.canvas.width);
+      context.fillText("Layers down, heads across", gap, y, heads.canvas.width);
       context.fillText(bars.name.textContent, 2 * gap + heads.canvas.width, y, bars.canvas.width);
       context.drawImage(heads.canvas, gap, y + line);
       context.drawImage(bars.canvas, 2 * gap + heads.canvas.width, y + line);
