@@ -11,7 +11,6 @@ runs this file, so that nothing large is downloaded twice. The server is Jupyter
 import argparse
 import json
 import os
-import platform
 import re
 import secrets
 import socket
@@ -29,13 +28,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import checks
 import psutil
 import websocket
 import yaml
 from colab import SHARED, SITE, installed, link, needed_by, python
 
 ROOT = Path(__file__).resolve().parents[1]
-RECORD = ROOT / "resource" / "results" / "checks" / "binder.json"
 LESSONS = ("4.1.1",)
 CELL_SECONDS = 300
 # How repo2docker finds the version of Python: a line such as python=3.12. Anything else leaves it to its own default.
@@ -223,11 +222,27 @@ def run_lesson(server: Server, process: psutil.Process, path: Path) -> dict[str,
     }
 
 
+def record(lessons: list[dict[str, Any]], start: float, installing: float, seconds: float) -> None:
+    """Write what was measured where the course's documents read it."""
+    counts = {
+        "lessons in JupyterLab": len(lessons),
+        "cells": sum(lesson["cells"] for lesson in lessons),
+        "seconds until JupyterLab answers": round(start, 1),
+        "MB of server and kernel at most": max(lesson["memory_most_mb"] for lesson in lessons),
+    }
+    numbers = " ".join(lesson["lesson"].partition("_")[0] for lesson in lessons)
+    path = checks.record("binder", "Binder's environment", f"make binder ONLY='{numbers}'", counts, seconds)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content |= {"start_seconds": round(start, 1), "install_seconds": round(installing), "lessons": lessons}
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("only", nargs="*", default=LESSONS, help="numbers of lessons, such as 4.1.1")
-    parser.add_argument("--record", action="store_true", help=f"write {RECORD.relative_to(ROOT)}")
+    parser.add_argument("--record", action="store_true", help="write resource/results/checks/binder.json")
     arguments = parser.parse_args()
+    started = time.perf_counter()
     wanted = read_environment(ROOT)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -251,19 +266,7 @@ def main() -> int:
         if left:
             raise SystemExit(f"Installing and running changed the clone:\n{left}")
     if arguments.record:
-        there = installed()
-        measured = {
-            "command": f"make binder ONLY='{' '.join(arguments.only)}' RECORD=1",
-            "python": platform.python_version(),
-            "cores": os.cpu_count(),
-            "versions": {name: there[name].version for name in SHARED},
-            "install_without_pytorch_seconds": round(installing),
-            "start_seconds": round(start, 1),
-            "lessons": lessons,
-        }
-        RECORD.parent.mkdir(parents=True, exist_ok=True)
-        RECORD.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-        print(f"written: {RECORD.relative_to(ROOT)}")
+        record(lessons, start, installing, time.perf_counter() - started)
     return 0
 
 

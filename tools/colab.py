@@ -12,7 +12,6 @@ address, and git is told to find there the last commit of this clone, under the 
 import argparse
 import json
 import os
-import platform
 import re
 import shutil
 import subprocess
@@ -27,6 +26,7 @@ from importlib import metadata
 from itertools import chain
 from pathlib import Path
 
+import checks
 from links import project
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -34,7 +34,6 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 INSIDE = ROOT / "tests" / "colab"
 VERSIONS = INSIDE / "colab-versions.txt"
-RECORD = ROOT / "resource" / "results" / "checks" / "colab.json"
 SHARED = ("torch", "torchvision")
 BOOTSTRAP_SECONDS = 5.0
 # What draws or answers in the browser must do so with Colab's ipywidgets too.
@@ -170,8 +169,8 @@ def modules_of(names: Iterable[str], there: dict[str, metadata.Distribution]) ->
     return found - {"__pycache__"}
 
 
-def publish(folder: Path, tag: str) -> tuple[Path, str]:
-    """A repository that holds the last commit of this clone under a tag; its place, and the commit."""
+def publish(folder: Path, tag: str) -> Path:
+    """A repository that holds the last commit of this clone under a tag."""
     repository = folder / "published.git"
     subprocess.run(["git", "init", "-q", "--bare", repository], check=True)
     fetch = ["git", "-C", str(repository), "fetch", "-q", "--depth=1", ROOT.as_uri(), f"HEAD:refs/tags/{tag}"]
@@ -179,8 +178,7 @@ def publish(folder: Path, tag: str) -> tuple[Path, str]:
     changed = subprocess.check_output(["git", "-C", str(ROOT), "status", "--porcelain"], text=True).splitlines()
     if changed:
         print(f"Only what is committed is run: {len(changed)} changed or new files are left out.", flush=True)
-    commit = subprocess.check_output(["git", "-C", str(repository), "rev-parse", f"{tag}^{{commit}}"], text=True)
-    return repository, commit.strip()
+    return repository
 
 
 def surroundings(folder: Path, repository: Path) -> dict[str, str]:
@@ -274,15 +272,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("only", nargs="*", help="numbers of lessons, such as 4.1.1")
     parser.add_argument("--environment", type=Path, default=ROOT / ".venv-colab", help="where the environment is")
-    parser.add_argument("--record", action="store_true", help=f"write {RECORD.relative_to(ROOT)}")
+    parser.add_argument("--record", action="store_true", help="write resource/results/checks/colab.json")
     arguments = parser.parse_args()
     environment = arguments.environment.absolute()
+    started = time.perf_counter()
     make(environment)
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         tag = f"v{project()[1]}"
-        repository, commit = publish(folder, tag)
+        repository = publish(folder, tag)
         checkout = folder / "checkout"
         subprocess.run(
             ["git", "clone", "-q", f"--branch={tag}", "-c", "advice.detachedHead=false", repository, checkout]
@@ -323,34 +322,33 @@ def main() -> int:
         else:
             print(f"{len(before)} installed versions are the same before and after")
         if arguments.record and not failed:
-            record([each.result() for each in runs], before, words, commit)
+            record([each.result() for each in runs], before, words, time.perf_counter() - started)
     return int(failed > 0)
 
 
-def record(runs: list[Run], seen: dict[str, str], words: str, commit: str) -> None:
+def record(runs: list[Run], seen: dict[str, str], words: str, seconds: float) -> None:
     """Write what was measured where the course's documents read it."""
-    shown = {canonicalize_name(name): version for name, version in seen.items()}
-    measured = {
-        "command": "make colab RECORD=1",
-        "commit": commit,
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-        "processes": 2,
-        "versions": {name: shown[name] for name in sorted({*SHARED, *pins(VERSIONS.read_text(encoding="utf-8"))})},
-        "unit_tests": words,
-        "lessons": [
-            {
-                "lesson": run.lesson,
-                "cells": run.cells,
-                "first_cell_seconds": round(run.bootstrap, 2),
-                "seconds": round(run.seconds, 1),
-            }
-            for run in runs
-        ],
+    counts = {
+        "lessons, each alone in an empty folder": len(runs),
+        "cells": sum(run.cells for run in runs),
+        "tests of widgets and checks": int(re.search(r"(\d+) passed", words)[1]),
+        "installed versions, the same before and after": len(seen),
+        "seconds of the slowest first cell": round(max(run.bootstrap for run in runs), 1),
     }
-    RECORD.parent.mkdir(parents=True, exist_ok=True)
-    RECORD.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-    print(f"written: {RECORD.relative_to(ROOT)}")
+    path = checks.record("colab", "Colab's versions", "make colab", counts, seconds)
+    shown = {canonicalize_name(name): version for name, version in seen.items()}
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["versions"] = {name: shown[name] for name in sorted({*SHARED, *pins(VERSIONS.read_text(encoding="utf-8"))})}
+    content["lessons"] = [
+        {
+            "lesson": run.lesson,
+            "cells": run.cells,
+            "first_cell_seconds": round(run.bootstrap, 2),
+            "seconds": round(run.seconds, 1),
+        }
+        for run in runs
+    ]
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
