@@ -13,9 +13,7 @@ from .collect import write_table
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns 0, or 1 where a file was left out."""
-    parser = argparse.ArgumentParser(
-        prog="python -m course_utils.check", description="For teachers."
-    )
+    parser = argparse.ArgumentParser(prog="python -m course_utils.check", description="For teachers.")
     commands = parser.add_subparsers(dest="command", required=True)
     export = commands.add_parser("export", help="write a table of learners' progress files to the standard output")
     export.add_argument("files", nargs="+", metavar="FILE", help="what check.export_progress wrote, or a folder of it")
