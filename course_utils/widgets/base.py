@@ -217,9 +217,28 @@ def _replace_earlier(widget: CourseWidget) -> None:
         for reference in widgets:
             replaced = reference()
             if replaced is not None:
-                replaced.close()
+                _let_go(replaced)
         widgets = []
     _shown[cell] = (execution, [*widgets, weakref.ref(widget)])
+
+
+def _let_go(widget: CourseWidget) -> None:
+    """Close a widget, and take away what would keep its arrays: what calls it back, and IPython's history of results.
+
+    Without the circles of callbacks its memory is free at once, not when Python looks for circles some day.
+    """
+    layout = widget.layout
+    widget.close()
+    if layout is not None:
+        layout.close()
+    widget.unobserve_all()
+    widget._compute = None
+    shell = get_ipython()
+    history = shell.user_ns.get("_oh", {}) if shell else {}
+    for count in [count for count, result in history.items() if result is widget]:
+        del history[count]
+        for names in (shell.user_ns, shell.user_ns_hidden):
+            names.pop(f"_{count}", None)
 
 
 def sweep() -> None:

@@ -1,8 +1,10 @@
 """The base of the widgets: arrays as text, errors in the widget, one copy a cell, a page that runs alone."""
 
 import base64
+import gc
 import json
 import re
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,8 @@ class Shell:
 
     def __init__(self) -> None:
         self.parent_header: dict[str, Any] = {}
+        self.user_ns: dict[str, Any] = {"_oh": {}}
+        self.user_ns_hidden: dict[str, Any] = {}
 
     def execute(self, execution: str, code: str, cell: str | None = None, kind: str = "execute_request") -> None:
         self.parent_header = {
@@ -121,6 +125,26 @@ def test_a_rerun_cell_closes_all_that_its_last_run_made(cell: str | None, shell:
     shell.execute("run 3", "other", "cell-2" if cell else None)
     fourth = TrainingCurves()
     assert _closed(third, fourth) == [False, False]
+
+
+def test_a_replaced_widget_is_freed_at_once_and_leaves_other_results_alone(shell: Shell) -> None:
+    shell.execute("run 1", "TrainingCurves()", "cell-1")
+    widget = TrainingCurves()
+    widget.answer_with(lambda request: {"same": widget.label == request["label"]})
+    shell.user_ns |= {"_oh": {3: widget, 4: 5}, "_3": widget, "_4": 5}
+    shell.user_ns_hidden |= {"_3": widget, "_4": 5}
+    gone = weakref.ref(widget)
+    del widget
+    gc.disable()
+    try:
+        shell.execute("run 2", "TrainingCurves()", "cell-1")
+        second = TrainingCurves()
+        assert gone() is None
+    finally:
+        gc.enable()
+    assert _closed(second) == [False]
+    assert shell.user_ns == {"_oh": {4: 5}, "_4": 5}
+    assert shell.user_ns_hidden == {"_4": 5}
 
 
 def test_an_edited_cell_is_the_same_cell(shell: Shell) -> None:

@@ -1,0 +1,80 @@
+"""A learner runs a widget's cell again and again: the kernel's memory stays where it was."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from jupyter_client.blocking import BlockingKernelClient
+from jupyter_client.manager import start_new_kernel
+
+from course_utils.lessons import lesson
+
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+RUNS = 100
+MOST_BYTES = 50_000_000
+# The widget with the most data in each lesson: words that its cell holds and no other.
+HEAVIEST = {
+    "4.1": 'explorers.explore_mask_playground(category="spatial")',
+    "4.1.1": "explorers.explore_channel_gates(",
+    "4.1.2": "explorers.explore_covariance(",
+    "4.1.3": 'explorers.explore_query_map(picture="cow"',
+    "4.1.4": "explorers.explore_head_grid(",
+    "4.1.5": "explorers.explore_patch_tokens(layer=3, head=1",
+    "4.2": "widgets.AttentionMap(",
+    "4.3": "widgets.AttentionMap(",
+    "4.4": "explorers.explore_score_lab(",
+    "4.5": "explorers.explore_gate_maps(stage=1",
+    "4.6": "explorers.explore_cbam_steps(",
+}
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BlockingKernelClient]:
+    progress = tmp_path_factory.mktemp("progress") / "progress.json"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COURSE_PROGRESS": str(progress)}
+    manager, client = start_new_kernel(kernel_name="python3", cwd=str(NOTEBOOKS), env=environment)
+    yield client
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
+def run(kernel: BlockingKernelClient, source: str) -> str:
+    """Run a cell; returns what it printed.
+
+    Raises:
+        AssertionError: if the cell fails.
+    """
+    heard: list[str] = []
+
+    def hear(message: dict) -> None:
+        if message["msg_type"] == "stream":
+            heard.append(message["content"]["text"])
+
+    reply = kernel.execute_interactive(source, timeout=120, output_hook=hear)["content"]
+    assert reply["status"] == "ok", f"{reply.get('ename')}: {reply.get('evalue')}\n{source}"
+    return "".join(heard)
+
+
+def resident(kernel: BlockingKernelClient) -> int:
+    return int(run(kernel, "import gc, psutil; gc.collect(); print(psutil.Process().memory_info().rss)"))
+
+
+@pytest.mark.parametrize("number", HEAVIEST)
+def test_a_hundred_runs_of_a_widgets_cell_leave_memory_where_it_was(number, kernel):
+    cells = [
+        cell
+        for cell in nbformat.read(NOTEBOOKS / lesson(number).file, as_version=4).cells
+        if cell.cell_type == "code" and "bootstrap" not in cell.metadata.get("tags", [])
+    ]
+    shown = next(cell.source for cell in cells if HEAVIEST[number] in cell.source)
+    run(kernel, cells[0].source)  # the imports
+    for _ in range(5):  # what is loaded or compiled once is there afterwards
+        run(kernel, shown)
+    before = resident(kernel)
+    for _ in range(RUNS):
+        run(kernel, shown)
+    grown = resident(kernel) - before
+    print(f"{number}: {grown / 1e6:+.1f} MB in {RUNS} runs")
+    assert grown < MOST_BYTES
