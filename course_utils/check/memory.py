@@ -212,7 +212,7 @@ def _parse(path: Path) -> Kept | None:
         text = path.read_bytes()
     except FileNotFoundError:
         return None
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: no file can have such a name
         raise ProgressError(f"The progress file {path} could not be read ({_why(error)}).") from error
     try:
         content = json.loads(text)
@@ -232,7 +232,7 @@ def _parse(path: Path) -> Kept | None:
 
 def _refuse_devices(path: Path) -> None:
     """A pipe would never end, and a device must not be moved aside or replaced."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
             raise ProgressError(f"{path} is a device or a pipe; progress needs an ordinary file.")
 
@@ -249,16 +249,16 @@ def _make_folder(path: Path) -> None:
 def _replace(path: Path, kept: Kept) -> None:
     states, counts = dict(sorted(kept.states.items())), dict(sorted(kept.counts.items()))
     content = json.dumps({"format": _FORMAT, "items": states, "counts": counts}, indent=1) + "\n"
-    target = Path(os.path.realpath(path))  # a link to a file elsewhere stays a link
     scratch = ""
     try:
+        target = Path(os.path.realpath(path))  # a link to a file elsewhere stays a link
         handle, scratch = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         with open(handle, "w", encoding="utf-8") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(scratch, target)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         if scratch:
             with contextlib.suppress(OSError):
                 os.unlink(scratch)
@@ -291,5 +291,5 @@ def _lock(file: IO[str], path: Path) -> None:
             return
 
 
-def _why(error: OSError) -> str:
-    return error.strerror or str(error)
+def _why(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", "") or str(error)
