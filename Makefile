@@ -28,7 +28,7 @@ lint: $(VENV)/test.stamp  ## style, types, spelling, normalised notebooks, figur
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/codespell course_utils notebooks docs README.md CONTRIBUTING.md
+	$(VENV)/bin/codespell course_utils notebooks docs README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md
 	$(RUN) tools/notebooks.py check
 	$(RUN) tools/links.py --check
 	$(RUN) -m course_utils.figures --check
