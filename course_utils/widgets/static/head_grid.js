@@ -1,5 +1,5 @@
 import {
-  blend, button, choice, colourOf, copyButton, decode, element, fit, focusController, frame, number, outline, paintImage,
+  button, choice, colourOf, copyButton, decode, element, fit, focusController, frame, number, outline, paintImage,
   paintMap, percent, saveButton, scaleBar, slider, store,
 } from "./shared.js";
 
@@ -425,7 +425,14 @@ function render({ model, el }) {
     base.height = canvas.height;
     layPicture(base);
   };
-  const drawHead = (layer, head) => {
+  /** The maps of all heads in one canvas, one below the other, a pixel a patch: quicker than a canvas each. */
+  const paintMaps = () => {
+    const values = new Float64Array(layers * heads * (length - 1));
+    cells.forEach((row, layer) => row.forEach((_, head) =>
+      values.set(seen(layer, head).row.subarray(1), (layer * heads + head) * (length - 1))));
+    return paintMap(values, layers * heads * rows, columns, { table: TABLE, low: 0, high: model.get("limit") });
+  };
+  const drawHead = (layer, head, maps) => {
     const { canvas, numbers } = cells[layer][head];
     const { row, entropy, distance } = seen(layer, head);
     const context = canvas.getContext("2d");
@@ -434,7 +441,10 @@ function render({ model, el }) {
     const pixels = pixelsOf(canvas);
     context.drawImage(base, 0, 0);
     const size = [0, 0, canvas.width, (canvas.height * rows) / (rows + 1)];
-    blend(context, paintMap(row.subarray(1), rows, columns, range), size, OPACITY);
+    context.globalAlpha = OPACITY;
+    context.imageSmoothingEnabled = false;
+    context.drawImage(maps, 0, (layer * heads + head) * rows, columns, rows, ...size);
+    context.globalAlpha = 1;
     context.fillStyle = colourOf(row[0], range);
     context.fillRect(...boxOf(canvas, 0));
     frameClass(context, canvas);
@@ -583,7 +593,8 @@ function render({ model, el }) {
   const look = (quiet = false) => {
     if (house.root.clientWidth === 0) return;
     drawPicture();
-    cells.forEach((row, layer) => row.forEach((_, head) => drawHead(layer, head)));
+    const maps = paintMaps();
+    cells.forEach((row, layer) => row.forEach((_, head) => drawHead(layer, head, maps)));
     drawTerms();
     nameHeads();
     house.say(describe(), { quiet });
