@@ -195,15 +195,15 @@ def _resized(trimap: Tensor, size: int, mode: str) -> Tensor:
 
 
 def _not_a_mask(given: Any, trimap: Tensor, size: int) -> str | None:
-    """How a mask differs from that of the nearest names; each other way that never averages names is as good."""
-    animal = (trimap != 2).to(trimap.dtype)
-    others = [(_resized(trimap, size, "nearest-exact") != 2).float()]
+    """How a mask differs from the one it comes nearest to, of those made without averaging names."""
+    masks = [animal_mask(trimap, size), (_resized(trimap, size, "nearest-exact") != 2).float()]
     for mode in ("bilinear", "area"):
-        part = _resized(animal, size, mode)
-        others += [(part >= 0.5).float(), (part > 0.5).float()]
-    if any(difference(given, other) is None for other in others):
-        return None
-    found = difference(given, animal_mask(trimap, size), ("row", "column"))
+        part = _resized((trimap != 2).long(), size, mode)
+        masks += [(part >= 0.5).float(), (part > 0.5).float()]
+    nearest = masks[0]
+    if isinstance(given, Tensor) and given.shape == nearest.shape:
+        nearest = min(masks, key=lambda mask: int((mask != given).sum()))
+    found = difference(given, nearest, ("row", "column"))
     return found and f"For `animal_mask(size={size})`: {found[0].lower()}{found[1:]}"
 
 
