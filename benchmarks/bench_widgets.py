@@ -1,6 +1,7 @@
-"""How soon a widget answers: a hover in the page, and a tweak that needs the kernel, beside `interact` and `imshow`.
+"""How soon a widget answers: a hover and a tweak in the page, and a tweak that needs the kernel, beside `interact`.
 
-A hover is timed from the pointer event to the read-back of every canvas, in a saved page. A tweak is timed in
+A hover is timed from the pointer event to the read-back of every canvas, in a saved page; so is a tweak of each slider
+and list, of which the slowest counts, and what lags behind after 60 in a row. A tweak for the kernel is timed in
 JupyterLab, from the key or the slider's event to the changed picture; then 60 tweaks in a row, from the last to its
 answer. What `interact` draws is what the widget shows: the picture, the twelve maps of a stage with their gates, and
 the class probabilities.
@@ -61,6 +62,48 @@ HOVER = """async () => {
     if (i % 10 === 0) await new Promise((done) => setTimeout(done));
   }
   return times;
+}"""
+
+# Every slider and list of a widget in turn, from the event to the read-back; then the slowest one 60 times in a row.
+TWEAK = """async () => {
+  const root = document.querySelector(".course-widget");
+  const shown = (one) => one.getClientRects().length && !one.disabled;
+  const inputs = [...root.querySelectorAll("input[type=range], select")].filter(shown);
+  const drawn = () => {
+    for (const canvas of root.querySelectorAll("canvas")) canvas.getContext("2d").getImageData(0, 0, 1, 1);
+  };
+  const turn = (input, i) => {
+    const start = performance.now();
+    if (input.tagName === "SELECT") {
+      input.selectedIndex = i % input.options.length;
+      input.dispatchEvent(new Event("change", { bubbles: true }));
+    } else {
+      const [low, high] = [Number(input.min), Number(input.max)];
+      input.value = String(low + (high - low) * ((i * 0.37) % 1));
+      input.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+    drawn();
+    return performance.now() - start;
+  };
+  let slowest = [inputs[0], 0];
+  for (const input of inputs) {
+    const times = [];
+    for (let i = 1; i <= 21 && shown(input); i++) {
+      times.push(turn(input, i));
+      await new Promise((done) => setTimeout(done, 20));
+    }
+    const late = times.sort((a, b) => a - b)[Math.floor(0.95 * times.length)] ?? 0;
+    if (late > slowest[1]) slowest = [input, late];
+  }
+  let last = performance.now();
+  for (let i = 0; i < 60; i++) {
+    last = performance.now();
+    turn(slowest[0], i);
+    await new Promise((done) => setTimeout(done, 8));
+  }
+  drawn();
+  await new Promise((done) => requestAnimationFrame(done));
+  return [slowest[1], performance.now() - last];
 }"""
 
 # A tweak of ours: the gate's slider in stage 1, whose answer only the kernel knows.
@@ -171,6 +214,16 @@ def hover_milliseconds(page: Page, widget: CourseWidget, folder: Path) -> float:
     return min(float(np.percentile(page.evaluate(HOVER), 95)) for _ in range(3))
 
 
+def tweak_milliseconds(page: Page) -> tuple[float, float]:
+    """A tweak and the lag after 60 of them, of the widget that the page shows; the better of three series."""
+    series = []
+    for _ in range(3):
+        page.reload()
+        page.wait_for_selector("main[data-ready] .course-widget")
+        series.append(page.evaluate(TWEAK))
+    return min(one for one, _ in series), min(lag for _, lag in series)
+
+
 def in_lab(browser: Any, folder: Path, source: str, ready: str, gesture: str) -> tuple[float, float]:
     """Median of 15 single tweaks, and the lag after a flood of 60; milliseconds."""
     (folder / "notebooks").mkdir(parents=True)
@@ -201,12 +254,18 @@ def main() -> None:
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as scratch:
         browser = launch(playwright)
         page = browser.new_page(viewport={"width": 1000, "height": 900})
-        hovers = {name: hover_milliseconds(page, widget, Path(scratch)) for name, widget in largest_widgets().items()}
+        hovers, tweaks = {}, {}
+        for name, widget in largest_widgets().items():
+            hovers[name] = hover_milliseconds(page, widget, Path(scratch))
+            tweaks[name] = tweak_milliseconds(page)
         theirs = in_lab(browser, Path(scratch) / "theirs", INTERACT, ".noUi-handle", THEIRS)
         ours = in_lab(browser, Path(scratch) / "ours", GATES, "[data-widget=channel-gates] canvas[data-by]", OURS)
         browser.close()
     for name, milliseconds in hovers.items():
         rows[f"{name}: hover to read-back, 95 %"] = (milliseconds, min(5.0, theirs[0] / 100))
+    for name, (single, lag) in tweaks.items():
+        rows[f"{name}: a tweak in the page to read-back, 95 %"] = (single, theirs[0] / 4)
+        rows[f"{name}: lag after 60 tweaks in the page"] = (lag, theirs[0] / 4)
     rows["interact + imshow, the same content: a tweak"] = (theirs[0], None)
     rows["channel-gates: a tweak that asks the kernel"] = (ours[0], theirs[0] / 4)
     rows["interact + imshow, the same content: lag after 60 tweaks"] = (theirs[1], None)

@@ -194,6 +194,10 @@ def build() -> float:
         if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode:
             raise SystemExit("The site was not built: see the words above.")
     (fresh / ".buildinfo").unlink(missing_ok=True)
+    from gallery import gallery  # not above: it loads torch, which Sphinx need not carry
+
+    page = gallery(lambda lesson: lesson.file.replace(".ipynb", ".html"))
+    (fresh / "gallery.html").write_text(page, encoding="utf-8")
     shutil.rmtree(SITE, ignore_errors=True)
     fresh.rename(SITE)
     return time.perf_counter() - started

@@ -1,8 +1,17 @@
-// Draw every widget of the page where its cell showed it.
 (() => {
+  // What scrolls sideways can be reached by the keyboard; what fits is no stop on the way.
+  const scrolling = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+      else target.removeAttribute("tabindex");
+    }
+  });
+  for (const wide of document.querySelectorAll("pre, .table-wrapper, .math-wrapper")) scrolling.observe(wide);
+
   // A page opened from a folder may not read its neighbours, so the search shows titles alone.
   if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 
+  // Draw every widget of the page where its cell showed it.
   const held = document.getElementById("course-widgets");
   const { values, widgets } = JSON.parse(held?.textContent ?? "{}");
   for (const view of document.querySelectorAll("script[type='application/vnd.jupyter.widget-view+json']")) {

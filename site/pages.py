@@ -30,10 +30,11 @@ from course_utils.widgets.base import own_state
 VIEW = re.compile(rf'<script type="{re.escape(WIDGET_VIEW_MIMETYPE)}">(.*?)</script>')
 PICTURE = re.compile(r'<img alt="([^"]*)" src="data:image/png;base64,([A-Za-z0-9+/=\s]+)"[^>]*>')
 SPACED = (
-    (re.compile(r"<mo([^>]*)>&#x0002F;</mo>"), r'<mo\1 lspace="0.1em" rspace="0.1em">/</mo>'),
-    (re.compile(r"<mo([^>]*)>&#x02202;</mo>"), r"<mi\1>∂</mi>"),
-    (re.compile(r'<mo stretchy="true"[^>]*>&#x02225;</mo>'), r'<mo stretchy="false">‖</mo>'),
-    (re.compile(r"(<mo[^>]*>&#x00028;</mo>)<mo>&#x02212;</mo>"), r'\1<mo form="prefix">−</mo>'),
+    (re.compile(r"<mo>&#x0002F;</mo>"), '<mo lspace="0.1em" rspace="0.1em">/</mo>'),
+    (re.compile(r"<mo>&#x02202;</mo>"), "<mi>∂</mi>"),
+    (re.compile(r"<mo>&#x02016;</mo>"), '<mo stretchy="false" lspace="0" rspace="0">‖</mo>'),
+    (re.compile(r"<mo>(max|min)</mo>"), r"<mi>\1</mi>"),
+    (re.compile(r"(<mo[^>]*>(?:&#x00028;|\[)</mo>)<mo>&#x02212;</mo>"), r'\1<mo form="prefix">−</mo>'),
 )
 
 
@@ -120,8 +121,16 @@ def live_widgets(app: Sphinx, pagename: str, template: str, context: dict[str, A
     app.add_js_file(None, body=data, type="application/json", id="course-widgets", priority=600)
 
 
+def captions(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Give the headings of the navigation the level that assistive tools ask for."""
+    context["furo_navigation_tree"] = context["furo_navigation_tree"].replace(
+        'role="heading"', 'role="heading" aria-level="2"'
+    )
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
     app.connect("doctree-resolved", pictures_as_files)
-    app.connect("html-page-context", live_widgets, priority=400)
+    app.connect("html-page-context", live_widgets, priority=400)  # before MyST-NB, which would put every module in
+    app.connect("html-page-context", captions, priority=900)  # after furo
     return {"parallel_read_safe": True, "parallel_write_safe": True}

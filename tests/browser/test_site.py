@@ -14,7 +14,7 @@ from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from course_utils.lessons import LESSONS
 
@@ -146,7 +146,7 @@ def test_widgets_live_from_a_folder_and_from_a_server(page, reader, served):
         assert quiz.locator("[role=status]").inner_text() != before
         canvas = shown.page.locator(".course-widget canvas[tabindex='0']:visible").first
         canvas.scroll_into_view_if_needed()
-        root = shown.page.locator(".course-widget", has=canvas).first
+        root = canvas.locator("xpath=ancestor::*[@data-widget]")
         before = root.locator("[role=status]").inner_text(), canvas.get_attribute("data-query")
         canvas.press("Escape")
         for key in ("ArrowRight", "ArrowDown", "ArrowRight"):
@@ -240,7 +240,7 @@ def test_what_needs_a_network_says_so_and_breaks_nothing(reader):
     shown.open("4.1.1_senet.html")
     root = shown.page.locator("[data-widget=channel-gates]").first
     root.locator("input[type=range]:visible").first.press("End")
-    assert "running notebook" in root.locator("[role=status]").inner_text()
+    expect(root.locator("[role=status]")).to_contain_text("running notebook")
     shown.assert_clean()
 
 
