@@ -1,14 +1,13 @@
 """Build the static course, `build/site`: every lesson executed, every widget alive, no kernel and no request.
 
     python site/assemble.py             what `make site` does
-    python site/assemble.py --record    and write its seconds and megabytes into resource/results/checks/site.json
+    python site/assemble.py --record    and keep its measures, for README.md
 
 The folder can be opened as it is (build/site/index.html) or served by any web server.
 """
 
 import argparse
 import base64
-import json
 import os
 import re
 import shutil
@@ -25,9 +24,9 @@ ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "build" / "site"
 SOURCE = ROOT / "build" / "site-source"
 WIDGETS = ROOT / "course_utils" / "widgets" / "static"
-RECORD = ROOT / "resource" / "results" / "checks" / "site.json"
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
+from checks import record  # noqa: E402
 from links import binder, colab, project  # noqa: E402
 
 from course_utils.glossary import TERMS  # noqa: E402
@@ -208,13 +207,13 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="write the measures into resource/results/checks")
     arguments = parser.parse_args()
     seconds = build()
+    pages = list(SITE.rglob("*.html"))
     megabytes = sum(path.stat().st_size for path in SITE.rglob("*") if path.is_file()) / 1e6
-    pages = len(list(SITE.rglob("*.html")))
-    measured = {"lessons": len(lessons()), "pages": pages, "seconds": round(seconds, 1), "MB": round(megabytes, 1)}
-    print(f"build/site: {pages} pages, {megabytes:.1f} MB, in {seconds:.0f} s; open build/site/index.html")
+    widgets = sum(page.read_text(encoding="utf-8").count("jupyter.widget-view+json") for page in pages)
+    counts = {"lessons": len(lessons()), "widgets": widgets, "pages": len(pages), "MB": round(megabytes, 1)}
+    print(f"build/site: {counts}, in {seconds:.0f} s; open build/site/index.html")
     if arguments.record:
-        RECORD.parent.mkdir(parents=True, exist_ok=True)
-        RECORD.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+        record("site", "Static pages, every lesson executed", "make site", counts, seconds)
 
 
 if __name__ == "__main__":
