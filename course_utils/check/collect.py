@@ -64,7 +64,6 @@ def course_items() -> list[str]:
 
 def cell(text: str) -> str:
     """A cell that a spreadsheet shows as it is: no formula, no character that cannot be written."""
-    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     text = "".join(each if each.isprintable() else " " for each in text)
     return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠")) else text
 
