@@ -183,6 +183,60 @@ def channel_vs_spatial(s: Sketch) -> None:
     s.rule(24, 916, 216)
 
 
+@diagram(
+    960,
+    402,
+    alt="A map with three rows. Any attention: a score out of eight, an alignment out of six, and a single weight or "
+    "one for each dimension. By features: one input or several (co-attention), one level or several (hierarchical), "
+    "one description or several (multi-representational). By queries: where the query comes from (basic, specialised, "
+    "the features themselves), and how many there are (one, multi-head, multi-hop, capsules). Not in this course: "
+    "co-attention, hierarchical, multi-representational, basic, multi-hop, capsules.",
+    caption="The choices of which any attention is made, after Brauwers and Frasincar. Notice that they are "
+    "independent: one box out of each group is a whole attention. Filled: in this course.",
+)
+def attention_types(s: Sketch) -> None:
+    """One row for what a choice concerns, one group of boxes for a choice."""
+    rows = (
+        (
+            ("any", "attention"),
+            (
+                ("score", ("eight of them",), ""),
+                ("alignment", ("six of them",), ""),
+                ("weights of a value", ("single", "multi-dimensional"), ""),
+            ),
+        ),
+        (
+            ("by its", "features"),
+            (
+                ("inputs", ("one",), "co-attention"),
+                ("levels", ("one",), "hierarchical"),
+                ("descriptions", ("one",), "multi-representational"),
+            ),
+        ),
+        (
+            ("by its", "queries"),
+            (
+                ("source of the query", ("specialised", "self"), "basic"),
+                ("number of queries", ("one", "multi-head"), "multi-hop|capsules"),
+            ),
+        ),
+    )
+    on = s.inside("op")
+    for number, (name, groups) in enumerate(rows):
+        y = 20 + 126 * number
+        s.frame(20, y, 920, 110)
+        for line, words in enumerate(name):
+            s.text(40, y + 44 + 22 * line, words, TEXT, "ink", ha="left", bold=True, on=on)
+        for place, (question, taught, others) in enumerate(groups):
+            x = (156, 420, 662)[place]
+            s.text(x, y + 30, question, SMALL, "muted", ha="left", on=on)
+            for kind in (*taught, *others.split("|")):
+                if kind:
+                    wide = 20 + 8.4 * len(kind)
+                    s.box(x, y + 50, wide, 40, kind, "mask" if kind in taught else "op", SMALL)
+                    x += wide + 8
+
+
 MILESTONES = (
     ("spatial", 0, "RAM", 2014 + 5 / 12),
     ("spatial", 0, "STN", 2015 + 5 / 12),
