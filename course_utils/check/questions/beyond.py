@@ -32,20 +32,19 @@ PREDICTIONS = {
         right="Both masks, and so the output",
     ),
     "sizes": Question(
-        "A network with selective kernels names digits of 8 to 40 pixels. In which of its three blocks will the share "
-        "of the large kernel depend most on the size of the digit?",
+        "A network with selective kernels names digits of 8 to 40 pixels. In which of its three blocks will the mean "
+        "share of the large kernel, over all channels, depend most on the size of the digit?",
         {
             "In the first, which sees the picture": (
                 "Measured on the network of this lesson: there the mean share of 5 x 5 grows with the digit, by some "
                 "nine points. In the last block it does not depend on the size."
             ),
             "In the second": (
-                "There it grows, too, but by two or three points. The first block, which sees strokes and gaps of the "
-                "picture itself, moves more."
+                "There the mean grows, too, but by two or three points. Its single channels move far, some up and "
+                "some down."
             ),
             "In the last, which sees the most": (
-                "There the measured shares do not depend on the size. After two stages what is left is more about "
-                "which digit it is than about how large it is."
+                "There the measured mean does not depend on the size, and single channels move least."
             ),
         },
         right="In the first, which sees the picture",
