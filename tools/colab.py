@@ -329,10 +329,10 @@ def main() -> int:
 def record(runs: list[Run], seen: dict[str, str], words: str, seconds: float) -> None:
     """Write what was measured where the course's documents read it."""
     counts = {
-        "lessons, each alone in an empty folder": len(runs),
+        "lessons alone in an empty folder": len(runs),
         "cells": sum(run.cells for run in runs),
         "tests of widgets and checks": int(re.search(r"(\d+) passed", words)[1]),
-        "installed versions, the same before and after": len(seen),
+        "installed versions left unchanged": len(seen),
         "seconds of the slowest first cell": round(max(run.bootstrap for run in runs), 1),
     }
     path = checks.record("colab", "Colab's versions", "make colab", counts, seconds)
