@@ -80,7 +80,7 @@ def test_widgets_and_attention_need_nothing_heavy_of_each_other():
 
 def test_dependencies_have_lower_bounds_only():
     for requirement in chain(PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()):
-        assert re.fullmatch(r"[a-z0-9-]+(\[lab\]|>=[\d.]+)", requirement), requirement
+        assert re.fullmatch(r"[a-z0-9-]+(\[lab,site\]|>=[\d.]+)", requirement), requirement
 
 
 def test_environment_agrees_with_pyproject():
