@@ -139,7 +139,7 @@ def test_entropy_and_distance_are_those_of_the_weights(page, data):
     np.testing.assert_allclose(panels(page, "distance"), distance[:, :, token(3, 1) - 1], rtol=1e-4)
     numbers = page.root.locator(".cw-heads-numbers").nth(4).inner_text().split()
     shown = entropy[1, 1, token(3, 1)], distance[1, 1, token(3, 1) - 1]
-    assert numbers == ["H", f"{shown[0]:.1f}", "D", f"{shown[1]:.1f}"]
+    assert numbers == [f"{shown[0]:.1f}", "bits", f"{shown[1]:.1f}", "away"]
     point(page, ROWS, 0)  # the class token stands nowhere
     assert {cell.get_attribute("data-distance") for cell in page.root.locator(".cw-heads-cell canvas").all()} == {""}
     layer, head = divmod(int(entropy[:, :, 0].argmin()), HEADS)

@@ -176,7 +176,7 @@ function render({ model, el }) {
       element("div", { class: "cw-heads-picture" }, title("Query"), pictureCanvas),
       element("div", { class: "cw-heads-bars" }, title("The network says"), barsCanvas)),
     termsName, termsCanvas, termsSum, thumbs);
-  const gridName = title("Weights of the query; H in bits, D in patches");
+  const gridName = title("Weights of the query, entropy, distance in patches");
   const table = element("div", { class: "cw-heads-grid", role: "group", "aria-label": "Heads" });
   const scale = scaleBar("Weight of a key");
   const right = element("div", { class: "cw-heads-right" }, gridName, table, scale.node);
@@ -466,7 +466,7 @@ function render({ model, el }) {
       context.textBaseline = "middle";
       context.fillText("off", canvas.width / 2, size[3] / 2);
     }
-    numbers.textContent = `H\u00a0${entropy.toFixed(1)}${distance === null ? "" : ` D\u00a0${distance.toFixed(1)}`}`;
+    numbers.textContent = `${entropy.toFixed(1)}\u00a0bits${distance === null ? "" : ` ${distance.toFixed(1)}\u00a0away`}`;
     canvas.dataset.weights = Array.from(row, (weight) => weight.toPrecision(6)).join(",");
     canvas.dataset.entropy = entropy.toPrecision(6);
     canvas.dataset.distance = distance === null ? "" : distance.toPrecision(6);
@@ -691,7 +691,8 @@ function render({ model, el }) {
         context.drawImage(node, x, y, Math.round(box.width * pixels), Math.round(box.height * pixels));
       } else {
         context.font = `${Math.round(parseFloat(getComputedStyle(node).fontSize) * pixels)}px ${FONT}`;
-        context.fillText(node.textContent, x, y, Math.ceil(box.width * pixels));
+        const words = node.classList.contains("cw-heads-numbers") ? node.textContent.split(" ") : [node.textContent];
+        words.forEach((word, i) => context.fillText(word, x, y + 16 * i * pixels, Math.ceil(box.width * pixels)));
       }
     }
     context.font = `${Math.round(13 * pixels)}px ${FONT}`;
