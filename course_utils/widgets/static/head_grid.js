@@ -683,7 +683,8 @@ function render({ model, el }) {
     context.fillRect(0, 0, sheet.width, sheet.height);
     context.fillStyle = house.ink("ink");
     context.textBaseline = "top";
-    for (const node of house.stage.querySelectorAll("canvas, .cw-panel-name, .cw-heads-name, .cw-heads-numbers, .cw-scale-numbers span")) {
+    const parts = "canvas:not(button canvas), .cw-panel-name, .cw-heads-name, .cw-heads-numbers, .cw-scale-numbers span";
+    for (const node of house.stage.querySelectorAll(parts)) {
       const box = node.getBoundingClientRect();
       const [x, y] = [Math.round((box.left - around.left + gap) * pixels), Math.round((box.top - around.top + gap) * pixels)];
       if (node.localName === "canvas") {
