@@ -252,7 +252,8 @@ function render({ model, el }) {
 
   const cells = Array.from({ length: layers }, (_, layer) => Array.from({ length: heads }, (_, head) => {
     const canvas = element("canvas", { role: "img" });
-    const input = element("input", { type: "checkbox", "aria-label": `${capital(headName([layer + 1, head + 1]))} takes part` });
+    const label = `${capital(headName([layer + 1, head + 1]))} takes part`;
+    const input = element("input", { type: "checkbox", "aria-label": label });
     const numbers = element("span", { class: "cw-heads-numbers" });
     input.addEventListener("change", () => {
       const name = [layer + 1, head + 1];
@@ -310,7 +311,10 @@ function render({ model, el }) {
   });
   const chosen = choice({
     label: "Products of",
-    options: cells.flatMap((row, layer) => row.map((_, head) => [`${layer + 1},${head + 1}`, headName([layer + 1, head + 1])])),
+    options: cells.flatMap((row, layer) => row.map((_, head) => {
+      const name = [layer + 1, head + 1];
+      return [String(name), headName(name)];
+    })),
     value: "1,1",
     onChange: (name) => store(model, { chosen: name.split(",").map(Number) }),
   });
@@ -340,7 +344,10 @@ function render({ model, el }) {
     const picked = hovered?.key ?? model.get("key");
     const key = picked.length ? tokenAt(picked) : strongest(row);
     const made = result.layers[layer - 1];
-    const cut = (values, token) => Array.from(values.subarray(token * width + (head - 1) * each, token * width + head * each));
+    const cut = (values, token) => {
+      const start = token * width + (head - 1) * each;
+      return Array.from(values.subarray(start, start + each));
+    };
     const [q, k] = [cut(made.query, query), cut(made.key, key)];
     const terms = q.map((value, c) => value * k[c]);
     const closed = may !== null && may[query * length + key] === 0;
@@ -371,14 +378,15 @@ function render({ model, el }) {
   };
   const describe = () => {
     const query = queryNow();
-    const every = cells.flatMap((row, layer) => row.map((_, head) => ({ name: headName([layer + 1, head + 1]), ...seen(layer, head) })));
+    const every = cells.flatMap((row, layer) => row.map((_, head) =>
+      ({ name: headName([layer + 1, head + 1]), ...seen(layer, head) })));
     const sharp = every.reduce((best, one) => (one.entropy < best.entropy ? one : best));
     const even = every.reduce((best, one) => (one.entropy > best.entropy ? one : best));
     const top = strongest(sharp.row);
     const whose = query === null ? "No query: mean weights over all queries" : `Query: ${tokenName(query)}`;
     return [
-      `${whose}. Sharpest is ${sharp.name}: ${sharp.entropy.toFixed(2)} bits, ${percent(sharp.row[top])} on ${tokenName(top)}; `
-        + `most even is ${even.name}: ${even.entropy.toFixed(2)} bits.`,
+      `${whose}. Sharpest is ${sharp.name}: ${sharp.entropy.toFixed(2)} bits, ${percent(sharp.row[top])} on `
+        + `${tokenName(top)}; most even is ${even.name}: ${even.entropy.toFixed(2)} bits.`,
       productWords(),
       answerWords(),
       focus.isLocked() ? "Locked; Escape releases." : "",
@@ -474,7 +482,8 @@ function render({ model, el }) {
   const nameHeads = () => cells.forEach((row, layer) => row.forEach(({ canvas }, head) => {
     const { row: weights, entropy } = seen(layer, head);
     const top = strongest(weights);
-    canvas.setAttribute("aria-label", `${capital(headName([layer + 1, head + 1]))}: ${entropy.toFixed(2)} bits, most on ${tokenName(top)}`);
+    const name = capital(headName([layer + 1, head + 1]));
+    canvas.setAttribute("aria-label", `${name}: ${entropy.toFixed(2)} bits, most on ${tokenName(top)}`);
   }));
 
   const drawPicture = () => {
@@ -520,8 +529,8 @@ function render({ model, el }) {
       context.fillText(percent(probabilities[name]), barsCanvas.width, y);
     }
     const said = strongest(probabilities);
-    barsCanvas.setAttribute("aria-label",
-      `Bars: the network says ${said} with ${percent(probabilities[said])}; the right answer is ${pictureNow().answer}; outlines: untouched`);
+    barsCanvas.setAttribute("aria-label", `Bars: the network says ${said} with ${percent(probabilities[said])}; `
+      + `the right answer is ${pictureNow().answer}; outlines: untouched`);
     barsCanvas.dataset.probabilities = Array.from(probabilities, (one) => one.toPrecision(6)).join(",");
   };
 
@@ -565,7 +574,8 @@ function render({ model, el }) {
     context.fillRect(margin, middle, termsCanvas.width - margin, pixels);
     terms.forEach((term, c) => {
       context.fillStyle = colourOf(Math.sign(term) * 0.75, { table: "RdBu", low: -1, high: 1 });
-      context.fillRect(margin + (c + 0.15) * cell, Math.min(middle, middle - term * unit), 0.7 * cell, Math.abs(term) * unit);
+      const tall = Math.abs(term) * unit;
+      context.fillRect(margin + (c + 0.15) * cell, term > 0 ? middle - tall : middle, 0.7 * cell, tall);
     });
     const largest = terms.findIndex((term) => Math.abs(term) === most(terms));
     if (largest >= 0) {
@@ -574,10 +584,12 @@ function render({ model, el }) {
       context.textAlign = "center";
       context.fillText(number(terms[largest]), margin + (largest + 0.5) * cell, middle - terms[largest] * unit - away);
     }
-    termsName.textContent = `Layer ${made.layer}, head ${made.head}: why ${tokenName(made.key)} weighs ${percent(made.weight)}`;
+    termsName.textContent =
+      `Layer ${made.layer}, head ${made.head}: why ${tokenName(made.key)} weighs ${percent(made.weight)}`;
     termsSum.textContent = made.closed
       ? `${each} products sum to ${number(sum)}, but the mask forbids this key: weight 0`
-      : `${each} products sum to ${number(sum)}; ÷ √${each} = ${number(sum / Math.sqrt(each))}; softmax over the keys: ${percent(made.weight)}`;
+      : `${each} products sum to ${number(sum)}; ÷ √${each} = ${number(sum / Math.sqrt(each))}; `
+        + `softmax over the keys: ${percent(made.weight)}`;
     termsCanvas.setAttribute("aria-label",
       `The ${each} numbers of query and key, blue above 0, red below, and their products, the largest ${number(most(terms))} in size`);
     termsCanvas.dataset.terms = terms.map((term) => term.toPrecision(6)).join(",");
