@@ -184,7 +184,7 @@ def test_one_damaged_file_leaves_the_others_readable(root, record_property):
     record_property("tried", len(spoilt))
 
 
-@pytest.mark.parametrize("bit", range(7))
+@pytest.mark.parametrize("bit", (0, 3, 6))
 def test_a_letter_changed_in_a_result_is_refused_or_found_by_its_checksum(root, bit, record_property):
     """One bit of one letter: mostly JSON no longer, else other words or numbers, of which a reader cannot know."""
     tried = 0

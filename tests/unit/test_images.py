@@ -3,6 +3,7 @@
 import base64
 import io
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -119,6 +120,74 @@ def test_of_a_moving_picture_the_first_frame_is_taken():
     frames = [Image.new("RGB", (4, 4), colour) for colour in (RED, BLUE, BLUE)]
     decoded = decode_image(file_of(frames[0], "GIF", save_all=True, append_images=frames[1:]))
     assert np.abs(decoded[0, 0].astype(int) - RED).max() <= 2
+
+
+@pytest.mark.faults("hostile uploads")
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_a_film_of_many_frames_costs_no_more_than_its_first(kind):
+    frames = [Image.new("RGB", (600, 400), (one, 90, 200)) for one in range(60)]
+    options = {"compression": "tiff_deflate"} if kind == "TIFF" else {}
+    film = file_of(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+    tracemalloc.start()
+    decoded = decode_image(film)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert decoded.shape == (400, 600, 3) and np.abs(decoded[0, 0].astype(int) - [0, 90, 200]).max() <= 6
+    assert peak < 8 * decoded.nbytes + len(film)
+
+
+def gif_claiming(width: int, height: int) -> bytes:
+    whole = bytearray(file_of(halves(), "GIF"))
+    whole[6:10] = struct.pack("<HH", width, height)
+    return bytes(whole)
+
+
+def jpeg_claiming(width: int, height: int) -> bytes:
+    whole = bytearray(file_of(halves(), "JPEG"))
+    place = whole.index(b"\xff\xc0") + 5
+    whole[place : place + 4] = struct.pack(">HH", height, width)
+    return bytes(whole)
+
+
+def bmp_claiming(width: int, height: int) -> bytes:
+    whole = bytearray(file_of(halves(), "BMP"))
+    whole[18:26] = struct.pack("<ii", width, height)
+    return bytes(whole)
+
+
+@pytest.mark.faults("hostile uploads")
+@pytest.mark.parametrize("claiming", [png_claiming, gif_claiming, jpeg_claiming, bmp_claiming])
+@pytest.mark.parametrize("size", [(65000, 65000), (65535, 1000), (7000, 6000)])
+def test_a_header_that_lies_about_its_size_is_refused(claiming, size):
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="The upload"):
+        decode_image(claiming(*size))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10_000_000, "the picture was made before its size was looked at"
+
+
+@pytest.mark.faults("hostile uploads")
+@pytest.mark.parametrize("kind", ["ICO", "PPM", "TGA", "SGI", "PCX", "EPS", "PDF", "ICNS", "JPEG2000", "DDS"])
+def test_a_kind_that_is_not_on_the_list_is_refused_though_pillow_could_read_it(kind):
+    size = (64, 64) if kind in ("ICO", "ICNS") else (40, 20)
+    try:
+        data = file_of(halves(size=size), kind)
+    except (OSError, KeyError):
+        pytest.skip(f"this Pillow writes no {kind}")
+    with pytest.raises(ValueError, match=r"The upload is .*a PNG, JPEG, GIF, BMP, WebP or TIFF picture is needed"):
+        decode_image(data, "The upload")
+
+
+@pytest.mark.faults("hostile uploads")
+def test_sixteen_bits_a_colour_and_a_page_behind_a_picture_are_read_as_the_picture():
+    chunks = [b"IHDR" + struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)]
+    chunks += [b"IDAT" + zlib.compress(b"\0" + struct.pack(">6H", 65535, 0, 32768, 0, 65535, 257)), b"IEND"]
+    deep = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks
+    )
+    assert np.abs(decode_image(deep)[0].astype(int) - [[255, 0, 128], [0, 255, 1]]).max() <= 1
+    assert decode_image(file_of(halves()) + b"<script>alert(1)</script>").shape == (20, 40, 3)
 
 
 @pytest.mark.faults("hostile uploads")
