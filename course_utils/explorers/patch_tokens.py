@@ -92,13 +92,14 @@ def explore_patch_tokens(
         given, missing = ("data", "network") if network is None else ("network", "data")
         raise ValueError(f"explore_patch_tokens was given {given} without {missing}; give both, or neither.")
     if network is None or data is None:
-        network, data = load_network(_TRAINED), cued_digits(_MOST_PICTURES, seed=_SEED, split="test")
+        trained, pictures = load_network(_TRAINED), cued_digits(_MOST_PICTURES, seed=_SEED, split="test")
+        assert isinstance(trained, VisionTransformer)
         made = (
             "from course_utils.data import cued_digits\nfrom course_utils.training import load_network\n\n"
             f'network = load_network("{_TRAINED}")\n'
             f'images = cued_digits({_MOST_PICTURES}, seed={_SEED}, split="test").images\n'
         )
-        return _show(network, data, _names(network, None), None, level, made, shown)
+        return _show(trained, pictures, _names(trained, None), None, level, made, shown)
     if not 0 <= level <= 1:
         raise ValueError(f"level={level} is no grey; give a number from 0, black, to 1, white.")
     given = ", prepare" if prepare else ""

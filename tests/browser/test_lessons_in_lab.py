@@ -17,7 +17,9 @@ from course_utils.explorers import explore_channel_gates, explore_gate_maps
 from course_utils.explorers.cbam_steps import switched
 from course_utils.explorers.covariance import example_channels, rearrange
 from course_utils.explorers.mask_playground import deviation_mask, playground_input
+from course_utils.explorers.patch_tokens import blank_patches, occlude
 from course_utils.explorers.score_lab import lab_inputs, lab_score
+from course_utils.models import class_token_maps
 from course_utils.training import load_network
 from course_utils.training.attention_maps import overlap, share_on_object
 from course_utils.widgets import SENTENCES
@@ -415,3 +417,66 @@ def test_the_league_shows_where_masks_lie_and_checks_a_claim(lesson):
     row, column = (int(n) for n in canvas.get_attribute("data-query").split(","))
     said = re.search(r"[-+]?\d*\.\d+", status.inner_text().split("column", 1)[1])
     assert float(said[0]) == pytest.approx(float(mask[row, column]), rel=0.01)
+
+
+def test_patches_are_pointed_at_and_blanked_and_the_network_answers(lesson):
+    server = lesson("4.1.5_vision_transformer.ipynb", seconds=240)
+    page = server.page
+    network, data = load_network("vit_cued_digits").eval(), cued_digits(6, seed=9, split="test")
+    widget(page, "patch-tokens")
+    cut, heads, blanked = (page.locator(".course-widget[data-widget=patch-tokens]").nth(i) for i in range(3))
+    expect(cut.locator("[role=status]")).to_contain_text("16 patches of 3 · 10 · 10 = 300 numbers")
+
+    # Layer 3, head 1 of the second picture, and one of its patches.
+    heads.scroll_into_view_if_needed()
+    canvas = heads.locator("canvas[tabindex='0']")
+    with torch.no_grad():
+        expected = class_token_maps(network.attention_weights(data.images[1:2]))[0, 2, 0].numpy()
+    shown = [float(weight) for weight in canvas.get_attribute("data-weights").split(",")]
+    np.testing.assert_allclose(shown, expected.flatten(), atol=1e-3)
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + 6.5 / 8 * box["width"], box["y"] + 4.5 / 8 * box["height"])
+    expect(canvas).to_have_attribute("data-query", "4,6")
+    expect(heads.locator("[role=status]")).to_contain_text(f"token 39 of 64, weight {100 * expected[4, 6]:.1f} %")
+
+    # The border of the third picture is blank. Without it two patches by hand: the kernel answers as the package does.
+    blanked.scroll_into_view_if_needed()
+    bars = blanked.locator("canvas[data-by]")
+    expect(bars).to_have_attribute("data-by", "kernel")
+    blanked.get_by_role("button", name="Show all patches").click()
+    expect(bars).to_have_attribute("data-by", "whole")
+    picture, drops = (blanked.locator(".cw-panel > canvas").nth(i) for i in (0, 2))
+    side = picture.bounding_box()["width"] / 8
+    for row, column in ((5, 2), (1, 6)):
+        picture.click(position={"x": (column + 0.5) * side, "y": (row + 0.5) * side})
+    expect(bars).to_have_attribute("data-by", "kernel", timeout=20_000)
+    with torch.no_grad():
+        answer = network(blank_patches(data.images[2], [42, 14], 5)[None]).softmax(1)[0].numpy()
+    shown = [float(value) for value in bars.get_attribute("data-probabilities").split(",")]
+    np.testing.assert_allclose(shown, answer, atol=1e-4)
+
+    # The pixels of the occlusion map, in the middle of each patch, are matplotlib's.
+    with torch.no_grad():
+        whole = network(data.images[2:3]).softmax(1)[0, data.labels[2]]
+    change = (occlude(network, data.images[2])[:, data.labels[2]] - whole).view(8, 8).numpy()
+    index = np.clip((change / np.abs(change).max() + 1) / 2 * 256, 0, 255).astype(int)
+    table = 255 * matplotlib.colormaps["RdBu"](index)[..., :3]
+    page.mouse.move(1, 1)
+    drawn = pixels(drops)
+    middle = ((np.arange(8) + 0.5) * drawn.shape[0] / 8).astype(int)
+    assert np.abs(drawn[np.ix_(middle, middle)][..., :3] - table).max() <= 6
+
+    # Type: the silent fault is named, the right function is right.
+    cell = page.locator(".jp-CodeCell", has_text="check.attention_rollout(attention_rollout)").first
+    for product, word in (("rolled @ step", "Not yet."), ("step @ rolled", "Right.")):
+        editor = cell.locator(".cm-content")
+        editor.click()
+        page.keyboard.press("ControlOrMeta+a")
+        page.keyboard.insert_text(
+            "def attention_rollout(weights):\n    rolled = eye = torch.eye(weights.shape[-1])\n"
+            "    for layer in weights.mean(dim=1):\n        step = (layer + eye) / 2\n"
+            f"        rolled = {product}\n    return rolled\n\n\ncheck.attention_rollout(attention_rollout)"
+        )
+        page.keyboard.press("Shift+Enter")
+        cell.get_by_text(word, exact=False).first.wait_for(timeout=60_000)

@@ -45,8 +45,8 @@ PREDICTIONS = {
         right="Hardly at all",
     ),
     "data": Question(
-        "ViT-L/16 has 3.5 times the parameters of ViT-B/16. In the paper both were trained on ImageNet's 1.3 million "
-        "pictures alone, with the same care. Which of them was better on ImageNet?",
+        "ViT-L/16 has 3.5 times the parameters of ViT-B/16. In the paper both were also trained on ImageNet's 1.3 "
+        "million pictures alone. Which of them was then better on ImageNet?",
         {
             "The large one, by several points": "With enough pictures it is. These were too few for it.",
             "Both alike": "They differ, and the sign turns round with the amount of data.",

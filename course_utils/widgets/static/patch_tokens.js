@@ -581,7 +581,7 @@ function render({ model, el }) {
     thumbs.hidden = pictures.length < 2;
     if (thumbs.children.length !== pictures.length) {
       thumbs.replaceChildren(...pictures.map((picture, i) => {
-        const press = button("", () => store(model, { picture: i, blanked: [], query: [] }));
+        const press = button("", () => store(model, { blanked: [], query: [], picture: i }));
         press.append(element("canvas", { "aria-hidden": "true" }));
         press.setAttribute("aria-label", picture.label);
         press.title = picture.label;
