@@ -424,11 +424,13 @@ OCCLUSION = Exercise(
         ),
         Mistake(
             "You compared logits; the softmax over the classes makes probabilities of them.",
-            lambda *inputs: torch.sub(*_occluded(*inputs, read=lambda logits: logits)),
+            lambda network, image, label, size: torch.sub(
+                *_occluded(network, image, label, size, read=lambda logits: logits)
+            ),
         ),
         Mistake(
             "Your earlier blanks stay in the picture. Begin with a fresh copy for each patch.",
-            lambda *inputs: torch.sub(*_occluded(*inputs, keep=True)),
+            lambda network, image, label, size: torch.sub(*_occluded(network, image, label, size, keep=True)),
         ),
         Mistake(
             "You followed the likeliest class; the label is asked for, right or not.",
