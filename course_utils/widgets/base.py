@@ -234,7 +234,9 @@ def _let_go(widget: CourseWidget) -> None:
     widget.unobserve_all()
     widget._compute = None
     shell = get_ipython()
-    history = shell.user_ns.get("_oh", {}) if shell else {}
+    if shell is None:
+        return
+    history = shell.user_ns.get("_oh", {})
     for count in [count for count, result in history.items() if result is widget]:
         del history[count]
         for names in (shell.user_ns, shell.user_ns_hidden):
