@@ -129,12 +129,15 @@ def test_a_rerun_cell_closes_all_that_its_last_run_made(cell: str | None, shell:
 
 def test_a_replaced_widget_is_freed_at_once_and_leaves_other_results_alone(shell: Shell) -> None:
     shell.execute("run 1", "TrainingCurves()", "cell-1")
-    widget = TrainingCurves()
-    widget.answer_with(lambda request: {"same": widget.label == request["label"]})
-    shell.user_ns |= {"_oh": {3: widget, 4: 5}, "_3": widget, "_4": 5}
-    shell.user_ns_hidden |= {"_3": widget, "_4": 5}
-    gone = weakref.ref(widget)
-    del widget
+
+    def show() -> "weakref.ref[TrainingCurves]":
+        widget = TrainingCurves()
+        widget.answer_with(lambda request: {"same": widget.label == request["label"]})
+        shell.user_ns |= {"_oh": {3: widget, 4: 5}, "_3": widget, "_4": 5}
+        shell.user_ns_hidden |= {"_3": widget, "_4": 5}
+        return weakref.ref(widget)
+
+    gone = show()
     gc.disable()
     try:
         shell.execute("run 2", "TrainingCurves()", "cell-1")
