@@ -11,7 +11,7 @@ from assemble import SOURCE  # noqa: E402
 project = "Attention in computer vision, by hand"
 html_title = project
 author = "the authors of the course"
-copyright = "its authors. Text and figures CC BY 4.0, code MIT"
+copyright = "the authors of the course. Text and figures CC BY 4.0, code MIT"
 language = "en"
 
 extensions = ["myst_nb", "pages"]
@@ -32,6 +32,7 @@ html_css_files = ["course.css"]
 html_js_files = [("live.js", {"defer": "defer", "priority": 900})]
 html_favicon = str(HERE / "icon.svg")
 html_copy_source = False
+html_use_index = False
 html_show_sourcelink = False
 html_show_sphinx = False
 html_theme_options = {"top_of_page_buttons": []}
