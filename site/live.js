@@ -8,6 +8,10 @@
   });
   for (const wide of document.querySelectorAll("pre, .table-wrapper, .math-wrapper")) scrolling.observe(wide);
 
+  // Two landmarks of one kind need names.
+  document.querySelector(".sidebar-drawer")?.setAttribute("aria-label", "The course");
+  document.querySelector(".toc-drawer")?.setAttribute("aria-label", "This page");
+
   // A page opened from a folder may not read its neighbours, so the search shows titles alone.
   if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 

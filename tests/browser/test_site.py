@@ -159,17 +159,13 @@ def test_widgets_live_from_a_folder_and_from_a_server(page, reader, served):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("page", ["index.html", "glossary.html", *PAGES])
-def test_nothing_serious_is_found_by_axe(page, theme, reader):
+def test_axe_finds_nothing_on_a_page(page, theme, reader):
     shown = reader(SITE.as_uri(), color_scheme=theme)
     shown.open(page)
+    shown.page.wait_for_timeout(200)
     found = Axe().run(shown.page).response["violations"]
-    serious = [
-        f"{one['id']}: {node['html'][:200]} {node['failureSummary']}"
-        for one in found
-        if one["impact"] in ("serious", "critical")
-        for node in one["nodes"]
-    ]
-    assert serious == []
+    words = [f"{one['id']}: {node['html'][:200]} {node['failureSummary']}" for one in found for node in one["nodes"]]
+    assert words == []
 
 
 @pytest.mark.parametrize("page", ["index.html", *PAGES])
