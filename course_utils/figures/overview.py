@@ -228,7 +228,7 @@ def attention_types(s: Sketch) -> None:
         for line, words in enumerate(name):
             s.text(40, y + 44 + 22 * line, words, TEXT, "ink", ha="left", bold=True, on=on)
         for place, (question, taught, others) in enumerate(groups):
-            x = (156, 420, 662)[place]
+            x = (156.0, 420.0, 662.0)[place]
             s.text(x, y + 30, question, SMALL, "muted", ha="left", on=on)
             for kind in (*taught, *others.split("|")):
                 if kind:

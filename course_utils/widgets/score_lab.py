@@ -154,8 +154,8 @@ class ScoreLab(CourseWidget):
             raise ValueError(f"There is no source {traits['source']!r}; there are: {', '.join(known) or 'none'}.")
         if len(known) < len(sources):
             raise ValueError(f"Two sources have one key: {', '.join(source.key for source in sources)}.")
-        for width, given in parameters.items():
-            _check_parameters(width, given)
+        for width, arrays in parameters.items():
+            _check_parameters(width, arrays)
         for given, names in ((scores, SCORE_NAMES), (alignments, ALIGNMENT_NAMES)):
             unknown = [name for name in given if name not in names]
             if unknown or len(given) != 2:

@@ -352,6 +352,21 @@ def test_the_picture_shown_has_the_chosen_size_and_squares_of_the_kernels_reach(
         assert np.abs(near - colour).max(axis=2).min() <= 8
 
 
+def test_words_of_a_picture_are_those_of_the_one_shown(alone):
+    shares = np.full((2, 2, 1), 0.5)
+    own = np.array(
+        [[[[0.1], [0.9]], [[0.2], [0.8]]], [[[0.3], [0.7]], [[0.4], [0.6]]]]
+    )  # (sizes, examples, branches, 1)
+    stage = BranchStage("s", (3, 5), 1, shares, np.zeros((2, 2)), own)
+    pictures, squares = np.zeros((2, 2, 8, 8), np.uint8), np.ones((2, 2, 3), int)
+    page = alone(BranchWeights((8, 16), (2, 2), pictures, squares, [stage]))
+    for size, example, small, large in ((0, 0, 10, 90), (0, 1, 20, 80), (1, 0, 30, 70), (1, 1, 40, 60)):
+        page.set(query=[0, size], example=example)
+        page.page.wait_for_timeout(50)
+        words = page.status.replace("\u00a0", " ")
+        assert f"in the picture shown, 3 × 3: {small}.0 %, 5 × 5: {large}.0 %." in words
+
+
 @on("branches")
 def test_words_of_a_stage_say_the_change_and_the_count(page, branches):
     means = page.root.locator("canvas[data-means]").get_attribute("data-means").split(";")[1].split(",")

@@ -90,6 +90,13 @@ def test_local_weights_and_sparsemax_are_the_packages(draw):
     close(scores_and_alignments.sparsemax_weights(scores), align("sparsemax", scores))
 
 
+def test_sparsemax_is_the_packages_on_many_rows_at_the_edge_of_its_support_too():
+    scores = torch.randn(2000, 6, generator=torch.Generator().manual_seed(0))
+    weights = align("sparsemax", scores)
+    assert (weights[weights > 0] < 0.01).sum() > 10  # keys that hardly keep a weight
+    close(scores_and_alignments.sparsemax_weights(scores), weights)
+
+
 def test_straight_through_is_the_draw_with_the_gradient_of_the_softmax(draw):
     scores, chosen = drawn("straight_through", draw)
     assert (chosen != scores.argmax(dim=1)).all()  # else the best key would pass for the drawn one
@@ -164,6 +171,11 @@ def test_right_values_with_a_wrong_gradient_are_refused(answer):
     card = check.exercises()["straight_through"](answer)
     assert card.kind == "not yet"
     assert any("the gradient with respect to the scores is not" in line for line in card.lines)
+
+
+def test_weights_without_a_gradient_are_told_so():
+    card = check.exercises()["straight_through"](lambda e, d: F.one_hot(d, e.shape[1]).float())
+    assert any("no gradient flows from your weights" in line for line in card.lines)
 
 
 def mlp_of(part: CBAMChannel):
