@@ -150,7 +150,7 @@ def readme_checks(address: str, version: str) -> str:
     for path in sorted((ROOT / "resource" / "results" / "checks").glob("*.json")):
         try:
             check = json.loads(path.read_text(encoding="utf-8"))
-            counts = "; ".join(f"{what} {number:,}" for what, number in check["counts"].items())
+            counts = "<br>".join(f"{number:,} {what}" for what, number in check["counts"].items())
             on = check["environment"]
             where = f"{on['system']}, {on['cores']} cores, Python {on['python']}, torch {on['torch']}"
             rows.append(f"| {check['title']} | `{check['command']}` | {counts} | {check['seconds']:,.0f} | {where} |")

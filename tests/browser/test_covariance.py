@@ -305,7 +305,7 @@ def test_the_picture_can_be_saved(page, tmp_path):
     assert len(np.unique(saved.reshape(-1, 3), axis=0)) > 200
 
 
-@pytest.mark.faults("markup in labels, captions, names and answers")
+@pytest.mark.faults("pieces of markup in labels, captions, names and answers")
 def test_names_from_outside_stay_text(alone, blocks):
     names = ["<b>red</b>", *"gbspqtu"]
     maps = example_channels("hens").numpy()

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.faults("the kernel gone or silent")
+pytestmark = pytest.mark.faults("kernels gone or silent")
 
 CELL = """
 import os

@@ -311,7 +311,7 @@ def test_the_saved_picture_holds_the_three_panels(page, tmp_path):
         x += width + 16
 
 
-@pytest.mark.faults("markup in labels, captions, names and answers")
+@pytest.mark.faults("pieces of markup in labels, captions, names and answers")
 def test_words_from_outside_stay_text(alone):
     bad = "<img src=x onerror=alert(1)>"
     grid = np.zeros((2, 2, 3))

@@ -92,7 +92,7 @@ def test_the_colour_range_starts_at_zero_for_weights_and_is_centred_for_signed_v
     assert (span["low"], span["high"]) == expected
 
 
-@pytest.mark.faults("markup in labels, captions, names and answers")
+@pytest.mark.faults("pieces of markup in labels, captions, names and answers")
 def test_backticks_make_code_and_markup_stays_text(module: Callable[..., Any]) -> None:
     html = module("return shared.element('p', {}, ...shared.prose(x)).outerHTML", "a `b<c>` <img src=x>")
     assert html == "<p>a <code>b&lt;c&gt;</code> &lt;img src=x&gt;</p>"
@@ -123,7 +123,7 @@ def test_a_flood_of_events_keeps_one_request_under_way_and_sends_only_the_latest
     assert heard == [0, 118]
 
 
-@pytest.mark.faults("the kernel gone or silent")
+@pytest.mark.faults("kernels gone or silent")
 def test_a_failed_answer_lets_the_next_question_through(module: Callable[..., Any]) -> None:
     sent, heard = module(
         """
@@ -141,7 +141,7 @@ def test_a_failed_answer_lets_the_next_question_through(module: Callable[..., An
     assert (sent, heard) == ([1, 2], [])
 
 
-@pytest.mark.faults("the kernel gone or silent")
+@pytest.mark.faults("kernels gone or silent")
 def test_a_kernel_that_does_not_answer_is_told_after_five_seconds_and_at_each_gesture_until_it_does(
     module: Callable[..., Any],
 ) -> None:
@@ -179,7 +179,7 @@ def test_a_kernel_that_does_not_answer_is_told_after_five_seconds_and_at_each_ge
     assert fresh == [[1, 3, 4], []]
 
 
-@pytest.mark.faults("the kernel gone or silent")
+@pytest.mark.faults("kernels gone or silent")
 def test_without_a_kernel_the_page_says_what_is_missing(module: Callable[..., Any]) -> None:
     said = module(
         """
@@ -244,7 +244,7 @@ def test_every_control_moves_to_both_ends_without_an_error(make: Callable, alone
     page.assert_clean()
 
 
-@pytest.mark.faults("markup in labels, captions, names and answers")
+@pytest.mark.faults("pieces of markup in labels, captions, names and answers")
 @pytest.mark.parametrize("make", [_attention_map, _training_curves, _quiz])
 def test_labels_with_markup_arrive_as_text(make: Callable, alone: Callable) -> None:
     page = alone(make())

@@ -20,7 +20,7 @@ from course_utils.training import load_network
 from course_utils.training.checkpoints import CheckpointError, save_network, write_whole
 from course_utils.widgets import TrainingCurves
 
-pytestmark = pytest.mark.faults("a full disk")
+pytestmark = pytest.mark.faults("writings to a full disk")
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 WORDS = "No space left on device"
 STEPS = ("open", "write", "fsync", "rename")

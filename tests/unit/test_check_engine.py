@@ -364,7 +364,7 @@ def test_a_draw_that_cannot_tell_mistakes_apart_is_reported():
         twins.rounds(0)
 
 
-@pytest.mark.faults("markup in labels, captions, names and answers")
+@pytest.mark.faults("pieces of markup in labels, captions, names and answers")
 def test_words_reach_the_page_as_text():
     def broken(x):
         raise ValueError("<script>alert(1)</script> & `<b>`")

@@ -328,7 +328,7 @@ def test_a_study_that_needs_a_download_says_so_without_a_network(tmp_path, monke
     assert "could not be fetched" in said and "Connect to the internet" in said
 
 
-@pytest.mark.faults("a full disk")
+@pytest.mark.faults("writings to a full disk")
 def test_a_full_disk_is_named_and_loses_no_finished_result(tiny, tmp_path, monkeypatch, capsys):
     written = []
     write_bytes = Path.write_bytes

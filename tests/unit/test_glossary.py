@@ -35,7 +35,7 @@ def test_a_lesson_shows_its_own_words_and_an_unknown_one_says_which_there_are():
         glossary("4.9")
 
 
-@pytest.mark.faults("markup in labels, captions, names and answers")
+@pytest.mark.faults("pieces of markup in labels, captions, names and answers")
 def test_the_table_has_a_row_a_word_with_everything_escaped():
     shown = Glossary((Term("a <b>", "Less < more.", "x", "(N,)", "4.1"), Term("c", "Nothing.", "", "", "4.2")))
     table = shown._repr_html_()

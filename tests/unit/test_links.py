@@ -160,7 +160,7 @@ checks.record(given.pop("file"), **given, seconds=float(sys.argv[1]), folder=Pat
     record(61.4)
     assert links(clone, "--check").returncode == 1
     assert links(clone).returncode == 0
-    row = "| A check | `make a-check` | pages 1,234; links 5 | 61 |"
+    row = "| A check | `make a-check` | 1,234 pages<br>5 links | 61 |"
     assert row in (clone / "README.md").read_text(encoding="utf-8")
     record(99.0)
     assert links(clone, "--check").returncode == 1

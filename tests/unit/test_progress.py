@@ -37,7 +37,7 @@ def test_what_is_done_stays_done():
     assert Progress().states() == {"4.1.1/squeeze": "done"}
 
 
-@pytest.mark.faults("two notebooks writing at once")
+@pytest.mark.faults("writings by two notebooks at once")
 def test_what_one_notebook_forgot_another_does_not_bring_back():
     here, there = Progress(), Progress()
     here.record("4.1.1/squeeze", "done")
@@ -46,7 +46,7 @@ def test_what_one_notebook_forgot_another_does_not_bring_back():
     assert Progress().states() == {"4.1.1/scale": "done"}
 
 
-@pytest.mark.faults("two notebooks writing at once")
+@pytest.mark.faults("writings by two notebooks at once")
 def test_two_notebooks_writing_at_once_lose_nothing(record_property):
     code = """
         import sys
@@ -79,7 +79,7 @@ def test_two_notebooks_writing_at_once_lose_nothing(record_property):
     record_property("tried", 400)
 
 
-@pytest.mark.faults("a full disk")
+@pytest.mark.faults("writings to a full disk")
 def test_a_reader_never_sees_half_a_file(file, monkeypatch):
     Progress().record("4.1.1/squeeze", "done")
     whole = file.read_text()
@@ -95,7 +95,7 @@ def test_a_reader_never_sees_half_a_file(file, monkeypatch):
     assert sorted(path.name for path in file.parent.iterdir()) == ["progress.json", "progress.json.lock"]
 
 
-@pytest.mark.faults("the progress file damaged, locked or out of place")
+@pytest.mark.faults("progress files damaged, locked or out of place")
 @pytest.mark.parametrize(
     "content",
     [
@@ -123,7 +123,7 @@ def test_a_damaged_file_is_kept_aside_and_the_notebook_goes_on(file, content):
     assert Progress().states() == {"4.1.1/squeeze": "done"}
 
 
-@pytest.mark.faults("the progress file damaged, locked or out of place")
+@pytest.mark.faults("progress files damaged, locked or out of place")
 def test_a_file_of_another_version_is_told_as_such_and_kept_aside(file):
     file.parent.mkdir()
     file.write_text('{"format": 2, "items": {"4.1.1/squeeze": "done"}}')
@@ -133,7 +133,7 @@ def test_a_file_of_another_version_is_told_as_such_and_kept_aside(file):
     assert '"format": 2' in aside.read_text()
 
 
-@pytest.mark.faults("the progress file damaged, locked or out of place")
+@pytest.mark.faults("progress files damaged, locked or out of place")
 def test_a_file_that_is_far_too_large_is_kept_aside_unread(file, monkeypatch):
     file.parent.mkdir()
     with file.open("wb") as huge:
@@ -144,7 +144,7 @@ def test_a_file_that_is_far_too_large_is_kept_aside_unread(file, monkeypatch):
     assert "is damaged: it has 5000 MB" in progress.note and "It was kept as" in progress.note
 
 
-@pytest.mark.faults("the progress file damaged, locked or out of place")
+@pytest.mark.faults("progress files damaged, locked or out of place")
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 def test_a_pipe_or_a_device_is_neither_read_nor_moved_away(file, monkeypatch):
     file.parent.mkdir()
@@ -158,7 +158,7 @@ def test_a_pipe_or_a_device_is_neither_read_nor_moved_away(file, monkeypatch):
     assert "is a device or a pipe" in check.squeeze(check.squeeze.official).lines[-1]
 
 
-@pytest.mark.faults("the progress file damaged, locked or out of place")
+@pytest.mark.faults("progress files damaged, locked or out of place")
 def test_a_home_that_cannot_be_written_is_named(monkeypatch, tmp_path):
     """As on a shared machine: no folder can be made in it."""
     monkeypatch.delenv("COURSE_PROGRESS")
@@ -168,7 +168,7 @@ def test_a_home_that_cannot_be_written_is_named(monkeypatch, tmp_path):
     assert_kept_in_memory("could not be made (Read-only file system)")
 
 
-@pytest.mark.faults("the progress file damaged, locked or out of place")
+@pytest.mark.faults("progress files damaged, locked or out of place")
 def test_looking_at_a_damaged_file_says_so_and_leaves_it(file):
     file.parent.mkdir()
     file.write_text("{")
@@ -186,20 +186,20 @@ def assert_kept_in_memory(reason):
     assert "kept until this notebook closes" in check.progress().note
 
 
-@pytest.mark.faults("the progress file damaged, locked or out of place")
+@pytest.mark.faults("progress files damaged, locked or out of place")
 def test_a_file_where_the_folder_should_be_is_named(file):
     file.parent.write_text("I am a file")
     assert_kept_in_memory(f"{file.parent} is a file")
     assert file.parent.read_text() == "I am a file"
 
 
-@pytest.mark.faults("the progress file damaged, locked or out of place")
+@pytest.mark.faults("progress files damaged, locked or out of place")
 def test_a_folder_where_the_file_should_be_is_named(file):
     file.mkdir(parents=True)
     assert_kept_in_memory("Is a directory")
 
 
-@pytest.mark.faults("the progress file damaged, locked or out of place")
+@pytest.mark.faults("progress files damaged, locked or out of place")
 def test_a_folder_that_cannot_be_written_is_named(file, monkeypatch):
     file.parent.mkdir()
 
@@ -210,7 +210,7 @@ def test_a_folder_that_cannot_be_written_is_named(file, monkeypatch):
     assert_kept_in_memory("Permission denied")
 
 
-@pytest.mark.faults("the progress file damaged, locked or out of place")
+@pytest.mark.faults("progress files damaged, locked or out of place")
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may write everywhere")
 def test_a_read_only_folder_is_named(file):
     file.parent.mkdir()
@@ -218,7 +218,7 @@ def test_a_read_only_folder_is_named(file):
     assert_kept_in_memory("Permission denied")
 
 
-@pytest.mark.faults("the progress file damaged, locked or out of place")
+@pytest.mark.faults("progress files damaged, locked or out of place")
 def test_what_waited_is_written_once_the_file_can_be_written(file):
     file.parent.write_text("I am a file")
     check.squeeze(check.squeeze.official)
@@ -228,7 +228,7 @@ def test_what_waited_is_written_once_the_file_can_be_written(file):
     assert set(Progress().states()) == {"4.1.1/squeeze", "4.1.1/scale"}
 
 
-@pytest.mark.faults("the progress file damaged, locked or out of place")
+@pytest.mark.faults("progress files damaged, locked or out of place")
 @pytest.mark.skipif(memory.fcntl is None, reason="no locks to wait for")
 def test_a_lock_that_is_never_released_does_not_hang_the_notebook(file, monkeypatch):
     monkeypatch.setattr(memory, "_LOCK_SECONDS", 0.05)
@@ -265,7 +265,7 @@ def test_an_exported_copy_comes_back_elsewhere(tmp_path, monkeypatch):
     assert Progress().states() == {"4.1.1/scale": "tried", "4.1.1/squeeze": "done"}
 
 
-@pytest.mark.faults("the progress file damaged, locked or out of place")
+@pytest.mark.faults("progress files damaged, locked or out of place")
 def test_an_export_replaces_an_older_copy_but_no_other_file(tmp_path):
     lesson_file, copy = tmp_path / "lesson.ipynb", tmp_path / "copy.json"
     lesson_file.write_text('{"cells": []}')
@@ -277,14 +277,14 @@ def test_an_export_replaces_an_older_copy_but_no_other_file(tmp_path):
     assert "squeeze" in copy.read_text()
 
 
-@pytest.mark.faults("the progress file damaged, locked or out of place")
+@pytest.mark.faults("progress files damaged, locked or out of place")
 @pytest.mark.parametrize("path", ["nowhere/copy.json", "."])
 def test_an_export_that_fails_says_why(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert check.export_progress(path).headline == "Nothing was exported."
 
 
-@pytest.mark.faults("the progress file damaged, locked or out of place")
+@pytest.mark.faults("progress files damaged, locked or out of place")
 def test_an_import_that_fails_says_why(tmp_path):
     (tmp_path / "notes.txt").write_text("notes")
     assert "There is no file" in repr(check.import_progress(tmp_path / "missing.json"))

@@ -168,7 +168,7 @@ def test_outside_a_cell_nothing_is_closed(shell: Shell) -> None:
     assert _closed(*made) == [False, False, False]
 
 
-@pytest.mark.faults("markup in labels, captions, names and answers")
+@pytest.mark.faults("pieces of markup in labels, captions, names and answers")
 def test_the_saved_page_is_one_file_that_names_no_address(tmp_path: Path) -> None:
     widget = TrainingCurves([{"run": "</script><!-- <b>", "epoch": 1, "loss": 1}], label="<b> & </title>")
     path = widget.save_html(tmp_path / "curves.html")
