@@ -23,6 +23,7 @@ lab: $(VENV)/lab.stamp  ## install the course into .venv and open JupyterLab at 
 	  --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url="/lab/tree/notebooks/$$first"
 
 test: lint unit browser lessons  ## run everything: style, types, unit and parity tests, browser tests, every notebook
+	$(if $(filter 1,$(RECORD)),$(RUN) tools/count_tests.py)
 
 lint: $(VENV)/test.stamp  ## style, types, spelling, normalised notebooks, figures as drawn
 	$(VENV)/bin/ruff check .

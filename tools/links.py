@@ -143,7 +143,7 @@ def readme_checks(address: str, version: str) -> str:
         {"title": "Faults",                    what the row is called
          "command": "make faults",             what counts it again
          "counts": {"uploads": 31},            numbers by what they count, at least one, shown in this order
-         "seconds": 40.2,                      how long the whole check took
+         "seconds": 40.2,                      how long the whole check took; null where that was not measured
          "environment": {"python": "3.11.9", "torch": "2.15.0", "system": "Linux x86_64", "cores": 2}}
     """
     rows = ["| check | command | what was counted | seconds | on |", "|---|---|---|---|---|"]
@@ -153,7 +153,8 @@ def readme_checks(address: str, version: str) -> str:
             counts = "<br>".join(f"{number:,} {what}" for what, number in check["counts"].items())
             on = check["environment"]
             where = f"{on['system']}, {on['cores']} cores, Python {on['python']}, torch {on['torch']}"
-            rows.append(f"| {check['title']} | `{check['command']}` | {counts} | {check['seconds']:,.0f} | {where} |")
+            seconds = "" if check["seconds"] is None else f"{check['seconds']:,.0f}"
+            rows.append(f"| {check['title']} | `{check['command']}` | {counts} | {seconds} | {where} |")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SystemExit(
                 f"{path.relative_to(ROOT)} is not the record of a check ({error!r}); the function readme_checks in "

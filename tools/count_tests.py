@@ -1,0 +1,57 @@
+"""Count what `make test` and `make mutants` run, for the table in README.md; `make test RECORD=1` does it."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+from checks import record
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from course_utils import check  # noqa: E402
+
+
+def collected(*arguments: str) -> int:
+    """How many tests pytest finds."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    found = re.search(r"(?m)^(\d+) tests? collected", done.stdout)
+    if done.returncode or not found:
+        raise SystemExit(f"pytest could not collect the tests:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return int(found[1])
+
+
+def code_cells() -> int:
+    """How many cells nbval runs."""
+    notebooks = (json.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "notebooks").glob("*.ipynb"))
+    return sum(cell["cell_type"] == "code" for notebook in notebooks for cell in notebook["cells"])
+
+
+def mutants() -> int:
+    """How many ways to be wrong `make mutants` tries."""
+    tables = (ROOT / "tools" / "mutants").glob("*.toml")
+    return sum(len(tomllib.loads(path.read_text(encoding="utf-8"))["mutant"]) for path in tables)
+
+
+def main() -> int:
+    exercises = check.exercises().values()
+    counts = {
+        "unit, parity and property tests": collected("tests", "--ignore=tests/browser", "--ignore=tests/faults"),
+        "tests in a browser": collected("tests/browser"),
+        "cells of notebooks": code_cells(),
+        "exercises": len(exercises),
+        "wrong answers that get a word of their own": sum(len(each.mistakes) for each in exercises),
+        "ways to break a mechanism, by `make mutants`": mutants(),
+    }
+    for what, number in counts.items():
+        print(f"{number:6,d}  {what}")
+    record("tests", "Tests", "make test", counts, None)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
