@@ -165,7 +165,9 @@ def test_the_products_behind_a_weight_are_the_packages_term_by_term(page, data, 
         assert f"weighs {100 * weight:.1f} %" in page.root.inner_text()
         if weight == 0:
             assert "the mask forbids it" in page.status
-    page.page.mouse.move(1, 1)  # without a pointer: the chosen head, and its largest weight
+    point(page, ROWS, 2, canvas=panel(page, 2, 2))  # beside the class token: the chosen head, and its largest weight
+    assert f"Layer {LAYERS}, head {HEADS}: why" in page.root.inner_text()
+    page.page.mouse.move(1, 1)
     page.root.get_by_label("Products of").select_option("1,2")
     top = int(weights[0, 1, token(row, column)].argmax())
     terms = (parts[0][0][token(row, column)] * parts[0][1][top])[4:8]
@@ -192,6 +194,9 @@ def test_hover_focuses_click_locks_arrows_move_and_escape_releases(page):
     assert page.state("query") == [ROWS - 1, 0]
     page.canvas.press("ArrowLeft")
     assert page.status.endswith("Edge.")
+    page.canvas.press("ArrowRight")
+    page.canvas.press("ArrowDown")  # the class token is one cell, below all columns
+    assert (page.canvas.get_attribute("data-query"), page.state("query")) == (f"{ROWS},0", [ROWS, 0])
     page.canvas.press("Escape")
     assert page.canvas.get_attribute("data-query") is None
     assert page.state("query") == []
@@ -217,6 +222,9 @@ def test_the_colours_are_magma_up_to_the_chosen_weight(page, data):
             picture = 255 * data.images[0, :, 10, 6].numpy()  # the pixel in the middle of that patch
             at = drawn[int(2.6 * cell), int(1.6 * cell)]
             np.testing.assert_allclose(at, 0.72 * colour + 0.28 * picture.round(), atol=2.5)
+            class_weight = float(weights[layer - 1, head - 1, 0])
+            colour = 255 * np.array(matplotlib.colormaps["magma"](min(int(class_weight / limit * 256), 255))[:3])
+            np.testing.assert_allclose(drawn[int(4.5 * cell), int(0.5 * cell)], colour, atol=2.5)
         assert page.root.locator(".cw-scale-numbers span").last.inner_text() == f"{limit:g}"
 
 
