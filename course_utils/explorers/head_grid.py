@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -52,7 +53,8 @@ def explore_head_grid(
         given, missing = ("data", "network") if network is None else ("network", "data")
         raise ValueError(f"explore_head_grid was given {given} without {missing}; give both, or neither.")
     if network is None or data is None:
-        network, data = load_network(_TRAINED), cued_digits(_MOST_PICTURES, seed=3, split="test")
+        network = cast(VisionTransformer, load_network(_TRAINED))
+        data = cued_digits(_MOST_PICTURES, seed=3, split="test")
         made = (
             "from course_utils.data import cued_digits\nfrom course_utils.training import load_network\n\n"
             f'network = load_network("{_TRAINED}").eval()\n'
