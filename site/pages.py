@@ -29,6 +29,7 @@ from course_utils.widgets.base import own_state
 
 VIEW = re.compile(rf'<script type="{re.escape(WIDGET_VIEW_MIMETYPE)}">(.*?)</script>')
 PICTURE = re.compile(r'<img alt="([^"]*)" src="data:image/png;base64,([A-Za-z0-9+/=\s]+)"[^>]*>')
+EMPTY_HEAD = re.compile(r"<th[^>]*><p></p></th>")
 SPACED = (
     (re.compile(r"<mo>&#x0002F;</mo>"), '<mo lspace="0.1em" rspace="0.1em">/</mo>'),
     (re.compile(r"<mo>&#x02202;</mo>"), "<mi>∂</mi>"),
@@ -121,16 +122,17 @@ def live_widgets(app: Sphinx, pagename: str, template: str, context: dict[str, A
     app.add_js_file(None, body=data, type="application/json", id="course-widgets", priority=600)
 
 
-def captions(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Give the headings of the navigation the level that assistive tools ask for."""
-    context["furo_navigation_tree"] = context["furo_navigation_tree"].replace(
-        'role="heading"', 'role="heading" aria-level="2"'
-    )
+def assistive(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Mend what assistive tools stumble over: headings of the navigation without a level, empty heads of a column."""
+    headed = context["furo_navigation_tree"].replace('role="heading"', 'role="heading" aria-level="2"')
+    context["furo_navigation_tree"] = headed
+    if "body" in context:
+        context["body"] = EMPTY_HEAD.sub("<td></td>", context["body"])
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
     app.connect("doctree-resolved", pictures_as_files)
     app.connect("html-page-context", live_widgets, priority=400)  # before MyST-NB, which would put every module in
-    app.connect("html-page-context", captions, priority=900)  # after furo
+    app.connect("html-page-context", assistive, priority=900)  # after furo
     return {"parallel_read_safe": True, "parallel_write_safe": True}
