@@ -186,11 +186,10 @@ def channel_vs_spatial(s: Sketch) -> None:
 @diagram(
     960,
     402,
-    alt="A map with three rows. Any attention: a score out of eight, an alignment out of six, and a single weight or "
-    "one for each dimension. By features: one input or several (co-attention), one level or several (hierarchical), "
-    "one description or several (multi-representational). By queries: where the query comes from (basic, specialised, "
-    "the features themselves), and how many there are (one, multi-head, multi-hop, capsules). Not in this course: "
-    "co-attention, hierarchical, multi-representational, basic, multi-hop, capsules.",
+    alt="A map with three rows. Any attention: eight scores, six alignments, one weight a value or one a dimension. By "
+    "features: one input, level and description, or several. By queries: their source (basic, specialised, self) and "
+    "number (one, multi-head, multi-hop, capsules). Not in this course: co-attention, hierarchical, "
+    "multi-representational, basic, multi-hop, capsules.",
     caption="The choices of which any attention is made, after Brauwers and Frasincar. Notice that they are "
     "independent: one box out of each group is a whole attention. Filled: in this course.",
 )

@@ -277,7 +277,9 @@ def _commit() -> str | None:
     """The commit of the code, with a mark where the code has been changed since; None outside a clone."""
     package = Path(course_utils.__file__).parent
     code = ("training", "data", "models", "attention")
-    commands = (["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain", "--untracked-files=no", "--", *code])
+    # A run may be killed at any moment, and must then leave no lock in the repository.
+    changed = ["git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=no", "--", *code]
+    commands = (["git", "rev-parse", "HEAD"], changed)
     try:
         commit, changes = (
             subprocess.run(command, cwd=package, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
