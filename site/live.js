@@ -6,7 +6,7 @@
       else target.removeAttribute("tabindex");
     }
   });
-  for (const wide of document.querySelectorAll("pre, .table-wrapper, .math-wrapper")) scrolling.observe(wide);
+  for (const wide of document.querySelectorAll("pre, .table-wrapper, .math-wrapper, .text_html")) scrolling.observe(wide);
 
   // Two landmarks of one kind need names.
   document.querySelector(".sidebar-drawer")?.setAttribute("aria-label", "The course");
