@@ -67,9 +67,9 @@ def page_of(notebook: Any, lesson: Lesson, pages: set[str]) -> Any:
             continue
         if "badges" in tags:
             cell.source = (
-                f"About {lesson.minutes} minutes. This page needs no Python: point at a widget, click, move its "
-                f"controls, or take the arrow keys. To change the code, to have what you write checked, and for what "
-                f"a widget must ask a network, run the lesson: [in Colab]({on_colab}), "
+                f"About {lesson.minutes} minutes to read and touch. This page needs no Python: point at a widget, "
+                f"click, move its controls, or take the arrow keys. To change the code, to have what you write "
+                f"checked, and for what a widget must ask a network, run the lesson: [in Colab]({on_colab}), "
                 f"[in Binder]({binder(address, version, lesson.file)}) or on your own machine."
             )
         if cell.cell_type == "markdown":
@@ -99,7 +99,7 @@ def without_empty_headings(cells: list[Any]) -> list[Any]:
 
 
 def lesson_table() -> str:
-    rows = ["| lesson | minutes |", "|---|---|"]
+    rows = ["| lesson | minutes to read and touch |", "|---|---|"]
     for lesson in LESSONS:
         if lesson in lessons():
             rows.append(f"| [{lesson.number} {lesson.title}]({lesson.file}) | {lesson.minutes} |")

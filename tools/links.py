@@ -16,8 +16,10 @@ import re
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
+EXERCISE = re.compile(r"^### .*\((\d+) minutes\)$", re.MULTILINE)
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -80,30 +82,47 @@ def badge(words: str, colour: str) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
 
-def badges(address: str, version: str, file: str, minutes: int) -> str:
+def exercise_minutes(notebook: dict[str, Any]) -> int:
+    """The minutes that the headings of a notebook's exercises name, added up."""
+    texts = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
+    return sum(int(minutes) for text in texts for minutes in EXERCISE.findall(text))
+
+
+def badges(address: str, version: str, file: str, minutes: int, exercises: int) -> str:
     """The second cell of every notebook."""
     links = (
         ("Open in Colab", colab(address, version, file), "#8a4b00"),
         ("Open in Binder", binder(address, version, file), "#3b4f9a"),
     )
     shown = " ".join(f'<a href="{link}"><img alt="{words}" src="{badge(words, c)}"></a>' for words, link, c in links)
-    return f"{shown}\n\nAbout {minutes} minutes. It runs on a laptop's CPU as it is."
+    words = f"About {minutes} minutes to read and touch, and {exercises} more for the exercises."
+    return f"{shown}\n\n{words} It runs on a laptop's CPU as it is."
 
 
 def readme_lessons(address: str, version: str) -> str:
     """The table of lessons in README.md."""
-    rows = ["| lesson | minutes | open |", "|---|---|---|"]
+    rows = ["| lesson | minutes to read and touch | for the exercises | open |", "|---|---|---|---|"]
+    total, total_of_exercises = 0, 0
     for lesson in LESSONS:
-        if not (ROOT / "notebooks" / lesson.file).exists():
-            rows.append(f"| {lesson.number} {lesson.title} | | in preparation |")
+        path = ROOT / "notebooks" / lesson.file
+        if not path.exists():
+            rows.append(f"| {lesson.number} {lesson.title} | | | in preparation |")
             continue
+        exercises = exercise_minutes(json.loads(path.read_text(encoding="utf-8")))
+        total, total_of_exercises = total + lesson.minutes, total_of_exercises + exercises
         on_colab = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
         on_binder = "[![Open in Binder](https://mybinder.org/badge_logo.svg)]"
         opened = (
             f"{on_colab}({colab(address, version, lesson.file)}) {on_binder}({binder(address, version, lesson.file)})"
         )
-        rows.append(f"| [{lesson.number} {lesson.title}](notebooks/{lesson.file}) | {lesson.minutes} | {opened} |")
+        name = f"[{lesson.number} {lesson.title}](notebooks/{lesson.file})"
+        rows.append(f"| {name} | {lesson.minutes} | {exercises} | {opened} |")
+    rows.append(f"| the whole course | {hours(total)} | {hours(total_of_exercises)} | |")
     return "\n".join(rows)
+
+
+def hours(minutes: int) -> str:
+    return f"{minutes // 60} h {minutes % 60:02d}"
 
 
 def readme_results(address: str, version: str) -> str:
@@ -228,11 +247,11 @@ def written_notebook(path: Path, text: str, address: str, version: str) -> str:
     lesson = next((lesson for lesson in LESSONS if lesson.file == path.name), None)
     if lesson is None:
         raise SystemExit(f"notebooks/{path.name} is not in the list of lessons, course_utils/lessons.py.")
+    notebook = json.loads(text)
     made = {
-        "badges": badges(address, version, lesson.file, lesson.minutes),
+        "badges": badges(address, version, lesson.file, lesson.minutes, exercise_minutes(notebook)),
         "bootstrap": bootstrap(address, version),
     }
-    notebook = json.loads(text)
     for tag, source in made.items():
         cells = [cell for cell in notebook["cells"] if tag in cell["metadata"].get("tags", [])]
         if len(cells) != 1:

@@ -1,6 +1,9 @@
 """Every exercise of the course, proven by its own wrong answers; and each official solution against another source."""
 
 import inspect
+import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from course_utils.check.engine import Draw
 from course_utils.check.session import SESSION
 from course_utils.lessons import LESSONS
 
+ROOT = Path(__file__).resolve().parents[2]
 EXERCISES = check.exercises()
 MISTAKES = [(exercise, mistake) for exercise in EXERCISES.values() for mistake in exercise.mistakes]
 LESSONS_WITH_EXERCISES = sorted({exercise.lesson for exercise in EXERCISES.values()})
@@ -122,6 +126,15 @@ def test_the_rules_of_an_exercise(exercise):
     assert len(exercise.hints) == 3 and len(set(exercise.hints)) == 3
     assert exercise.minutes >= 2 and exercise.difficulty in (1, 2, 3)
     assert exercise.official.__doc__ and exercise.takeaway
+
+
+@pytest.mark.parametrize("number", LESSONS_WITH_EXERCISES)
+def test_the_headings_of_a_lesson_name_the_minutes_of_its_exercises(number):
+    (file,) = [each.file for each in LESSONS if each.number == number]
+    cells = json.loads((ROOT / "notebooks" / file).read_text(encoding="utf-8"))["cells"]
+    headings = re.findall(r'"### [^"]*\((\d+) minutes\)', json.dumps([cell["source"] for cell in cells]))
+    own = [exercise.minutes for exercise in EXERCISES.values() if exercise.lesson == number]
+    assert sorted(map(int, headings)) == sorted(own)
 
 
 @pytest.mark.parametrize("lesson", LESSONS_WITH_EXERCISES)
