@@ -25,11 +25,20 @@ def drawn_network():
     model = VisionTransformer(24, 4, 3, 8, 2, 16, 4)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.5)
+    nn.init.normal_(model.patches.weight, std=1.0)
+    nn.init.normal_(model.class_token, std=0.05)
+    nn.init.normal_(model.positions, std=0.2)  # so that the patches' contents count
+    for block in model.blocks:
+        nn.init.normal_(block.attention.query.weight, std=1.5)
+        nn.init.normal_(block.attention.key.weight, std=1.5)
+        nn.init.normal_(block.attention.value.weight, std=1.5)
     return model.eval().requires_grad_(False)
 
 
 NETWORK = drawn_network()
-DATA = ImageSet(torch.rand(3, 3, 24, 24, generator=torch.Generator().manual_seed(2)), torch.tensor([1, 0, 3]))
+COLOURS = torch.rand(3, 3, 6, 6, generator=torch.Generator().manual_seed(2))  # one a patch, so that patches differ
+NOISE = torch.rand(3, 3, 24, 24, generator=torch.Generator().manual_seed(5))
+DATA = ImageSet(0.8 * F.interpolate(COLOURS, scale_factor=4) + 0.2 * NOISE, torch.tensor([1, 0, 3]))
 WEIGHTS = NETWORK.attention_weights(DATA.images)
 WHOLE = NETWORK(DATA.images).softmax(1)
 SINGLE = torch.stack([occlude(NETWORK, image) for image in DATA.images])
@@ -86,8 +95,13 @@ def test_every_layer_and_head_shows_the_networks_row_and_its_correlation(page):
         np.testing.assert_allclose(numbers(canvas(page, "drops"), "drops"), fall(picture), atol=1e-3)
         top = expected.argmax()
         by = f"head {head}" if head else "mean of the heads"
-        assert f"Layer {layer}, {by}: the class token gives {100 * expected.sum():.1f} % to patches" in page.status
-        assert f"most, {100 * expected.max():.1f} %, to row {top // SIDE}, column {top % SIDE}." in page.status
+        said = re.match(
+            rf"Layer {layer}, {by}: the class token gives ([\d.]+) % to patches, most, ([\d.]+) %, "
+            rf"to row {top // SIDE}, column {top % SIDE}\.",
+            page.status,
+        )
+        shares = [float(share) for share in said.groups()]
+        assert shares == pytest.approx([100 * expected.sum(), 100 * expected.max()], abs=0.11)  # float16 crosses
         r = float(re.search(r"blanking: (-?[\d.]+)\.", page.status)[1])
         assert r == pytest.approx(np.corrcoef(expected, fall(picture))[0, 1], abs=0.007)
 
@@ -136,14 +150,15 @@ def test_a_focused_patch_says_its_token_its_weight_and_what_blanking_it_does(pag
 def test_one_blanked_patch_is_answered_without_a_kernel(page):
     np.testing.assert_allclose(numbers(bars(page), "probabilities"), WHOLE[0], atol=1e-3)
     assert bars(page).get_attribute("data-by") == "whole"
-    click(page, 1, 4)
-    assert page.state("blanked") == [SIDE + 4]
-    expected = SINGLE[0, SIDE + 4]
+    click(page, 3, 2)
+    assert page.state("blanked") == [20]
+    expected = SINGLE[0, 20]
+    assert (expected - WHOLE[0]).abs().max() > 0.1
     assert bars(page).get_attribute("data-by") == "single"
     np.testing.assert_allclose(numbers(bars(page), "probabilities"), expected, atol=1e-3)
     assert f"1 patch blanked: {100 * expected[1]:.1f} % for 1, without blanks {100 * WHOLE[0, 1]:.1f} %" in page.status
     assert f"most likely {int(expected.argmax())} with" in page.status
-    click(page, 1, 4)
+    click(page, 3, 2)
     assert page.state("blanked") == [] and bars(page).get_attribute("data-by") == "whole"
 
 
@@ -158,19 +173,19 @@ def test_of_several_blanked_patches_it_says_that_a_kernel_is_needed(page):
 
 
 def test_the_kernels_answer_is_shown_for_the_patches_that_it_is_for(alone):
-    page = alone(explore_patch_tokens(NETWORK, DATA, blanked=[7, 3], picture=1))
-    image = DATA.images[1].clone()
-    image[:, :4, 12:16] = image[:, 4:8, 4:8] = 0
+    page = alone(explore_patch_tokens(NETWORK, DATA, blanked=[20, 3], picture=2))
+    image = DATA.images[2].clone()
+    image[:, :4, 12:16] = image[:, 12:16, 8:12] = 0
     expected = NETWORK(image[None]).softmax(1)[0]
     assert bars(page).get_attribute("data-by") == "kernel"
     np.testing.assert_allclose(numbers(bars(page), "probabilities"), expected, atol=1e-4)
-    assert f"2 patches blanked: {100 * expected[0]:.1f} % for 0" in page.status
+    assert f"2 patches blanked: {100 * expected[3]:.1f} % for 3" in page.status
     click(page, 5, 5)  # another set: the answer is no longer for it
     assert bars(page).get_attribute("data-by") == "none"
-    page.set(answered={"picture": 1, "blanked": [35, 3, 7], "probabilities": [0.1, 0.2, 0.3, 0.4]})
+    page.set(answered={"picture": 2, "blanked": [35, 3, 20], "probabilities": [0.1, 0.2, 0.3, 0.4]})
     assert bars(page).get_attribute("data-by") == "kernel"
     np.testing.assert_allclose(numbers(bars(page), "probabilities"), [0.1, 0.2, 0.3, 0.4])
-    page.set(answered={"picture": 0, "blanked": [35, 3, 7], "probabilities": [0.1, 0.2, 0.3, 0.4]})
+    page.set(answered={"picture": 0, "blanked": [35, 3, 20], "probabilities": [0.1, 0.2, 0.3, 0.4]})
     assert bars(page).get_attribute("data-by") == "none"
     page.assert_clean()
 
@@ -187,23 +202,22 @@ def test_a_drag_blanks_what_it_meets_and_a_drag_from_a_blank_shows_it_again(page
         page.page.mouse.up()
 
     drag(1, 4, 2)
+    page.page.mouse.move(box["x"] + 5, box["y"] + 5)  # lifted: the pointer no longer blanks
     assert page.state("blanked") == [13, 14, 15, 16]
     drag(3, 5, 2)  # begins on a blank: it shows, and leaves the patch that is shown already
-    assert page.state("blanked") == [13, 14]
-    page.page.mouse.move(box["x"] + 5, box["y"] + 5)
     assert page.state("blanked") == [13, 14]
 
 
 def test_a_blanked_patch_is_hatched_in_the_picture_and_in_the_sequence(page):
     before = page.pixels(canvas(page, "picture"))[..., :3].astype(int)
     strip = page.pixels(part(page, "The sequence"))
-    page.set(blanked=[14])
+    page.set(blanked=[15])  # row 2, column 3
     after = page.pixels(canvas(page, "picture"))[..., :3].astype(int)
     side = after.shape[0] / SIDE
     changed = np.abs(after - before).max(axis=2) > 8
-    first, last = round(2 * side), round(3 * side)
-    assert changed[first:last, first:last].mean() > 0.8
-    changed[first - 2 : last + 2, first - 2 : last + 2] = False
+    top, left, far = (round(place * side) for place in (2, 3, 1))
+    assert changed[top : top + far, left : left + far].mean() > 0.8
+    changed[top - 2 : top + far + 2, left - 2 : left + far + 2] = False
     assert not changed.any()
     assert (page.pixels(part(page, "The sequence")) != strip).any()
 
@@ -236,16 +250,16 @@ def test_pointing_at_the_grid_of_heads_shows_that_head_and_a_click_keeps_it(page
 def test_maps_have_the_colours_of_one_range_that_is_shown(page):
     rows = class_token_maps(WEIGHTS)[0]
     every = torch.cat([rows, rows.mean(1, keepdim=True)], dim=1)
-    for own, high in ((False, float(every.max())), (True, float(rows[2, 0].max()))):
-        page.set(head=1, own_range=own)
+    for own, high in ((False, float(every.max())), (True, float(rows[2, 1].max()))):
+        page.set(head=2, own_range=own)
         end = page.root.locator(".cw-scale-numbers").first.locator("span").last.inner_text()
         assert float(end) == pytest.approx(high, rel=6e-3)
         grid = page.pixels(part(page, "layers and"))[..., :3].astype(int)
         cell = (grid.shape[1] - 18) / 3
-        map_ = (rows[2, 0] / high).numpy()
+        map_ = (rows[2, 1] / high).numpy()
         table = (matplotlib.colormaps["magma"]((map_ * 256).clip(0, 255).astype(int))[..., :3] * 255).round()
         middle = (18 + 1 + (np.arange(SIDE) + 0.5) * (cell - 2) / SIDE).astype(int)
-        drawn = grid[np.ix_((2 * cell + middle).astype(int), (cell + middle).astype(int))]
+        drawn = grid[np.ix_((2 * cell + middle).astype(int), (2 * cell + middle).astype(int))]
         assert np.abs(drawn - table).max() <= 6  # a level of the table, where float16 rounded
 
 

@@ -109,12 +109,16 @@ def test_of_many_classes_the_likeliest_and_the_label_are_shown_and_without_label
     shown = explore_patch_tokens(model, labelled, classes=names, prepare=prepare).pictures[0]
     assert shown["classes"] == [names[i] for i in whole.topk(5).indices] + [names[last]] and shown["asked"] == 5
     close(shown["probabilities"], whole[[*whole.topk(5).indices.tolist(), last]])
-    widget = explore_patch_tokens(model, data.images, prepare=prepare)
-    assert (len(widget.pictures[0]["classes"]), widget.pictures[0]["asked"]) == (5, 0)
-    widget.request = {"id": "1", "picture": 0, "blanked": [0, 8]}
-    image = data.images[0].clone()
+    images = pictures(2).images
+    images[1] = images[1].flip(0) ** 3
+    chosen = model(prepare(images)).softmax(1).topk(5).indices
+    assert chosen[0].tolist() != chosen[1].tolist()
+    widget = explore_patch_tokens(model, images, prepare=prepare)
+    assert (len(widget.pictures[1]["classes"]), widget.pictures[1]["asked"]) == (5, 0)
+    widget.request = {"id": "1", "picture": 1, "blanked": [0, 8]}
+    image = images[1].clone()
     image[:, :4, :4] = image[:, 8:, 8:] = 0
-    expected = model(prepare(image[None])).softmax(1)[0, whole.topk(5).indices]
+    expected = model(prepare(image[None])).softmax(1)[0, chosen[1]]
     np.testing.assert_allclose(widget.answered["probabilities"], expected, atol=1e-5)
 
 
