@@ -110,7 +110,7 @@ EXHIBITS = (
     ),
     Exhibit(
         "Head grid",
-        "Hold the heads of a block side by side, all drawn in one picture: who looks where, and who looks alike?",
+        "Point at one place, and every head of a small transformer shows whom it asks; switch heads off, close keys.",
         "4.1.4",
         lambda: explorers.explore_head_grid(picture=3, chosen=(3, 3)),
     ),
