@@ -22,8 +22,9 @@ lab: $(VENV)/lab.stamp  ## install the course into .venv and open JupyterLab at 
 	$(RUN) -m jupyter lab --port=$(PORT) --port-retries=20 $(ROOT_FLAG) $(if $(filter 0,$(OPEN)),--no-browser) \
 	  --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url="/lab/tree/notebooks/$$first"
 
-test: lint unit browser lessons  ## run everything: style, types, unit and parity tests, browser tests, every notebook
-	$(if $(filter 1,$(RECORD)),$(RUN) tools/count_tests.py)
+test: $(VENV)/test.stamp  ## run everything: style, types, unit and parity tests, browser tests, every notebook (RECORD=1)
+	@began=$$(date +%s) && $(MAKE) --no-print-directory lint unit browser lessons \
+	  $(if $(filter 1,$(RECORD)),&& $(RUN) tools/count_tests.py $$began)
 
 lint: $(VENV)/test.stamp  ## style, types, spelling, normalised notebooks, figures as drawn
 	$(VENV)/bin/ruff check .

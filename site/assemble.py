@@ -113,7 +113,7 @@ def glossary_page() -> str:
     there = {lesson.number: lesson.file for lesson in lessons()}
     lines = ["# The words of the course", ""]
     for term in sorted(TERMS, key=lambda term: term.word.lower()):
-        where = f"lesson [{term.lesson}]({there[term.lesson]})" if term.lesson in there else f"lesson {term.lesson}"
+        where = f"[lesson {term.lesson}]({there[term.lesson]})" if term.lesson in there else f"lesson {term.lesson}"
         facts = [f"{name} {escaped(fact)}" for name, fact in (("symbol", term.symbol), ("shape", term.shape)) if fact]
         lines += [term.word, f":   {escaped(term.meaning)}", "", f"    {' · '.join([*facts, where])}", ""]
     return "\n".join(lines)

@@ -32,7 +32,7 @@ def record(
     title: str,
     command: str,
     counts: Mapping[str, float],
-    seconds: float | None,
+    seconds: float,
     folder: Path = FOLDER,
 ) -> Path:
     """Write what a check counted, as `readme_checks` in tools/links.py reads it.
@@ -42,7 +42,7 @@ def record(
         title: of the row in README.md.
         command: that counts it again.
         counts: numbers by what they count, in the order in which they are shown.
-        seconds: how long the check took; None where that was not measured.
+        seconds: how long the check took.
         folder: where the files lie.
     """
     path = folder / f"{name}.json"
@@ -50,7 +50,7 @@ def record(
         "title": title,
         "command": command,
         "counts": dict(counts),
-        "seconds": None if seconds is None else round(seconds, 1),
+        "seconds": round(seconds, 1),
         "environment": environment(),
     }
     folder.mkdir(parents=True, exist_ok=True)

@@ -119,7 +119,9 @@ def test_a_head_without_its_tick_is_out_of_the_network_and_back_with_all_heads_o
     assert f"The network says {said} with {100 * expected[said]:.1f} %" in page.status
     assert f"untouched it says {first} with {100 * whole[first]:.1f} %" in page.status
     assert ("rightly" in page.status) == (said == int(data.labels[picture]))
-    page.root.get_by_role("button", name="All heads on").click()
+    every = page.root.get_by_role("button", name="All heads on")
+    every.press("Enter")
+    assert every.evaluate("node => node === document.activeElement")
     np.testing.assert_allclose(probabilities(page), whole, rtol=1e-4, atol=1e-6)
     assert page.state("off") == []
 

@@ -124,6 +124,10 @@ def test_positions_are_compared_with_the_one_in_focus(page):
     assert "Point at a patch" in page.status
     point(page, 4, 1)
     np.testing.assert_allclose(numbers(canvas(page, "map"), "weights"), cosine[4 * SIDE + 2, 1:], atol=2e-3)
+    others = cosine[4 * SIDE + 2, 1:].clone()
+    others[4 * SIDE + 1] = -1
+    row, column = divmod(int(others.argmax()), SIDE)
+    assert f"most like it row {row}, column {column}, {float(others.max()):.2f}." in page.status
     assert "Correlation of this map" not in page.status
     assert page.root.get_by_text("Positions like row 4, column 1").is_visible()
     ends = page.root.locator(".cw-scale-numbers").first.locator("span").all_inner_texts()
@@ -166,10 +170,14 @@ def test_of_several_blanked_patches_it_says_that_a_kernel_is_needed(page):
     click(page, 0, 0)
     click(page, 3, 5)
     assert page.state("blanked") == [0, 23]
+    assert ", blanked now, weight" in page.status
     assert (bars(page).get_attribute("data-by"), bars(page).get_attribute("data-probabilities")) == ("none", "")
     assert "2 patches blanked: this needs a running notebook; here only single patches are known." in page.status
-    choose(page, "Show all patches")
+    button = page.root.get_by_role("button", name="Show all patches")
+    button.press("Enter")
     assert page.state("blanked") == []
+    assert f"No patch blanked: {100 * float(WHOLE[0, 1]):.1f} % for 1." in page.status
+    assert button.evaluate("node => node === document.activeElement")
 
 
 def test_the_kernels_answer_is_shown_for_the_patches_that_it_is_for(alone):

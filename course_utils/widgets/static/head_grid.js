@@ -529,8 +529,9 @@ function render({ model, el }) {
       context.fillText(percent(probabilities[name]), barsCanvas.width, y);
     }
     const said = strongest(probabilities);
+    const every = Array.from(probabilities, (one, name) => `${name}: ${percent(one)}`).join(", ");
     barsCanvas.setAttribute("aria-label", `Bars: the network says ${said} with ${percent(probabilities[said])}; `
-      + `the right answer is ${pictureNow().answer}; outlines: untouched`);
+      + `the right answer is ${pictureNow().answer}; outlines: untouched. ${every}`);
     barsCanvas.dataset.probabilities = Array.from(probabilities, (one) => one.toPrecision(6)).join(",");
   };
 
@@ -591,7 +592,7 @@ function render({ model, el }) {
       : `${each} products sum to ${number(sum)}; ÷ √${each} = ${number(sum / Math.sqrt(each))}; `
         + `softmax over the keys: ${percent(made.weight)}`;
     termsCanvas.setAttribute("aria-label",
-      `The ${each} numbers of query and key, blue above 0, red below, and their products, the largest ${number(most(terms))} in size`);
+      `The ${each} numbers of query and key, blue above 0, red below, and their products: ${terms.map(number).join(", ")}`);
     termsCanvas.dataset.terms = terms.map((term) => term.toPrecision(6)).join(",");
   };
 
@@ -651,7 +652,8 @@ function render({ model, el }) {
     chosen.set(String(model.get("chosen")));
     keys.set(String(model.get("key")));
     limit.set(Math.log2(model.get("limit")));
-    all.disabled = model.get("off").length === 0;
+    // A button that is switched off while it has the focus loses it.
+    all.disabled = model.get("off").length === 0 && !all.matches(":focus");
     const off = offNow();
     cells.forEach((row, layer) => row.forEach(({ input }, head) => { input.checked = !off.has(`${layer + 1},${head + 1}`); }));
   };

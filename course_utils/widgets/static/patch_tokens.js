@@ -290,25 +290,31 @@ function render({ model, el }) {
       map = `Rollout of layers 1 to ${layerNow()}: ${share} of the class token comes from patches, most, `
         + `${percent(rest[top])}, from ${where}.`;
     } else {
+      const others = rest.map((value, patch) => (query && patch === patchAt(query) ? -Infinity : value));
+      const like = largestOf(others);
       map = "Cosine of position embeddings, 1 for the same direction, 0 for none in common"
-        + `${query ? "." : ": those of the patches with that of the class token. Point at a patch."}`;
+        + `${query ? `: most like it row ${Math.floor(like / size)}, column ${like % size}, ${others[like].toFixed(2)}.`
+          : ": those of the patches with that of the class token. Point at a patch."}`;
     }
     let about = "";
     if (query) {
       const patch = patchAt(query);
       const [before, after] = [seen.whole[now.asked], seen.alone[patch][now.asked]];
       const value = viewNow() === "positions" ? "" : `, ${viewNow() === "rollout" ? "share" : "weight"} ${percent(rest[patch])}`;
-      about = `${token}${value}; blanking it alone takes the probability of ${named()} from ${percent(before)} to `
+      const gone = model.get("blanked").includes(patch) ? ", blanked now" : "";
+      about = `${token}${gone}${value}; blanking it alone takes the probability of ${named()} from ${percent(before)} to `
         + `${percent(after)}.`;
     }
     const r = viewNow() === "positions" ? null : correlation(rest, seen.drops);
     const agree = r === null ? "" : `Correlation of this map with the fall by blanking: ${r.toFixed(2)}.`;
     return [map, about, blankedWords(), agree, lock];
   };
+  let hadBlanks = false;
   const blankedWords = () => {
     const count = model.get("blanked").length;
     const { by, values } = answerNow();
-    if (!count) return "";
+    if (!count) return hadBlanks ? `No patch blanked: ${percent(seen.whole[now.asked])} for ${named()}.` : "";
+    hadBlanks = true;
     const what = `${counted(count, "patch")} blanked`;
     if (by === "none") return `${what}: this needs a running notebook; here only single patches are known.`;
     if (by === "waiting") return `${what}: asking the network.`;
@@ -417,7 +423,9 @@ function render({ model, el }) {
     blend(context, paintMap(changes, size, size, signed), [0, 0, canvas.width, canvas.height]);
     grid(context, canvas, 0, "rgb(128 128 128 / 0.4)");
     name.textContent = `Occlusion: change of P(${named()})`;
-    canvas.setAttribute("aria-label", `Change of the probability of ${named()} by blanking each patch alone`);
+    const most = largestOf(seen.drops);
+    canvas.setAttribute("aria-label", `Change of the probability of ${named()} by blanking each patch alone; it falls most, `
+      + `by ${percent(seen.drops[most])}, at row ${Math.floor(most / size)}, column ${most % size}`);
     canvas.dataset.drops = Array.from(seen.drops, (value) => value.toPrecision(6)).join(",");
     dropScale.set(signed);
   };
@@ -572,7 +580,8 @@ function render({ model, el }) {
     drawPicture();
     drawStrip();
     drawBars();
-    showPress.disabled = model.get("blanked").length === 0 || isCut();
+    // A button that is switched off while it has the focus loses it.
+    showPress.disabled = (model.get("blanked").length === 0 || isCut()) && !showPress.matches(":focus");
     look();
   };
 
