@@ -172,8 +172,7 @@ def readme_checks(address: str, version: str) -> str:
             counts = "<br>".join(f"{number:,} {what}" for what, number in check["counts"].items())
             on = check["environment"]
             where = f"{on['system']}, {on['cores']} cores, Python {on['python']}, torch {on['torch']}"
-            seconds = "" if check["seconds"] is None else f"{check['seconds']:,.0f}"
-            rows.append(f"| {check['title']} | `{check['command']}` | {counts} | {seconds} | {where} |")
+            rows.append(f"| {check['title']} | `{check['command']}` | {counts} | {check['seconds']:,.0f} | {where} |")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SystemExit(
                 f"{path.relative_to(ROOT)} is not the record of a check ({error!r}); the function readme_checks in "
