@@ -72,9 +72,10 @@ function deviationMask({ x, sheets, rows, columns, size }, category) {
   }
   const shape = [bySheet ? sheets : 1, byChannel ? 3 : 1, byPlace ? rows : 1, byPlace ? columns : 1];
   const mask = emptyMask(shape);
+  const [ofSheet, ofChannel, ofPlace] = stridesOf(mask);
   for (let s = 0, i = 0; s < sheets; s++) {
     for (let place = 0; place < rows * columns; place++) {
-      for (let c = 0; c < 3; c++, i++) mask.values[placeIn(mask, s, c, place)] += deviation[i];
+      for (let c = 0; c < 3; c++, i++) mask.values[s * ofSheet + c * ofChannel + place * ofPlace] += deviation[i];
     }
   }
   const all = category === "branch" ? mask.values.reduce((sum, value) => sum + value, 0) : Math.max(...spread(mask.values));
@@ -93,10 +94,10 @@ function emptyMask(shape) {
   return { shape, values: new Float64Array(shape.reduce((product, length) => product * length, 1)) };
 }
 
-/** Where in a mask the weight of sheet s, channel c and position stands: an axis of length 1 serves all. */
-function placeIn({ shape: [sheets, channels, rows, columns] }, s, c, place) {
-  const one = rows === 1 ? 0 : place;
-  return ((sheets === 1 ? 0 : s) * channels + (channels === 1 ? 0 : c)) * rows * columns + one;
+/** How far apart a mask's weights of two sheets, channels, positions stand: 0 along an axis of length 1, which serves all. */
+function stridesOf({ shape: [sheets, channels, rows, columns] }) {
+  const plane = rows * columns;
+  return [sheets === 1 ? 0 : channels * plane, channels === 1 ? 0 : plane, rows === 1 ? 0 : 1];
 }
 
 const bell = (distance, deviation) => Math.exp(-(distance ** 2) / (2 * deviation ** 2));
@@ -124,9 +125,13 @@ function handMask({ sheets, rows, columns }, category, { gates, spot, size, mome
 function applyMask({ x, sheets, rows, columns, size }, mask, category) {
   const sum = category === "branch";
   const output = new Float64Array(sum ? size : x.length);
+  const [ofSheet, ofChannel, ofPlace] = stridesOf(mask);
+  const { values } = mask;
   for (let s = 0, i = 0; s < sheets; s++) {
+    let o = sum ? 0 : i;
     for (let place = 0; place < rows * columns; place++) {
-      for (let c = 0; c < 3; c++, i++) output[sum ? i - s * size : i] += mask.values[placeIn(mask, s, c, place)] * x[i];
+      const start = s * ofSheet + place * ofPlace;
+      for (let c = 0; c < 3; c++, i++, o++) output[o] += values[start + c * ofChannel] * x[i];
     }
   }
   return output;
@@ -478,7 +483,9 @@ function render({ model, el }) {
       return [first, `${where}: ${number(mask.values[0])} × fine ${triple(at(input.x, 0))} + ${number(mask.values[1])} × `
         + `coarse ${triple(at(input.x, 1))} = ${triple(at(output, 0))}.`, hint];
     }
-    const weights = Array.from({ length: mask.shape[1] }, (_, c) => mask.values[placeIn(mask, sheet, c, place)]);
+    const [ofSheet, ofChannel, ofPlace] = stridesOf(mask);
+    const start = sheet * ofSheet + place * ofPlace;
+    const weights = Array.from({ length: mask.shape[1] }, (_, c) => mask.values[start + c * ofChannel]);
     return [first, `${where}: mask ${triple(weights)} × x ${triple(at(input.x, sheet))} = ${triple(at(output, sheet))}.`, hint];
   };
 
