@@ -149,7 +149,7 @@ from pathlib import Path
 sys.path.insert(0, {str(clone / "tools")!r})
 import checks
 given = {counted!r}
-checks.record(given.pop("file"), **given, seconds=eval(sys.argv[1]), folder=Path(sys.argv[2]))
+checks.record(given.pop("file"), **given, seconds=float(sys.argv[1]), folder=Path(sys.argv[2]))
 """
     folder = clone / "resource" / "results" / "checks"
 
@@ -162,10 +162,10 @@ checks.record(given.pop("file"), **given, seconds=eval(sys.argv[1]), folder=Path
     assert links(clone).returncode == 0
     row = "| A check | `make a-check` | 1,234 pages<br>5 links | 61 |"
     assert row in (clone / "README.md").read_text(encoding="utf-8")
-    record(None)
+    record(75.6)
     assert links(clone, "--check").returncode == 1
     assert links(clone).returncode == 0
-    assert row.replace("| 61 |", "|  |") in (clone / "README.md").read_text(encoding="utf-8")
+    assert row.replace("| 61 |", "| 76 |") in (clone / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["4.2/summary.json", "checks/a_check.json"])
