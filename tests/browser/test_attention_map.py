@@ -154,6 +154,28 @@ def test_keys_begin_where_they_left_off_and_leaving_is_not_spoken(alone: Callabl
     assert page.root.get_by_text("Arrows move, Enter locks, Escape releases").is_visible()
 
 
+def test_a_release_is_heard_as_the_lock_was(alone: Callable) -> None:
+    page = alone(AttentionMap(_image(), _masks()))
+    page.canvas.focus()
+    for key in ("ArrowDown", "Enter"):
+        page.page.keyboard.press(key)
+    assert page.status.endswith(" of the map. Locked; Escape releases.")
+    page.page.keyboard.press("Enter")
+    assert page.status.endswith(" of the map. Released.")
+    page.page.keyboard.press("ArrowDown")
+    assert page.status.endswith(" of the map.")
+
+
+def test_what_a_button_did_is_said_behind_what_the_map_shows(alone: Callable) -> None:
+    page = alone(AttentionMap(_image(), _masks()))
+    shown = page.status
+    for _ in range(2):
+        with page.page.expect_download():
+            page.root.get_by_role("button", name="Save the picture").click()
+        page.page.wait_for_timeout(100)
+        assert page.status == f"{shown} Saved as attention-map.png."
+
+
 def test_a_click_locks_and_a_second_click_on_the_cell_releases(alone: Callable) -> None:
     page = alone(AttentionMap(_image(), _masks(1)))
     raw = page.root.locator("canvas").nth(1)

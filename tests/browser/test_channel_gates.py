@@ -259,7 +259,7 @@ def test_reset_gives_the_network_its_own_gates_back(page):
 
 def test_moved_gates_stay_for_the_next_image_and_go_with_the_stage(page):
     page.set(edits={"3": 0})
-    page.root.get_by_role("button", name="Image 5").click()
+    page.root.get_by_role("button", name="Picture 5").click()
     assert page.state("edits") == {"3": 0}
     page.root.get_by_label("Gates of").select_option("0")
     assert page.state("edits") == {}
@@ -385,7 +385,7 @@ def test_a_message_stays_and_nothing_is_asked_again_after_a_failure(page, tmp_pa
 
     monkeypatch.setattr(widget._kernel, "probabilities", lambda *arguments: 1 / 0)
     page.root.get_by_role("button", name="Bring back").click()
-    page.root.get_by_role("button", name="Image 4").click()
+    page.root.get_by_role("button", name="Picture 4").click()
     page.root.get_by_role("button", name="Knock out").click()
     asked = page.state("request")
     serve(page, widget)
@@ -427,7 +427,7 @@ def test_photographs_arrive_when_they_are_asked_for(page, monkeypatch):
     assert page.state("source") == "photographs"
     assert page.root.get_by_label("Gates of").locator("option").count() == 3
     assert "Channel 0 of features.11.block.2" in page.status
-    assert page.root.get_by_role("button", name="Image 1: german shepherd").count() == 1
+    assert page.root.get_by_role("button", name="Picture 1: german shepherd").count() == 1
 
 
 def test_copied_code_reproduces_what_is_shown(page):
@@ -449,7 +449,7 @@ def test_every_control_can_be_moved_and_two_copies_do_not_meet(page):
     assert page.move_every_control() == 4
     second = page.page.locator(".course-widget").nth(1)
     status = second.locator("[role=status]").inner_text()
-    page.root.get_by_role("button", name="Image 3").click()
+    page.root.get_by_role("button", name="Picture 3").click()
     assert second.locator("[role=status]").inner_text() == status
 
 

@@ -1,5 +1,6 @@
 """The quiz in Chromium: nothing is given away, every option has its say, no kernel is needed."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -53,7 +54,9 @@ def test_another_try_replaces_the_first(alone: Callable) -> None:
     check.click()
     assert page.root.locator(".cw-verdict").inner_text() == "Right. All positions count alike."
     assert page.root.locator("[data-mark]").count() == 1
-    assert page.root.locator(".cw-mark:visible").all_inner_texts() == ["your choice, right"]
+    assert page.root.locator(".cw-mark:visible").all_text_contents() == [": your choice, right"]
+    marked = page.root.get_by_role("radio", name=re.compile("One number a channel ?: your choice, right"))
+    assert marked.is_checked()
     assert page.status == "1 of 1 answered, 1 right."
 
 
@@ -96,8 +99,8 @@ def test_a_prediction_is_kept_and_then_what_is_right_shows(alone: Callable) -> N
     assert page.root.locator("input:disabled").count() == 3
     assert page.state("answered") == [1]
     assert page.root.locator(".cw-verdict").evaluate("(verdict) => verdict === document.activeElement")
-    marks = page.root.locator(".cw-mark").all_inner_texts()
-    assert marks == ["right", "your choice", ""]
+    marks = page.root.locator(".cw-mark").all_text_contents()
+    assert marks == [": right", ": your choice", ""]
 
 
 def test_the_keyboard_is_enough(alone: Callable) -> None:

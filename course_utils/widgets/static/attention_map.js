@@ -1,6 +1,6 @@
 import {
-  TABLE_NAMES, blend, button, choice, colourRange, copyButton, decode, drawMap, element, fit, focusController, frame,
-  mapPicture, markCell, number, paintImage, percent, saveButton, scaleBar, slider, store, toggle,
+  TABLE_NAMES, blend, choice, colourRange, copyButton, decode, drawMap, element, fit, focusController, frame, mapPicture,
+  markCell, number, paintImage, percent, pictureButtons, saveButton, scaleBar, slider, store, toggle,
 } from "./shared.js";
 
 const MOST_THUMBNAILS = 16;
@@ -52,9 +52,9 @@ function render({ model, el }) {
   const keys = "Arrow keys move over the map, Enter locks, Escape releases.";
   const over = panel("Map over the image", { role: "application", "aria-label": `The map over the image. ${keys}` });
   const alone = panel("Map alone", { role: "img", "aria-label": "The map alone, on the same scale" });
-  const thumbnails = element("div", { class: "cw-thumbnails", role: "group", "aria-label": "Maps" });
+  const thumbnails = pictureButtons({ label: "Maps", side: 48, onPress: (k) => store(model, { chosen: k }) });
   const scale = scaleBar("Value");
-  const below = element("div", { class: "cw-map-foot" }, scale.node, thumbnails);
+  const below = element("div", { class: "cw-map-foot" }, scale.node, thumbnails.node);
   over.node.append(element("p", { class: "cw-panel-name cw-keys" }, "Arrows move, Enter locks, Escape releases"));
   house.stage.append(over.node, alone.node);
   house.stage.after(below);
@@ -134,7 +134,7 @@ function render({ model, el }) {
     if (query) {
       const value = values[query[0] * width + query[1]];
       const share = least >= 0 && mass > 0 ? `, ${percent(value / mass)} of the map` : "";
-      const hint = focus.isLocked() ? "Locked; Escape releases." : "";
+      const hint = focus.hint();
       const where = `row ${query[0]} of 0 to ${height - 1}, column ${query[1]} of 0 to ${width - 1}`;
       return [`${name}, ${where}: ${number(value)}${share}.`, hint];
     }
@@ -191,25 +191,17 @@ function render({ model, el }) {
   };
 
   const drawThumbnails = () => {
-    thumbnails.hidden = many < 2 || many > MOST_THUMBNAILS;
-    if (thumbnails.hidden) return;
-    const names = model.get("names");
-    if (thumbnails.children.length !== many) { // a new button would not have the focus that the old one had
-      thumbnails.replaceChildren(...names.map((_, k) => {
-        const press = button("", () => store(model, { chosen: k }));
-        press.tabIndex = -1; // the list of maps says the same in one stop
-        press.append(element("canvas", { "aria-hidden": "true" }));
-        return press;
-      }));
-    }
-    [...thumbnails.children].forEach((press, k) => {
-      const small = press.querySelector("canvas");
-      const { width: w, height: h } = fit(small, 48, image.shape[0] / image.shape[1]);
-      drawMap(small.getContext("2d"), mapOf(k), height, width, [0, 0, w, h], { ...rangeOf(k), smooth: model.get("smooth") });
-      press.setAttribute("aria-label", names[k]);
-      press.setAttribute("aria-pressed", String(k === chosen()));
-      press.title = names[k];
+    thumbnails.node.hidden = many < 2 || many > MOST_THUMBNAILS;
+    if (thumbnails.node.hidden) return;
+    const [tall, wide] = image.shape;
+    const offers = model.get("names").map((label, k) => {
+      const small = element("canvas", { width: 96, height: Math.round((96 * tall) / wide) });
+      const box = [0, 0, small.width, small.height];
+      drawMap(small.getContext("2d"), mapOf(k), height, width, box, { ...rangeOf(k), smooth: model.get("smooth") });
+      return { key: k, label, image: small };
     });
+    thumbnails.show(offers, chosen());
+    for (const press of thumbnails.node.children) press.tabIndex = -1; // the list of maps says the same in one stop
   };
 
   const refresh = () => {
@@ -219,7 +211,7 @@ function render({ model, el }) {
     span.node.hidden = many === 1 && model.get("table") === "RdBu";
     smooth.set(model.get("smooth"));
     picker.set(chosen());
-    [...thumbnails.children].forEach((one, k) => one.setAttribute("aria-pressed", String(k === chosen())));
+    [...thumbnails.node.children].forEach((one, k) => one.setAttribute("aria-pressed", String(k === chosen())));
     if (house.root.clientWidth > 0) draw();
   };
   const restyle = () => {

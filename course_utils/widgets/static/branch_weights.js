@@ -262,7 +262,7 @@ function render({ model, el }) {
     return [
       words,
       `Digits of ${sizes[i]} pixels, mean over all channels and ${counts[i]} pictures, ${each(meanShare)}; in the picture shown, ${each(exampleShare)}.`,
-      focus.isLocked() ? "Locked; Escape releases." : "",
+      focus.hint(),
     ];
   };
 

@@ -1,6 +1,6 @@
 import {
   button, choice, copyButton, decode, element, fit, focusController, frame, number, outline, paintImage, paintMap,
-  percent, saveButton, scaleBar, slider, store, toggle,
+  percent, pictureButtons, saveButton, scaleBar, slider, store, toggle,
 } from "./shared.js";
 
 const MAPS = "viridis";
@@ -255,18 +255,9 @@ function render({ model, el }) {
   };
 
   // Controls.
-  const thumbs = element("div", { class: "cw-thumbnails", role: "group", "aria-label": "Picture" });
-  model.get("pictures").forEach(({ label, image }, i) => {
-    const press = button("", () => store(model, { picture: i }));
-    const small = styled(element("canvas", { width: "80", height: "80", "aria-hidden": "true" }), { width: "40px", height: "40px" });
-    const context = small.getContext("2d");
-    context.imageSmoothingEnabled = false;
-    context.drawImage(paintImage(decode(image)), 0, 0, 80, 80);
-    press.replaceChildren(small);
-    press.setAttribute("aria-label", `Picture ${i + 1}: ${label}`);
-    press.title = label;
-    thumbs.append(press);
-  });
+  const thumbs = pictureButtons({ label: "Pictures", side: 40, onPress: (picture) => store(model, { picture }) });
+  const offers = model.get("pictures").map(({ label, image }, i) => (
+    { key: i, label: `Picture ${i + 1}: ${label}`, title: label, image: paintImage(decode(image)) }));
   const stageChoice = choice({
     label: "Block of",
     options: stages.map(({ name, channels }, i) => [i, `${shortName(name)}: ${channels} channels`]),
@@ -303,7 +294,7 @@ function render({ model, el }) {
     group("Channel part pools by", SWITCHES.slice(0, 2)), group("Spatial part pools by", SWITCHES.slice(2)), undo);
   styled(first, { marginTop: "8px" });
   styled(second, { marginTop: "4px" });
-  const top = styled(element("div", {}, thumbs, first, second), { flex: "0 0 100%" });
+  const top = styled(element("div", {}, thumbs.node, first, second), { flex: "0 0 100%" });
 
   // The tiles: one for each thing that the block computes.
   const tile = (words, attributes) => {
@@ -532,7 +523,7 @@ function render({ model, el }) {
     const then = isTouched()
       ? `With this block changed the network answers ${said(now.probabilities)}; with CBAM as trained, ${said(own.probabilities)}.`
       : `The network answers ${said(now.probabilities)}.`;
-    return [words, then, focus.isLocked() ? "Locked; Escape releases." : ""];
+    return [words, then, focus.hint()];
   };
 
   const takeQuery = () => {
@@ -545,7 +536,7 @@ function render({ model, el }) {
     orderChoice.set(model.get("order"));
     stepSlider.set(model.get("step"));
     for (const name of SWITCHES) toggles[name].set(model.get(name));
-    [...thumbs.children].forEach((one, i) => one.setAttribute("aria-pressed", String(i === pictureNow())));
+    thumbs.show(offers, pictureNow());
     if (house.root.clientWidth > 0) draw();
   };
   // Several traits that change together are drawn once.

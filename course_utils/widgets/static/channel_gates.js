@@ -1,6 +1,6 @@
 import {
   asker, button, choice, copyButton, decode, element, fit, focusController, frame, number, outline, paintImage, paintMap,
-  percent, saveButton, scaleBar, slider, store,
+  percent, pictureButtons, saveButton, scaleBar, slider, store,
 } from "./shared.js";
 
 const TABLE = "viridis";
@@ -11,7 +11,6 @@ const MANY = 100; // from here on the maps stand closer
 const BAR = 8;
 const WORDS = 15;
 const ROW = 21;
-const THUMB = 40;
 const FONT = "system-ui, sans-serif";
 
 function styled(node, style) {
@@ -165,9 +164,8 @@ function render({ model, el }) {
     gateSlider.input.focus(); // a button that disables itself would lose the focus to the page
     change({ edits: {} });
   });
-  const thumbs = styled(element("div", { role: "group", "aria-label": "Image" }), {
-    display: "flex", flexWrap: "wrap", gap: "2px",
-  });
+  let offered = []; // [index, example] of each small picture
+  const thumbs = pictureButtons({ label: "Pictures", side: 40, onPress: (i) => change({ example: offered[i][0] }) });
   const needsKernel = (what) =>
     house.say(`${what} needs a running notebook: here there is no kernel to ask.`, { again: true });
   const drawButton = button("Draw a digit", () => {
@@ -201,7 +199,7 @@ function render({ model, el }) {
 
   const choices = element("div", { class: "cw-controls" }, sourceChoice.node, stageChoice.node, orderChoice.node);
   styled(choices, { marginTop: "0" });
-  const pictures = styled(element("div", {}, thumbs, drawButton, uploadButton, file), {
+  const pictures = styled(element("div", {}, thumbs.node, drawButton, uploadButton, file), {
     display: "flex", flexWrap: "wrap", alignItems: "center", gap: "8px 12px", marginTop: "12px",
   });
   const top = styled(element("div", {}, choices, pictures, padBox), { flex: "0 0 100%" });
@@ -688,7 +686,7 @@ function render({ model, el }) {
         ? `${count}: later layers follow this stage, so the notebook is asked for the answer.`
         : `${count}: later layers follow this stage, so the answer needs a running notebook; here there is no kernel to ask.`,
     }[by];
-    return [first, second, focus.isLocked() ? "Locked; Escape releases." : ""];
+    return [first, second, focus.hint()];
   }
 
   function showChoices() {
@@ -705,16 +703,15 @@ function render({ model, el }) {
       drawButton.setAttribute("aria-expanded", "false");
     }
     const own = model.get("own")[source.key];
-    const offered = [...source.examples.map((example, i) => [i, example]), ...(own ? [[OWN, own]] : [])];
+    offered = [...source.examples.map((example, i) => [i, example]), ...(own ? [[OWN, own]] : [])];
     if (state.example === OWN && !own) state.example = 0;
-    const keep = offered.length === thumbs.children.length
-      && offered.every(([, example], i) => thumbs.children[i].example === example);
-    if (!keep) thumbs.replaceChildren(...offered.map(([index, example]) => thumb(index, example)));
-    offered.forEach(([index], i) => {
-      const chosen = index === state.example;
-      thumbs.children[i].setAttribute("aria-pressed", String(chosen));
-      thumbs.children[i].style.borderColor = chosen ? "var(--cw-accent)" : "transparent";
-    });
+    thumbs.show(
+      offered.map(([index, example]) => ({
+        key: example, title: example.label, image: opened(example, openExample).image,
+        label: index === OWN ? example.label : `Picture ${index + 1}: ${example.label}`,
+      })),
+      offered.findIndex(([index]) => index === state.example),
+    );
   }
   function fill({ input, set }, options, value) {
     if (JSON.stringify(options) !== input.dataset.options) {
@@ -722,20 +719,6 @@ function render({ model, el }) {
       input.dataset.options = JSON.stringify(options);
     }
     set(value);
-  }
-  function thumb(index, example) {
-    const canvas = element("canvas", { width: String(2 * THUMB), height: String(2 * THUMB), "aria-hidden": "true" });
-    const context = canvas.getContext("2d");
-    const { image } = opened(example, openExample);
-    context.imageSmoothingEnabled = image.width > 2 * THUMB;
-    context.drawImage(image, 0, 0, 2 * THUMB, 2 * THUMB);
-    styled(canvas, { width: `${THUMB}px`, height: `${THUMB}px` });
-    const node = button("", () => change({ example: index }));
-    node.replaceChildren(canvas);
-    node.setAttribute("aria-label", index === OWN ? example.label : `Image ${index + 1}: ${example.label}`);
-    node.title = example.label;
-    node.example = example;
-    return styled(node, { padding: "1px", borderWidth: "3px", minHeight: "0", borderRadius: "8px" });
   }
 
   function showAll() {

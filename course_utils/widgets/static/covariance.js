@@ -412,7 +412,7 @@ function render({ model, el }) {
       slid = `${names[state.moved]} ${state.turn > 0 ? "follows" : "flees"} ${names[state.leader]} (${fixed(state.turn)}), every `
         + `mean as before: ${still}; GSoP moves most ${gsop.channel}, by ${fixed(gsop.move, 3)}.`;
     }
-    return [same, slid, focus.isLocked() ? "Locked; Escape releases." : ""];
+    return [same, slid, focus.hint()];
   };
 
   const focus = focusController({

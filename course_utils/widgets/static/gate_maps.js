@@ -166,8 +166,7 @@ function render({ model, el }) {
         const map = mapOf(network, now);
         return `${network.title} ${number(map.values[query[0] * map.columns + query[1]])}`;
       });
-      return [`${where}, row ${query[0]}, column ${query[1]}: ${values.join("; ")}.`,
-        focus.isLocked() ? "Locked; Escape releases." : ""];
+      return [`${where}, row ${query[0]}, column ${query[1]}: ${values.join("; ")}.`, focus.hint()];
     }
     const words = panels.map(({ network, found }) =>
       `${network.title}: ${percent(found.share)} of what reaches it on the answer, IoU ${found.overlap.toFixed(2)}`);

@@ -1,6 +1,6 @@
 import {
   button, choice, colourOf, copyButton, decode, element, fit, focusController, frame, number, outline, paintImage,
-  paintMap, percent, saveButton, scaleBar, slider, store,
+  paintMap, percent, pictureButtons, saveButton, scaleBar, slider, store,
 } from "./shared.js";
 
 const TABLE = "magma";
@@ -164,18 +164,20 @@ function render({ model, el }) {
 
   const pictureCanvas = element("canvas", {
     role: "application",
-    "aria-label": "The query: arrow keys move it, Enter locks it, Escape releases it; the class token is below the picture.",
+    "aria-label": "The query: arrow keys move it, Enter locks it, so that it stays when Tab goes on, Escape releases it; the class token "
+      + "is below the picture.",
   });
   const barsCanvas = element("canvas", { role: "img" });
   const termsCanvas = element("canvas", { role: "img" });
   const termsName = title("");
   const termsSum = element("p", { class: "cw-panel-name cw-heads-sum" });
-  const thumbs = element("div", { class: "cw-thumbnails cw-heads-thumbs", role: "group", "aria-label": "Pictures" });
+  const thumbs = pictureButtons({ label: "Pictures", side: 44, onPress: (picture) => store(model, { picture }) });
+  thumbs.node.style.marginTop = "8px";
   const left = element("div", { class: "cw-heads-left" },
     element("div", { class: "cw-heads-top" },
       element("div", { class: "cw-heads-picture" }, title("Query"), pictureCanvas),
       element("div", { class: "cw-heads-bars" }, title("The network says"), barsCanvas)),
-    termsName, termsCanvas, termsSum, thumbs);
+    termsName, termsCanvas, termsSum, thumbs.node);
   const gridName = title("Weights of the query, entropy, distance in patches");
   const table = element("div", { class: "cw-heads-grid", role: "group", "aria-label": "Heads" });
   const scale = scaleBar("Weight of a key");
@@ -389,7 +391,7 @@ function render({ model, el }) {
         + `${tokenName(top)}; most even is ${even.name}: ${even.entropy.toFixed(2)} bits.`,
       productWords(),
       answerWords(),
-      focus.isLocked() ? "Locked; Escape releases." : "",
+      focus.hint(),
     ];
   };
 
@@ -628,24 +630,9 @@ function render({ model, el }) {
 
   const drawThumbs = () => {
     const pictures = model.get("pictures");
-    thumbs.hidden = pictures.length < 2;
-    if (thumbs.children.length !== pictures.length) {
-      thumbs.replaceChildren(...pictures.map((picture, i) => {
-        const press = button("", () => store(model, { picture: i }));
-        press.append(element("canvas", { "aria-hidden": "true" }));
-        press.setAttribute("aria-label", picture.label);
-        press.title = picture.label;
-        return press;
-      }));
-    }
-    pictures.forEach((picture, i) => {
-      const press = thumbs.children[i];
-      const { image } = open(picture);
-      const small = press.querySelector("canvas");
-      const { width: across, height } = fit(small, 44, image.height / image.width);
-      small.getContext("2d").drawImage(image, 0, 0, across, height);
-      press.setAttribute("aria-pressed", String(picture === pictureNow()));
-    });
+    thumbs.node.hidden = pictures.length < 2;
+    const offers = pictures.map((picture) => ({ key: picture, label: picture.label, image: open(picture).image }));
+    thumbs.show(offers, pictures.indexOf(pictureNow()));
   };
   const refresh = () => {
     mask.set(model.get("mask"));

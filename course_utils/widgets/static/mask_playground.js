@@ -56,7 +56,7 @@ function openInput({ still, clip }, category) {
     both.set(localMean(x, rows, columns), size);
     x = both;
   }
-  return { x, sheets: x.length / size, rows, columns, size };
+  return { x, sheets: x.length / size, rows, columns, size, painted: paintSheets(x, { rows, columns, size }) };
 }
 
 /** g: the distance from the mean colour, averaged over the axes that the mask does not have. */
@@ -137,17 +137,34 @@ function applyMask({ x, sheets, rows, columns, size }, mask, category) {
   return output;
 }
 
-/** One sheet of (rows, columns, 3) values as a canvas. */
-function paintSheet(values, start, rows, columns) {
-  const canvas = element("canvas", { width: columns, height: rows });
-  const context = canvas.getContext("2d");
-  const picture = context.createImageData(columns, rows);
-  for (let i = 0; i < rows * columns; i++) {
-    for (let c = 0; c < 3; c++) picture.data[4 * i + c] = Math.round(255 * values[start + 3 * i + c]);
-    picture.data[4 * i + 3] = 255;
-  }
-  context.putImageData(picture, 0, 0);
-  return canvas;
+/** A place to paint what changes with every move: a canvas for each number, made once. */
+function easels() {
+  const canvases = [];
+  return (number, rows, columns) => {
+    canvases[number] ??= element("canvas");
+    const canvas = canvases[number];
+    if (canvas.width !== columns) canvas.width = columns;
+    if (canvas.height !== rows) canvas.height = rows;
+    return canvas;
+  };
+}
+
+/** Each sheet of (rows, columns, 3) values on a canvas of its own. */
+function paintSheets(values, { rows, columns, size }, easel = easels()) {
+  return Array.from({ length: values.length / size }, (_, sheet) => {
+    const canvas = easel(sheet, rows, columns);
+    const context = canvas.getContext("2d");
+    const picture = context.createImageData(columns, rows);
+    const { data } = picture; // it rounds by itself
+    for (let i = sheet * size, o = 0; o < data.length; i += 3, o += 4) {
+      data[o] = 255 * values[i];
+      data[o + 1] = 255 * values[i + 1];
+      data[o + 2] = 255 * values[i + 2];
+      data[o + 3] = 255;
+    }
+    context.putImageData(picture, 0, 0);
+    return canvas;
+  });
 }
 
 const shapeWords = (shape) => shape.join(" × ");
@@ -255,6 +272,7 @@ function render({ model, el }) {
     return { canvas, words, node, name };
   });
   const [xPanel, maskPanel, outPanel] = panels;
+  const [maskEasel, outEasel] = [easels(), easels()];
   const scale = scaleBar("Weight");
   const keys = element("p", { class: "cw-panel-name cw-keys" }, "");
   maskPanel.node.append(scale.node);
@@ -372,16 +390,15 @@ function render({ model, el }) {
   const contextOf = ({ canvas }) => canvas.getContext("2d");
   const pixelsOf = ({ canvas }) => canvas.width / parseFloat(canvas.style.width);
 
-  function drawSheets(panel, values, count) {
-    const { rows, columns, size } = shown.input;
+  function drawSheets(panel, painted) {
     const context = contextOf(panel);
     const { width, height } = panel.canvas;
     context.clearRect(0, 0, width, height);
     context.imageSmoothingEnabled = true;
     context.imageSmoothingQuality = "high";
-    boxes(count).forEach(([x, y, w, h], s) => {
-      context.drawImage(paintSheet(values, s * size, rows, columns), x * width, y * height, w * width, h * height);
-      if (count === 2) nameUnder(context, panel, BRANCHES[s], x * width, (y + h) * height);
+    boxes(painted.length).forEach(([x, y, w, h], s) => {
+      context.drawImage(painted[s], x * width, y * height, w * width, h * height);
+      if (painted.length === 2) nameUnder(context, panel, BRANCHES[s], x * width, (y + h) * height);
     });
   }
   function nameUnder(context, panel, words, x, y) {
@@ -409,13 +426,16 @@ function render({ model, el }) {
     const { values } = shown.mask;
     context.clearRect(0, 0, width, height);
     context.imageSmoothingEnabled = true;
-    const map = (index) => paintMap(values.subarray(index * rows * columns, (index + 1) * rows * columns), rows, columns, RANGE);
+    const map = (index, x, y, w, h) => {
+      const part = values.subarray(index * rows * columns, (index + 1) * rows * columns);
+      context.drawImage(paintMap(part, rows, columns, RANGE, maskEasel(index, rows, columns)), x, y, w, h);
+    };
     if (rows > 1 && channels === 1) {
-      boxes(sheets).forEach(([x, y, w, h], s) => context.drawImage(map(s), x * width, y * height, w * width, h * height));
+      boxes(sheets).forEach(([x, y, w, h], s) => map(s, x * width, y * height, w * width, h * height));
     } else if (rows > 1) {
       CHANNELS.forEach((name, c) => {
         const [x, y] = [(c % 2) * 0.51 * width, Math.floor(c / 2) * 0.51 * height];
-        context.drawImage(map(c), x, y, 0.49 * width, 0.49 * height);
+        map(c, x, y, 0.49 * width, 0.49 * height);
         context.font = `600 ${12 * pixels}px ${FONT}`;
         context.textAlign = "left";
         context.lineWidth = 3 * pixels;
@@ -478,7 +498,7 @@ function render({ model, el }) {
     const at = (values, s) => [0, 1, 2].map((c) => values[s * input.size + 3 * place + c]);
     const frameWords = isClip(state.category) ? `Frame ${sheet}, row` : "Row";
     const where = `${frameWords} ${row} of 0 to ${input.rows - 1}, column ${column} of 0 to ${input.columns - 1}`;
-    const hint = focus.isLocked() ? "Locked; Escape releases." : "";
+    const hint = focus.hint();
     if (state.category === "branch") {
       return [first, `${where}: ${number(mask.values[0])} × fine ${triple(at(input.x, 0))} + ${number(mask.values[1])} × `
         + `coarse ${triple(at(input.x, 1))} = ${triple(at(output, 0))}.`, hint];
@@ -493,9 +513,9 @@ function render({ model, el }) {
     if (house.root.clientWidth === 0) return;
     compute();
     const { input, mask, output } = shown;
-    drawSheets(xPanel, input.x, input.sheets);
+    drawSheets(xPanel, input.painted);
     drawMask();
-    drawSheets(outPanel, output, state.category === "branch" ? 1 : input.sheets);
+    drawSheets(outPanel, paintSheets(output, input, outEasel));
     drawFocus();
     const hand = state.source === "hand";
     const xShape = input.sheets > 1 ? [input.sheets, 3, input.rows, input.columns] : [3, input.rows, input.columns];

@@ -1,6 +1,6 @@
 import {
   asker, blend, button, choice, colourOf, colourRange, copyButton, decode, element, fit, focusController, frame,
-  markCell, number, outline, paintImage, paintMap, percent, saveButton, scaleBar, slider, store, toggle,
+  markCell, number, outline, paintImage, paintMap, percent, pictureButtons, saveButton, scaleBar, slider, store, toggle,
 } from "./shared.js";
 
 const TABLE = "magma";
@@ -42,15 +42,17 @@ function render({ model, el }) {
   const mapPanel = panel({ role: "application", "aria-label": keysOf });
   const dropPanel = panel({ role: "img" });
   const panels = [picturePanel, mapPanel, dropPanel];
-  const thumbs = element("div", { class: "cw-thumbnails", role: "group", "aria-label": "Pictures" });
+  const thumbs = pictureButtons({
+    label: "Pictures", side: 36, onPress: (picture) => store(model, { blanked: [], query: [], picture }),
+  });
   const mapScale = scaleBar("Colours of the map");
   const dropScale = scaleBar("Change of the probability");
-  picturePanel.node.append(thumbs);
+  picturePanel.node.append(thumbs.node);
   mapPanel.node.append(mapScale.node);
   dropPanel.node.append(dropScale.node);
   const keyWords = element("p", { class: "cw-panel-name cw-keys" });
   mapPanel.node.append(keyWords);
-  for (const node of [thumbs, mapScale.node, dropScale.node]) node.style.marginTop = "8px";
+  for (const node of [thumbs.node, mapScale.node, dropScale.node]) node.style.marginTop = "8px";
   const part = (words, canvas, basis) => {
     const name = element("p", { class: "cw-panel-name" }, words);
     const node = element("div", {}, name, canvas);
@@ -268,7 +270,7 @@ function render({ model, el }) {
   const describe = () => {
     const query = focus.get();
     const patches = size * size;
-    const lock = focus.isLocked() ? "Locked; Escape releases." : "";
+    const lock = focus.hint();
     const token = query && `Patch at row ${query[0]}, column ${query[1]}: token ${patchAt(query) + 1} of ${patches}`;
     if (isCut()) {
       const cut = model.get("cut");
@@ -587,22 +589,9 @@ function render({ model, el }) {
 
   const drawThumbs = () => {
     const pictures = model.get("pictures");
-    thumbs.hidden = pictures.length < 2;
-    if (thumbs.children.length !== pictures.length) {
-      thumbs.replaceChildren(...pictures.map((picture, i) => {
-        const press = button("", () => store(model, { blanked: [], query: [], picture: i }));
-        press.append(element("canvas", { "aria-hidden": "true" }));
-        press.setAttribute("aria-label", picture.label);
-        press.title = picture.label;
-        return press;
-      }));
-    }
-    pictures.forEach((picture, i) => {
-      const small = thumbs.children[i].querySelector("canvas");
-      const { width, height } = fit(small, 36, 1);
-      small.getContext("2d").drawImage(open(picture).picture, 0, 0, width, height);
-      thumbs.children[i].setAttribute("aria-pressed", String(picture === now));
-    });
+    thumbs.node.hidden = pictures.length < 2;
+    const offers = pictures.map((picture) => ({ key: picture, label: picture.label, image: open(picture).picture }));
+    thumbs.show(offers, pictures.indexOf(now));
   };
   const refresh = () => {
     now = model.get("pictures")[model.get("picture")] ?? model.get("pictures")[0];

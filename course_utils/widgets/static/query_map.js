@@ -1,6 +1,6 @@
 import {
   blend, button, choice, copyButton, decode, element, fit, focusController, frame, number, outline, paintImage,
-  paintMap, percent, saveButton, scaleBar, slider, store,
+  paintMap, percent, pictureButtons, saveButton, scaleBar, slider, store,
 } from "./shared.js";
 
 const TABLE = "magma";
@@ -103,9 +103,9 @@ function render({ model, el }) {
   house.stage.append(...panels.map(({ node }) => node));
   Object.assign(house.stage.style, { display: "grid", gridTemplateColumns: "repeat(auto-fit, minmax(min(180px, 100%), 1fr))" });
   const scale = scaleBar("Weight of a key");
-  const thumbs = element("div", { class: "cw-thumbnails", role: "group", "aria-label": "Pictures" });
+  const thumbs = pictureButtons({ label: "Pictures", side: 44, onPress: (example) => store(model, { example, query: [] }) });
   const about = element("p", { class: "cw-caption" });
-  house.stage.after(element("div", { class: "cw-map-foot" }, scale.node, thumbs), about);
+  house.stage.after(element("div", { class: "cw-map-foot" }, scale.node, thumbs.node), about);
 
   const opened = new Map();
   const open = (example) => {
@@ -205,7 +205,7 @@ function render({ model, el }) {
         + `${spreads}.`,
       `In reach of ${inLayers(model.get("layers"))}: ${within} of ${shown.queries} positions, with `
         + `${percent(shareInside(row, box, shown))} of the weights.`,
-      focus.isLocked() ? "Locked; Escape releases." : "",
+      focus.hint(),
     ];
   };
 
@@ -282,29 +282,9 @@ function render({ model, el }) {
 
   const drawThumbs = () => {
     const { examples } = sourceNow();
-    thumbs.hidden = examples.length < 2;
-    const same = thumbs.children.length === examples.length
-      && examples.every((example, i) => thumbs.children[i].example === example);
-    if (!same) {
-      thumbs.replaceChildren(...examples.map((example, i) => {
-        const press = button("", () => store(model, { example: i, query: [] }));
-        press.append(element("canvas", { "aria-hidden": "true" }));
-        press.setAttribute("aria-label", example.label);
-        press.title = example.label;
-        press.example = example;
-        return press;
-      }));
-    }
-    examples.forEach((example, i) => {
-      const press = thumbs.children[i];
-      const { picture } = open(example);
-      const small = press.querySelector("canvas");
-      const { width, height } = fit(small, 44, picture.height / picture.width);
-      const context = small.getContext("2d");
-      context.imageSmoothingQuality = "high";
-      context.drawImage(picture, 0, 0, width, height);
-      press.setAttribute("aria-pressed", String(example === exampleNow()));
-    });
+    thumbs.node.hidden = examples.length < 2;
+    const offers = examples.map((example) => ({ key: example, label: example.label, image: open(example).picture }));
+    thumbs.show(offers, examples.indexOf(exampleNow()));
   };
   const refresh = () => {
     const source = sourceNow();

@@ -45,8 +45,10 @@ function render({ model, el }) {
         if (right) label.dataset.mark = "right";
         else if (!open && i === choice) label.dataset.mark = "wrong";
         else delete label.dataset.mark;
-        marks[i].textContent = [...(i === choice ? ["your choice"] : []), ...(right ? ["right"] : [])].join(", ");
-        marks[i].hidden = !marks[i].textContent;
+        const words = [...(i === choice ? ["your choice"] : []), ...(right ? ["right"] : [])].join(", ");
+        marks[i].hidden = !words;
+        // A colon, heard and not seen, keeps the mark apart from the option's own words.
+        marks[i].replaceChildren(...(words ? [element("span", { class: "cw-heard" }, ": "), words] : []));
       }
       const pressed = check.matches(":focus");
       verdict.replaceChildren();

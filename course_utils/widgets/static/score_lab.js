@@ -611,13 +611,22 @@ function render({ model, el }) {
     context.fillText(text, x, y);
   }
 
-  // The photograph.
+  // The photograph, brought to the size of its place once, not at every move.
+  let photograph = null;
+  function scaled({ width, height }) {
+    if (photograph?.of !== source.image || photograph.canvas.width !== width || photograph.canvas.height !== height) {
+      const canvas = element("canvas", { width, height });
+      const context = canvas.getContext("2d");
+      context.imageSmoothingQuality = "high";
+      context.drawImage(source.image, 0, 0, width, height);
+      photograph = { of: source.image, canvas };
+    }
+    return photograph.canvas;
+  }
   function drawPicture(context, i, top_, pixels) {
-    const { rows, columns, image } = source;
+    const { rows, columns } = source;
     const [width, height] = [context.canvas.width, context.canvas.height];
-    context.imageSmoothingEnabled = true;
-    context.imageSmoothingQuality = "high";
-    context.drawImage(image, 0, 0, width, height);
+    context.drawImage(scaled(context.canvas), 0, 0);
     const map = paintMap(results[i].weights, rows, columns, { table: TABLE, low: 0, high: top_ });
     blend(context, map, [0, 0, width, height], OVERLAY);
     const cell = ([row, column]) => [(column * width) / columns, (row * height) / rows, width / columns, height / rows];
@@ -727,7 +736,7 @@ function render({ model, el }) {
       return `${letter}, ${plain(state.scores[i])} and ${state.alignments[i]}: most to key ${best}, ${number(weights[best])}; `
         + `sum ${number(total)}, ${spread(results[i])}; context ${vector(context)}${extra(i)}.`;
     });
-    return [`Query ${where}, d = ${state.width}.`, ...said, focus.isLocked() ? "Pinned; Escape releases." : ""];
+    return [`Query ${where}, d = ${state.width}.`, ...said, focus.hint("Pinned")];
   }
 
   function showNumbers(quiet = false) {

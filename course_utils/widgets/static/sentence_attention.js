@@ -193,7 +193,7 @@ function render({ model, el }) {
     const least = Math.max(1 / words.length, weights[ranked[0]] / 10);
     const most = ranked.filter((i) => weights[i] > least).map((i) => `${number(weights[i])} on ${quoted(words[i])}`).join(", ");
     const context = features.map((name, f) => `${name} ${number(result.contexts[place][f])}`).join(", ");
-    const hint = focus.isLocked() ? "Locked; Escape releases." : "";
+    const hint = focus.hint();
     return [`Query ${quoted(words[place])}, word ${place + 1} of ${words.length}: `
       + `${most ? `largest weights ${most}` : `the same weight on every word, ${number(weights[0])}`}; all ${words.length} sum to 1.`,
       `Context: ${context}.`, hint];

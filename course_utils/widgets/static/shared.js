@@ -83,9 +83,8 @@ export function colourOf(value, { table, low, high }) {
   return `rgb(${rows[start]} ${rows[start + 1]} ${rows[start + 2]})`;
 }
 
-/** A map as a canvas of one pixel a value. */
-export function paintMap(values, height, width, { table, low, high }) {
-  const canvas = blank(height, width);
+/** A map as a canvas of one pixel a value: a new one, or `canvas`, which has that size. */
+export function paintMap(values, height, width, { table, low, high }, canvas = blank(height, width)) {
   const context = canvas.getContext("2d");
   const picture = context.createImageData(width, height);
   const rows = colourTable(table);
@@ -257,6 +256,35 @@ export function button(label, onPress, primary = false) {
   return element("button", { type: "button", class: primary ? "cw-primary" : "", onclick: onPress }, label);
 }
 
+/**
+ * A row of buttons, each a small picture. `show(offers, chosen)` draws them, `offers` = [{ key, label, title, image }] with
+ * a canvas as image, and presses the one at the index `chosen`; `onPress(index)` hears the learner.
+ */
+export function pictureButtons({ label, side, onPress }) {
+  const node = element("div", { class: "cw-thumbnails", role: "group", "aria-label": label });
+  let keys = [];
+  const show = (offers, chosen) => {
+    // A new button would not have the focus that the old one had.
+    if (offers.length !== keys.length || offers.some(({ key }, i) => key !== keys[i])) {
+      keys = offers.map(({ key }) => key);
+      node.replaceChildren(...offers.map((_, i) => button(element("canvas", { "aria-hidden": "true" }), () => onPress(i))));
+    }
+    offers.forEach(({ label: words, title = words, image }, i) => {
+      const press = node.children[i];
+      const small = press.firstChild;
+      const { width, height } = fit(small, side, image.height / image.width);
+      const context = small.getContext("2d");
+      context.imageSmoothingEnabled = image.width > width;
+      context.imageSmoothingQuality = "high";
+      context.drawImage(image, 0, 0, width, height);
+      press.setAttribute("aria-label", words);
+      press.setAttribute("aria-pressed", String(i === chosen));
+      press.title = title;
+    });
+  };
+  return { node, show };
+}
+
 /** A scale: the colour table with the numbers at its ends (and at its middle for RdBu). `set(range)` redraws it. */
 export function scaleBar(title) {
   const canvas = element("canvas", { role: "img", width: "256", height: "1" });
@@ -277,8 +305,10 @@ export function scaleBar(title) {
  *
  * Returns the nodes, and: `say(text, { again, quiet })` for the status line, one text or several parts, of which a
  * screen reader hears those that change (`again`: the last one also when it is the same; `quiet`: none);
- * `fail(text)` for the error line; `listen(names, handler)` on the model; `whenShown(draw)`, which draws now, at every change of size and at every change of theme; `ink(name)`, a
- * colour of the theme ready for a canvas; `end()`, for render to return.
+ * `add(text)` puts words behind
+ * what was said last; `fail(text)` for the error line; `listen(names, handler)` on the model; `whenShown(draw)`, which
+ * draws now, at every change of size and at every change of theme; `ink(name)`, a colour of the theme ready for a canvas;
+ * `end()`, for render to return.
  */
 export function frame({ model, el, name }) {
   const root = element("div", {
@@ -299,9 +329,15 @@ export function frame({ model, el, name }) {
   const drawings = [];
   const inks = new Map();
   let repeating = 0;
-  const say = (text, { again = false, quiet = false } = {}) => {
+  let said = [];
+  const say = (text, manner) => {
+    said = [].concat(text);
+    write(said, manner);
+  };
+  const add = (text) => write([...said, text], { again: true });
+  const write = (texts, { again = false, quiet = false } = {}) => {
     clearTimeout(repeating);
-    const parts = [].concat(text).map((part, i) => (i && part ? ` ${part}` : part));
+    const parts = texts.map((part, i) => (i && part ? ` ${part}` : part));
     while (status.children.length < parts.length) status.append(element("span", { "aria-atomic": "true" }));
     const spans = [...status.children];
     const changed = spans.filter((span, i) => span.textContent !== (parts[i] ?? ""));
@@ -378,7 +414,7 @@ export function frame({ model, el, name }) {
     for (const ending of endings) ending();
     root.remove();
   };
-  return { root, stage, controls, actions, status, say, fail, listen, whenShown, ink, endings, end };
+  return { root, stage, controls, actions, status, say, add, fail, listen, whenShown, ink, endings, end };
 }
 
 /** Put values into the model and send them. */
@@ -394,13 +430,15 @@ export function store(model, values) {
  * null with x and y from 0 to 1, `onChange(query, locked, quiet)` with query [row, column] or null, quiet when the
  * focus merely left; `start()` -> where the keys begin (else the last place, at first the middle); `onEdge()` when an
  * arrow can go no further.
- * Returns `get()`, `isLocked()` and `set(query, locked)`, which tells nobody.
+ * Returns `get()`, `isLocked()`, `set(query, locked)`, which tells nobody, and `hint(word)`: what the status line says of
+ * the lock, so that a release is heard as a lock is.
  */
 export function focusController({ canvases, rows, columns, locate, onChange, onEdge, start = null }) {
   const main = canvases[0];
   let query = null;
   let last = null;
   let locked = false;
+  let released = false;
   const show = () => {
     if (query) main.dataset.query = query.join(",");
     else delete main.dataset.query;
@@ -410,12 +448,15 @@ export function focusController({ canvases, rows, columns, locate, onChange, onE
     query = next;
     last = next ?? last;
     locked = Boolean(next) && lock;
+    released = false;
     show();
   };
   const change = (next, lock, quiet = false) => {
     const same = String(next) === String(query) && lock === locked;
     if (same) return;
+    const held = locked;
     set(next, lock);
+    released = held && !locked;
     onChange(query, locked, quiet);
   };
   const within = ([row, column]) =>
@@ -459,7 +500,8 @@ export function focusController({ canvases, rows, columns, locate, onChange, onE
     event.stopPropagation();
   });
   main.addEventListener("blur", () => { if (!locked) change(null, false, true); });
-  return { get: () => query, isLocked: () => locked, set };
+  const hint = (word = "Locked") => (locked ? `${word}; Escape releases.` : released ? "Released." : "");
+  return { get: () => query, isLocked: () => locked, set, hint };
 }
 
 /** A button that copies lines of code; where the browser refuses, it shows them ready to copy. */
@@ -471,12 +513,12 @@ export function copyButton(house, code) {
     try {
       await navigator.clipboard.writeText(box.value);
       box.hidden = true;
-      house.say("Copied the code that makes this.", { again: true });
+      house.add("Copied the code that makes this.");
     } catch {
       box.hidden = false;
       box.select();
       const words = "The browser keeps the clipboard closed: the code stands below, selected and ready to copy.";
-      house.say(words, { again: true });
+      house.add(words);
     }
   });
 }
@@ -488,7 +530,7 @@ export function saveButton(house, draw, fileName) {
       const address = URL.createObjectURL(blob);
       element("a", { href: address, download: fileName }).click();
       setTimeout(() => URL.revokeObjectURL(address), 10000);
-      house.say(`Saved as ${fileName}.`, { again: true });
+      house.add(`Saved as ${fileName}.`);
     });
   });
 }

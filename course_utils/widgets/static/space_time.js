@@ -247,7 +247,7 @@ function render({ model, el }) {
   const show = (quiet = false) => {
     if (!base) return;
     const clip = clipNow();
-    const { rows, columns, places, count } = clip;
+    const { rows, columns, count } = clip;
     const { t, row, column } = queryNow();
     const maps = lookNow();
     const tops = highs();
@@ -260,14 +260,14 @@ function render({ model, el }) {
     context.imageSmoothingEnabled = false;
     ROWS.forEach(({ key, name, words }, i) => {
       const range = { table: TABLE, low: 0, high: tops[i] };
+      const painted = paintMap(maps[key], count * rows, columns, range); // each frame below the one before
+      const [wide, high] = [layout.side / columns, layout.tall / rows];
       for (let k = 0; k < count; k++) {
         const [x, y] = boxOf(i + 1, k);
         if (key === "space" && k !== t) continue;
-        const map = paintMap(maps[key].subarray(k * places, (k + 1) * places), rows, columns, range);
-        const [wide, high] = [layout.side / columns, layout.tall / rows];
         if (key === "time") {
-          context.drawImage(map, column, row, 1, 1, x + column * wide, y + row * high, wide, high);
-        } else context.drawImage(map, x, y, layout.side, layout.tall);
+          context.drawImage(painted, column, k * rows + row, 1, 1, x + column * wide, y + row * high, wide, high);
+        } else context.drawImage(painted, 0, k * rows, columns, rows, x, y, layout.side, layout.tall);
       }
       sayBeside(context, i + 1, name, words, `0 to ${percent(tops[i])}`);
     });
@@ -317,7 +317,7 @@ function render({ model, el }) {
         + `${elsewhere(maps.both)}.`,
       `Strongest besides itself: joint ${strongest(maps.joint)}; over time ${strongest(maps.time)}; over space `
         + `${strongest(maps.space)}.`,
-      focus.isLocked() ? "Locked; Escape releases." : "",
+      focus.hint(),
     ];
   };
 

@@ -146,7 +146,7 @@ function render({ model, el }) {
     const epoch = epochs[query[1]];
     const first = visible[query[0]];
     const order = [first, ...visible.filter((run) => run !== first)];
-    const hint = focus.isLocked() ? "Locked; Escape releases." : "";
+    const hint = focus.hint();
     const where = `Epoch ${epoch} of ${epochs[0]} to ${epochs.at(-1)}`;
     return [`${where}, ${what}: ${order.map((run) => reading(run, epoch)).join("; ")}.`, hint];
   };
