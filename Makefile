@@ -22,7 +22,7 @@ lab: $(VENV)/lab.stamp  ## install the course into .venv and open JupyterLab at 
 	$(RUN) -m jupyter lab --port=$(PORT) --port-retries=20 $(ROOT_FLAG) $(if $(filter 0,$(OPEN)),--no-browser) \
 	  --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url="/lab/tree/notebooks/$$first"
 
-test: $(VENV)/test.stamp  ## run everything: style, types, unit and parity tests, browser tests, every notebook (RECORD=1)
+test: $(VENV)/test.stamp  ## style, types, unit and parity tests, browser tests, every notebook (REQUIRE_BROWSER=1, RECORD=1)
 	@began=$$(date +%s) && $(MAKE) --no-print-directory lint unit browser lessons \
 	  $(if $(filter 1,$(RECORD)),&& $(RUN) tools/count_tests.py $$began)
 
@@ -68,8 +68,8 @@ site: $(VENV)/site.stamp  ## build build/site: the whole course as pages, every 
 bench: $(VENV)/test.stamp  ## measure ours beside torch, torchvision, timm and entmax, in one run
 	$(RUN) -m benchmarks
 
-mutants: $(VENV)/test.stamp  ## break each mechanism in known ways and see a test fail
-	$(RUN) tools/mutants.py
+mutants: $(VENV)/test.stamp  ## break each mechanism in known ways and see a test fail (RECORD=1)
+	$(RUN) tools/mutants.py $(if $(filter 1,$(RECORD)),--record)
 
 release: $(VENV)/test.stamp  ## build the last commit into dist/, install it outside the tree, find every file, run 4.1.1
 	$(RUN) tools/release.py

@@ -1,4 +1,4 @@
-"""Count what `make test` and `make mutants` run, for the table in README.md; `make test RECORD=1` does it.
+"""Count what `make test` runs, for the table in README.md; `make test RECORD=1` does it.
 
 python tools/count_tests.py BEGAN       BEGAN is when the tests began, in seconds since 1970
 """
@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import time
-import tomllib
 from pathlib import Path
 
 from checks import record
@@ -35,12 +34,6 @@ def code_cells() -> int:
     return sum(cell["cell_type"] == "code" for notebook in notebooks for cell in notebook["cells"])
 
 
-def mutants() -> int:
-    """How many ways to be wrong `make mutants` tries."""
-    tables = (ROOT / "tools" / "mutants").glob("*.toml")
-    return sum(len(tomllib.loads(path.read_text(encoding="utf-8"))["mutant"]) for path in tables)
-
-
 def main() -> int:
     if len(sys.argv) != 2 or not sys.argv[1].isdigit():
         raise SystemExit(__doc__)
@@ -52,7 +45,6 @@ def main() -> int:
         "cells of notebooks": code_cells(),
         "exercises": len(exercises),
         "wrong answers that get a word of their own": sum(len(each.mistakes) for each in exercises),
-        "ways to break a mechanism, by `make mutants`": mutants(),
     }
     for what, number in counts.items():
         print(f"{number:6,d}  {what}")

@@ -130,7 +130,8 @@ def readme_results(address: str, version: str) -> str:
     tables = []
     for path in sorted((ROOT / "resource" / "results").glob("*/summary.json")):
         try:
-            tables.append(study_table(json.loads(path.read_text(encoding="utf-8"))))
+            study = json.loads(path.read_text(encoding="utf-8"))
+            tables.append(study_table(study, costs=(path.parent / "costs.json").exists()))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SystemExit(
                 f"{path.relative_to(ROOT)} is damaged ({error!r}); `git checkout` restores it, or "
@@ -139,7 +140,7 @@ def readme_results(address: str, version: str) -> str:
     return "\n\n".join(tables)
 
 
-def study_table(study: dict) -> str:
+def study_table(study: dict, costs: bool) -> str:
     """One study's table: a row a network, a column a task."""
     tasks = study["tasks"]
     found = {(row["task"], row["network"]): row for row in study["rows"]}
@@ -150,7 +151,8 @@ def study_table(study: dict) -> str:
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return (
         f"**{study['study']}. {study['title']}.** Test accuracy, mean of {study['seeds']} seeds with its 95 % "
-        f"interval; `python -m course_utils.training report {study['study']}` adds differences and costs.\n\n" + table
+        f"interval; `python -m course_utils.training report {study['study']}` adds differences"
+        f"{' and costs' if costs else ''}.\n\n" + table
     )
 
 

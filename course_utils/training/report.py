@@ -300,7 +300,8 @@ class BenchReport:
             times = [f"{row['ours_ms']:.2f}", f"{row['other_ms']:.2f}", f"{row['ratio']:.2f}"]
             cells.append([row["other"], row["case"], row["step"], *times])
         setting = f"{self.setting['processor']}, {self.setting['threads']} threads, torch {self.setting['torch']}"
-        return f"{self.block}: {setting}", ["beside", "input", "pass", "ours, ms", "other, ms", "ours / other"], cells
+        heading = f"{self.block}: {setting}; each column is its own median over the rounds"
+        return heading, ["beside", "input", "pass", "ours, ms", "other, ms", "ours / other"], cells
 
     def _repr_markdown_(self) -> str:
         return _markdown_table(*self.table())

@@ -158,18 +158,27 @@ def test_the_command_compares_every_file_and_says_how_to_restore_them(copied, ca
     assert "as it was shipped" in said and "figures/se_block.png" in said and "git checkout" in said
 
 
+def weights_in_lessons() -> list:
+    """torchvision's trained weights that a lesson names."""
+    from torchvision import models
+
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "notebooks").glob("*.ipynb"))
+    named = sorted(set(re.findall(r"(\w+_Weights)\.(\w+)", sources)))
+    return [getattr(models, family)[name] for family, name in named]
+
+
 def addresses_asked() -> dict[str, str]:
     """Each address that the package can fetch, with the checksum that it is compared with."""
+    from torchvision import models
     from torchvision.datasets import MNIST
-    from torchvision.models import MobileNet_V3_Small_Weights, VGG16_BN_Weights
 
     pets, cifar = (importlib.import_module(f"course_utils.data.{name}") for name in ("pets", "cifar"))
     asked = {f"{pets._SOURCE}/{part}.tar.gz": digest for part, digest in pets._MD5.items()}
     asked[cifar._SOURCE] = cifar._MD5
     for mirror in MNIST.mirrors:
         asked |= {mirror + name: digest for name, digest in MNIST.resources}
-    for weights in (MobileNet_V3_Small_Weights, VGG16_BN_Weights):
-        address = weights.DEFAULT.url
+    for weights in (models.MobileNet_V3_Small_Weights.DEFAULT, models.VGG16_BN_Weights.DEFAULT, *weights_in_lessons()):
+        address = weights.url
         asked[address] = re.search(r"-([0-9a-f]{8})\.pth$", address)[1]
     return asked
 
