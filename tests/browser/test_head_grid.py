@@ -164,7 +164,7 @@ def test_the_products_behind_a_weight_are_the_packages_term_by_term(page, data, 
         shown = page.root.locator("canvas[data-terms]").get_attribute("data-terms").split(",")
         np.testing.assert_allclose([float(term) for term in shown], terms, rtol=1e-3, atol=1e-5)
         weight = weights[layer - 1, head - 1, token(row, column), token(*key)]
-        assert f"weighs {100 * weight:.1f} %" in page.root.inner_text()
+        assert f"weighs {100 * weight:.1f}\u00a0%" in page.root.inner_text()  # no line ends before the sign
         if weight == 0:
             assert "the mask forbids it" in page.status
     point(page, ROWS, 2, canvas=panel(page, 2, 2))  # beside the class token: the chosen head, and its largest weight

@@ -198,6 +198,29 @@ def test_the_kernels_answer_is_shown_for_the_patches_that_it_is_for(alone):
     page.assert_clean()
 
 
+def test_while_patches_are_blanked_titles_and_words_say_that_the_maps_are_of_the_whole_picture(page):
+    titles = page.root.locator("p.cw-panel-name")
+    label = int(DATA.labels[0])
+    own = ["Attention: layer 3, mean of heads", f"Occlusion: change of P({label})"]
+    whole = ["Whole picture: layer 3, mean of heads", f"Whole picture: change of P({label})"]
+    before = numbers(canvas(page, "map"), "weights")
+
+    said = titles.all_inner_texts()
+    assert set(own) <= set(said) and not set(whole) & set(said)
+    click(page, 3, 2)
+    said = titles.all_inner_texts()
+    assert set(whole) <= set(said) and not set(own) & set(said)
+    assert "Whole picture: layers down, heads across" in said
+    assert "Maps, occlusion and correlation are of the whole picture." in page.status
+    np.testing.assert_array_equal(numbers(canvas(page, "map"), "weights"), before)
+    page.root.locator("select").nth(1).select_option("rollout")
+    assert "Whole picture: rollout, layers 1 to 3" in titles.all_inner_texts()
+    page.root.locator("select").nth(1).select_option("positions")
+    assert "Occlusion is of the whole picture." in page.status and "correlation are of" not in page.status
+    choose(page, "Show all patches")
+    assert "whole picture" not in " ".join([page.status, *titles.all_inner_texts()]).lower()
+
+
 def test_a_drag_blanks_what_it_meets_and_a_drag_from_a_blank_shows_it_again(page):
     box = canvas(page, "picture").bounding_box()
 

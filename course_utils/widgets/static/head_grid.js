@@ -156,6 +156,7 @@ function measure(row, token, columns) {
 const strongest = (row) => row.reduce((best, weight, k) => (weight > row[best] ? k : best), 0);
 const listed = (words) => (words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`);
 const headName = ([layer, head]) => `layer ${layer}, head ${head}`;
+const unbroken = (words) => words.replaceAll(" %", "\u00a0%"); // a line does not end between a number and its sign
 const capital = (words) => words[0].toUpperCase() + words.slice(1);
 
 function render({ model, el }) {
@@ -588,11 +589,11 @@ function render({ model, el }) {
       context.fillText(number(terms[largest]), margin + (largest + 0.5) * cell, middle - terms[largest] * unit - away);
     }
     termsName.textContent =
-      `Layer ${made.layer}, head ${made.head}: why ${tokenName(made.key)} weighs ${percent(made.weight)}`;
+      unbroken(`Layer ${made.layer}, head ${made.head}: why ${tokenName(made.key)} weighs ${percent(made.weight)}`);
     termsSum.textContent = made.closed
       ? `${each} products sum to ${number(sum)}, but the mask forbids this key: weight 0`
-      : `${each} products sum to ${number(sum)}; ÷ √${each} = ${number(sum / Math.sqrt(each))}; `
-        + `softmax over the keys: ${percent(made.weight)}`;
+      : unbroken(`${each} products sum to ${number(sum)}; ÷ √${each} = ${number(sum / Math.sqrt(each))}; `
+        + `softmax over the keys: ${percent(made.weight)}`);
     termsCanvas.setAttribute("aria-label",
       `The ${each} numbers of query and key, blue above 0, red below, and their products: ${terms.map(number).join(", ")}`);
     termsCanvas.dataset.terms = terms.map((term) => term.toPrecision(6)).join(",");

@@ -309,7 +309,9 @@ function render({ model, el }) {
     }
     const r = viewNow() === "positions" ? null : correlation(rest, seen.drops);
     const agree = r === null ? "" : `Correlation of this map with the fall by blanking: ${r.toFixed(2)}.`;
-    return [map, about, blankedWords(), agree, lock];
+    const kept = viewNow() === "positions" ? "Occlusion is" : "Maps, occlusion and correlation are";
+    const whole = model.get("blanked").length ? `${kept} of the whole picture.` : "";
+    return [map, about, blankedWords(), `${agree} ${whole}`.trim(), lock];
   };
   let hadBlanks = false;
   const blankedWords = () => {
@@ -381,25 +383,35 @@ function render({ model, el }) {
     canvas.style.cursor = isCut() ? "default" : "pointer";
     canvas.setAttribute("aria-label", `${now.label}, cut into ${size} × ${size} patches, ${blanked.length} of them blanked`);
   };
+  /** The titles of what is shown; while patches are blanked they say that maps and occlusion are not of what is left. */
+  const nameMaps = () => {
+    if (isCut()) {
+      mapPanel.name.textContent = `${size * size} patches of ${model.get("cut")} × ${model.get("cut")}`;
+      return;
+    }
+    const query = focus.get();
+    const by = headNow() ? `head ${headNow()}` : "mean of heads";
+    const whole = model.get("blanked").length > 0;
+    mapPanel.name.textContent = {
+      attention: `${whole ? "Whole picture" : "Attention"}: layer ${layerNow()}, ${by}`,
+      rollout: `${whole ? "Whole picture: rollout" : "Rollout"}, layers 1 to ${layerNow()}`,
+      positions: `Positions like ${query ? `row ${query[0]}, column ${query[1]}` : "the class token's"}`,
+    }[viewNow()];
+    dropPanel.name.textContent = `${whole ? "Whole picture" : "Occlusion"}: change of P(${named()})`;
+    heads.name.textContent = whole ? "Whole picture: layers down, heads across" : "Layers down, heads across: point or click";
+  };
   const drawMap = () => {
-    const { canvas, name } = mapPanel;
+    const { canvas } = mapPanel;
     const context = resized(mapPanel);
+    nameMaps();
     if (isCut()) {
       drawPatches(context, canvas);
-      name.textContent = `${size * size} patches of ${model.get("cut")} × ${model.get("cut")}`;
       return;
     }
     takeMap();
     layPicture(context, canvas.width, canvas.height);
     const map = paintMap(row.subarray(1), size, size, range);
     blend(context, map, [0, 0, canvas.width, canvas.height], viewNow() === "positions" ? 1 : OPACITY);
-    const by = headNow() ? `head ${headNow()}` : "mean of heads";
-    const query = focus.get();
-    name.textContent = {
-      attention: `Attention: layer ${layerNow()}, ${by}`,
-      rollout: `Rollout, layers 1 to ${layerNow()}`,
-      positions: `Positions like ${query ? `row ${query[0]}, column ${query[1]}` : "the class token's"}`,
-    }[viewNow()];
     mapScale.set(range);
     canvas.dataset.weights = Array.from(row.subarray(1), (value) => value.toPrecision(6)).join(",");
   };
@@ -418,13 +430,12 @@ function render({ model, el }) {
     }
   };
   const drawDrops = () => {
-    const { canvas, name } = dropPanel;
+    const { canvas } = dropPanel;
     const context = resized(dropPanel);
     const changes = seen.drops.map((drop) => -drop);
     const signed = { table: SIGNED, ...colourRange(changes, SIGNED) };
     blend(context, paintMap(changes, size, size, signed), [0, 0, canvas.width, canvas.height]);
     grid(context, canvas, 0, "rgb(128 128 128 / 0.4)");
-    name.textContent = `Occlusion: change of P(${named()})`;
     const most = largestOf(seen.drops);
     canvas.setAttribute("aria-label", `Change of the probability of ${named()} by blanking each patch alone; it falls most, `
       + `by ${percent(seen.drops[most])}, at row ${Math.floor(most / size)}, column ${most % size}`);
@@ -478,7 +489,7 @@ function render({ model, el }) {
     return [margin + h * side + 1, margin + l * side + 1, side - 2, side - 2];
   };
   const drawHeads = () => {
-    const { canvas, name, node } = heads;
+    const { canvas, node } = heads;
     const wide = Math.floor(node.clientWidth);
     const tall = HEAD_MARGIN + ((wide - HEAD_MARGIN) * seen.depth) / (seen.heads + 1);
     const { scale } = fit(canvas, wide, tall / wide);
@@ -502,7 +513,6 @@ function render({ model, el }) {
       const style = model.get("own_range") ? largestWeight([one]) : seen.range;
       blend(context, paintMap(one.subarray(1), size, size, style), headBox(l, h));
     }));
-    name.textContent = "Layers down, heads across: point or click";
     canvas.setAttribute("aria-label", `The class token's attention in ${seen.depth} layers and ${seen.heads} heads`);
   };
   const drawBars = () => {
@@ -580,6 +590,7 @@ function render({ model, el }) {
   const drawAnswer = () => {
     if (house.root.clientWidth === 0) return;
     drawPicture();
+    nameMaps();
     drawStrip();
     drawBars();
     // A button that is switched off while it has the focus loses it.
@@ -685,7 +696,7 @@ function render({ model, el }) {
     context.drawImage(strip.canvas, gap, y);
     y += strip.canvas.height + gap;
     if (!isCut()) {
-      context.fillText("Layers down, heads across", gap, y, heads.canvas.width);
+      context.fillText(heads.name.textContent.replace(": point or click", ""), gap, y, heads.canvas.width);
       context.fillText(bars.name.textContent, 2 * gap + heads.canvas.width, y, bars.canvas.width);
       context.drawImage(heads.canvas, gap, y + line);
       context.drawImage(bars.canvas, 2 * gap + heads.canvas.width, y + line);
