@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import combinations
+from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -83,6 +83,15 @@ def _left_out(
     return F.linear(kept, output_weight, output_bias)
 
 
+def _rows_of_the_matrix(
+    joined: Tensor, output_weight: Tensor, output_bias: Tensor, num_heads: int, head: int
+) -> Tensor:
+    width = joined.shape[2] // num_heads
+    kept = output_weight.clone()
+    kept[head * width : (head + 1) * width] = 0
+    return F.linear(joined, kept, output_bias)
+
+
 def _after_the_layer(joined: Tensor, output_weight: Tensor, output_bias: Tensor, num_heads: int, head: int) -> Tensor:
     width = joined.shape[2] // num_heads
     made = F.linear(joined, output_weight, output_bias)
@@ -103,12 +112,18 @@ def _entropy(weights: Tensor, over: int = 3) -> Tensor:
     return -torch.special.xlogy(weights, weights).sum(dim=over) / torch.tensor(2.0).log()
 
 
-def _window(rows: int, columns: int, near: Callable[[Tensor, Tensor], Tensor], wide: int | None = None) -> Tensor:
-    """A window of another shape: `near` takes how many rows and columns two patches are apart."""
-    place = torch.arange(rows * columns)
+def _window(
+    rows: int, columns: int, near: Callable[[Tensor, Tensor], Tensor], wide: int | None = None, first: int = 0
+) -> Tensor:
+    """A window of another shape: `near` takes how many rows and columns two patches are apart; `first` counts them."""
+    place = torch.arange(first, first + rows * columns)
     wide = columns if wide is None else wide
     row, column = place // wide, place % wide
     return F.pad(near((row[:, None] - row).abs(), (column[:, None] - column).abs()), (1, 0, 1, 0), value=True)
+
+
+def _token_for_patch(rows: int, columns: int, radius: int) -> Tensor:
+    return _window(rows, columns, lambda down, across: torch.maximum(down, across) <= radius, first=1)
 
 
 def _alone_class_token(rows: int, columns: int, radius: int, axis: int) -> Tensor:
@@ -125,47 +140,53 @@ def _in_a_row(rows: int, columns: int, radius: int) -> Tensor:
 def _ported(
     query: Tensor, key: Tensor, value: Tensor, num_heads: int, is_token: Tensor, faults: Sequence[str] = ()
 ) -> Tensor:
-    """Attention in heads with some of the faults of the port."""
+    """Attention in heads with some of the faults of the port, or with others that are made when mending it."""
     length, width = query.shape[1], query.shape[2]
     query, key, value = (x.unflatten(2, (num_heads, -1)).transpose(1, 2) for x in (query, key, value))
-    scores = query @ key.transpose(2, 3) / (width if "scale" in faults else query.shape[3]) ** 0.5
-    closed = is_token if "mask" in faults else ~is_token
-    weights = scores.masked_fill(closed[:, None, None], -1e9).softmax(dim=2 if "axis" in faults else 3)
+    divisor = 1 if "undivided" in faults else width if "scale" in faults else query.shape[3]
+    scores = query @ key.transpose(2, 3) / divisor**0.5
+    closed = (is_token if "mask" in faults else ~is_token)[:, None, None]
+    if "open" not in faults and "after" not in faults:
+        scores = scores.masked_fill(closed, -1e9)
+    weights = scores.softmax(dim=2 if "axis" in faults else 3)
+    if "after" in faults:
+        weights = weights.masked_fill(closed, 0)
     context = weights @ value
     joined = context if "join" in faults else context.transpose(1, 2)
     return joined.reshape(len(query), length, width)
 
 
-_FAULTS = {
-    "scale": "the scores are divided by the root of embed_dim; d, the width of one head, is meant",
-    "mask": "the mask closes the tokens and leaves the padding open: True in `is_token` means a token",
-    "axis": "the softmax runs over the queries; each query's weights must sum to 1 over the keys, the last axis",
-    "join": "the heads are joined by a reshape alone, which mixes heads and tokens; swap the axes first",
-}
+# The places where the port is wrong; the first of each is the port's own fault, the others are made when mending it.
+_PLACES = (
+    {
+        "scale": "the scores are divided by the root of embed_dim; d, the width of one head, is meant",
+        "undivided": "the scores are not divided; divide them by the root of d, the width of one head",
+    },
+    {
+        "mask": "the mask closes the tokens and leaves the padding open: True in `is_token` means a token",
+        "open": "the mask is missing: padding is attended to",
+        "after": "the mask sets weights to 0 after the softmax, so that a query's weights no longer sum to 1; mask the "
+        "scores, before it",
+    },
+    {"axis": "the softmax runs over the queries; each query's weights must sum to 1 over the keys, the last axis"},
+    {"join": "the heads are joined by a reshape alone, which mixes heads and tokens; swap the axes first"},
+)
+_AS_IT_WAS = (
+    "This is the port as it was, with four faults in it. Read it from the top: the scores are divided by the root of "
+    "`num_heads * query.shape[3]`. What is that?"
+)
+_LEFT = {1: "One fault is", 2: "Two faults are", 3: "Three faults are", 4: "Four faults are"}
 
 
 def _port_mistakes() -> tuple[Mistake, ...]:
-    port = tuple(_FAULTS)
-    mistakes = [
-        Mistake(
-            "This is the port as it was, with four faults in it. Read it from the top: what is `query.shape[2]`?",
-            partial(_ported, faults=port),
-        )
-    ]
-    for count, word in ((3, "Three faults are"), (2, "Two faults are"), (1, "One fault is")):
-        for faults in combinations(port, count):
-            mistakes.append(
-                Mistake(
-                    f"{word} left: {'; '.join(_FAULTS[fault] for fault in faults)}.", partial(_ported, faults=faults)
-                )
-            )
-    return (
-        *mistakes,
-        Mistake(
-            "You left the mask out: padding is attended to.",
-            lambda q, k, v, heads, is_token: _ported(q, k, v, heads, torch.ones_like(is_token)),
-        ),
-    )
+    words = {fault: said for place in _PLACES for fault, said in place.items()}
+    port = tuple(next(iter(place)) for place in _PLACES)
+    mistakes = []
+    for found in product(*((*place, None) for place in _PLACES)):
+        if faults := tuple(filter(None, found)):
+            left = f"{_LEFT[len(faults)]} left: {'; '.join(words[fault] for fault in faults)}."
+            mistakes.append(Mistake(_AS_IT_WAS if faults == port else left, partial(_ported, faults=faults)))
+    return tuple(mistakes)
 
 
 def _draw_split(draw: Draw) -> Inputs:
@@ -311,6 +332,11 @@ KNOCK_OUT = Exercise(
             _after_the_layer,
         ),
         Mistake(
+            "You set rows of the matrix to zero; they make columns of the output. What a head brings meets columns of "
+            "the matrix: `output_weight[:, head * d : (head + 1) * d]`.",
+            _rows_of_the_matrix,
+        ),
+        Mistake(
             "You kept this head and left out the others.",
             _alone,
         ),
@@ -425,6 +451,14 @@ WINDOW = Exercise(
         Mistake(
             "You divided by the number of rows; patch i stands in row i // columns.",
             lambda r, c, radius: _window(r, c, lambda down, across: torch.maximum(down, across) <= radius, wide=r),
+        ),
+        Mistake(
+            "You took token i for patch i. Token 0 is the class token, so token i is patch i - 1: subtract 1 before "
+            "you divide by columns.",
+            _token_for_patch,
+            shows=lambda given, rows, columns, radius: torch.equal(
+                given[1:, 1:], _token_for_patch(rows, columns, radius)[1:, 1:]
+            ),
         ),
         Mistake(
             "You left out the class token: L = 1 + rows * columns, and it comes first.",

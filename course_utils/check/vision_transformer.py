@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import combinations
+from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -59,7 +59,7 @@ def occlusion_map(network: Callable[[Tensor], Tensor], image: Tensor, label: int
 def mended_vit(
     tokens: Tensor, in_weight: Tensor, out_weight: Tensor, widen: Tensor, narrow: Tensor, head: Tensor, heads: int
 ) -> Tensor:
-    """Compute one block and the head of a vision transformer: tokens (N, L, E) -> logits (N, classes).
+    """Compute one block and the head as torchvision's ViT does: tokens (N, L, E) -> logits (N, classes).
 
     `in_weight` (3 * E, E) holds query, key, value; `out_weight` (E, E); `widen` (M, E); `narrow` (E, M); `head`
     (classes, E). The class token is token 0. No bias, and layer norms without learned numbers, to keep it short.
@@ -124,7 +124,7 @@ def _ported(
     heads: int,
     faults: Sequence[str] = (),
 ) -> Tensor:
-    """One block and the head, with some of the faults of published ports."""
+    """One block and the head, departing from torchvision's as published ports do, or as people do who mend them."""
     width = tokens.shape[2]
 
     def norm(x: Tensor) -> Tensor:
@@ -147,39 +147,41 @@ def _ported(
         x = norm(x + attend(x))
         x = norm(x + think(x))
     else:
-        x = x + attend(norm(x))
-        x = norm(x + think(norm(x)))
+        for step, kept in ((attend, "attention"), (think, "mlp")):
+            normed = norm(x)
+            x = (normed if kept in faults or "both" in faults else x) + step(normed)
+        x = x if "last" in faults else norm(x)
     return F.linear(x.mean(dim=1) if "pooling" in faults else x[:, 0], head)
 
 
-_FAULTS = {
-    "scale": "the scores are divided by the square root of the whole width E; the width of one head counts",
-    "norm": "the layer norms stand after the additions; a vision transformer normalises what goes into each step, and "
-    "once more before the head",
-    "gelu": "the GELU is the tanh approximation; torchvision's is the exact one",
-    "pooling": "the head reads the mean of all tokens; it reads the class token, token 0",
-}
+# The places where the port departs; the first of each is the port's own, the others are made when mending it.
+_PLACES = (
+    {"scale": "the scores are divided by the square root of the whole width E; the width of one head counts"},
+    {
+        "norm": "the layer norms stand after the additions; a vision transformer normalises what goes into each step, "
+        "and once more before the head",
+        "last": "the layer norm before the head is missing",
+        "attention": "what attention found is added to the normalised tokens; add it to the tokens as they came",
+        "mlp": "what the MLP found is added to its normalised input; add it to x as it was before the norm",
+        "both": "both steps add to what was normalised; each adds to what it was given, as it was before the norm",
+    },
+    {"gelu": "the GELU is the tanh approximation, as in the paper's own code; torchvision's is the exact one"},
+    {"pooling": "the head reads the mean of all tokens; it reads the class token, token 0"},
+)
+_AS_IT_WAS = "This is the port as it was, with all four. Begin at the scores: what are they divided by?"
+_LEFT = {1: "One departure is", 2: "Two departures are", 3: "Three departures are", 4: "Four departures are"}
 
 
 def _port_mistakes() -> tuple[Mistake, ...]:
-    def with_faults(*faults: str) -> Callable[..., Tensor]:
-        return partial(_ported, faults=faults)
-
-    mistakes = [
-        Mistake(
-            "This is the port as it was, with four faults in it. Begin at the scores: what are they divided by?",
-            with_faults(*_FAULTS),
-        )
-    ]
-    for count, word in ((3, "Three faults are"), (2, "Two faults are"), (1, "One fault is")):
-        for faults in combinations(_FAULTS, count):
-            mistakes.append(
-                Mistake(f"{word} left: {'; '.join(_FAULTS[fault] for fault in faults)}.", with_faults(*faults))
-            )
-    mistakes.append(
-        Mistake("The residuals are left out: each step adds to what it was given.", with_faults("residual"))
-    )
-    return tuple(mistakes)
+    words = {fault: said for place in _PLACES for fault, said in place.items()}
+    port = tuple(next(iter(place)) for place in _PLACES)
+    mistakes = []
+    for found in product(*((*place, None) for place in _PLACES)):
+        if faults := tuple(filter(None, found)):
+            left = f"{_LEFT[len(faults)]} left: {'; '.join(words[fault] for fault in faults)}."
+            mistakes.append(Mistake(_AS_IT_WAS if faults == port else left, partial(_ported, faults=faults)))
+    residuals = "The residuals are left out: each step adds to what it was given."
+    return *mistakes, Mistake(residuals, partial(_ported, faults=("residual",)))
 
 
 def _draw_pictures(draw: Draw) -> Inputs:
@@ -252,7 +254,7 @@ CUT = Exercise(
         "`permute(0, 2, 4, 1, 3, 5)`: picture, row, column of the patch, then channel, row, column within it. Flatten "
         "the last three, then the two of the patch.",
     ),
-    takeaway="Each patch is now a row of C * P * P numbers, and one linear layer can read them all.",
+    takeaway="Each patch is now a row of C * size * size numbers, and one linear layer can read them all.",
     mistakes=(
         Mistake(
             "You reshaped straight to (N, P, C * size * size). The shape is right, but a row now holds a strip of the "
@@ -465,14 +467,15 @@ PORT = Exercise(
     difficulty=3,
     axes=("picture", "class"),
     hints=(
-        "There are four faults: one in the scores, one in the order of the norms, one in the MLP, one before the head.",
+        "The port departs from torchvision's in four places: the scores, the order of the norms, the MLP, and what the "
+        "head reads.",
         "Divide by the root of a head's width. Normalise before attention, before the MLP, and once before the head; "
         "add to what was not normalised.",
         "`query.shape[3] ** 0.5`; `x = tokens + attention(norm(tokens))`, then `x = x + mlp(norm(x))`; `F.gelu` "
         "without `approximate`; `norm(x)[:, 0]` goes to the head.",
     ),
-    takeaway="All four run, keep every shape and can be trained. Loaded with released weights, each of them quietly "
-    "makes the network worse.",
+    takeaway="With any of the four the network runs, keeps every shape and can be trained. Loaded with torchvision's "
+    "weights, each gives other logits, without an error.",
     mistakes=_port_mistakes(),
 )
 

@@ -1,8 +1,12 @@
 """The solutions of lesson 4.1.4 against other sources: torch's own attention, the course's block, scipy's entropy."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy import stats
 from torch import nn
 
@@ -10,7 +14,24 @@ from course_utils import check
 from course_utils.attention import MultiHeadAttention
 from course_utils.check.engine import Draw
 from course_utils.check.multi_head import _ported
+from course_utils.check.session import SESSION
 from course_utils.explorers.head_grid import token_mask
+
+NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "4.1.4_multi_head_attention.ipynb"
+
+
+def cell(words):
+    """The source of the lesson's one code cell that holds these words."""
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    found = ["".join(one["source"]) for one in cells if one["cell_type"] == "code" and words in "".join(one["source"])]
+    assert len(found) == 1
+    return found[0]
+
+
+@pytest.fixture(autouse=True)
+def fresh_session(monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "progress.json"))
+    SESSION.__init__()
 
 
 @pytest.fixture
@@ -60,3 +81,93 @@ def test_the_mended_port_is_torchs_own_and_the_port_is_not():
     torch.testing.assert_close(_ported(query, key, value, heads, is_token), expected)
     port = check.attend_in_heads.mistakes[0].wrong(query, key, value, heads, is_token)
     assert port.shape == expected.shape and (port - expected).abs().max() > 0.1
+
+
+def cut(x, num_heads):
+    return x.unflatten(2, (num_heads, -1)).transpose(1, 2)
+
+
+def by_torch(query, key, value, num_heads, is_token):
+    heads = (cut(x, num_heads) for x in (query, key, value))
+    return F.scaled_dot_product_attention(*heads, is_token[:, None, None]).transpose(1, 2).flatten(2)
+
+
+def zeroed_and_shared_out_again(query, key, value, num_heads, is_token):
+    query, key, value = (cut(x, num_heads) for x in (query, key, value))
+    weights = (query @ key.mT / query.shape[3] ** 0.5).softmax(dim=3) * is_token[:, None, None]
+    return (weights / weights.sum(dim=3, keepdim=True) @ value).transpose(1, 2).flatten(2)
+
+
+def zeroed_after_the_softmax(query, key, value, num_heads, is_token):
+    query, key, value = (cut(x, num_heads) for x in (query, key, value))
+    weights = (query @ key.mT / query.shape[3] ** 0.5).softmax(dim=3) * is_token[:, None, None]
+    return (weights @ value).transpose(1, 2).reshape(len(query), query.shape[2], -1)
+
+
+def not_divided(query, key, value, num_heads, is_token, faults=False):
+    query, key, value = (cut(x, num_heads) for x in (query, key, value))
+    scores = (query @ key.mT).masked_fill((is_token if faults else ~is_token)[:, None, None], -1e9)
+    return (scores.softmax(dim=3) @ value).transpose(1, 2).flatten(2)
+
+
+def columns_of_the_matrix(joined, output_weight, output_bias, num_heads, head):
+    kept, width = output_weight.clone(), joined.shape[2] // num_heads
+    kept[:, head * width : (head + 1) * width] = 0
+    return F.linear(joined, kept, output_bias)
+
+
+def rows_of_the_matrix(joined, output_weight, output_bias, num_heads, head):
+    kept, width = output_weight.clone(), joined.shape[2] // num_heads
+    kept[head * width : (head + 1) * width] = 0
+    return joined @ kept.T + output_bias
+
+
+def window(rows, columns, radius, first, class_token=True):
+    place = torch.arange(1 + rows * columns) - first
+    down, across = place // columns, place % columns
+    mask = ((down[:, None] - down).abs() <= radius) & ((across[:, None] - across).abs() <= radius)
+    if class_token:
+        mask[0] = mask[:, 0] = True
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer"),
+    [
+        ("attend_in_heads", by_torch),
+        ("attend_in_heads", zeroed_and_shared_out_again),
+        ("knock_out", columns_of_the_matrix),
+        ("window_mask", lambda rows, columns, radius: window(rows, columns, radius, first=1)),
+    ],
+)
+def test_another_right_way_is_taken(exercise, answer):
+    assert getattr(check, exercise)(answer).kind == "right"
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "words"),
+    [
+        ("attend_in_heads", not_divided, "One fault is left: the scores are not divided"),
+        (
+            "attend_in_heads",
+            lambda *inputs: not_divided(*inputs, faults=True),
+            "Two faults are left: the scores are not divided",
+        ),
+        ("attend_in_heads", zeroed_after_the_softmax, "no longer sum to 1; mask the scores, before it"),
+        ("knock_out", rows_of_the_matrix, "You set rows of the matrix to zero"),
+        ("window_mask", lambda *given: window(*given, first=0), "You took token i for patch i"),
+        ("window_mask", lambda *given: window(*given, first=0, class_token=False), "You took token i for patch i"),
+    ],
+)
+def test_a_near_miss_reads_what_is_wrong_with_it(exercise, answer, words):
+    card = getattr(check, exercise)(answer)
+    assert card.kind == "not yet"
+    assert words in card.lines[0]
+
+
+def test_the_lessons_port_is_named_and_what_is_divided_by_stands_in_it():
+    scope = {"torch": torch}
+    exec(cell("def ported("), scope)
+    card = check.attend_in_heads(scope["ported"])
+    assert card.lines[0].startswith("This is the port as it was, with four faults in it.")
+    assert "`num_heads * query.shape[3]`" in card.lines[0] and "num_heads * query.shape[3]" in cell("def ported(")
