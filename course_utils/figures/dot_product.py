@@ -164,7 +164,7 @@ def self_attention(s: Sketch) -> None:
     "the values, K by d_v, give the context, Q by d_v.",
     caption="Scaled dot-product attention, step by step. Notice the mask: it acts on the scores, before the softmax, "
     "so that a blocked key gets weight 0 and each row still sums to 1. Here a query may attend to itself and what "
-    "precedes.",
+    "precedes. In the shapes Q and K are how many queries and keys there are, not the matrices.",
 )
 def scaled_dot_product(s: Sketch) -> None:
     """One line of steps from queries and keys to the context."""
@@ -199,10 +199,10 @@ def scaled_dot_product(s: Sketch) -> None:
 
 @diagram(
     1000,
-    416,
-    alt="Queries, keys and values are projected by three linear layers of width embed_dim and cut into heads of width "
-    "embed_dim over heads. Each head makes its own Q by K weights and its own context; the contexts are joined side "
-    "by side and go through one linear layer.",
+    434,
+    alt="L tokens of width E are projected to queries, keys and values by three linear layers of width E and cut into "
+    "heads of width E over heads. Each head makes its own L by L weights and its own context, L by E over heads; the "
+    "contexts are joined side by side and go through one linear layer, which gives the output, L by E.",
     caption="Several heads look at once. Notice that the heads share out the width: more heads mean narrower ones, "
     "the parameters stay as many; only the weights are made once a head.",
 )
@@ -212,7 +212,7 @@ def multi_head(s: Sketch) -> None:
     rows = (78, 200, 322)
     inputs = s.cells(24, middle - 2 * 16, 16, full(n, 6), "feature")
     s.text(inputs.cx, inputs.y - 18, "$x$", NAME, "feature")
-    s.text(inputs.cx, inputs.y1 + 17, "N × E", SMALL, "muted")
+    s.text(inputs.cx, inputs.y1 + 17, "L × E", SMALL, "muted")
     s.dot(138, middle)
     projections = [
         s.box(160, y - 26, 96, 52, f"linear\n{words}", family, SMALL)
@@ -221,7 +221,7 @@ def multi_head(s: Sketch) -> None:
     s.arrow(inputs.right, projections[1].left)
     s.arrow((138, middle), (138, rows[0]), projections[0].left, start=0)
     s.arrow((138, middle), (138, rows[2]), projections[2].left, start=0)
-    s.text(projections[0].cx, rows[0] + 42, "N × E each", SMALL, "muted")
+    s.text(projections[0].cx, rows[0] + 42, "L × E each", SMALL, "muted")
     cut = s.box(290, 52, 64, 296, "cut\ninto\nheads", "op", SMALL)
     for box, y in zip(projections, rows, strict=True):
         s.arrow(box.right, (cut.x, y))
@@ -236,21 +236,25 @@ def multi_head(s: Sketch) -> None:
         s.text(567, weights.cy - 16, "values", SMALL, "value", on=on)
         s.arrow((cut.x1, y), (group.x, y))
         s.arrow((group.x1, y), (join.x, y))
-    s.text(weights.cx, 394, "N × N", SMALL, "mask")
-    s.text(context.cx, 394, "N × E / heads", SMALL, "output")
+    for column, words, shape, family in (
+        (weights, "weights", "L × L", "mask"),
+        (context, "context", "L × E / heads", "output"),
+    ):
+        s.text(column.cx, 391, words, SMALL, family)
+        s.text(column.cx, 412, shape, SMALL, "muted")
     output = s.box(798, middle - 26, 66, 52, "linear", "output", SMALL)
     result = s.cells(890, middle - 2 * 16, 16, full(n, 6, 0.6), "output")
     s.arrow(join.right, output.left)
     s.arrow(output.right, result.left)
-    s.text(result.cx, result.y - 18, "context", SMALL, "output")
-    s.text(result.cx, result.y1 + 17, "N × E", SMALL, "muted")
+    s.text(result.cx, result.y - 18, "output", SMALL, "output")
+    s.text(result.cx, result.y1 + 17, "L × E", SMALL, "muted")
 
 
 @diagram(
     1000,
     462,
     alt="A picture is cut into 16 patches; one linear layer turns each into a vector; a class token is put in front "
-    "and a position embedding added: 17 by E. L encoder blocks follow, each layer norm, multi-head attention, "
+    "and a position embedding added: 17 by E. Encoder blocks follow, n of them, each layer norm, multi-head attention, "
     "addition, layer norm, MLP, addition. After a last layer norm the class token alone goes through a linear head.",
     caption="The Vision Transformer. Notice that after the patches there is no convolution and no pooling: only "
     "attention moves anything between patches, and only the position embedding says where each one stood.",
