@@ -202,7 +202,7 @@ def test_while_patches_are_blanked_titles_and_words_say_that_the_maps_are_of_the
     titles = page.root.locator("p.cw-panel-name")
     label = int(DATA.labels[0])
     own = ["Attention: layer 3, mean of heads", f"Occlusion: change of P({label})"]
-    whole = ["Whole picture: layer 3, mean of heads", f"Whole picture: change of P({label})"]
+    whole = ["Whole picture: layer 3, mean", f"Whole picture: change of P({label})"]
     before = numbers(canvas(page, "map"), "weights")
 
     said = titles.all_inner_texts()
@@ -214,7 +214,7 @@ def test_while_patches_are_blanked_titles_and_words_say_that_the_maps_are_of_the
     assert "Maps, occlusion and correlation are of the whole picture." in page.status
     np.testing.assert_array_equal(numbers(canvas(page, "map"), "weights"), before)
     page.root.locator("select").nth(1).select_option("rollout")
-    assert "Whole picture: rollout, layers 1 to 3" in titles.all_inner_texts()
+    assert "Whole picture: rollout to layer 3" in titles.all_inner_texts()
     page.root.locator("select").nth(1).select_option("positions")
     assert "Occlusion is of the whole picture." in page.status and "correlation are of" not in page.status
     choose(page, "Show all patches")

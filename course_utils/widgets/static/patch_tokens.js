@@ -390,11 +390,11 @@ function render({ model, el }) {
       return;
     }
     const query = focus.get();
-    const by = headNow() ? `head ${headNow()}` : "mean of heads";
     const whole = model.get("blanked").length > 0;
+    const by = headNow() ? `head ${headNow()}` : `mean${whole ? "" : " of heads"}`;
     mapPanel.name.textContent = {
       attention: `${whole ? "Whole picture" : "Attention"}: layer ${layerNow()}, ${by}`,
-      rollout: `${whole ? "Whole picture: rollout" : "Rollout"}, layers 1 to ${layerNow()}`,
+      rollout: `${whole ? "Whole picture: rollout to layer" : "Rollout, layers 1 to"} ${layerNow()}`,
       positions: `Positions like ${query ? `row ${query[0]}, column ${query[1]}` : "the class token's"}`,
     }[viewNow()];
     dropPanel.name.textContent = `${whole ? "Whole picture" : "Occlusion"}: change of P(${named()})`;
