@@ -10,6 +10,7 @@ from torch import nn
 
 from course_utils import check, models
 from course_utils.check.engine import Draw
+from course_utils.check.session import SESSION
 from course_utils.check.vision_transformer import _ported
 from course_utils.data import cued_digits
 from course_utils.explorers.patch_tokens import blank_patches, occlude
@@ -26,6 +27,12 @@ def cell(words):
     found = ["".join(one["source"]) for one in cells if one["cell_type"] == "code" and words in "".join(one["source"])]
     assert len(found) == 1
     return found[0]
+
+
+@pytest.fixture(autouse=True)
+def fresh_session(monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "progress.json"))
+    SESSION.__init__()
 
 
 @pytest.fixture
@@ -98,6 +105,56 @@ def test_the_mended_port_is_the_network_and_the_lessons_port_has_all_four_faults
     port = scope["ported"](tokens, *matrices, 2)
     torch.testing.assert_close(port, check.mended_vit.mistakes[0].wrong(tokens, *matrices, 2))
     assert (port - network(images)).abs().max() > 0.1
+
+
+def vit_of_a_learner(tokens, in_weight, out_weight, widen, narrow, head, heads, streams=(), last=True, gelu=F.gelu):
+    """Written with other words than the solution; `streams` names the steps that add to what was normalised."""
+    norm = nn.LayerNorm(tokens.shape[2], eps=1e-6, elementwise_affine=False)
+    x = normed = norm(tokens)
+    query, key, value = (
+        part.unflatten(2, (heads, -1)).transpose(1, 2) for part in (normed @ in_weight.T).chunk(3, dim=2)
+    )
+    context = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+    x = (normed if "attention" in streams else tokens) + context @ out_weight.T
+    normed = norm(x)
+    x = (normed if "mlp" in streams else x) + gelu(normed @ widen.T) @ narrow.T
+    return (norm(x) if last else x)[:, 0] @ head.T
+
+
+def answer_with(**how):
+    return lambda tokens, in_weight, out_weight, widen, narrow, head, heads: vit_of_a_learner(
+        tokens, in_weight, out_weight, widen, narrow, head, heads, **how
+    )
+
+
+def test_another_right_way_to_mend_the_port_is_taken():
+    assert check.mended_vit(answer_with()).kind == "right"
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"last": False}, "One departure is left: the layer norm before the head is missing."),
+        ({"streams": ["attention"]}, "what attention found is added to the normalised tokens"),
+        ({"streams": ["mlp"]}, "what the MLP found is added to its normalised input"),
+        ({"streams": ["attention", "mlp"]}, "both steps add to what was normalised"),
+        (
+            {"streams": ["mlp"], "gelu": lambda x: F.gelu(x, approximate="tanh")},
+            "Two departures are left: what the MLP found is added to its normalised input",
+        ),
+    ],
+)
+def test_a_near_miss_in_mending_reads_what_is_wrong_with_it(how, words):
+    card = check.mended_vit(answer_with(**how))
+    assert card.kind == "not yet"
+    assert words in card.lines[0]
+
+
+def test_the_stub_says_the_shape_of_everything_it_is_given():
+    stub = cell("check.mended_vit(mended_vit)")
+    for name, shape in (("in_weight", "(3 * E, E)"), ("out_weight", "(E, E)"), ("widen", "(M, E)")):
+        assert f"{name} {shape}" in stub
+    assert "narrow (E, M)" in stub and "head (classes, E)" in stub and "heads: " in stub
 
 
 def lesson_scope():
