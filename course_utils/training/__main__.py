@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from ..data import DataError
 from ..resources import resource_root
+from .checkpoints import CheckpointError
 from .costs import measure_costs
 from .loop import TrainingError
-from .report import study_report, write_summary
+from .report import provenance, study_report, write_summary
 from .runs import StudyError, read_result, results_folder, run_study, tuning_runs
 from .studies import STUDIES, study
 from .study_gates import record_maps
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
-    except (StudyError, TrainingError, DataError, ValueError, OSError) as error:
+    except (StudyError, TrainingError, CheckpointError, DataError, ValueError, OSError) as error:
         print(f"{error}", file=sys.stderr)
         return 2
     return 0
@@ -50,7 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     everything.add_argument("--threads", type=int, default=1, help="threads of each process (default %(default)s)")
     everything.set_defaults(command=_all)
     for command in (run, report, everything):
-        command.add_argument("--out", help="folder of results (default: resource/results)")
+        command.add_argument(
+            "--out", help="folder of results (default: resource/results; runs, where a study does not ship)"
+        )
 
     costs = commands.add_parser("costs", help="time and weigh a study's networks side by side, on a quiet machine")
     costs.add_argument("name", help="of the study, such as 4.3")
@@ -75,6 +78,7 @@ def _list(options: argparse.Namespace) -> None:
         print(f"{name}: {chosen.title}")
         print(f"    {len(chosen.entries)} networks on {', '.join(task.title.lower() for task in chosen.tasks)}")
         print(f"    recorded: {found} of {len(trials)} trials for the learning rate, {finished} runs")
+    print("NAME-short: the same networks on few images of one task, in about a minute")
     for name, recipe in RECIPES.items():
         print(f"weights {name}: {recipe.data}, {recipe.epochs} epochs")
 
@@ -87,6 +91,7 @@ def _run(options: argparse.Namespace) -> None:
 def _report(options: argparse.Namespace) -> None:
     report = study_report(options.name, options.out)
     print(report)
+    print(f"\n{provenance(options.name, options.out)}")
     print(f"\nWritten: {write_summary(report, options.out)}")
 
 

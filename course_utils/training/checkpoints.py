@@ -119,8 +119,16 @@ def _read_card(card: Path) -> dict[str, Any]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file beside its place, then rename it into place: readers see all of it or nothing."""
-    _write_together({path: content})
+    """Write a file beside its place, then rename it into place: readers see all of it or nothing.
+
+    Raises:
+        OSError: if it cannot be written; it names the file and says what to do.
+    """
+    try:
+        _write_together({path: content})
+    except OSError as error:
+        words = f"{error.strerror or error}; what was there before is as it was. Make room, or choose another folder"
+        raise OSError(error.errno, words, str(path)) from error
 
 
 def _write_together(files: Mapping[Path, bytes]) -> None:

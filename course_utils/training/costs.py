@@ -18,7 +18,7 @@ from .checkpoints import write_whole
 from .comparison import Entry, Study, Task
 from .metrics import memory_format
 from .objective import Batch
-from .runs import FORMAT, StudyError, machine, results_folder
+from .runs import FORMAT, StudyError, machine, made_folder, results_folder
 
 _FILE = "costs.json"
 
@@ -61,6 +61,7 @@ def measure_costs(
     """
     if rounds < 1 or threads < 1:
         raise ValueError(f"Measuring needs at least 1 round and thread; given {rounds} and {threads}.")
+    folder = made_folder(study, out)
     torch.set_num_threads(threads)
     costs = []
     for task in study.tasks:
@@ -81,8 +82,6 @@ def measure_costs(
             )
             costs.append(cost)
             say(f"{task.name} {name}: {cost.flops / 1e6:.2f} MFLOP, {cost.step_ms} ms a step, {cost.peak_mb} MB")
-    folder = results_folder(study, out)
-    folder.mkdir(parents=True, exist_ok=True)
     stored = {
         "format": FORMAT,
         "setting": {**machine(), "torch": torch.__version__, "batch_size": study.batch_size, "rounds": rounds},

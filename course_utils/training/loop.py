@@ -25,7 +25,7 @@ Epoch = dict[str, Any]
 
 
 class TrainingError(RuntimeError):
-    """The loss is no longer a number, or a batch does not fit into the GPU's memory."""
+    """The loss or a weight is no longer a number, or a batch does not fit into the GPU's memory."""
 
 
 def train(
@@ -69,8 +69,8 @@ def train(
 
     Raises:
         ValueError: if there is nothing to train on, or the batch does not divide among the processes.
-        TrainingError: if the loss is not finite, or a batch does not fit into the GPU's memory (the message says which
-            would); the model is then as it was after the last good epoch.
+        TrainingError: if the loss or a weight is not finite, or a batch does not fit into the GPU's memory (the message
+            says which would); the model is then as it was after the last good epoch.
 
     Example:
         >>> history = train(AttentionCNN(10, "se"), cued_digits(6000, seed=0), epochs=8)
@@ -127,6 +127,14 @@ def train(
                 total += value
                 schedule.step()
                 bar.update()
+            # A loss can be a number and its gradient none; then the weights are none after the step.
+            if not all(torch.isfinite(value).all() for value in model.state_dict().values()):
+                raise TrainingError(
+                    f"The weights of {run!r} are no longer finite after epoch {epoch} of {epochs}, though its losses "
+                    f"were: lower the learning rate (lr={lr:g}) or look for a gradient that is not "
+                    f"finite, such as that of a square root at 0. The network was put back to where "
+                    f"epoch {epoch - 1} left it."
+                )
             seconds = time.perf_counter() - started
             accuracy = None if eval_set is None else evaluate(model, eval_set).accuracy
             model.train()

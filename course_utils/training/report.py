@@ -1,7 +1,8 @@
 """What a study found: a table of accuracies, and differences taken pair by pair."""
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from ..resources import ResourceError, resource_root
 from .checkpoints import write_whole
 from .comparison import Study, Task
 from .costs import Cost, read_costs
-from .runs import FORMAT, StudyError, chosen_lr, read_result, results_folder, seed_runs
+from .runs import FORMAT, StudyError, chosen_lr, read_result, results_folder, seed_runs, tuning_runs
 from .statistics import mean_interval
 from .studies import study
 
@@ -240,6 +241,34 @@ def study_report(name: str, out: str | Path | None = None) -> StudyReport:
                     paired = mean_interval([one - other for one, other in zip(ours, theirs, strict=True)])
                     differences.append(Difference(task.name, first, second, *paired, measure))
     return StudyReport(chosen.name, chosen.title, seeds, rows, differences, *read_costs(chosen, out))
+
+
+def provenance(name: str, out: str | Path | None = None) -> str:
+    """In words: with which versions, on what and from which commits the runs of a report were made.
+
+    Args:
+        name: of the study, such as "4.2".
+        out: folder of results; by default those that ship with the course.
+    """
+    chosen = study(name)
+    folder = results_folder(chosen, out)
+    runs = [*tuning_runs(chosen), *seed_runs(chosen, _finished_seeds(chosen, folder), folder)]
+    results = [result for run in runs if (result := read_result(run, folder))]
+
+    def counted(values: Iterable[str]) -> str:
+        found = Counter(values)
+        return ", ".join(f"{value} ({number})" if len(found) > 1 else value for value, number in found.most_common())
+
+    libraries = dict.fromkeys(library for result in results for library in result.get("versions", {}))
+    made = [f"{name} {counted(str(result.get('versions', {}).get(name)) for result in results)}" for name in libraries]
+    where = counted(_machine_words(result.get("machine", {})) for result in results)
+    commits = counted(str(result.get("commit"))[:7] + str(result.get("commit"))[40:] for result in results)
+    return f"{len(results)} runs, by {'; '.join(made)}; on {where}; commit {commits}."
+
+
+def _machine_words(machine: dict[str, Any]) -> str:
+    name = machine.get("processor") if machine.get("device") == "cpu" else machine.get("device")
+    return f"{name}, {machine.get('threads')} thread(s) in {machine.get('processes', 1)} process(es)"
 
 
 def write_summary(report: StudyReport, out: str | Path | None = None) -> Path:

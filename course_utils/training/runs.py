@@ -4,8 +4,10 @@ A run that is there is not done again, so a study that was stopped goes on where
 """
 
 import json
+import os
 import platform
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -75,8 +77,25 @@ class Run:
 
 
 def results_folder(study: Study, out: str | Path | None = None) -> Path:
-    """The study's folder below `out`, which is resource/results unless it is given."""
-    return (resource_root() / "results" if out is None else Path(out)) / study.name
+    """The study's folder below `out`; by default below resource/results, or below runs where it does not ship."""
+    default = resource_root() / "results" if study.shipped else Path("runs")
+    return (default if out is None else Path(out)) / study.name
+
+
+def made_folder(study: Study, out: str | Path | None = None) -> Path:
+    """The study's folder below `out`, made where it is missing.
+
+    Raises:
+        StudyError: if it cannot be made.
+    """
+    folder = results_folder(study, out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudyError(
+            f"{folder} cannot be made a folder ({error.strerror}); choose another one by --out."
+        ) from error
+    return folder
 
 
 def run_study(
@@ -92,7 +111,7 @@ def run_study(
     Args:
         study: what to compare.
         seeds: seeds 0 to seeds - 1.
-        out: folder of results; by default resource/results.
+        out: folder of results; by default resource/results, or runs for a study that does not ship.
         jobs: processes that work side by side; results do not depend on it.
         threads: threads of each; the last digits of a result depend on it.
         say: called with a line after each run.
@@ -101,18 +120,24 @@ def run_study(
         The folder that holds one file a run.
 
     Raises:
-        ValueError: for less than one seed, job or thread.
+        ValueError: for less than one seed, job or thread, and for a launch that does not suit a study.
         StudyError: if a result that is there was made with other settings, or the folder cannot be made.
+        TrainingError: if a network could not be trained; those that were under way beside it are finished and kept.
     """
     if seeds < 1 or jobs < 1 or threads < 1:
         raise ValueError(f"A study needs at least 1 seed, job and thread; given {seeds}, {jobs} and {threads}.")
-    folder = results_folder(study, out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StudyError(
-            f"{folder} cannot be made a folder ({error.strerror}); choose another one by --out."
-        ) from error
+    launch = accelerate.Accelerator()
+    if jobs > 1 and launch.num_processes > 1:
+        raise ValueError(
+            f"{jobs} jobs under a launch of {launch.num_processes} processes would train different networks as if they "
+            "were one: give --jobs 1, since the processes share each network's batches, or leave out accelerate launch."
+        )
+    if launch.mixed_precision != "no":
+        raise ValueError(
+            f"Studies are float32 throughout, but this launch asks for {launch.mixed_precision}: launch with "
+            "--mixed_precision no, and without ACCELERATE_MIXED_PRECISION."
+        )
+    folder = made_folder(study, out)
     _finish(tuning_runs(study), folder, jobs, threads, say)
     _finish(seed_runs(study, seeds, folder), folder, jobs, threads, say)
     return folder
@@ -159,6 +184,8 @@ def read_result(run: Run, folder: Path) -> dict[str, Any] | None:
         result = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    except NotADirectoryError:
+        raise StudyError(f"{folder} is not a folder of results, but a file; choose another --out.") from None
     except (OSError, ValueError) as error:
         raise StudyError(f"{path} is not a readable result ({error}); delete it and run again.") from error
     if not isinstance(result, dict) or result.get("format") != FORMAT:
@@ -172,6 +199,8 @@ def read_result(run: Run, folder: Path) -> dict[str, Any] | None:
             f"{path} is not a whole result: it needs settings, and numbers for {', '.join(_NUMBERS)}; delete it and "
             "run again."
         )
+    if not 0 <= result["accuracy"] <= 1:
+        raise StudyError(f"{path} says accuracy {result['accuracy']}, which is no share of 1; delete it and run again.")
     if settings != run.settings:
         differing = [key for key, value in run.settings.items() if settings.get(key) != value] or [*settings]
         raise StudyError(
@@ -223,7 +252,7 @@ def execute(run: Run, threads: int = 1) -> dict[str, Any]:
             "numpy": np.__version__,
             "scikit-learn": metadata.version("scikit-learn"),
         },
-        "machine": machine(),
+        "machine": {**machine(), "processes": accelerate.PartialState().num_processes},
         "commit": _commit(),
     }
 
@@ -255,13 +284,34 @@ def _results(runs: Sequence[Run], jobs: int, threads: int) -> Iterator[tuple[Run
         for run in runs:
             yield run, execute(run, threads)
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    failed = None
+    with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_end_with, initargs=(os.getpid(),)) as pool:
         pending = {pool.submit(execute, run, threads): run for run in runs}
         try:
             for finished in as_completed(pending):
-                yield pending[finished], finished.result()
+                if finished.cancelled():
+                    continue
+                if error := finished.exception():
+                    failed = failed or error
+                    for waiting in pending:
+                        waiting.cancel()
+                else:
+                    yield pending[finished], finished.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+    if failed:
+        raise failed
+
+
+def _end_with(parent: int) -> None:
+    """Let this process end when the one that started it is gone, even where that was killed."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _processor() -> str:

@@ -12,7 +12,7 @@ from torch import nn
 from ..data import ImageSet, cued_digits, cued_scenes, digits, sized_digits
 from ..models import AttentionCNN, AttentionVGG, VisionTransformer
 from .attention_maps import mask_objective
-from .checkpoints import save_network
+from .checkpoints import CheckpointError, save_network
 from .loop import train
 from .metrics import evaluate
 from .statistics import share_interval
@@ -111,6 +111,7 @@ def make_weights(folder: str | Path, names: Iterable[str] = tuple(RECIPES)) -> l
 
     Raises:
         ValueError: for a name that is not in `RECIPES`; the message suggests the nearest.
+        CheckpointError: if the folder cannot be made, before anything is trained, or a network cannot be written.
     """
     names = list(names)
     for name in names:
@@ -118,6 +119,12 @@ def make_weights(folder: str | Path, names: Iterable[str] = tuple(RECIPES)) -> l
             near = difflib.get_close_matches(name, RECIPES, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"There is no recipe {name!r}.{hint} There are: {', '.join(RECIPES)}.")
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(
+            f"{folder} cannot be made a folder ({error.strerror}); choose another by --out."
+        ) from error
     written = []
     for name in names:
         recipe = RECIPES[name]

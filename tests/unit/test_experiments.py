@@ -8,13 +8,14 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from course_utils.data import digits
 from course_utils.resources import resource_root
-from course_utils.training import StudyError, run_study, study, study_report
+from course_utils.training import StudyError, TrainingError, run_study, study, study_report
 from course_utils.training import __main__ as command_line
 from course_utils.training.comparison import CUED, DIGITS, TUNING_SEED, Study, Task, cnn
 from course_utils.training.costs import measure_costs, peak_memory
@@ -98,7 +99,7 @@ def test_a_result_says_how_it_was_made_and_nothing_private(tiny, tmp_path):
     run = Run(TINY, TINY.tasks[0], TINY.entries[0], seed=0, lr=1e-2)
     result = execute(run)
     assert set(result["versions"]) >= {"course", "python", "torch", "numpy", "accelerate", "scikit-learn"}
-    assert set(result["machine"]) == {"device", "processor", "threads"}
+    assert set(result["machine"]) == {"device", "processor", "threads", "processes"}
     assert sum(map(sum, result["confusion"])) == result["scored_images"] == 128
     assert result["settings"]["scored_on"] == "test" and len(result["train_loss"]) == 1
     text = json.dumps(result)
@@ -184,12 +185,13 @@ def test_the_best_trial_chooses_the_learning_rate(tmp_path):
     [
         ({"format": 99}, r"few-plain-seed0\.json is not a result of format 1"),
         ({"settings": {"epochs": 50}}, r"few-plain-seed0\.json was made with other settings \(.*epochs"),
+        ({"accuracy": 7}, r"few-plain-seed0\.json says accuracy 7, which is no share of 1"),
     ],
 )
 def test_results_of_other_versions_and_settings_are_refused_by_name(tmp_path, change, message):
     run = Run(TINY, TINY.tasks[0], TINY.entries[0], seed=0, lr=1e-2)
     assert read_result(run, tmp_path) is None
-    pretend(run, tmp_path, 0.5, **change)
+    pretend(run, tmp_path, **{"accuracy": 0.5} | change)
     with pytest.raises(StudyError, match=message):
         read_result(run, tmp_path)
     (tmp_path / run.file_name).write_text('{"format": 1, "sett')
@@ -312,6 +314,13 @@ def test_the_command_line_says_in_one_line_what_is_wrong(tiny, tmp_path, capsys)
     (tmp_path / "tiny").write_text("a file")
     assert command_line.main(["run", "tiny", "--out", str(tmp_path)]) == 2
     assert "cannot be made a folder" in capsys.readouterr().err
+    assert command_line.main(["report", "tiny", "--out", str(tmp_path)]) == 2
+    assert "tiny is not a folder of results, but a file" in capsys.readouterr().err
+    assert command_line.main(["costs", "tiny", "--out", str(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert "cannot be made a folder" in said.err and not said.out  # nothing was measured for it
+    assert command_line.main(["weights", "se_digits", "--out", str(tmp_path / "tiny")]) == 2
+    assert "cannot be made a folder" in capsys.readouterr().err
     assert command_line.main(["weights", "se_digit", "--out", str(tmp_path)]) == 2
     assert "Did you mean 'se_digits'" in capsys.readouterr().err
     assert command_line.main(["run", "tiny", "--seeds", "0", "--out", str(tmp_path / "new")]) == 2
@@ -337,12 +346,13 @@ def test_a_full_disk_is_named_and_loses_no_finished_result(tiny, tmp_path, monke
         written.append(path)
         if len(written) > 3:
             write_bytes(path, content[:10])
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # a write knows no path
         return write_bytes(path, content)
 
     monkeypatch.setattr(Path, "write_bytes", filling_up)
     assert command_line.main(["run", "tiny", "--seeds", "2", "--out", str(tmp_path)]) == 2
-    assert "No space left" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "No space left" in said and "Make room" in said and "few-se-tuning-lr0.002.json" in said
     assert len(list((tmp_path / "tiny").iterdir())) == 3
     monkeypatch.undo()
     for file in (tmp_path / "tiny").iterdir():
@@ -352,6 +362,81 @@ def test_a_full_disk_is_named_and_loses_no_finished_result(tiny, tmp_path, monke
 def test_an_unknown_study_suggests_the_nearest():
     with pytest.raises(ValueError, match=r"Did you mean '4\.2'"):
         study("4.2.")
+    for asked, meant in (("leage", "4.3"), ("vgg", "4.5"), ("squeeze-excitation", "4.2")):
+        with pytest.raises(ValueError, match=f"Did you mean {meant!r} "):
+            study(asked)
+
+
+def test_a_short_study_trains_the_same_networks_and_is_kept_apart(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert command_line.main(["run", "4.3-original-short", "--seeds", "2"]) == 0
+    assert command_line.main(["report", "4.3-original-short"]) == 0
+    said = capsys.readouterr().out
+    assert "with self-attention" in said and "6 runs, by course" in said and "1 thread(s) in 1 process(es)" in said
+    folder = tmp_path / "runs" / "4.3-original-short"
+    result = json.loads((folder / "digits-plain-seed1.json").read_text())
+    assert (result["train_images"], len(result["train_loss"])) == (640, 2)
+    whole, brief = study("4.3-original"), study("4.3-original-short")
+    assert (brief.entries, brief.pairs, brief.shipped) == (whole.entries, whole.pairs, False)
+    assert "runs" not in {path.name for path in resource_root().iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("launch", "words"),
+    [
+        ({"num_processes": 2, "mixed_precision": "no"}, "give --jobs 1"),
+        ({"num_processes": 1, "mixed_precision": "bf16"}, "float32 throughout, but this launch asks for bf16"),
+    ],
+)
+def test_a_launch_that_would_change_the_numbers_is_refused(tmp_path, monkeypatch, launch, words):
+    runs = importlib.import_module("course_utils.training.runs")
+    monkeypatch.setattr(runs.accelerate, "Accelerator", lambda: SimpleNamespace(**launch))
+    with pytest.raises(ValueError, match=words):
+        run_study(TINY, seeds=1, out=tmp_path, jobs=2, say=quiet)
+    assert not list(tmp_path.iterdir())
+
+
+def failing(task):
+    time.sleep(2)
+    raise TrainingError("the weights are no longer finite")
+
+
+@pytest.mark.faults("saved networks and studies damaged or stopped")
+def test_a_network_that_fails_leaves_those_beside_it_finished(tmp_path):
+    broken = replace(TINY.entries[1], build=failing)
+    chosen = replace(TINY, entries=(TINY.entries[0], broken), learning_rates=(1e-2,))
+    with pytest.raises(TrainingError, match="no longer finite"):
+        run_study(chosen, out=tmp_path, jobs=2, say=quiet)
+    assert [file.name for file in (tmp_path / "tiny").iterdir()] == ["few-plain-tuning-lr0.01.json"]
+
+
+@pytest.mark.faults("saved networks and studies damaged or stopped")
+def test_the_helpers_of_a_killed_study_end(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(KILLED)
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path / "out"), str(Path(__file__).parent)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    group = f"/proc/{process.pid}/task/{process.pid}/children"
+    if not Path(group).exists():
+        process.kill()
+        pytest.skip("this system does not list a process's children")
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("out/tiny/few-*.json")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    helpers = [int(number) for number in Path(group).read_text().split()]
+    process.kill()  # the parent alone
+    process.wait()
+    assert len(helpers) >= 2
+    while any(Path(f"/proc/{helper}").exists() for helper in helpers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    left = [helper for helper in helpers if Path(f"/proc/{helper}").exists()]
+    for helper in left:
+        os.kill(helper, signal.SIGKILL)
+    assert not left
 
 
 @pytest.fixture(scope="module")

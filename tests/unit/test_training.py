@@ -122,6 +122,23 @@ def test_a_loss_that_is_no_number_stops_and_leaves_the_last_good_state(few):
     assert torch.equal(network[1].weight, good[0])
 
 
+@pytest.mark.faults("saved networks and studies damaged or stopped")
+@pytest.mark.parametrize("step", [12, 18])
+def test_a_gradient_that_is_no_number_in_an_epochs_last_step_is_found_too(few, step):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, 10))
+    good = []
+    calls = []
+
+    def break_the_gradient(gradient):
+        calls.append(1)
+        return gradient * float("nan") if len(calls) == step else gradient  # 6 steps an epoch
+
+    network[1].weight.register_hook(break_the_gradient)
+    with pytest.raises(TrainingError, match=f"weights of 'shaky' are no longer finite after epoch {step // 6} of 3"):
+        quietly(network, few, epochs=3, run="shaky", on_epoch=lambda _: good.append(network[1].weight.detach().clone()))
+    assert torch.equal(network[1].weight, good[-1]) and len(good) == step // 6 - 1
+
+
 class SmallMemory(torch.nn.Module):
     """Holds no more than eight images at once."""
 
