@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="do what is missing of a study; it can be stopped and run again")
     run.add_argument("name", help="of the study, such as 4.2")
-    run.add_argument("--seeds", type=int, default=5, help="seeds 0 to SEEDS - 1 (default %(default)s)")
+    run.add_argument("--seeds", type=int, default=5, help="how many seeds (default %(default)s)")
     run.add_argument("--jobs", type=int, default=1, help="processes side by side (default %(default)s)")
     run.add_argument("--threads", type=int, default=1, help="threads of each process (default %(default)s)")
     run.set_defaults(command=_run)

@@ -57,6 +57,7 @@ class Study:
     Results ship with the course, except where `shipped` is False: those of a study that needs a download.
     `measure(network, image_set)` gives further numbers from 0 to 1 by name, such as where a mask lies; those that a
     network does not have it leaves out.
+    Seeds are counted from `first_seed`; one above 0 leaves out seeds whose test has been looked at.
     """
 
     name: str
@@ -69,6 +70,11 @@ class Study:
     batch_size: int
     measure: Callable[[nn.Module, ImageSet], dict[str, float]] | None = None
     shipped: bool = True
+    first_seed: int = 0
+
+    def seeds(self, count: int) -> range:
+        """Which seeds `count` of them are: those from `first_seed` on."""
+        return range(self.first_seed, self.first_seed + count)
 
 
 def cnn(name: str, title: str, **arguments: Any) -> Entry:

@@ -200,7 +200,7 @@ def study_report(name: str, out: str | Path | None = None) -> StudyReport:
 
     def values(task: Task, entry_name: str, measure: str) -> list[float] | None:
         """A number of every seed; None where the network does not have it."""
-        runs = [results[task.name, entry_name, seed] for seed in range(seeds)]
+        runs = [results[task.name, entry_name, seed] for seed in chosen.seeds(seeds)]
         if measure == ACCURACY:
             return [run["accuracy"] for run in runs]
         return [_measured(run)[measure] for run in runs] if all(measure in _measured(run) for run in runs) else None
@@ -220,13 +220,14 @@ def study_report(name: str, out: str | Path | None = None) -> StudyReport:
                 Row(
                     task=task.name,
                     network=entry.name,
-                    parameters=results[task.name, entry.name, 0]["parameters"],
+                    parameters=results[task.name, entry.name, chosen.first_seed]["parameters"],
                     lr=chosen_lr(chosen, task, entry, folder),
                     accuracies=accuracies,
                     mean=mean,
                     low=low,
                     high=high,
-                    seconds=sum(results[task.name, entry.name, seed]["seconds"] for seed in range(seeds)) / seeds,
+                    seconds=sum(results[task.name, entry.name, seed]["seconds"] for seed in chosen.seeds(seeds))
+                    / seeds,
                     measures={
                         name: _cut(*mean_interval(found))
                         for name in measures
@@ -288,7 +289,7 @@ def _measured(result: dict[str, Any]) -> dict[str, float]:
 
 
 def _finished_seeds(chosen: Study, folder: Path) -> int:
-    """How many seeds every network has finished, counted from 0."""
+    """How many seeds every network has finished, counted from the study's first."""
     seeds = 0
     while all(read_result(run, folder) for run in seed_runs(chosen, seeds + 1, folder)[-_networks(chosen) :]):
         seeds += 1

@@ -110,7 +110,7 @@ def run_study(
 
     Args:
         study: what to compare.
-        seeds: seeds 0 to seeds - 1.
+        seeds: how many seeds, counted from the study's `first_seed`.
         out: folder of results; by default resource/results, or runs for a study that does not ship.
         jobs: processes that work side by side; results do not depend on it.
         threads: threads of each; the last digits of a result depend on it.
@@ -157,7 +157,7 @@ def seed_runs(study: Study, seeds: int, folder: Path) -> list[Run]:
     """One run for each network and seed, at the learning rate that its trials chose."""
     return [
         Run(study, task, entry, seed, chosen_lr(study, task, entry, folder))
-        for seed in range(seeds)
+        for seed in study.seeds(seeds)
         for task in study.tasks
         for entry in study.entries
     ]
