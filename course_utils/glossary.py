@@ -205,14 +205,14 @@ TERMS = tuple(
             "attention mask",
             "Which query may attend to which key: True means it may. What is masked gets weight 0.",
             "attn_mask",
-            "(Q, K), boolean",
+            "(Q, K) or (N, 1, Q, K), boolean",
             "4.1.4",
         ),
         (
             "causal mask",
             "An attention mask that forbids looking ahead: position i sees positions up to i.",
             "",
-            "(Q, K), boolean",
+            "(Q, K) or (N, 1, Q, K), boolean",
             "4.1.4",
         ),
         (
@@ -231,7 +231,7 @@ TERMS = tuple(
         ),
         (
             "fused attention",
-            "One kernel that never stores the weights, so that memory grows with N and not with N².",
+            "One kernel that never stores the weights, so that memory grows with L and not with L².",
             "",
             "",
             "4.1.4",

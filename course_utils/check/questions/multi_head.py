@@ -60,7 +60,7 @@ PREDICTIONS = {
             ),
             "Nothing": "There is something: each head has weights of its own, one for every pair of tokens.",
             "The number of weights after the softmax, sixteenfold": (
-                "Each head has its own N × N weights. Parameters and multiplications stay exactly as they were."
+                "Each head has its own L × L weights. Parameters and multiplications stay exactly as they were."
             ),
         },
         right="The number of weights after the softmax, sixteenfold",
