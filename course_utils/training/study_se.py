@@ -32,7 +32,7 @@ SE = Study(
         ("pooled-hidden", "pooled"),
         ("pooled-se", "pooled"),
     ),
-    learning_rates=(7e-4, 2e-3, 6e-3, 1.8e-2),
+    learning_rates=(7e-4, 2e-3, 6e-3, 1.8e-2, 5.4e-2),
     epochs=8,
     batch_size=128,
 )
@@ -47,7 +47,7 @@ SE_POOLING = Study(
         cnn("hidden", "plain, pooled head with a hidden layer", head="hidden"),
     ),
     pairs=(("se", "plain"), ("hidden", "plain"), ("se", "hidden")),
-    learning_rates=(2e-3, 6e-3, 1.8e-2),
+    learning_rates=(2e-3, 6e-3, 1.8e-2, 5.4e-2),
     epochs=8,
     batch_size=128,
 )
