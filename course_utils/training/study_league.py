@@ -97,7 +97,7 @@ ORIGINAL = Study(
         cnn("self_attention", "with self-attention", layout="original", attention="self_attention"),
     ),
     pairs=(("self_attention", "plain"),),
-    learning_rates=(7e-4, 2e-3, 6e-3, 1.8e-2, 5.4e-2),
+    learning_rates=(7e-4, 2e-3, 6e-3, 1.8e-2),
     epochs=8,
     batch_size=128,
 )
