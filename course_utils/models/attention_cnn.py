@@ -66,9 +66,9 @@ class AttentionCNN(nn.Module):
         in_channels: 3 for colour, 1 for grey.
         layout: "course" or "original".
         widths: channels of the three stages; by default (24, 48, 48) or, in the original layout, (12, 24, 32).
-        head: "linear" puts one layer on each channel's mean, "hidden" puts a hidden layer between, "flatten" keeps
-            every position and puts hidden layers with batch norm and dropout on them; by default "linear" or, in
-            the original layout, "flatten".
+        head: "linear" puts one layer on each channel's mean, "hidden" puts a hidden layer with batch norm between,
+            "flatten" keeps every position and puts hidden layers with batch norm and dropout on them; by default
+            "linear" or, in the original layout, "flatten".
         hidden: widths of the head's hidden layers; by default (128,) for "hidden" and (200,) for "flatten".
         image_size: height and width of the images; only "flatten" needs it.
         attention_options: arguments of the block in place of those in `ATTENTION`, such as {"reduction": 8}.
@@ -221,15 +221,9 @@ class _Head(nn.Module):
         self.pooled = kind != "flatten"
         layers: list[nn.Module] = []
         for width in units:
-            if self.pooled:
-                layers += [nn.Linear(before, width), nn.ReLU()]
-            else:
-                layers += [
-                    nn.Linear(before, width, bias=False),
-                    nn.BatchNorm1d(width),
-                    nn.ReLU(),
-                    nn.Dropout(_DROPOUT),
-                ]
+            layers += [nn.Linear(before, width, bias=False), nn.BatchNorm1d(width), nn.ReLU()]
+            if not self.pooled:
+                layers.append(nn.Dropout(_DROPOUT))
             before = width
         self.layers = nn.Sequential(*layers, nn.Linear(before, num_classes))
 

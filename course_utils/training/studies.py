@@ -9,9 +9,9 @@ from ..data import ImageSet
 from .comparison import Study
 from .study_gates import GATES, GATES_TWO
 from .study_league import LEAGUE, LEAGUE_CIFAR, ORIGINAL
-from .study_se import SE, SE_POOLING
+from .study_se import SE
 
-STUDIES = {chosen.name: chosen for chosen in (SE, SE_POOLING, LEAGUE, LEAGUE_CIFAR, ORIGINAL, GATES, GATES_TWO)}
+STUDIES = {chosen.name: chosen for chosen in (SE, LEAGUE, LEAGUE_CIFAR, ORIGINAL, GATES, GATES_TWO)}
 
 
 def study(name: str) -> Study:

@@ -1,4 +1,4 @@
-"""Lesson 4.2: what squeeze-and-excitation adds to the original course's network, and to one with max-pooling."""
+"""Lesson 4.2: what squeeze-and-excitation adds to the original course's network; lesson 4.3 has one with max-pooling."""
 
 from .comparison import CUED, DIGITS, Study, cnn
 
@@ -33,21 +33,6 @@ SE = Study(
         ("pooled-se", "pooled"),
     ),
     learning_rates=(7e-4, 2e-3, 6e-3, 1.8e-2),
-    epochs=8,
-    batch_size=128,
-)
-
-SE_POOLING = Study(
-    name="4.2-pooling",
-    title="Another network, with max-pooling: a hidden layer in the head as SE's rival",
-    tasks=(CUED,),
-    entries=(
-        cnn("plain", "plain, pooled linear head"),
-        cnn("se", "with SE, r = 4, pooled linear head", attention="se"),
-        cnn("hidden", "plain, pooled head with a hidden layer", head="hidden"),
-    ),
-    pairs=(("se", "plain"), ("hidden", "plain"), ("se", "hidden")),
-    learning_rates=(2e-3, 6e-3, 1.8e-2),
     epochs=8,
     batch_size=128,
 )
