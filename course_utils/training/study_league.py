@@ -82,7 +82,7 @@ LEAGUE = Study(
         *((block, "se") for block in _BLOCKS if block != "se"),
         ("vit", "plain"),
     ),
-    learning_rates=(2.3e-4, 7e-4, 2e-3, 6e-3, 1.8e-2, 5.4e-2),
+    learning_rates=(7e-4, 2e-3, 6e-3, 1.8e-2),
     epochs=8,
     batch_size=128,
     measure=share_on_answer,

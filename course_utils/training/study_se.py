@@ -1,4 +1,4 @@
-"""Lesson 4.2: what squeeze-and-excitation adds to the original course's network; lesson 4.3 has one with max-pooling."""
+"""Lesson 4.2: what squeeze-and-excitation adds to the original course's network; the league has another network."""
 
 from .comparison import CUED, DIGITS, Study, cnn
 
