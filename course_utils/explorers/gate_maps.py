@@ -22,6 +22,7 @@ _TITLES = {
     "masked": "sigmoid, shown the mask",
     "plain": "Grad-CAM of VGG alone",
 }
+_CAPTION = "Recorded in one run with seed 0. This small network's pool2 and pool3 stand for VGG16's pool-3 and pool-4."
 
 
 def explore_gate_maps(
@@ -86,6 +87,7 @@ def _recorded(**shown: Any) -> GateMaps:
         for name, title in _TITLES.items()
     ]
     names = [f"{i + 1}: name the {int(label)}" for i, label in enumerate(tensors["labels"])]
+    shown.setdefault("caption", _CAPTION)
     images = tensors["images"]
     return GateMaps(images, tensors["places"].to(torch.bool), series, epochs, stages, names, code=_code(""), **shown)
 

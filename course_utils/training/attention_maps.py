@@ -150,15 +150,23 @@ def ranking_scores(logits: Tensor, truth: Tensor) -> dict[str, float]:
     }
 
 
-def place_scores(model: AttentionVGG, image_set: ImageSet) -> dict[str, float]:
+def place_scores(model: AttentionVGG, image_set: ImageSet, batch_size: int = 250) -> dict[str, float]:
     """Means over the images of share and overlap at both stages: of the gates, or of Grad-CAM where there are none.
+
+    Args:
+        model: with or without gates.
+        image_set: images with their true places.
+        batch_size: images at a time.
 
     Raises:
         ValueError: if the true places are not known.
     """
     if image_set.masks is None:
         raise ValueError("place_scores needs to know the true places: this ImageSet has no masks.")
-    maps = gate_maps(model, image_set.images) if len(model.gates) else grad_cam(model, image_set.images)
+    if len(model.gates):
+        maps = gate_maps(model, image_set.images, batch_size)
+    else:
+        maps = grad_cam(model, image_set.images, batch_size=batch_size)
     scores = {}
     for stage, map_ in maps.items():
         scores[f"share {stage}"] = float(share_on_object(map_, image_set.masks).mean())

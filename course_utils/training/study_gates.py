@@ -1,24 +1,30 @@
-"""Lesson 4.5: VGG alone, with gates by sigmoid and by softmax, and with the true place as a regulariser."""
+"""Lesson 4.5: VGG alone, with gates by sigmoid and by softmax, and with the true place as a regulariser.
+
+On cued scenes as a study of several seeds; on photographs of pets once, for whoever has the internet and the hours.
+"""
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from accelerate import Accelerator
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..attention import AttentionBlock
 from ..data import DIGIT_PAIRS, ImageSet, both_digits, cued_scenes
-from ..models import AttentionVGG
+from ..models import AttentionVGG, AttentionVGG16
 from .attention_maps import gate_maps, grad_cam, mask_objective, place_scores, ranking_scores, stage_names
 from .checkpoints import write_whole
 from .comparison import Entry, Study, Task
 from .loop import train
 from .metrics import predict
+from .objective import Objective, cross_entropy
 from .runs import chosen_lr, results_folder
 
 SMALL_VGG: Mapping[str, Any] = {"widths": (12, 24, 48, 64), "convolutions": (1, 2, 2, 2), "hidden_channels": 32}
@@ -29,6 +35,9 @@ MASK_WEIGHTS = (0.5, 0.5)
 
 LEARNING_RATES = (2e-3, 6e-3)
 """Tried for each network. At 1.8e-2 it hangs on the seed whether a network takes off within eight epochs."""
+
+FIRST_SEED = 5
+"""The larger rates were left out after a look at the test of seeds 0 to 4; so those seeds are not measured with."""
 
 
 class EvenGate(AttentionBlock):
@@ -86,8 +95,11 @@ def _scenes(cues: int, split: str, seed: int) -> ImageSet:
 
 def _measure(network: nn.Module, image_set: ImageSet) -> dict[str, float]:
     assert isinstance(network, AttentionVGG)
-    truth = F.one_hot(image_set.labels, 10).bool()
-    return {**ranking_scores(predict(network, image_set.images), truth), **place_scores(network, image_set)}
+    return {**_ranked(predict(network, image_set.images), image_set), **place_scores(network, image_set)}
+
+
+def _ranked(logits: Tensor, image_set: ImageSet) -> dict[str, float]:
+    return ranking_scores(logits, F.one_hot(image_set.labels, logits.shape[1]).bool())
 
 
 def _measure_pairs(network: nn.Module, image_set: ImageSet) -> dict[str, float]:
@@ -125,8 +137,10 @@ GATES = Study(
         ("sigmoid", "plain"),
         ("softmax", "plain"),
         ("masked", "plain"),
+        ("even", "plain"),
         ("sigmoid", "even"),
         ("softmax", "even"),
+        ("masked", "even"),
         ("softmax", "sigmoid"),
         ("masked", "sigmoid"),
         ("masked", "softmax"),
@@ -135,6 +149,7 @@ GATES = Study(
     epochs=8,
     batch_size=64,
     measure=_measure,
+    first_seed=FIRST_SEED,
 )
 
 GATES_TWO = Study(
@@ -155,16 +170,46 @@ GATES_TWO = Study(
     epochs=8,
     batch_size=64,
     measure=_measure_pairs,
+    first_seed=FIRST_SEED,
 )
 
 
 RECORDED_EPOCHS = (1, 5, 8)
 RECORDED_IMAGES = 8
+RECORDED_SEED = 0
+"""Not one of the study's: which maps are shown was decided after they had been seen."""
 RECORDED = ("sigmoid", "softmax", "masked", "plain")
 
 
+def learn_with_maps(
+    network: AttentionVGG, train_set: ImageSet, images: Tensor, at: Collection[int], **training: Any
+) -> dict[str, Tensor]:
+    """Train a network, and keep its maps of a few images on the way.
+
+    Args:
+        network: with or without gates; of one without, Grad-CAM's maps are kept.
+        train_set: what to learn from.
+        images: (N, C, H, W), whose maps are kept.
+        at: after which epochs.
+        training: for `train`.
+
+    Returns:
+        By stage, such as "pool2" and "pool3", its maps (epochs, N, h, w) in float16; and "answers" (epochs, N).
+    """
+    kept: list[dict[str, Tensor]] = []
+
+    def keep(epoch: Mapping[str, Any]) -> None:
+        if epoch["epoch"] in at:
+            seen = (gate_maps if len(network.gates) else grad_cam)(network, images)
+            answers = predict(network, images).argmax(1)
+            kept.append({**{stage: map_.half() for stage, map_ in seen.items()}, "answers": answers})
+
+    train(network, train_set, on_epoch=keep, **training)
+    return {part: torch.stack([one[part] for one in kept]) for part in kept[0]}
+
+
 def record_maps(out: str | Path | None = None, say: Callable[[str], object] = print) -> Path:
-    """Train the study's networks once more with seed 0, and keep their maps of a few test images on the way.
+    """Train the study's networks once more with another seed, and keep their maps of a few test images on the way.
 
     Args:
         out: folder of results, as for `run_study`; the learning rates are those that its trials chose.
@@ -176,7 +221,7 @@ def record_maps(out: str | Path | None = None, say: Callable[[str], object] = pr
         without gates; and NAME/answers (epochs, N). Its metadata names the epochs and the stages.
     """
     folder = results_folder(GATES, out)
-    images = SCENES.images("test", 0).subset(slice(RECORDED_IMAGES))
+    images = SCENES.images("test", RECORDED_SEED).subset(slice(RECORDED_IMAGES))
     assert images.masks is not None
     tensors = {
         "images": (images.images * 255).round().byte().permute(0, 2, 3, 1).contiguous(),
@@ -184,37 +229,111 @@ def record_maps(out: str | Path | None = None, say: Callable[[str], object] = pr
         "labels": images.labels,
     }
     for entry in (entry for entry in GATES.entries if entry.name in RECORDED):
-        torch.manual_seed(0)
+        torch.manual_seed(RECORDED_SEED)
         network = entry.build(SCENES)
         assert isinstance(network, AttentionVGG)
-        kept: list[dict[str, Tensor]] = []
-
-        def keep(
-            epoch: Mapping[str, Any], network: AttentionVGG = network, kept: list[dict[str, Tensor]] = kept
-        ) -> None:
-            if epoch["epoch"] in RECORDED_EPOCHS:
-                seen = (gate_maps if len(network.gates) else grad_cam)(network, images.images)
-                answers = predict(network, images.images).argmax(1)
-                kept.append({**{stage: map_.half() for stage, map_ in seen.items()}, "answers": answers})
-
         lr = chosen_lr(GATES, SCENES, entry, folder)
-        train(
+        kept = learn_with_maps(
             network,
-            SCENES.images("train", 0),
+            SCENES.images("train", RECORDED_SEED),
+            images.images,
+            RECORDED_EPOCHS,
             epochs=GATES.epochs,
             batch_size=GATES.batch_size,
             lr=lr,
+            seed=RECORDED_SEED,
             precision="float32",
             progress=False,
             objective=entry.objective,
-            on_epoch=keep,
         )
-        tensors |= {f"{entry.name}/{part}": torch.stack([one[part] for one in kept]) for part in kept[0]}
+        tensors |= {f"{entry.name}/{part}": one for part, one in kept.items()}
         say(f"{entry.name}: maps after epochs {', '.join(map(str, RECORDED_EPOCHS))}, lr {lr:g}")
     about = {"epochs": json.dumps(RECORDED_EPOCHS), "stages": json.dumps(stage_names(small_vgg(None)))}
     path = folder / "maps.safetensors"
     write_whole(path, save(tensors, about))
     return path
+
+
+class PhotographVGG16(AttentionVGG16):
+    """An `AttentionVGG16` that takes photographs from 0 to 1, brought to the range that its trained features know."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The logits: (N, 3, H, W) -> (N, num_classes)."""
+        mean, deviation = images.new_tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 3, 1, 1)
+        return super().forward((images - mean) / deviation)
+
+
+ON_PETS: Mapping[str, tuple[str | None, Objective]] = {
+    "VGG alone (Grad-CAM)": (None, cross_entropy),
+    "gates by sigmoid": ("sigmoid", cross_entropy),
+    "gates by softmax": ("softmax", cross_entropy),
+    "sigmoid, shown the mask": ("sigmoid", mask_objective(MASK_WEIGHTS)),
+}
+"""The networks of `compare_on_pets` by title: the alignment of their gates, and what their training lowers."""
+
+
+_KINDS = ("cat", "dog")
+
+
+@dataclass(frozen=True, repr=False)
+class PetsComparison:
+    """What `compare_on_pets` found; as text it is one table.
+
+    Attributes:
+        scores: by network and measure, one number each, from 0 to 1.
+        epochs: after which the maps were taken.
+        stages: names of the maps' stages, finer first.
+        maps: by network, for each stage (epochs, images, h, w).
+        answers: by network, epoch and image: "cat" or "dog".
+    """
+
+    scores: dict[str, dict[str, float]]
+    epochs: list[int]
+    stages: list[str]
+    maps: dict[str, list[Tensor]]
+    answers: dict[str, list[list[str]]]
+
+    def __repr__(self) -> str:
+        names = list(next(iter(self.scores.values())))
+        lines = [["one seed each", *names]]
+        lines += [[title, *(f"{row[name]:.3f}" for name in names)] for title, row in self.scores.items()]
+        widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
+        return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def compare_on_pets(
+    train_set: ImageSet, test_set: ImageSet, epochs: int, weights: str | None = "DEFAULT", batch_size: int = 32
+) -> PetsComparison:
+    """Train the four networks of the lesson on photographs with masks, and measure what the study measures.
+
+    Each network is trained once, so the numbers come without intervals.
+
+    Args:
+        train_set: photographs, labels and masks, as `pets` gives them.
+        test_set: what is measured on; maps are kept of its first eight, after epochs 1, 5 and the last.
+        epochs: how often to see all of train_set.
+        weights: of the features, for `AttentionVGG16`.
+        batch_size: images a step, and at a time while measuring.
+
+    Example:
+        >>> compare_on_pets(pets(n=1000, size=160), pets(split="test", n=1000, size=160), epochs=3)
+    """
+    at = sorted({epoch for epoch in (1, 5) if epoch < epochs} | {epochs})
+    scores, maps, answers = {}, {}, {}
+    for title, (alignment, objective) in ON_PETS.items():
+        torch.manual_seed(0)
+        network = PhotographVGG16(len(_KINDS), alignment, weights)  # type: ignore[arg-type]
+        images = test_set.images[:8]
+        training = {"epochs": epochs, "batch_size": batch_size, "lr": 2e-4, "run": title, "objective": objective}
+        kept = learn_with_maps(network, train_set, images, at, **training)
+        network.to(Accelerator().device)
+        logits = predict(network, test_set.images, batch_size)
+        right = float((logits.argmax(1) == test_set.labels).float().mean())
+        ranked, places = _ranked(logits, test_set), place_scores(network, test_set, batch_size)
+        scores[title] = {"accuracy": right, **ranked, **places}
+        answers[title] = [[_KINDS[answer] for answer in row] for row in kept.pop("answers").tolist()]
+        maps[title] = [map_.float() for map_ in kept.values()]
+    return PetsComparison(scores, at, stage_names(network), maps, answers)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,8 @@ RECIPES = {
         epochs=8,
         lr=6e-3,
         seed=0,
-        limits="Knows cued scenes only, 64 x 64; its gates were shown where the answer stands.",
+        limits="Knows cued scenes only, 64 x 64; its gates were shown where the answer stands. "
+        "Seed 0 learned late: the same training with the seeds of study 4.5, 5 to 9, is right on 87 to 93 %.",
         training={"precision": "float32", "batch_size": 64, "objective": mask_objective(MASK_WEIGHTS)},
     ),
     "vit_cued_digits": Recipe(

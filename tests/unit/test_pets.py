@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import io
+import re
 import tarfile
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from breaking_server import Server
 from PIL import Image
 
 from course_utils.data import DataError, download, pets
+from course_utils.training.study_gates import PhotographVGG16, compare_on_pets
 
 ROOT = Path(__file__).resolve().parents[2]
 module = importlib.import_module("course_utils.data.pets")
@@ -239,17 +241,53 @@ def test_a_trimap_of_another_photograph_is_refused(copied):
         pets(copied)
 
 
-def test_the_lessons_switch_trains_on_pets_and_shows_the_maps(copied):
+def test_the_lessons_switch_compares_four_networks_on_pets(copied, capsys):
     lesson = nbformat.read(ROOT / "notebooks" / "4.5_experiment_attention_vgg16.ipynb", as_version=4)
     setup = next(cell.source for cell in lesson.cells if cell.source.startswith("import importlib"))
     (cell,) = [cell.source for cell in lesson.cells if "pets" in cell.metadata.get("tags", [])]
-    settings = 'ROOT, WEIGHTS, MANY, SIZE, EPOCHS = None, "DEFAULT", 1000, 160, 3'
-    assert "PETS = False" in cell and settings in cell
-    cell = cell.replace("PETS = False", "PETS = True").replace(settings, "WEIGHTS, MANY, SIZE, EPOCHS = None, 2, 32, 1")
+    assert cell.startswith("EPOCHS = 3") and "PETS = False" in cell
+    settings = 'ROOT, WEIGHTS, MANY, SIZE = None, "DEFAULT", 1000, 160'
+    assert settings in cell
+    cell = cell.replace("EPOCHS = 3", "EPOCHS = 6").replace("PETS = False", "PETS = True")
+    cell = cell.replace(settings, "WEIGHTS, MANY, SIZE = None, 2, 32")
     shown: list = []
     scope = {"ROOT": copied, "display": shown.append}
     exec(setup, scope)
     exec(cell, scope)
-    assert [one["title"] for one in shown[0].series] == ["gates by sigmoid", "gates by softmax", "shown the mask"]
-    assert shown[0].stages == ["pool3", "pool4"] and shown[0].epochs == [1] and len(shown[0].names) == 2
-    assert all(len(network.features) == 44 for network in scope["learned"].values())
+
+    titles = ["VGG alone (Grad-CAM)", "gates by sigmoid", "gates by softmax", "sigmoid, shown the mask"]
+    measures = ["accuracy", "AP", "AUC", "share pool3", "IoU pool3", "share pool4", "IoU pool4"]
+    header, *rows = [re.split("  +", line.strip()) for line in capsys.readouterr().out.strip().splitlines()]
+    assert header == ["one seed each", *measures] and [row[0] for row in rows] == titles
+    found = scope["on_pets"]
+    for title, row in zip(titles, rows, strict=True):
+        assert row[1:] == [f"{found.scores[title][measure]:.3f}" for measure in measures]
+        assert all(0 <= value <= 1 for value in found.scores[title].values())
+
+    widget = shown[0]
+    assert [one["title"] for one in widget.series] == titles
+    assert widget.stages == ["pool3", "pool4"] and widget.epochs == [1, 5, 6] and len(widget.names) == 2
+    for title, one in zip(titles, widget.series, strict=True):
+        assert [stage["shape"] for stage in one["maps"]] == [[3, 2, 4, 4], [3, 2, 2, 2]]
+        assert all({*row} <= {"cat", "dog"} and len(row) == 2 for row in one["answers"])
+        assert not torch.equal(found.maps[title][0][0], found.maps[title][0][2])
+    softmax = found.maps["gates by softmax"][0]
+    torch.testing.assert_close(softmax.sum((2, 3)), torch.ones(3, 2), atol=5e-3, rtol=0)
+    sigmoid, masked = found.maps["gates by sigmoid"][0], found.maps["sigmoid, shown the mask"][0]
+    assert not torch.equal(sigmoid[2], masked[2])  # the same first weights, another loss
+
+
+def test_the_networks_of_the_photographs_see_them_as_their_trained_features_did():
+    torch.manual_seed(0)
+    network = PhotographVGG16(2, "sigmoid").eval()
+    seen = []
+    network.features[0].register_forward_pre_hook(lambda layer, given: seen.append(given[0]))
+    network(torch.full((1, 3, 32, 32), 0.456))
+    expected = torch.tensor([-0.029 / 0.229, 0.0, 0.05 / 0.225])
+    torch.testing.assert_close(seen[0][0, :, 5, 5], expected, atol=1e-6, rtol=0)
+
+
+def test_maps_of_a_single_epoch_are_kept_once(copied):
+    train_set, test_set = pets(copied, n=2, size=32), pets(copied, "test", size=32)
+    found = compare_on_pets(train_set, test_set, epochs=1, weights=None)
+    assert found.epochs == [1] and all(len(maps[0]) == 1 for maps in found.maps.values())

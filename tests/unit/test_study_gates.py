@@ -13,7 +13,9 @@ from safetensors.torch import load_file
 from course_utils.attention import record_masks
 from course_utils.data import DIGIT_PAIRS, cued_scenes
 from course_utils.training import study_gates
-from course_utils.training.runs import Run, execute, run_study
+from course_utils.training.report import study_report
+from course_utils.training.runs import Run, StudyError, execute, run_study
+from course_utils.training.studies import STUDIES
 from course_utils.training.study_gates import GATES, GATES_TWO, SCENES, TWO_CUES, EvenGate, TwoDigitsVGG, small_vgg
 
 torch.set_num_threads(1)
@@ -74,6 +76,34 @@ def test_a_run_measures_ranking_and_place(monkeypatch):
         result = execute(Run(tiny, task, study.entries[-1], 0, 6e-3))
         assert set(result["measures"]) == {"AP", "AUC", "share pool2", "IoU pool2", "share pool3", "IoU pool3"}
         assert all(0 <= value <= 1 for value in result["measures"].values())
+
+
+def test_the_study_is_measured_on_seeds_after_those_that_were_looked_at(monkeypatch, tmp_path):
+    assert GATES.first_seed == GATES_TWO.first_seed == 5
+    task = dataclasses.replace(SCENES, images=functools.partial(few, 1))
+    entries = tuple(entry for entry in GATES.entries if entry.name in ("plain", "even"))
+    tiny = dataclasses.replace(
+        GATES,
+        name="tiny",
+        tasks=(task,),
+        entries=entries,
+        pairs=(("even", "plain"),),
+        learning_rates=(6e-3,),
+        epochs=1,
+        batch_size=16,
+    )
+    monkeypatch.setitem(STUDIES, "tiny", tiny)
+    folder = run_study(tiny, seeds=2, out=tmp_path, say=lambda line: None)
+    seeds = sorted(path.name for path in folder.glob("*-seed*.json"))
+    assert seeds == [f"scenes-{name}-seed{seed}.json" for name in ("even", "plain") for seed in (5, 6)]
+    report = study_report("tiny", tmp_path)
+    kept = [json.loads((folder / f"scenes-plain-seed{seed}.json").read_text()) for seed in (5, 6)]
+    assert report.seeds == 2 and report.row("scenes", "plain").accuracies == [one["accuracy"] for one in kept]
+    assert report.row("scenes", "plain").seconds == pytest.approx(sum(one["seconds"] for one in kept) / 2)
+    again = dataclasses.replace(tiny, first_seed=6)
+    monkeypatch.setitem(STUDIES, "tiny", again)
+    with pytest.raises(StudyError, match="holds 1 finished seeds"):
+        study_report("tiny", tmp_path)
 
 
 def test_maps_are_recorded_after_the_epochs_asked_for(monkeypatch, tmp_path):

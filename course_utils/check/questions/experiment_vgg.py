@@ -37,18 +37,19 @@ PREDICTIONS: dict[str, Question] = {
     "shown": Question(
         "Now the gates are shown the true place while they learn. What will that change on new scenes?",
         {
-            "Where the gates look, for certain; the accuracy, perhaps": (
+            "Where the gates look, since the loss asks for it; the accuracy, perhaps": (
                 "The loss asks for the place directly. Whether a map on the object helps to name it is another "
-                "question, which the paired differences of section 5 answer."
+                "question, put to the paired differences of section 5."
             ),
             "The accuracy, since looking at the right place is what was missing": (
                 "The last map sees the whole scene as it is. Nothing says that it missed the place."
             ),
             "Nothing: new scenes come without the place": (
-                "The gates learn to find the place from the picture; on new scenes they find it by themselves."
+                "The gates learn to find the place from the picture, not from the mask; section 5 measures them on new "
+                "scenes."
             ),
         },
-        right="Where the gates look, for certain; the accuracy, perhaps",
+        right="Where the gates look, since the loss asks for it; the accuracy, perhaps",
     ),
 }
 
@@ -103,7 +104,7 @@ QUIZ: tuple[Question, ...] = (
                 "Two single numbers without an interval: another seed could turn them round."
             ),
             "The difference is reported; whether it would stay with other seeds is not": (
-                "The IoU of the maps rises from 0.319 to 0.656 at the same time; that is a much larger change."
+                "The IoU of the maps, 0.319 and 0.656, lies further apart, and comes without an interval too."
             ),
             "Showing the lesion does nothing: 0.011 is too little to count": "That is not shown either.",
         },
