@@ -263,8 +263,11 @@ def provenance(name: str, out: str | Path | None = None) -> str:
     libraries = dict.fromkeys(library for result in results for library in result.get("versions", {}))
     made = [f"{name} {counted(str(result.get('versions', {}).get(name)) for result in results)}" for name in libraries]
     where = counted(_machine_words(result.get("machine", {})) for result in results)
-    commits = counted(str(result.get("commit"))[:7] + str(result.get("commit"))[40:] for result in results)
-    return f"{len(results)} runs, by {'; '.join(made)}; on {where}; commit {commits}."
+    commits = Counter(str(result.get("commit"))[:7] for result in results)
+    touched = sum(str(result.get("commit")).endswith("with changes") for result in results)
+    whence = f"{len(commits)} commits" if len(commits) > 3 else " and ".join(commits)
+    changed = f"{touched} runs with uncommitted changes"
+    return f"{len(results)} runs, by {'; '.join(made)}; on {where}; from {whence}, {changed}."
 
 
 def _machine_words(machine: dict[str, Any]) -> str:

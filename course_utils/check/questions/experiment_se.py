@@ -39,7 +39,8 @@ PREDICTIONS = {
         right="This network: a gate can multiply the digits' channels by what the border says",
     ),
     "opponent": Question(
-        "SE beats the plain network with a pooled linear head. What must be checked before one says 'attention helps'?",
+        "Suppose SE beats the plain network with a pooled linear head. What must be checked before one says 'attention "
+        "helps'?",
         {
             "A wider plain network and one with a deeper head": (
                 "The first answers 'it was the size', the second 'any second layer after the pooling would do'. "

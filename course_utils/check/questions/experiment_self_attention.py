@@ -37,9 +37,9 @@ PREDICTIONS = {
         "On cued digits the plain network of the league names 58 % rightly. ECA adds 9 numbers to its 32,482: "
         "three tiny convolutions over the channels' means. SE adds 2,742. Where will ECA end?",
         {
-            "Far above the plain network, about where SE ends": (
-                "What the plain network lacks is a product of the border's colour with a digit's channels, and any "
-                "gate brings that. Three neighbouring means are enough for it here."
+            "Far above the plain network, and not told apart from SE": (
+                "What the plain network lacks is a product of the border's colour with a digit's channels, and a gate "
+                "brings that. Three neighbouring means are enough for it here."
             ),
             "Half-way between the plain network and SE": (
                 "The cue is a colour: three channels carry it. More weights were not what was missing."
@@ -49,14 +49,14 @@ PREDICTIONS = {
                 "weights do it."
             ),
         },
-        right="Far above the plain network, about where SE ends",
+        right="Far above the plain network, and not told apart from SE",
     ),
 }
 
 QUIZ = (
     Question(
-        "Self-attention's mask lies on the cued digit almost alone; ECA's mask has no places at all. ECA names more "
-        "digits rightly. What follows?",
+        "Self-attention's mask lies on the cued digit almost alone. The network with a hidden layer in its head has no "
+        "mask, and no difference of their accuracies is shown. What follows?",
         {
             "The place of the answer does not matter in this task": (
                 "It does; but a network may also find the answer by its colour and let the rest fade."
@@ -77,7 +77,7 @@ QUIZ = (
         {
             "At this size, with these pictures and epochs, it does not learn the task": (
                 "That is what was measured. Trained far longer on more pictures, a transformer does learn it: lesson "
-                "4.1.5 uses one."
+                "4.1.5 uses one, with smaller patches."
             ),
             "Transformers are worse than convolutional networks at such tasks": (
                 "The league has one transformer, one budget and two tasks; a sentence on all of them needs more."
