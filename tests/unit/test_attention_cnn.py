@@ -13,7 +13,7 @@ def parameters(*args, **options):
 def test_parameters_are_those_of_the_published_layouts():
     assert parameters() == 32_482
     assert parameters("se") == 35_224
-    assert parameters(head="hidden") == 39_554
+    assert parameters(head="hidden") == 39_682
     original = 1 * 12 * 9 + 12 * 24 * 36 + 24 * 32 * 36 + 2 * (12 + 24 + 32) + 32 * 49 * 200 + 2 * 200 + 200 * 10 + 10
     assert parameters(in_channels=1, layout="original", image_size=28) == original
 
