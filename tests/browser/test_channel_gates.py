@@ -98,7 +98,8 @@ def test_a_head_with_a_hidden_layer_is_computed_in_the_page_too(alone, head):
     network = AttentionCNN(10, "se", in_channels=1, widths=(8, 12, 24), **head)
     for part in network.modules():
         if isinstance(part, torch.nn.BatchNorm1d):
-            torch.nn.init.normal_(part.running_mean)
+            torch.nn.init.normal_(part.running_mean, std=0.1)
+            torch.nn.init.uniform_(part.running_var, 0.01, 0.1)
             torch.nn.init.uniform_(part.weight, 1, 3)
             torch.nn.init.normal_(part.bias)
     widget = explore_channel_gates(network, digits("test").subset(list(range(0, 1000, 100))))

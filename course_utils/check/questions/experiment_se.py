@@ -23,20 +23,21 @@ PREDICTIONS = {
     ),
     "cued": Question(
         "Cued digits: a red, a green and a blue digit; the colour of the border says which one to name. The "
-        "head is one linear layer on pooled features. Who needs SE?",
+        "head is one linear layer on pooled features. Who could gain from SE?",
         {
             "Nobody: a linear layer sees the border's colour and all digits' features, and combines them": (
                 "It sees both, but it can only add them up. 'If the border is red, count the red digit' is a product."
             ),
             "Every network that is to solve this task": (
-                "A head with a hidden layer could combine cue and digit in principle; a fair comparison has one."
+                "A hidden layer in the head combines cue and digit too, and gains much without SE: section 6 has one."
             ),
-            "This network: a gate can multiply the digits' channels by what the border says": (
+            "A network with this head: a gate can multiply the digits' channels by the border's word": (
                 "The squeeze sees the border's colour, and the gate turns channels on and off by it: the product "
-                "that a linear head lacks."
+                "that a linear head lacks. Section 6: on one such network the interval holds 0, on another SE is "
+                "higher."
             ),
         },
-        right="This network: a gate can multiply the digits' channels by what the border says",
+        right="A network with this head: a gate can multiply the digits' channels by the border's word",
     ),
     "opponent": Question(
         "Suppose SE beats the plain network with a pooled linear head. What must be checked before one says 'attention "

@@ -105,7 +105,7 @@ QUIZ = (
     Question(
         "Why does a vision transformer need more pictures than a network of convolutions?",
         {
-            "It always has more parameters": "The small one of the league has hardly more than the plain network.",
+            "It always has more parameters": "The small one of the league has fewer than its wider rival.",
             "Its attention costs more with the square of the tokens": "That is time and memory, not pictures.",
             "What is near, and that a shape is the same anywhere, is built into a convolution; it must learn both": (
                 "That is called inductive bias. With few pictures what is built in wins, with many it may not."
