@@ -1,9 +1,31 @@
-"""Of each test that brings a fault about, its report says which kind it is: `make faults` counts them."""
+"""What tests of all folders share.
+
+Of each test that brings a fault about, its report says which kind it is: `make faults` counts them.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("faults"):
         item.user_properties.append(("fault", mark.args[0]))
         break
+
+
+@pytest.fixture
+def cell(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """The source of the one code cell that holds some words, in the lesson that the test file names as LESSON."""
+
+    def source(words: str) -> str:
+        cells = json.loads((NOTEBOOKS / request.module.LESSON).read_text(encoding="utf-8"))["cells"]
+        texts = ["".join(one["source"]) for one in cells if one["cell_type"] == "code"]
+        (found,) = [text for text in texts if words in text]
+        return found
+
+    return source

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import product
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .engine import Draw, Exercise, Inputs, Mistake
+from .port import port_mistakes
 
 
 def split_heads(x: Tensor, num_heads: int) -> Tensor:
@@ -175,18 +175,6 @@ _AS_IT_WAS = (
     "This is the port as it was, with four faults in it. Read it from the top: the scores are divided by the root of "
     "`num_heads * query.shape[3]`. What is that?"
 )
-_LEFT = {1: "One fault is", 2: "Two faults are", 3: "Three faults are", 4: "Four faults are"}
-
-
-def _port_mistakes() -> tuple[Mistake, ...]:
-    words = {fault: said for place in _PLACES for fault, said in place.items()}
-    port = tuple(next(iter(place)) for place in _PLACES)
-    mistakes = []
-    for found in product(*((*place, None) for place in _PLACES)):
-        if faults := tuple(filter(None, found)):
-            left = f"{_LEFT[len(faults)]} left: {'; '.join(words[fault] for fault in faults)}."
-            mistakes.append(Mistake(_AS_IT_WAS if faults == port else left, partial(_ported, faults=faults)))
-    return tuple(mistakes)
 
 
 def _draw_split(draw: Draw) -> Inputs:
@@ -494,7 +482,7 @@ PORT = Exercise(
     ),
     takeaway="All four keep the shapes and raise no error. Two looks find them: do a query's weights sum to 1, and "
     "does another implementation give the same numbers on the same weights?",
-    mistakes=_port_mistakes(),
+    mistakes=port_mistakes(_PLACES, _ported, "fault", _AS_IT_WAS),
 )
 
 EXERCISES = (SPLIT, JOIN, KNOCK_OUT, ENTROPY, WINDOW, PORT)

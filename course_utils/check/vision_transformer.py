@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import product
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .engine import Draw, Exercise, Inputs, Mistake
+from .port import port_mistakes
 
 
 def cut_patches(images: Tensor, size: int) -> Tensor:
@@ -169,19 +169,6 @@ _PLACES = (
     {"pooling": "the head reads the mean of all tokens; it reads the class token, token 0"},
 )
 _AS_IT_WAS = "This is the port as it was, with all four. Begin at the scores: what are they divided by?"
-_LEFT = {1: "One departure is", 2: "Two departures are", 3: "Three departures are", 4: "Four departures are"}
-
-
-def _port_mistakes() -> tuple[Mistake, ...]:
-    words = {fault: said for place in _PLACES for fault, said in place.items()}
-    port = tuple(next(iter(place)) for place in _PLACES)
-    mistakes = []
-    for found in product(*((*place, None) for place in _PLACES)):
-        if faults := tuple(filter(None, found)):
-            left = f"{_LEFT[len(faults)]} left: {'; '.join(words[fault] for fault in faults)}."
-            mistakes.append(Mistake(_AS_IT_WAS if faults == port else left, partial(_ported, faults=faults)))
-    residuals = "The residuals are left out: each step adds to what it was given."
-    return *mistakes, Mistake(residuals, partial(_ported, faults=("residual",)))
 
 
 def _draw_pictures(draw: Draw) -> Inputs:
@@ -476,7 +463,13 @@ PORT = Exercise(
     ),
     takeaway="With any of the four the network runs, keeps every shape and can be trained. Loaded with torchvision's "
     "weights, each gives other logits, without an error.",
-    mistakes=_port_mistakes(),
+    mistakes=(
+        *port_mistakes(_PLACES, _ported, "departure", _AS_IT_WAS),
+        Mistake(
+            "The residuals are left out: each step adds to what it was given.",
+            partial(_ported, faults=("residual",)),
+        ),
+    ),
 )
 
 EXERCISES = (CUT, TOKENS, ROLLOUT, OCCLUSION, PORT)

@@ -1,8 +1,5 @@
 """The solutions of lesson 4.1.4 against other sources: torch's own attention, the course's block, scipy's entropy."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -17,15 +14,7 @@ from course_utils.check.multi_head import _ported
 from course_utils.check.session import SESSION
 from course_utils.explorers.head_grid import token_mask
 
-NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "4.1.4_multi_head_attention.ipynb"
-
-
-def cell(words):
-    """The source of the lesson's one code cell that holds these words."""
-    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-    found = ["".join(one["source"]) for one in cells if one["cell_type"] == "code" and words in "".join(one["source"])]
-    assert len(found) == 1
-    return found[0]
+LESSON = "4.1.4_multi_head_attention.ipynb"
 
 
 @pytest.fixture(autouse=True)
@@ -165,7 +154,7 @@ def test_a_near_miss_reads_what_is_wrong_with_it(exercise, answer, words):
     assert words in card.lines[0]
 
 
-def test_the_lessons_port_is_named_and_what_is_divided_by_stands_in_it():
+def test_the_lessons_port_is_named_and_what_is_divided_by_stands_in_it(cell):
     scope = {"torch": torch}
     exec(cell("def ported("), scope)
     card = check.attend_in_heads(scope["ported"])

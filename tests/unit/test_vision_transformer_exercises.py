@@ -1,8 +1,5 @@
 """The solutions of lesson 4.1.5 against other sources: torch's unfold, the course's network, a copy at a time."""
 
-import json
-from pathlib import Path
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -17,16 +14,8 @@ from course_utils.explorers.patch_tokens import blank_patches, occlude
 from course_utils.models import VisionTransformer, rollout
 from course_utils.training import load_network
 
-NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "4.1.5_vision_transformer.ipynb"
+LESSON = "4.1.5_vision_transformer.ipynb"
 torch.set_num_threads(1)
-
-
-def cell(words):
-    """The source of the lesson's one code cell that holds these words."""
-    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-    found = ["".join(one["source"]) for one in cells if one["cell_type"] == "code" and words in "".join(one["source"])]
-    assert len(found) == 1
-    return found[0]
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +83,7 @@ def one_block():
     return network, (in_weight, attention.output.weight, block.widen.weight, block.narrow.weight, network.head.weight)
 
 
-def test_the_mended_port_is_the_network_and_the_lessons_port_has_all_four_faults():
+def test_the_mended_port_is_the_network_and_the_lessons_port_has_all_four_faults(cell):
     network, matrices = one_block()
     images = torch.rand(2, 3, 12, 12)
     tokens = network.embed(images)
@@ -150,22 +139,22 @@ def test_a_near_miss_in_mending_reads_what_is_wrong_with_it(how, words):
     assert words in card.lines[0]
 
 
-def test_the_stub_says_the_shape_of_everything_it_is_given():
+def test_the_stub_says_the_shape_of_everything_it_is_given(cell):
     stub = cell("check.mended_vit(mended_vit)")
     for name, shape in (("in_weight", "(3 * E, E)"), ("out_weight", "(E, E)"), ("widen", "(M, E)")):
         assert f"{name} {shape}" in stub
     assert "narrow (E, M)" in stub and "head (classes, E)" in stub and "heads: " in stub
 
 
-def lesson_scope():
+def lesson_scope(cell):
     """What the lesson's setup cell imports."""
     scope: dict = {}
     exec(cell("from course_utils.models.vision_transformer import TransformerBlock"), scope)
     return scope
 
 
-def test_with_fetch_the_cell_shows_torchvisions_own_network_on_the_dog(monkeypatch, capsys):
-    scope = lesson_scope()
+def test_with_fetch_the_cell_shows_torchvisions_own_network_on_the_dog(cell, monkeypatch, capsys):
+    scope = lesson_scope(cell)
     vision = scope["torchvision"].models
     torch.manual_seed(0)
     fetched = vision.vit_b_16().state_dict()
@@ -184,12 +173,12 @@ def test_with_fetch_the_cell_shows_torchvisions_own_network_on_the_dog(monkeypat
     assert abs(float(how["prepare"](photo).mean())) < 1.5 and how["prepare"](photo).shape == photo.shape
 
 
-def test_without_fetch_the_cell_says_how_to_fetch_and_asks_for_nothing(monkeypatch, capsys):
+def test_without_fetch_the_cell_says_how_to_fetch_and_asks_for_nothing(cell, monkeypatch, capsys):
     def refuse(weights):
         raise AssertionError("the network was asked")
 
     monkeypatch.setattr(models, "trained_weights", refuse)
-    exec(cell("FETCH = False"), lesson_scope())
+    exec(cell("FETCH = False"), lesson_scope(cell))
     assert "set FETCH = True above" in capsys.readouterr().out
 
 

@@ -1,0 +1,33 @@
+"""A port with several faults, to be mended: what is said for each mixture of those that are left in it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import product
+from typing import Any
+
+from .engine import Mistake
+
+_COUNTS = ("One", "Two", "Three", "Four")
+
+
+def port_mistakes(
+    places: Sequence[Mapping[str, str]], ported: Callable[..., Any], noun: str, as_it_was: str
+) -> tuple[Mistake, ...]:
+    """Every way to leave faults in a port.
+
+    Args:
+        places: for each place where it may be wrong, the faults possible there, each with what a learner needs to
+            hear; the first of each is the port's own.
+        ported: the port, whose `faults` are those that are left.
+        noun: what one of them is called, such as "fault".
+        as_it_was: what is said where nothing has been mended.
+    """
+    words = {fault: said for place in places for fault, said in place.items()}
+    own = tuple(next(iter(place)) for place in places)
+    mistakes = []
+    for found in product(*((*place, None) for place in places)):
+        if faults := tuple(filter(None, found)):
+            count = f"{_COUNTS[len(faults) - 1]} {noun}{' is' if len(faults) == 1 else 's are'}"
+            left = f"{count} left: {'; '.join(words[fault] for fault in faults)}."
+            mistakes.append(Mistake(as_it_was if faults == own else left, partial(ported, faults=faults)))
+    return tuple(mistakes)
