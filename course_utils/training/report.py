@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from .costs import Cost, read_costs
 from .runs import FORMAT, StudyError, chosen_lr, read_result, results_folder, seed_runs, tuning_runs
 from .statistics import mean_interval
 from .studies import study
+from .tables import markdown_table, plain_table
 
 ACCURACY = "accuracy"
 
@@ -168,10 +169,10 @@ class StudyReport:
         return tables
 
     def _repr_markdown_(self) -> str:
-        return "\n\n".join(_markdown_table(*table) for table in self.tables())
+        return "\n\n".join(markdown_table(*table) for table in self.tables())
 
     def __repr__(self) -> str:
-        return "\n\n".join(_plain_table(*table) for table in self.tables())
+        return "\n\n".join(plain_table(*table) for table in self.tables())
 
 
 def study_report(name: str, out: str | Path | None = None) -> StudyReport:
@@ -305,19 +306,6 @@ def _networks(chosen: Study) -> int:
     return len(chosen.tasks) * len(chosen.entries)
 
 
-def _markdown_table(heading: str, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *cells]
-    return f"**{heading}**\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _plain_table(heading: str, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(line[place]) for line in [columns, *cells]) for place in range(len(columns))]
-    lines = [
-        "  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)) for line in [columns, *cells]
-    ]
-    return "\n".join([heading, *(line.rstrip() for line in lines)])
-
-
 @dataclass(frozen=True, repr=False)
 class BenchReport:
     """What the benchmark measured of one block beside others; a notebook shows it as a table."""
@@ -337,10 +325,10 @@ class BenchReport:
         return heading, ["beside", "input", "pass", "ours, ms", "other, ms", "ours / other"], cells
 
     def _repr_markdown_(self) -> str:
-        return _markdown_table(*self.table())
+        return markdown_table(*self.table())
 
     def __repr__(self) -> str:
-        return _plain_table(*self.table())
+        return plain_table(*self.table())
 
 
 def bench_report(block: str) -> BenchReport:

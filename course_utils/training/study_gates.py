@@ -26,6 +26,7 @@ from .loop import train
 from .metrics import predict
 from .objective import Objective, cross_entropy
 from .runs import chosen_lr, results_folder
+from .tables import plain_table
 
 SMALL_VGG: Mapping[str, Any] = {"widths": (12, 24, 48, 64), "convolutions": (1, 2, 2, 2), "hidden_channels": 32}
 """What makes an `AttentionVGG` that learns the scenes in about a minute on one core."""
@@ -295,10 +296,8 @@ class PetsComparison:
 
     def __repr__(self) -> str:
         names = list(next(iter(self.scores.values())))
-        lines = [["one seed each", *names]]
-        lines += [[title, *(f"{row[name]:.3f}" for name in names)] for title, row in self.scores.items()]
-        widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
-        return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+        rows = [[title, *(f"{row[name]:.3f}" for name in names)] for title, row in self.scores.items()]
+        return plain_table("One seed each", ["network", *names], rows)
 
 
 def compare_on_pets(

@@ -257,8 +257,8 @@ def test_the_lessons_switch_compares_four_networks_on_pets(copied, capsys):
 
     titles = ["VGG alone (Grad-CAM)", "gates by sigmoid", "gates by softmax", "sigmoid, shown the mask"]
     measures = ["accuracy", "AP", "AUC", "share pool3", "IoU pool3", "share pool4", "IoU pool4"]
-    header, *rows = [re.split("  +", line.strip()) for line in capsys.readouterr().out.strip().splitlines()]
-    assert header == ["one seed each", *measures] and [row[0] for row in rows] == titles
+    (heading,), header, *rows = [re.split("  +", line.strip()) for line in capsys.readouterr().out.strip().splitlines()]
+    assert header == ["network", *measures] and heading == "One seed each" and [row[0] for row in rows] == titles
     found = scope["on_pets"]
     for title, row in zip(titles, rows, strict=True):
         assert row[1:] == [f"{found.scores[title][measure]:.3f}" for measure in measures]
