@@ -17,7 +17,7 @@ from ..data import ImageSet, cifar10, cued_digits, digits
 from ..models import AttentionCNN
 from .objective import Objective, cross_entropy
 
-TUNING_SEED = 1000
+FIRST_TRIAL_SEED = 1000
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class Study:
     Results ship with the course, except where `shipped` is False: those of a study that needs a download.
     `measure(network, image_set)` gives further numbers from 0 to 1 by name, such as where a mask lies; those that a
     network does not have it leaves out.
+    Each learning rate is tried on `trials` seeds: one alone may take a rate at which every other seed fails.
     Seeds are counted from `first_seed`; one above 0 leaves out seeds whose test has been looked at.
     """
 
@@ -70,7 +71,13 @@ class Study:
     batch_size: int
     measure: Callable[[nn.Module, ImageSet], dict[str, float]] | None = None
     shipped: bool = True
+    trials: int = 1
     first_seed: int = 0
+
+    @property
+    def trial_seeds(self) -> range:
+        """The seeds that choose the learning rates; none of them is tested on."""
+        return range(FIRST_TRIAL_SEED, FIRST_TRIAL_SEED + self.trials)
 
     def seeds(self, count: int) -> range:
         """Which seeds `count` of them are: those from `first_seed` on."""

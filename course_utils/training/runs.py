@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import accelerate
@@ -25,7 +26,7 @@ import course_utils
 
 from ..resources import resource_root
 from .checkpoints import write_whole
-from .comparison import TUNING_SEED, Entry, Study, Task
+from .comparison import Entry, Study, Task
 from .loop import train
 from .metrics import evaluate
 
@@ -50,12 +51,12 @@ class Run:
     @property
     def tuning(self) -> bool:
         """Whether this run only helps to choose a learning rate."""
-        return self.seed == TUNING_SEED
+        return self.seed in self.study.trial_seeds
 
     @property
     def file_name(self) -> str:
         """Where its result is kept, below the study's folder."""
-        last = f"tuning-lr{self.lr:g}" if self.tuning else f"seed{self.seed}"
+        last = f"trial{self.seed}-lr{self.lr:g}" if self.tuning else f"seed{self.seed}"
         return f"{self.task.name}-{self.entry.name}-{last}.json"
 
     @property
@@ -144,9 +145,10 @@ def run_study(
 
 
 def tuning_runs(study: Study) -> list[Run]:
-    """The same learning rates for every network on every task."""
+    """The same learning rates, on the same seeds, for every network on every task."""
     return [
-        Run(study, task, entry, TUNING_SEED, lr)
+        Run(study, task, entry, seed, lr)
+        for seed in study.trial_seeds
         for task in study.tasks
         for entry in study.entries
         for lr in study.learning_rates
@@ -164,13 +166,14 @@ def seed_runs(study: Study, seeds: int, folder: Path) -> list[Run]:
 
 
 def chosen_lr(study: Study, task: Task, entry: Entry, folder: Path) -> float:
-    """The learning rate with the best validation accuracy; the smaller one where two are equal."""
+    """The learning rate with the best mean of its trials' validation accuracies; the smaller where two are equal."""
     trials = [run for run in tuning_runs(study) if run.task == task and run.entry == entry]
     results = [(read_result(run, folder), run.lr) for run in trials]
     missing = [run.file_name for run, (result, _) in zip(trials, results, strict=True) if result is None]
     if missing:
         raise StudyError(f"{folder} lacks {', '.join(missing)}; `run {study.name}` makes them.")
-    return max((result["accuracy"], -lr) for result, lr in results if result)[1] * -1
+    reached = {lr: [result["accuracy"] for result, tried in results if result and tried == lr] for _, lr in results}
+    return max(reached, key=lambda lr: (round(fmean(reached[lr]), 6), -lr))
 
 
 def read_result(run: Run, folder: Path) -> dict[str, Any] | None:

@@ -43,6 +43,7 @@ def _short(chosen: Study) -> Study:
         title=f"{chosen.title}: a trial of a minute",
         tasks=(replace(task, images=functools.partial(_few, task.images)),),
         learning_rates=(6e-3,),
+        trials=1,
         epochs=2,
         shipped=False,
     )

@@ -2,6 +2,9 @@
 
 from .comparison import CUED, DIGITS, Study, cnn
 
+FIRST_SEED = 5
+"""The test of seeds 0 to 4 was looked at while each rate had a single trial; so those seeds are not measured with."""
+
 _ORIGINAL = {"layout": "original"}
 SE = Study(
     name="4.2",
@@ -32,7 +35,9 @@ SE = Study(
         ("pooled-hidden", "pooled"),
         ("pooled-se", "pooled"),
     ),
-    learning_rates=(7e-4, 2e-3, 6e-3, 1.8e-2),
+    learning_rates=(7e-4, 2e-3, 6e-3, 1.8e-2, 5.4e-2),
+    trials=3,
     epochs=8,
     batch_size=128,
+    first_seed=FIRST_SEED,
 )

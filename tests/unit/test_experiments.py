@@ -17,7 +17,7 @@ from course_utils.data import digits
 from course_utils.resources import resource_root
 from course_utils.training import StudyError, TrainingError, run_study, study, study_report
 from course_utils.training import __main__ as command_line
-from course_utils.training.comparison import CUED, DIGITS, TUNING_SEED, Study, Task, cnn
+from course_utils.training.comparison import CUED, DIGITS, FIRST_TRIAL_SEED, Study, Task, cnn
 from course_utils.training.costs import measure_costs, peak_memory
 from course_utils.training.runs import Run, chosen_lr, execute, read_result, seed_runs, tuning_runs
 from course_utils.training.studies import STUDIES
@@ -83,7 +83,7 @@ def test_a_study_keeps_one_file_a_run_and_goes_on_where_it_was(tiny, tmp_path):
     folder = run_study(TINY, seeds=2, out=tmp_path, say=said.append)
     assert sorted(file.name for file in folder.iterdir()) == sorted(
         [f"few-{entry}-{run}.json" for entry in ("plain", "se") for run in ("seed0", "seed1")]
-        + [f"few-{entry}-tuning-lr{lr}.json" for entry in ("plain", "se") for lr in ("0.01", "0.002")]
+        + [f"few-{entry}-trial1000-lr{lr}.json" for entry in ("plain", "se") for lr in ("0.01", "0.002")]
     )
     assert len(said) == 8
     before = numbers(folder)
@@ -150,7 +150,7 @@ def test_test_images_are_read_once_and_only_after_the_settings_are_chosen(tmp_pa
 
     watching = replace(TINY, tasks=(replace(TINY.tasks[0], images=watched),))
     run_study(watching, seeds=1, out=tmp_path, say=quiet)
-    assert read == [("fit", TUNING_SEED), ("validation", TUNING_SEED)] * 4 + [("train", 0), ("test", 0)] * 2
+    assert read == [("fit", FIRST_TRIAL_SEED), ("validation", FIRST_TRIAL_SEED)] * 4 + [("train", 0), ("test", 0)] * 2
 
 
 def test_every_network_has_the_same_trials_and_the_same_data_by_seed():
@@ -159,11 +159,22 @@ def test_every_network_has_the_same_trials_and_the_same_data_by_seed():
         for task in chosen.tasks:
             for entry in chosen.entries:
                 lrs = [run.lr for run in trials if run.task == task and run.entry == entry]
-                assert lrs == list(chosen.learning_rates)
+                assert lrs == list(chosen.learning_rates) * chosen.trials
+        assert {run.seed for run in trials}.isdisjoint(chosen.seeds(100))
     for task in (DIGITS, CUED):
         first, again, other = task.images("train", 0), task.images("train", 0), task.images("train", 1)
         assert torch.equal(first.images, again.images)
         assert not torch.equal(first.images, other.images)
+
+
+def test_the_best_mean_of_trials_chooses_the_learning_rate_and_not_the_best_trial(tmp_path):
+    thrice = replace(TINY, trials=3)
+    for run in tuning_runs(thrice):
+        pretend(run, tmp_path, {1e-2: [0.95, 0.95, 0.4], 2e-3: [0.8, 0.7, 0.9]}[run.lr][run.seed - FIRST_TRIAL_SEED])
+    assert chosen_lr(thrice, TINY.tasks[0], TINY.entries[0], tmp_path) == 2e-3
+    (tmp_path / "few-plain-trial1002-lr0.01.json").unlink()
+    with pytest.raises(StudyError, match=r"lacks few-plain-trial1002-lr0\.01\.json"):
+        chosen_lr(thrice, TINY.tasks[0], TINY.entries[0], tmp_path)
 
 
 def test_the_best_trial_chooses_the_learning_rate(tmp_path):
@@ -174,8 +185,8 @@ def test_the_best_trial_chooses_the_learning_rate(tmp_path):
     for run in tuning_runs(TINY):
         pretend(run, tmp_path, 0.7)
     assert chosen_lr(TINY, task, entry, tmp_path) == 2e-3
-    (tmp_path / "few-plain-tuning-lr0.01.json").unlink()
-    with pytest.raises(StudyError, match=r"lacks few-plain-tuning-lr0\.01\.json"):
+    (tmp_path / "few-plain-trial1000-lr0.01.json").unlink()
+    with pytest.raises(StudyError, match=r"lacks few-plain-trial1000-lr0\.01\.json"):
         chosen_lr(TINY, task, entry, tmp_path)
 
 
@@ -230,7 +241,7 @@ def test_what_a_study_measures_is_in_its_results_but_not_in_its_trials(tmp_path)
     measuring = replace(TINY, measure=lambda network, images: {"images": float(len(images))})
     run = Run(measuring, TINY.tasks[0], TINY.entries[0], seed=0, lr=1e-2)
     assert execute(run)["measures"] == {"images": 128.0}
-    assert execute(replace(run, seed=TUNING_SEED))["measures"] == {}
+    assert execute(replace(run, seed=FIRST_TRIAL_SEED))["measures"] == {}
 
 
 def test_costs_are_counted_timed_and_shown_beside_the_accuracies(tiny, tmp_path):
@@ -352,7 +363,7 @@ def test_a_full_disk_is_named_and_loses_no_finished_result(tiny, tmp_path, monke
     monkeypatch.setattr(Path, "write_bytes", filling_up)
     assert command_line.main(["run", "tiny", "--seeds", "2", "--out", str(tmp_path)]) == 2
     said = capsys.readouterr().err
-    assert "No space left" in said and "Make room" in said and "few-se-tuning-lr0.002.json" in said
+    assert "No space left" in said and "Make room" in said and "few-se-trial1000-lr0.002.json" in said
     assert len(list((tmp_path / "tiny").iterdir())) == 3
     monkeypatch.undo()
     for file in (tmp_path / "tiny").iterdir():
@@ -374,7 +385,7 @@ def test_a_short_study_trains_the_same_networks_and_is_kept_apart(tmp_path, monk
     said = capsys.readouterr().out
     assert "with self-attention" in said and "6 runs, by course" in said and "1 thread(s) in 1 process(es)" in said
     folder = tmp_path / "runs" / "4.3-original-short"
-    result = json.loads((folder / "digits-plain-seed1.json").read_text())
+    result = json.loads((folder / "digits-plain-seed6.json").read_text())
     assert (result["train_images"], len(result["train_loss"])) == (640, 2)
     whole, brief = study("4.3-original"), study("4.3-original-short")
     assert (brief.entries, brief.pairs, brief.shipped) == (whole.entries, whole.pairs, False)
@@ -407,7 +418,7 @@ def test_a_network_that_fails_leaves_those_beside_it_finished(tmp_path):
     chosen = replace(TINY, entries=(TINY.entries[0], broken), learning_rates=(1e-2,))
     with pytest.raises(TrainingError, match="no longer finite"):
         run_study(chosen, out=tmp_path, jobs=2, say=quiet)
-    assert [file.name for file in (tmp_path / "tiny").iterdir()] == ["few-plain-tuning-lr0.01.json"]
+    assert [file.name for file in (tmp_path / "tiny").iterdir()] == ["few-plain-trial1000-lr0.01.json"]
 
 
 @pytest.mark.faults("saved networks and studies damaged or stopped")
