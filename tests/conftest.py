@@ -19,6 +19,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture
+def fresh_session(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A learner who has done nothing yet, and whose progress is kept nowhere else."""
+    from course_utils.check.session import SESSION
+
+    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "progress.json"))
+    SESSION.__init__()
+
+
+@pytest.fixture
 def cell(request: pytest.FixtureRequest) -> Callable[[str], str]:
     """The source of the one code cell that holds some words, in the lesson that the test file names as LESSON."""
 

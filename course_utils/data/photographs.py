@@ -13,6 +13,7 @@ from torch import Tensor
 from ..resources import checksums, resource
 
 _CROP = 448
+_IMAGENET_MEAN, _IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def photograph_names() -> list[str]:
@@ -37,6 +38,16 @@ def photograph(name: str) -> Tensor:
     with Image.open(resource(f"photos/{name}.jpg")) as picture:
         pixels = np.array(picture.convert("RGB"))
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous().float() / 255
+
+
+def normalised(images: Tensor) -> Tensor:
+    """Photographs as torchvision's networks know them: each colour by its mean and deviation on ImageNet.
+
+    Shape:
+        images (..., 3, H, W) in [0, 1] -> the same shape.
+    """
+    mean, deviation = images.new_tensor([_IMAGENET_MEAN, _IMAGENET_DEVIATION])[:, :, None, None]
+    return (images - mean) / deviation
 
 
 def feature_crop(name: str) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..attention import AttentionBlock, record_masks
 from ..data import ImageSet, cued_digits, digits, photograph
+from ..data.photographs import normalised
 from ..models import trained_weights
 from ..training import load_network
 from ..widgets.channel_gates import (
@@ -28,8 +29,6 @@ _CUED = "cued digits"
 _PHOTOGRAPHS = "photographs"
 _PHOTOGRAPHS_SHOWN = ("german_shepherd", "kitten", "owl", "coffee")
 _TOLERANCE = 1e-4
-_MEAN = (0.485, 0.456, 0.406)  # of ImageNet, as torchvision's networks were trained
-_DEVIATION = (0.229, 0.224, 0.225)
 
 
 def explore_channel_gates(
@@ -100,8 +99,7 @@ def photograph_input(image: np.ndarray) -> Tensor:
 
 
 def _normalise(square: np.ndarray) -> Tensor:
-    pixels = torch.from_numpy(square.copy()).permute(2, 0, 1).float() / 255
-    return (pixels - torch.tensor(_MEAN)[:, None, None]) / torch.tensor(_DEVIATION)[:, None, None]
+    return normalised(torch.from_numpy(square.copy()).permute(2, 0, 1).float() / 255)
 
 
 class GatedNetwork:

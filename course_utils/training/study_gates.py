@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..attention import AttentionBlock
 from ..data import DIGIT_PAIRS, ImageSet, both_digits, cued_scenes
+from ..data.photographs import normalised
 from ..models import AttentionVGG, AttentionVGG16
 from .attention_maps import gate_maps, grad_cam, mask_objective, place_scores, ranking_scores, stage_names
 from .checkpoints import write_whole
@@ -260,8 +261,7 @@ class PhotographVGG16(AttentionVGG16):
 
     def forward(self, images: Tensor) -> Tensor:
         """The logits: (N, 3, H, W) -> (N, num_classes)."""
-        mean, deviation = images.new_tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 3, 1, 1)
-        return super().forward((images - mean) / deviation)
+        return super().forward(normalised(images))
 
 
 ON_PETS: Mapping[str, tuple[str | None, Objective]] = {

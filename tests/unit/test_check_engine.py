@@ -39,10 +39,7 @@ DOUBLE = Exercise(
 )
 
 
-@pytest.fixture(autouse=True)
-def fresh_session(monkeypatch, tmp_path):
-    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "progress.json"))
-    SESSION.__init__()
+pytestmark = pytest.mark.usefixtures("fresh_session")
 
 
 def test_the_right_answer_is_accepted_with_what_to_take_away():

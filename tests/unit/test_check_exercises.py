@@ -14,7 +14,6 @@ from scipy import stats
 from course_utils import check
 from course_utils.attention import SEBlock
 from course_utils.check.engine import Draw
-from course_utils.check.session import SESSION
 from course_utils.lessons import LESSONS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,10 +36,7 @@ def by_name(exercise):
     return exercise.name
 
 
-@pytest.fixture(autouse=True)
-def fresh_session(monkeypatch, tmp_path):
-    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "progress.json"))
-    SESSION.__init__()
+pytestmark = pytest.mark.usefixtures("fresh_session")
 
 
 def spoilt(value):

@@ -8,15 +8,11 @@ from course_utils import check
 from course_utils.attention import GSoPBlock, SEBlock, covariance_pool, matrix_square_root
 from course_utils.check.engine import Draw
 from course_utils.check.gsop_net import _released
-from course_utils.check.session import SESSION
 
 torch.set_num_threads(1)
 
 
-@pytest.fixture(autouse=True)
-def fresh_session(monkeypatch, tmp_path):
-    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "progress.json"))
-    SESSION.__init__()
+pytestmark = pytest.mark.usefixtures("fresh_session")
 
 
 def drawn(exercise, seed=0):

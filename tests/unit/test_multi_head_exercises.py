@@ -11,16 +11,12 @@ from course_utils import check
 from course_utils.attention import MultiHeadAttention
 from course_utils.check.engine import Draw
 from course_utils.check.multi_head import _ported
-from course_utils.check.session import SESSION
 from course_utils.explorers.head_grid import token_mask
 
 LESSON = "4.1.4_multi_head_attention.ipynb"
 
 
-@pytest.fixture(autouse=True)
-def fresh_session(monkeypatch, tmp_path):
-    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "progress.json"))
-    SESSION.__init__()
+pytestmark = pytest.mark.usefixtures("fresh_session")
 
 
 @pytest.fixture

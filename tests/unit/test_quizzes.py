@@ -11,10 +11,7 @@ LESSONS = sorted({exercise.lesson for exercise in check.exercises().values()})
 PREDICTIONS = [f"{number}/{name}" for number in LESSONS for name in check._questions(number).PREDICTIONS]
 
 
-@pytest.fixture(autouse=True)
-def fresh_session(monkeypatch, tmp_path):
-    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "progress.json"))
-    SESSION.__init__()
+pytestmark = pytest.mark.usefixtures("fresh_session")
 
 
 def right_answers(widget):

@@ -20,15 +20,11 @@ from course_utils.attention.convolutional_block import CBAMChannel
 from course_utils.attention.space_time import TemporalAttention
 from course_utils.check import beyond, scores_and_alignments
 from course_utils.check.engine import Draw
-from course_utils.check.session import SESSION
 
 close = torch.testing.assert_close
 
 
-@pytest.fixture(autouse=True)
-def fresh_session(monkeypatch, tmp_path):
-    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "progress.json"))
-    SESSION.__init__()
+pytestmark = pytest.mark.usefixtures("fresh_session")
 
 
 @pytest.fixture(params=range(3))

@@ -7,7 +7,6 @@ from torch import nn
 
 from course_utils import check, models
 from course_utils.check.engine import Draw
-from course_utils.check.session import SESSION
 from course_utils.check.vision_transformer import _ported
 from course_utils.data import cued_digits
 from course_utils.explorers.patch_tokens import blank_patches, occlude
@@ -18,10 +17,7 @@ LESSON = "4.1.5_vision_transformer.ipynb"
 torch.set_num_threads(1)
 
 
-@pytest.fixture(autouse=True)
-def fresh_session(monkeypatch, tmp_path):
-    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "progress.json"))
-    SESSION.__init__()
+pytestmark = pytest.mark.usefixtures("fresh_session")
 
 
 @pytest.fixture
