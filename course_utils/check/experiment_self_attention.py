@@ -54,14 +54,14 @@ def looked_at(weights: Tensor, height: int, width: int) -> Tensor:
 
 
 def choose_learning_rates(validation: Tensor, rates: Tensor) -> Tensor:
-    """Choose each network's learning rate by its trials: (networks, rates), (rates,) -> (networks,).
+    """Choose each network's learning rate by its trials: (networks, rates, trials), (rates,) -> (networks,).
 
-    validation[i, j] is the validation accuracy of network i trained with rates[j]; where two rates do equally well, the
-    smaller is taken.
+    validation[i, j, k] is the validation accuracy of network i trained with rates[j] and the k-th seed. The rate with
+    the best mean is taken; where two do equally well, the smaller.
     """
     order = rates.argsort()
-    best = validation[:, order].max(dim=1, keepdim=True).values
-    first = (validation[:, order] == best).long().argmax(dim=1)
+    means = validation.mean(dim=2)[:, order]
+    first = (means == means.amax(dim=1, keepdim=True)).long().argmax(dim=1)
     return rates[order][first]
 
 
@@ -136,21 +136,31 @@ def _draw_weights(draw: Draw) -> Inputs:
 
 
 def _draw_trials(draw: Draw) -> Inputs:
-    """Networks that disagree on the best rate, the first and the last with two equal trials."""
-    rates = torch.tensor(draw.shuffled([7e-4, 2e-3, 6e-3, 1.8e-2]), device="cpu")
+    """Networks that disagree on the best rate; others have the best single, middle or worst trial.
+
+    The first and the last network do equally well with two rates.
+    """
+    rates = torch.tensor(draw.shuffled([7e-4, 2e-3, 6e-3, 1.8e-2, 5.4e-2]), device="cpu")
     networks = draw.integer(4, 6)
-    accuracies = (draw.uniform(networks, 4, low=0.3, high=0.9) * 100).round() / 100
-    for row in (0, -1):
-        one, other = draw.shuffled([0, 1, 2, 3])[:2]
-        accuracies[row, [one, other]] = 0.95
+    accuracies = (draw.uniform(networks, 5, 3, low=0.1, high=0.5) * 100).round() / 100
+    for row in range(networks):
+        good, lucky, middling, steady, other = draw.shuffled([0, 1, 2, 3, 4])
+        level = draw.integer(-5, 0) / 100
+        accuracies[row, good] = level + torch.tensor(draw.shuffled([0.80, 0.90, 0.94]), device="cpu")
+        accuracies[row, lucky] = level + torch.tensor(draw.shuffled([0.98, 0.30, 0.40]), device="cpu")
+        accuracies[row, middling] = level + torch.tensor(draw.shuffled([0.92, 0.92, 0.40]), device="cpu")
+        accuracies[row, steady] = level + torch.tensor([0.84, 0.84, 0.84], device="cpu")
+        if row in (0, networks - 1):
+            accuracies[row, other] = accuracies[row, good]
     return accuracies, rates
 
 
 def _a_best_rate(given: Tensor, validation: Tensor, rates: Tensor) -> bool:
     """Whether each network got a rate at which it did best, the smaller of two or not."""
+    means = validation.mean(dim=2)
     reached = (rates == given[:, None]).long().argmax(dim=1, keepdim=True)
     known = (rates == given[:, None]).any(dim=1).all()
-    return bool(known and (validation.gather(1, reached) == validation.amax(dim=1, keepdim=True)).all())
+    return bool(known and (means.gather(1, reached) == means.amax(dim=1, keepdim=True)).all())
 
 
 def _draw_league(draw: Draw) -> Inputs:
@@ -414,18 +424,18 @@ CHOOSE = Exercise(
     draw=_draw_trials,
     axes=("network",),
     minutes=6,
-    difficulty=1,
+    difficulty=2,
     hints=(
-        "Each network has its own best rate: look along a row, not along the whole table.",
-        "`validation.argmax(dim=1)` gives the place of the best; `rates` tells what stands there. And ties?",
+        "First the mean over the trials, dim=2. Then each network has its own best rate: look along its row.",
+        "`means.argmax(dim=1)` gives the place of the best; `rates` tells what stands there. And ties?",
         "Sort the rates first, and the columns with them; then the first of the best is the smaller rate.",
     ),
     takeaway="Every network had as many trials as every other. A league in which only the favourite was tuned "
-    "measures the patience of its author.",
+    "measures the patience of its author; and one that goes by single trials, its luck.",
     mistakes=(
         Mistake(
             "You gave all networks the rate that is best on average; each may have its own.",
-            lambda v, rates: rates[v.mean(dim=0).argmax()].expand(len(v)),
+            lambda v, rates: rates[v.mean(dim=(0, 2)).argmax()].expand(len(v)),
         ),
         Mistake(
             "You gave all networks the best rate of the first one: that favours the first.",
@@ -433,10 +443,26 @@ CHOOSE = Exercise(
         ),
         Mistake(
             "You returned where the best rate stands, not the rate.",
-            lambda v, rates: v.argmax(dim=1),
+            lambda v, rates: v.mean(dim=2).argmax(dim=1),
         ),
         Mistake(
-            "You took the worst trial of each network.",
+            "You went by the best single trial of a rate: that rewards luck. Take the mean of its trials.",
+            lambda v, rates: choose_learning_rates(v.amax(dim=2, keepdim=True), rates),
+        ),
+        Mistake(
+            "You went by the worst trial of a rate; the task asks for the mean of its trials.",
+            lambda v, rates: choose_learning_rates(v.amin(dim=2, keepdim=True), rates),
+        ),
+        Mistake(
+            "You went by the middle one of a rate's trials; the task asks for their mean.",
+            lambda v, rates: choose_learning_rates(v.median(dim=2, keepdim=True).values, rates),
+        ),
+        Mistake(
+            "You used the first trial only; take the mean of all.",
+            lambda v, rates: choose_learning_rates(v[:, :, :1], rates),
+        ),
+        Mistake(
+            "You took the rate that does worst.",
             lambda v, rates: choose_learning_rates(-v, rates),
         ),
         Mistake(
@@ -445,13 +471,16 @@ CHOOSE = Exercise(
         ),
         Mistake(
             "Where two rates do equally well you took the one that stands first; the task asks for the smaller.",
-            lambda v, rates: rates[v.argmax(dim=1)],
+            lambda v, rates: rates[v.mean(dim=2).argmax(dim=1)],
             shows=_a_best_rate,
         ),
-        Mistake("You returned the best accuracy; return the rate that reached it.", lambda v, rates: v.amax(dim=1)),
+        Mistake(
+            "You returned the best mean accuracy; return the rate that reached it.",
+            lambda v, rates: v.mean(dim=2).amax(dim=1),
+        ),
         Mistake(
             "You took the rates as if they were sorted; they stand in the order of the columns.",
-            lambda v, rates: rates.sort().values[v.argmax(dim=1)],
+            lambda v, rates: rates.sort().values[v.mean(dim=2).argmax(dim=1)],
         ),
     ),
 )

@@ -11,7 +11,7 @@ from ..resources import ResourceError, resource_root
 from .checkpoints import write_whole
 from .comparison import Study, Task
 from .costs import Cost, read_costs
-from .runs import FORMAT, StudyError, chosen_lr, read_result, results_folder, seed_runs, tuning_runs
+from .runs import FORMAT, StudyError, chosen_lr, read_result, results_folder, seed_runs, trial_accuracies, tuning_runs
 from .statistics import mean_interval
 from .studies import study
 from .tables import markdown_table, plain_table
@@ -34,7 +34,8 @@ class Estimate(NamedTuple):
 class Row:
     """One network on one task: mean test accuracy over seeds with its 95 % interval, cut at 0 and 1.
 
-    `measures` holds what else the study measures of this network, by name.
+    `trials` holds the validation accuracies from which its learning rate was chosen, by rate; `measures` what else the
+    study measures of this network, by name.
     """
 
     task: str
@@ -46,6 +47,7 @@ class Row:
     low: float
     high: float
     seconds: float
+    trials: dict[str, list[float]]
     measures: dict[str, Estimate] = field(default_factory=dict)
 
 
@@ -229,6 +231,9 @@ def study_report(name: str, out: str | Path | None = None) -> StudyReport:
                     high=high,
                     seconds=sum(results[task.name, entry.name, seed]["seconds"] for seed in chosen.seeds(seeds))
                     / seeds,
+                    trials={
+                        f"{lr:g}": reached for lr, reached in trial_accuracies(chosen, task, entry, folder).items()
+                    },
                     measures={
                         name: _cut(*mean_interval(found))
                         for name in measures

@@ -165,14 +165,25 @@ def seed_runs(study: Study, seeds: int, folder: Path) -> list[Run]:
     ]
 
 
-def chosen_lr(study: Study, task: Task, entry: Entry, folder: Path) -> float:
-    """The learning rate with the best mean of its trials' validation accuracies; the smaller where two are equal."""
+def trial_accuracies(study: Study, task: Task, entry: Entry, folder: Path) -> dict[float, list[float]]:
+    """The validation accuracies of each learning rate, one a trial.
+
+    Raises:
+        StudyError: if trials are missing, broken or made with other settings.
+    """
     trials = [run for run in tuning_runs(study) if run.task == task and run.entry == entry]
-    results = [(read_result(run, folder), run.lr) for run in trials]
-    missing = [run.file_name for run, (result, _) in zip(trials, results, strict=True) if result is None]
+    results = [(run, read_result(run, folder)) for run in trials]
+    missing = [run.file_name for run, result in results if result is None]
     if missing:
         raise StudyError(f"{folder} lacks {', '.join(missing)}; `run {study.name}` makes them.")
-    reached = {lr: [result["accuracy"] for result, tried in results if result and tried == lr] for _, lr in results}
+    return {
+        lr: [result["accuracy"] for run, result in results if result and run.lr == lr] for lr in study.learning_rates
+    }
+
+
+def chosen_lr(study: Study, task: Task, entry: Entry, folder: Path) -> float:
+    """The learning rate with the best mean of its trials' validation accuracies; the smaller where two are equal."""
+    reached = trial_accuracies(study, task, entry, folder)
     return max(reached, key=lambda lr: (round(fmean(reached[lr]), 6), -lr))
 
 
