@@ -89,7 +89,7 @@ def matrix_square_root(cov: Tensor, iterations: int = 5) -> Tensor:
 
     Args:
         cov: (..., C, C), symmetric and positive semi-definite.
-        iterations: more are closer to the root; small eigenvalues need more. The release takes 3 to 5.
+        iterations: more are closer to the root; small eigenvalues need more. GSoP's release takes 3.
 
     Returns:
         (..., C, C), Y with Y @ Y close to cov.

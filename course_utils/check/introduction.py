@@ -310,7 +310,8 @@ MEND = Exercise(
         "The result at position i is the sum over keys j of weights[i, j] * value[:, j]: `value` times the transposed "
         "weights.",
     ),
-    takeaway="Both sums look the same in the code, and both train. Name the axes: queries ask, keys share out.",
+    takeaway="Both sums look the same in the code, and both train. Name the axes: each query shares out its 1 among "
+    "the keys.",
     mistakes=(
         Mistake(
             "The port's mistake is still there: your weights sum to 1 over the queries, axis 1; a query shares out its "

@@ -54,12 +54,12 @@ PREDICTIONS = {
         "frame 5?",
         {
             "The digit, at its new place": "The first step looks along time only: the row and the column stay.",
-            "The cell of the same row and column, which the digit has left": (
-                "Each place looks at itself in the other frames. What has moved on is elsewhere."
+            "The cell of the same row and column, whatever is there by then": (
+                "Each place looks at itself in the other frames. What has moved on from there is elsewhere."
             ),
             "Nothing: it stays in its own frame": "That is the second step, over space.",
         },
-        right="The cell of the same row and column, which the digit has left",
+        right="The cell of the same row and column, whatever is there by then",
     ),
 }
 
@@ -106,7 +106,7 @@ QUIZ = (
                 "cell in the query's own frame."
             ),
             "Yes, in one comparison of the query with it": (
-                "That is joint attention. In divided attention the two are never compared."
+                "That is joint attention. In divided attention the two are never compared directly."
             ),
         },
         right="Yes: along time at that place first, then over space to the query",

@@ -105,7 +105,7 @@ QUIZ = (
             "There, without the scale, the dot product did not carry a large width": (
                 "That, and no more: one task, one recurrent model, no scaled dot product among the entrants."
             ),
-            "Wide queries should be avoided": "Additive lost little at 1024; Transformers are wider, with the scale.",
+            "Wide queries should be avoided": "Additive lost little at 1024; and no scaled dot product was tried.",
         },
         right="There, without the scale, the dot product did not carry a large width",
     ),
