@@ -34,7 +34,7 @@ def deviation_mask(x: Tensor, category: str) -> Tensor:
 
     Returns:
         The mask, an axis of length 1 where it does not differ. The largest weight is 1; over branches the
-        weights are shared out, so that they sum to 1.
+        weights are shared out, so that they sum to 1. Where x is one colour throughout, all weights are alike.
     """
     every = range(-x.dim(), 0)
     kept = AXES_OF_THE_MASK[category]
@@ -44,6 +44,8 @@ def deviation_mask(x: Tensor, category: str) -> Tensor:
         deviation = local_mean(deviation)
     rest = [axis for axis in every if axis not in kept]
     mask = deviation.mean(dim=rest, keepdim=True) if rest else deviation
+    if not mask.any():  # one colour throughout: nothing stands out
+        mask = torch.ones_like(mask)
     return mask / (mask.sum() if category == "branch" else mask.max())
 
 

@@ -162,6 +162,13 @@ class SentenceAttention(CourseWidget):
         traits.setdefault("looks_for", every[sentence]["looks_for"])
         super().__init__(sentences=every, sentence=sentence, label=label, caption=caption, code=code, **traits)
 
+    @traitlets.observe("sentence")
+    def _take_numbers(self, change: dict[str, Any]) -> None:
+        """Where the numbers are of another sentence, take those of this one."""
+        one = self.sentences[change["new"]]
+        if any(np.shape(getattr(self, name)) != np.shape(one[name]) for name in ("table", "looks_for")):
+            self.table, self.looks_for = one["table"], one["looks_for"]
+
 
 def _numbers(rows: Sequence[Sequence[float]]) -> list[list[float]]:
     return [[float(value) for value in row] for row in rows]

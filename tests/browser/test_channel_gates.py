@@ -549,3 +549,88 @@ def test_in_jupyterlab_the_kernel_answers_drawings_uploads_and_early_stages(lab,
     page.locator(".jp-OutputArea-output", has_text="({'0': 0}, -1)").wait_for(timeout=10_000)
     assert server.console_errors == []
     assert server.requests_off == []
+
+
+def draw_digit(page, widget, x):
+    """A stroke on the open pad, and the kernel's answer to it."""
+    box = page.root.get_by_role("img", name=re.compile("Drawing pad")).bounding_box()
+    page.page.mouse.move(box["x"] + x, box["y"] + 30)
+    page.page.mouse.down()
+    page.page.mouse.move(box["x"] + x, box["y"] + 140, steps=5)
+    page.page.mouse.up()
+    serve(page, widget)
+
+
+def test_gates_that_stay_moved_are_asked_anew_for_each_drawing(page):
+    widget = explore_channel_gates()
+    with_kernel(page)
+    page.root.get_by_label("Gates of").select_option("0")
+    page.root.get_by_role("button", name="Knock out").click()
+    serve(page, widget)
+    page.root.get_by_role("button", name="Draw a digit").click()
+    for x in (84, 40):
+        draw_digit(page, widget, x)
+        assert page.state("request")["want"] == "probabilities"
+        assert bars(page).get_attribute("data-by") == "nobody"  # what was answered of the drawing before is not shown
+        serve(page, widget)
+        assert bars(page).get_attribute("data-by") == "kernel"
+        expected = widget._kernel.probabilities("digits", -1, 0, {0: 0.0})
+        np.testing.assert_allclose(probabilities(page), expected, atol=1e-6)
+
+
+def test_moved_gates_do_not_pass_to_another_network_with_a_late_picture(page):
+    widget = explore_channel_gates()
+    with_kernel(page)
+    page.root.get_by_role("button", name="Draw a digit").click()
+    box = page.root.get_by_role("img", name=re.compile("Drawing pad")).bounding_box()
+    page.page.mouse.move(box["x"] + 84, box["y"] + 30)
+    page.page.mouse.down()
+    page.page.mouse.move(box["x"] + 84, box["y"] + 140, steps=5)
+    page.page.mouse.up()
+    page.root.get_by_label("Images from").select_option("cued digits")
+    page.root.get_by_label("Gates of").select_option("0")
+    page.root.get_by_role("button", name="Knock out").click()
+    serve(page, widget)
+    assert page.state("source") == "digits"
+    assert page.state("edits") == {} and page.state("stage") == 2
+
+
+def test_a_cancelled_stroke_ends_and_only_the_main_button_draws(page):
+    with_kernel(page)
+    page.root.get_by_role("button", name="Draw a digit").click()
+    pad = page.root.get_by_role("img", name=re.compile("Drawing pad"))
+    box = pad.bounding_box()
+    page.page.mouse.move(box["x"] + 84, box["y"] + 30)
+    page.page.mouse.down(button="right")
+    page.page.mouse.move(box["x"] + 84, box["y"] + 90)
+    page.page.mouse.up(button="right")
+    assert page.pixels(pad)[..., :3].max() == 0
+    page.page.mouse.down()
+    pad.dispatch_event("pointercancel")
+    before = page.pixels(pad)
+    page.page.mouse.move(box["x"] + 20, box["y"] + 140)
+    np.testing.assert_array_equal(page.pixels(pad), before)
+
+
+def test_a_release_by_enter_is_said(page):
+    page.canvas.focus()
+    page.canvas.press("Enter")
+    assert "Locked" in page.status
+    page.canvas.press("Enter")
+    assert "Released." in page.status
+
+
+def test_what_was_wrong_with_a_file_is_gone_when_the_next_one_is_taken(page, tmp_path):
+    widget = explore_channel_gates()
+    with_kernel(page)
+    chooser = page.root.locator("input[type=file]")
+    (tmp_path / "huge.png").write_bytes(b"0" * 7_100_000)
+    chooser.set_input_files(tmp_path / "huge.png")
+    assert page.root.locator("[role=alert]").is_visible()
+    one = np.full((60, 60), 255, np.uint8)
+    one[10:50, 25:35] = 0
+    Image.fromarray(one).save(tmp_path / "small.png")
+    chooser.set_input_files(tmp_path / "small.png")
+    page.page.wait_for_timeout(200)
+    serve(page, widget)
+    assert not page.root.locator("[role=alert]").is_visible()

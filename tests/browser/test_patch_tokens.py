@@ -474,3 +474,22 @@ def test_twelve_layers_of_twelve_heads_answer_a_hover_at_once(alone):
     )
     assert np.median(times) < 10
     page.assert_clean()
+
+
+def test_other_pictures_take_the_place_of_those_before(alone):
+    page = alone(explore_patch_tokens(NETWORK, DATA))
+    page.set(pictures=page.state("pictures")[1:])
+    assert page.root.get_by_role("group", name="Pictures").get_by_role("button").count() == 2
+    page.assert_clean()
+
+
+def test_after_a_failed_answer_the_status_says_so_until_something_else_is_asked(alone):
+    page = alone(explore_patch_tokens(NETWORK, DATA))
+    page.page.evaluate("() => { document.querySelector('main').model.widget_manager = {}; }")
+    page.set(blanked=[3, 4])
+    assert "asking the network" in page.status
+    page.set(answer={"id": page.state("request")["id"], "failed": True})
+    assert "2 patches blanked: the notebook could not answer; its message stands below." in page.status
+    page.set(blanked=[3, 4, 5])
+    assert "3 patches blanked: asking the network." in page.status
+    page.assert_clean()

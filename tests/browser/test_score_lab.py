@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from course_utils.attention import align
@@ -311,6 +312,10 @@ def test_the_saved_picture_holds_both_panels(alone):
         page.root.get_by_role("button", name="Save the picture").click()
     assert download.value.suggested_filename == "score-lab.png"
     assert download.value.path().stat().st_size > 20_000
+    with Image.open(download.value.path()) as saved:
+        across = saved.width
+    widest = page.root.locator("canvas").evaluate_all("(all) => Math.max(...all.map((one) => one.clientWidth))")
+    assert across >= 2 * widest + 3 * 16  # A's panel does not lie under B's
 
 
 @pytest.mark.parametrize("make", [explore_score_lab, on_noise], ids=["plane", "picture"])

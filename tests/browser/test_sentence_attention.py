@@ -229,3 +229,10 @@ def test_shapes_that_do_not_fit_are_refused_with_what_is_needed():
         Sentence("two", ["a", "b"], ["x", "y"], [[1, 2], [3, 4]], [[1, 0], [0, 1]], word=2)
     with pytest.raises(ValueError, match="sentence=7"):
         SentenceAttention(sentence=7)
+
+
+def test_another_sentence_chosen_from_python_brings_its_own_numbers():
+    widget = SentenceAttention()
+    widget.sentence = 1
+    assert np.shape(widget.table) == (len(widget.sentences[1]["words"]), len(widget.sentences[1]["features"]))
+    assert widget.table == widget.sentences[1]["table"] and widget.looks_for == widget.sentences[1]["looks_for"]

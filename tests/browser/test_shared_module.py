@@ -381,3 +381,27 @@ def test_a_narrow_page_cuts_nothing_off(make: Callable, alone: Callable) -> None
     page = alone(make(), viewport={"width": 360, "height": 800})
     wide = page.page.evaluate("document.documentElement.scrollWidth")
     assert wide <= 360
+
+
+def test_a_slider_says_the_value_that_is_used_even_between_its_steps(module: Callable[..., Any]) -> None:
+    said = module("const s = shared.slider({label: 'a', min: 0, max: 9, step: 1, value: 6.5}); return s.node.innerText")
+    assert said.endswith("6.5")
+
+
+def test_what_a_widget_says_when_it_appears_is_not_read_aloud_and_what_a_gesture_changes_is(alone: Callable) -> None:
+    page = alone(AttentionMap(np.zeros((8, 8)), np.random.default_rng(0).random((4, 4)), ["map"]))
+    status = page.root.locator("[role=status]")
+    assert status.get_attribute("aria-live") == "off"
+    page.canvas.focus()
+    page.canvas.press("Enter")
+    assert status.get_attribute("aria-live") == "polite"
+
+
+def test_a_page_on_a_finer_screen_is_drawn_in_its_pixels(alone: Callable) -> None:
+    page = alone(AttentionMap(np.zeros((8, 8)), np.random.default_rng(0).random((4, 4)), ["map"]))
+    before = page.canvas.evaluate("(canvas) => canvas.width")
+    session = page.page.context.new_cdp_session(page.page)
+    size = {"width": 1000, "height": 700, "deviceScaleFactor": 2, "mobile": False}
+    session.send("Emulation.setDeviceMetricsOverride", size)
+    page.page.wait_for_timeout(300)
+    assert page.canvas.evaluate("(canvas) => canvas.width") == 2 * before

@@ -223,3 +223,37 @@ def test_the_records_of_the_training_loop_are_drawn_as_they_are():
     assert [record["epoch"] for record in curves.records] == [1, 2]
     assert {"accuracy", "train_loss"} <= set(curves.metrics) and "precision" not in curves.metrics
     assert curves.metric == "accuracy"
+
+
+def test_a_lock_on_a_run_that_is_hidden_since_does_not_stop_the_widget(alone: Callable) -> None:
+    widget = TrainingCurves(_records())
+    widget.query, widget.hidden_runs = [1, 3], ["SE"]
+    page = alone(widget)
+    assert page.status.startswith("Latest validation accuracy: plain")
+    page.assert_clean()
+
+
+def test_another_metric_keeps_the_epoch_or_releases_the_lock(alone: Callable) -> None:
+    records = _records(seeds=1, epochs=6)
+    for record in records:
+        if record["epoch"] % 3:
+            record["val_accuracy"] = None  # measured every third epoch only
+    widget = TrainingCurves(records, metric="train_loss")
+    widget.query = [0, 5]
+    page = alone(widget)
+    assert page.status.startswith("Epoch 6 of 1 to 6, training loss")
+    page.root.get_by_label("Metric").select_option("val_accuracy")
+    assert page.status.startswith("Epoch 6 of 3 to 6, validation accuracy")
+    assert page.state("query") == [0, 1]
+    page.root.get_by_label("Metric").select_option("train_loss")
+    page.set(query=[0, 3])
+    page.root.get_by_label("Metric").select_option("val_accuracy")
+    assert page.status.startswith("Latest validation accuracy") and page.state("query") == []
+    page.assert_clean()
+
+
+def test_values_that_differ_by_rounding_alone_are_drawn(alone: Callable) -> None:
+    records = [{"run": "one", "epoch": epoch, "loss": loss} for epoch, loss in ((1, 1.0), (2, 1.0000000000000002))]
+    page = alone(TrainingCurves(records))
+    assert "Latest loss: one 1 at epoch 2" in page.status
+    page.assert_clean()

@@ -1,6 +1,6 @@
 import {
   TABLE_NAMES, blend, choice, colourRange, copyButton, decode, drawMap, element, fit, focusController, frame, mapPicture,
-  markCell, number, paintImage, percent, pictureButtons, saveButton, scaleBar, slider, store, toggle,
+  markCell, number, paintImage, percent, pictureButtons, regionPath, saveButton, scaleBar, slider, store, toggle,
 } from "./shared.js";
 
 const MOST_THUMBNAILS = 16;
@@ -24,27 +24,6 @@ function panel(words, attributes) {
   const name = element("p", { class: "cw-panel-name" }, words);
   const node = element("div", { class: "cw-panel" }, name, canvas);
   return { node, name, words, canvas, base: document.createElement("canvas") };
-}
-
-/** The border of the true place, as lines between the pixels that differ. */
-function placePath({ shape: [height, width], values }, boxWidth, boxHeight) {
-  const path = new Path2D();
-  const at = (row, column) => row >= 0 && row < height && column >= 0 && column < width && values[row * width + column];
-  const x = (column) => (column * boxWidth) / width;
-  const y = (row) => (row * boxHeight) / height;
-  for (let row = 0; row <= height; row++) {
-    for (let column = 0; column <= width; column++) {
-      if (Boolean(at(row, column)) !== Boolean(at(row - 1, column))) {
-        path.moveTo(x(column), y(row));
-        path.lineTo(x(column + 1), y(row));
-      }
-      if (Boolean(at(row, column)) !== Boolean(at(row, column - 1))) {
-        path.moveTo(x(column), y(row));
-        path.lineTo(x(column), y(row + 1));
-      }
-    }
-  }
-  return path;
 }
 
 function render({ model, el }) {
@@ -185,7 +164,7 @@ function render({ model, el }) {
     }
     const { width: across, height: down } = over.base;
     painted = mapPicture(mapOf(chosen()), height, width, down, across, { ...range, smooth: model.get("smooth") });
-    placeLine = place ? placePath(place, across, down) : null;
+    placeLine = place ? regionPath(place.values, ...place.shape, down, across) : null;
     scale.set(range);
     lay();
   };

@@ -1,17 +1,12 @@
 import {
-  choice, copyButton, decode, element, fit, focusController, frame, outline, paintImage, paintMap, percent, saveButton,
-  scaleBar, slider, store,
+  choice, copyButton, decode, element, fit, focusController, frame, outline, paintImage, paintMap, percent,
+  saveButton, scaleBar, slider, store, styled,
 } from "./shared.js";
 
 const TABLE = "RdBu";
 const FONT = "system-ui, sans-serif";
 const TICKS = [0.02, 0.05, 0.1, 0.2]; // between two lines of the plot
 const DASHES = [[], [6, 4], [2, 3], [8, 3, 2, 3]]; // lines are told apart without their colours, too
-
-function styled(node, style) {
-  Object.assign(node.style, style);
-  return node;
-}
 
 function openStage(json) {
   return {
@@ -276,6 +271,7 @@ function render({ model, el }) {
     sort();
     drawGrid();
     showFocus();
+    if (model.get("query").length && !focus.isLocked()) store(model, { query: [] }); // the stage has no such place
   };
   const takeQuery = () => {
     const query = model.get("query");

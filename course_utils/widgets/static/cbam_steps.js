@@ -1,6 +1,7 @@
 import {
-  button, choice, copyButton, decode, element, fit, focusController, frame, number, outline, paintImage, paintMap,
-  percent, pictureButtons, saveButton, scaleBar, slider, store, toggle,
+  button, changeInWords, choice, copyButton, decode, element, fit, focusController, frame, largest, number, outline,
+  paintImage, paintMap, percent, pictureButtons, saveButton, scaleBar, sigmoid, slider, softmax, store, styled,
+  toggle,
 } from "./shared.js";
 
 const MAPS = "viridis";
@@ -9,25 +10,6 @@ const ROW = 21;
 const FONT = "system-ui, sans-serif";
 const SWITCHES = ["channel_mean", "channel_max", "spatial_max", "spatial_mean"];
 
-function styled(node, style) {
-  Object.assign(node.style, style);
-  return node;
-}
-
-const sigmoid = (value) => 1 / (1 + Math.exp(-value));
-
-function softmax(logits) {
-  const top = Math.max(...logits);
-  const powers = logits.map((value) => Math.exp(value - top));
-  const sum = powers.reduce((total, value) => total + value, 0);
-  return powers.map((value) => value / sum);
-}
-
-function largest(values) {
-  let best = 0;
-  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
-  return best;
-}
 
 /** 3x3 convolution with padding 1, batch norm, ReLU: (before, h, w) -> (after, h, w). */
 function convolve(x, before, height, width, { weight, scale, shift }, after) {
@@ -400,6 +382,7 @@ function render({ model, el }) {
     tiles.gates.canvas.dataset.gates = [...block.gates].map((v) => v.toPrecision(6)).join(",");
     if (focus.get() && (focus.get()[0] >= before.height || focus.get()[1] >= before.width)) focus.set(null);
     mark();
+    if (model.get("query").length && !focus.isLocked()) store(model, { query: [] }); // the stage has no such place
   };
 
   /** One bar a channel, in order from the top; the network's own gate as a mark where a switch has moved it. */
@@ -459,10 +442,6 @@ function render({ model, el }) {
     bars.setAttribute("aria-label", `${barsName.textContent}: ${said.join("; ")}`);
     bars.dataset.probabilities = now.map((value) => value.toPrecision(7)).join(",");
     undo.disabled = !isTouched();
-  }
-  function changeInWords(moved) {
-    if (Math.abs(moved) < 5e-4) return "±0";
-    return `${moved > 0 ? "+" : "−"}${(100 * Math.abs(moved)).toFixed(1)}`;
   }
 
   /** A frame round a cell that is wide enough to be seen. */

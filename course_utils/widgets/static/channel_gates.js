@@ -1,6 +1,7 @@
 import {
-  asker, button, choice, copyButton, decode, element, fit, focusController, frame, number, outline, paintImage, paintMap,
-  percent, pictureButtons, saveButton, scaleBar, slider, store,
+  asker, button, changeInWords, choice, copyButton, decode, element, fill, fit, focusController, frame, largest,
+  number, outline, paintImage, paintMap, percent, pictureButtons, saveButton, scaleBar, slider, softmax, store,
+  styled,
 } from "./shared.js";
 
 const TABLE = "viridis";
@@ -13,23 +14,11 @@ const WORDS = 15;
 const ROW = 21;
 const FONT = "system-ui, sans-serif";
 
-function styled(node, style) {
-  Object.assign(node.style, style);
-  return node;
-}
-
 /** How many columns keep the maps about square and, where it can be, every row full. */
 function columnsFor(channels) {
   const least = Math.max(4, Math.ceil(Math.sqrt(channels * (channels > MANY ? 1 : 1.2))));
   for (let columns = least; columns <= least * 1.5; columns++) if (channels % columns === 0) return columns;
   return least;
-}
-
-function softmax(logits) {
-  const top = Math.max(...logits);
-  const powers = logits.map((value) => Math.exp(value - top));
-  const sum = powers.reduce((total, value) => total + value, 0);
-  return powers.map((value) => value / sum);
 }
 
 /** From gates to probabilities: hidden = bias + sum of gate * contribution; then, where there is one, ReLU and a layer. */
@@ -53,12 +42,6 @@ const shortName = (name) => name.replace(/\.attention$/, "");
 function ordinal(place) {
   const teen = place % 100 > 10 && place % 100 < 14;
   return `${place}${(!teen && ["", "st", "nd", "rd"][place % 10]) || "th"}`;
-}
-
-function largest(values) {
-  let best = 0;
-  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
-  return best;
 }
 
 function opener() {
@@ -240,11 +223,14 @@ function render({ model, el }) {
   house.stage.append(top, left, right);
 
   const ask = asker(model, house, (answer, asked) => {
+    pictureUnderWay = false;
     if (asked.want === "probabilities") return;
-    change({ source: answer.source, example: answer.example, ...(asked.want === "source" ? lastStage(answer.source) : {}) });
+    if (asked.want === "picture") answered = {}; // what was answered of the picture before
+    const otherNetwork = asked.want === "source" || answer.source !== state.source;
+    change({ source: answer.source, example: answer.example, ...(otherNetwork ? lastStage(answer.source) : {}) });
   });
   let pictureUnderWay = false;
-  house.listen("answer", () => { pictureUnderWay = false; });
+  house.listen("answer", () => { pictureUnderWay = false; }); // also where it failed, or another view asked
   const askForPicture = (what) => {
     pictureUnderWay = true;
     ask(what);
@@ -321,6 +307,7 @@ function render({ model, el }) {
     const [chosen] = file.files;
     file.value = "";
     if (!chosen) return;
+    house.fail(model.get("error") ?? ""); // what was said of the file before is over
     if (chosen.size > MOST_BYTES) {
       house.fail(`${chosen.name} has ${(chosen.size / 1e6).toFixed(1)} MB, at most ${MOST_BYTES / 1e6} MB can be sent to `
         + "the notebook; make it smaller, 1000 pixels a side are plenty.");
@@ -340,12 +327,14 @@ function render({ model, el }) {
 
   let stroke = null;
   pad.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
     pad.setPointerCapture(event.pointerId);
     stroke = [event.offsetX, event.offsetY];
     drawStroke(event);
     event.preventDefault();
   });
   pad.addEventListener("pointermove", (event) => { if (stroke) drawStroke(event); });
+  pad.addEventListener("pointercancel", () => { stroke = null; });
   pad.addEventListener("pointerup", () => {
     if (!stroke) return;
     stroke = null;
@@ -544,7 +533,8 @@ function render({ model, el }) {
       if (query) {
         const index = Math.min(query[0] * layout.columns + query[1], sorted.length - 1);
         state.channel = sorted[index];
-        focus.set(cellOf(state.channel), locked);
+        const cell = cellOf(state.channel);
+        if (String(cell) !== String(query)) focus.set(cell, locked);
         if (locked) pushLater();
       }
       showFocus();
@@ -650,10 +640,6 @@ function render({ model, el }) {
     reset.disabled = !editCount();
     tell(outcome);
   }
-  function changeInWords(moved) {
-    if (Math.abs(moved) < 5e-4) return "±0";
-    return `${moved > 0 ? "+" : "−"}${(100 * Math.abs(moved)).toFixed(1)}`;
-  }
   function shorten(context, text, width) {
     let kept = text;
     while (kept.length > 1 && context.measureText(kept).width > width) kept = `${kept.slice(0, -2)}…`;
@@ -713,13 +699,6 @@ function render({ model, el }) {
       offered.findIndex(([index]) => index === state.example),
     );
   }
-  function fill({ input, set }, options, value) {
-    if (JSON.stringify(options) !== input.dataset.options) {
-      input.replaceChildren(...options.map(([name, words]) => element("option", { value: name }, words)));
-      input.dataset.options = JSON.stringify(options);
-    }
-    set(value);
-  }
 
   function showAll() {
     showChoices();
@@ -740,12 +719,24 @@ function render({ model, el }) {
     showResult();
   }
 
-  house.listen(["sources", "own"], showChoices);
+  house.listen("sources", showChoices);
+  house.listen("own", () => {
+    answered = {};
+    if (state.example === OWN) showAll();
+    else showChoices();
+  });
+  // Another view stores one trait after the other: what is shown follows once all of them are there.
+  const heard = new Set();
   for (const name of NAMES) {
     house.listen(name, () => {
-      if (JSON.stringify(state[name]) === JSON.stringify(model.get(name))) return;
-      pull(name);
-      showAll();
+      heard.add(name);
+      if (heard.size > 1) return;
+      queueMicrotask(() => {
+        const news = [...heard].filter((one) => JSON.stringify(state[one]) !== JSON.stringify(model.get(one)));
+        heard.clear();
+        news.forEach(pull);
+        if (news.length) showAll();
+      });
     });
   }
   house.listen("answer", () => {

@@ -1,6 +1,6 @@
 import {
-  button, choice, colourOf, copyButton, decode, element, fit, focusController, frame, number, outline, paintImage,
-  paintMap, saveButton, scaleBar, slider, store,
+  button, choice, colourOf, copyButton, decode, element, fill, fit, focusController, frame, number, outline,
+  paintImage, paintMap, saveButton, scaleBar, sigmoid, slider, store,
 } from "./shared.js";
 
 const MAPS = "viridis";
@@ -14,7 +14,6 @@ const SETTINGS = ["example", "view", "moved", "leader", "turn"];
 const signed = (value) => `${value < 0 ? "−" : "+"}${number(Math.abs(value))}`;
 const fixed = (value, digits = 2) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
 
-const sigmoid = (value) => 1 / (1 + Math.exp(-value));
 
 /** weight (outputs, inputs) times a vector, plus bias. */
 function layer(weight, bias, vector) {
@@ -447,13 +446,6 @@ function render({ model, el }) {
     turn.set(state.turn);
     turn.input.setAttribute("aria-label", `Turn ${names[state.moved]} after ${names[state.leader]}`);
     back.disabled = state.turn === 0;
-  };
-  const fill = ({ input, set }, options, value) => {
-    if (JSON.stringify(options) !== input.dataset.options) {
-      input.replaceChildren(...options.map(([name, words]) => element("option", { value: name }, words)));
-      input.dataset.options = JSON.stringify(options);
-    }
-    set(value);
   };
   const draw = () => {
     paintMatrix();

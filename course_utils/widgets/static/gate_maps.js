@@ -1,30 +1,9 @@
 import {
-  blend, choice, copyButton, decode, element, fit, focusController, frame, mapPicture, markCell, number,
-  paintImage, percent, resample, saveButton, scaleBar, slider, store, toggle,
+  blend, choice, copyButton, decode, element, fit, focusController, frame, mapPicture, markCell, number, paintImage,
+  percent, regionPath, resample, saveButton, scaleBar, slider, store, toggle,
 } from "./shared.js";
 
 const TABLE = "magma";
-
-/** The border between pixels that are in a region and those that are not, scaled to a box. */
-function regionPath(inside, height, width, boxHeight, boxWidth) {
-  const path = new Path2D();
-  const at = (row, column) => row >= 0 && row < height && column >= 0 && column < width && Boolean(inside[row * width + column]);
-  const x = (column) => (column * boxWidth) / width;
-  const y = (row) => (row * boxHeight) / height;
-  for (let row = 0; row <= height; row++) {
-    for (let column = 0; column <= width; column++) {
-      if (at(row, column) !== at(row - 1, column)) {
-        path.moveTo(x(column), y(row));
-        path.lineTo(x(column + 1), y(row));
-      }
-      if (at(row, column) !== at(row, column - 1)) {
-        path.moveTo(x(column), y(row));
-        path.lineTo(x(column), y(row + 1));
-      }
-    }
-  }
-  return path;
-}
 
 /** Least and largest of some values. */
 function ends(values) {

@@ -1,6 +1,6 @@
 import {
-  button, choice, colourOf, copyButton, decode, element, fit, focusController, frame, number, outline, paintImage,
-  paintMap, percent, pictureButtons, saveButton, scaleBar, slider, store,
+  button, choice, colourOf, copyButton, decode, element, fit, focusController, frame, largest, number, outline,
+  paintImage, paintMap, percent, pictureButtons, saveButton, scaleBar, slider, store,
 } from "./shared.js";
 
 const TABLE = "magma";
@@ -58,7 +58,7 @@ function gelu(x) {
 }
 
 /** A softmax of a row in place, over the keys that `may` lets through from `start` on; none: all zero. */
-function softmax(row, may = null, start = 0) {
+function softmaxRow(row, may = null, start = 0) {
   const open = (k) => may === null || may[start + k] === 1;
   let largest = -Infinity;
   for (let k = 0; k < row.length; k++) if (open(k) && row[k] > largest) largest = row[k];
@@ -84,7 +84,7 @@ function attend({ query, key, value }, first, each, width, may, context) {
       for (let c = first; c < first + each; c++) score += query[i * width + c] * key[j * width + c];
       row[j] = score / Math.sqrt(each);
     }
-    softmax(row, may, i * length);
+    softmaxRow(row, may, i * length);
     if (!context) continue;
     for (let j = 0; j < length; j++) {
       for (let c = first; c < first + each; c++) context[i * width + c] += row[j] * value[j * width + c];
@@ -115,7 +115,7 @@ function run({ tensor, layers, heads }, tokens, may, off) {
     made.push({ query, key, weights });
   }
   const read = layerNorm(x.slice(0, width), tensor("norm.weight"), tensor("norm.bias"));
-  return { layers: made, probabilities: softmax(linear(read, tensor("head.weight"), tensor("head.bias"))) };
+  return { layers: made, probabilities: softmaxRow(linear(read, tensor("head.weight"), tensor("head.bias"))) };
 }
 
 /** Who may attend to whom, 1 or 0, a row a query; null where all may. */
@@ -153,7 +153,6 @@ function measure(row, token, columns) {
   return { entropy, distance: mass > 0 ? far / mass : null };
 }
 
-const strongest = (row) => row.reduce((best, weight, k) => (weight > row[best] ? k : best), 0);
 const listed = (words) => (words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`);
 const headName = ([layer, head]) => `layer ${layer}, head ${head}`;
 const unbroken = (words) => words.replaceAll(" %", "\u00a0%"); // a line does not end between a number and its sign
@@ -345,7 +344,7 @@ function render({ model, el }) {
     const [layer, head] = hovered?.chosen ?? model.get("chosen");
     const { row } = seen(layer - 1, head - 1);
     const picked = hovered?.key ?? model.get("key");
-    const key = picked.length ? tokenAt(picked) : strongest(row);
+    const key = picked.length ? tokenAt(picked) : largest(row);
     const made = result.layers[layer - 1];
     const cut = (values, token) => {
       const start = token * width + (head - 1) * each;
@@ -359,8 +358,8 @@ function render({ model, el }) {
 
   const answerWords = () => {
     const { probabilities } = result;
-    const said = strongest(probabilities);
-    const first = strongest(shown.whole);
+    const said = largest(probabilities);
+    const first = largest(shown.whole);
     const right = pictureNow().answer;
     const off = [...model.get("off")].sort((a, b) => a[0] - b[0] || a[1] - b[1]).map(headName);
     const changed = off.length > 0 || model.get("mask") !== "none";
@@ -385,7 +384,7 @@ function render({ model, el }) {
       ({ name: headName([layer + 1, head + 1]), ...seen(layer, head) })));
     const sharp = every.reduce((best, one) => (one.entropy < best.entropy ? one : best));
     const even = every.reduce((best, one) => (one.entropy > best.entropy ? one : best));
-    const top = strongest(sharp.row);
+    const top = largest(sharp.row);
     const whose = query === null ? "No query: mean weights over all queries" : `Query: ${tokenName(query)}`;
     return [
       `${whose}. Sharpest is ${sharp.name}: ${sharp.entropy.toFixed(2)} bits, ${percent(sharp.row[top])} on `
@@ -484,7 +483,7 @@ function render({ model, el }) {
   };
   const nameHeads = () => cells.forEach((row, layer) => row.forEach(({ canvas }, head) => {
     const { row: weights, entropy } = seen(layer, head);
-    const top = strongest(weights);
+    const top = largest(weights);
     const name = capital(headName([layer + 1, head + 1]));
     canvas.setAttribute("aria-label", `${name}: ${entropy.toFixed(2)} bits, most on ${tokenName(top)}`);
   }));
@@ -531,7 +530,7 @@ function render({ model, el }) {
       context.textAlign = "right";
       context.fillText(percent(probabilities[name]), barsCanvas.width, y);
     }
-    const said = strongest(probabilities);
+    const said = largest(probabilities);
     const every = Array.from(probabilities, (one, name) => `${name}: ${percent(one)}`).join(", ");
     barsCanvas.setAttribute("aria-label", `Bars: the network says ${said} with ${percent(probabilities[said])}; `
       + `the right answer is ${pictureNow().answer}; outlines: untouched. ${every}`);

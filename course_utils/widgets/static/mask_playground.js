@@ -78,6 +78,7 @@ function deviationMask({ x, sheets, rows, columns, size }, category) {
       for (let c = 0; c < 3; c++, i++) mask.values[s * ofSheet + c * ofChannel + place * ofPlace] += deviation[i];
     }
   }
+  if (!mask.values.some((value) => value > 0)) mask.values.fill(1); // one colour throughout: nothing stands out
   const all = category === "branch" ? mask.values.reduce((sum, value) => sum + value, 0) : Math.max(...spread(mask.values));
   for (let i = 0; i < mask.values.length; i++) mask.values[i] /= all;
   return mask;

@@ -1,6 +1,7 @@
 import {
   asker, blend, button, choice, colourOf, colourRange, copyButton, decode, element, fit, focusController, frame,
-  markCell, number, outline, paintImage, paintMap, percent, pictureButtons, saveButton, scaleBar, slider, store, toggle,
+  largest, markCell, number, outline, paintImage, paintMap, percent, pictureButtons, saveButton, scaleBar, slider,
+  store, toggle,
 } from "./shared.js";
 
 const TABLE = "magma";
@@ -25,7 +26,6 @@ function correlation(one, other) {
   return first > 0 && second > 0 ? both / Math.sqrt(first * second) : null;
 }
 
-const largestOf = (values) => values.reduce((top, value, i) => (value > values[top] ? i : top), 0);
 const sameSet = (one, other) => one.length === other.length && one.every((value) => other.includes(value));
 const counted = (count, word) => `${count} ${word}${count === 1 ? "" : "es"}`;
 
@@ -145,6 +145,8 @@ function render({ model, el }) {
     return { by: model.widget_manager ? "waiting" : "none", values: null };
   };
   const ask = asker(model, house, () => drawAnswer());
+  const asked = () => JSON.stringify([model.get("picture"), model.get("blanked")]);
+  let refused = ""; // what the notebook could not answer
   const askIfNeeded = () => {
     const { by } = answerNow();
     if (by === "waiting") ask({ picture: model.get("picture"), blanked: model.get("blanked") });
@@ -232,7 +234,9 @@ function render({ model, el }) {
     paint(event);
     event.preventDefault(); // a drag selects no text
   });
-  picturePanel.canvas.addEventListener("pointermove", paint);
+  picturePanel.canvas.addEventListener("pointermove", (event) => {
+    for (const one of brush === null ? [event] : event.getCoalescedEvents?.() ?? [event]) paint(one);
+  });
   picturePanel.canvas.addEventListener("pointerleave", () => glance(null));
   const lift = () => { brush = null; };
   for (const ending of ["pointerup", "pointercancel"]) {
@@ -281,7 +285,7 @@ function render({ model, el }) {
       return [words, query ? `${token}.` : "", "", "", lock];
     }
     const rest = row.subarray(1);
-    const top = largestOf(rest);
+    const top = largest(rest);
     const where = `row ${Math.floor(top / size)}, column ${top % size}`;
     const by = headNow() ? `head ${headNow()}` : "mean of the heads";
     const share = percent(rest.reduce((sum, value) => sum + value, 0));
@@ -293,7 +297,7 @@ function render({ model, el }) {
         + `${percent(rest[top])}, from ${where}.`;
     } else {
       const others = rest.map((value, patch) => (query && patch === patchAt(query) ? -Infinity : value));
-      const like = largestOf(others);
+      const like = largest(others);
       map = "Cosine of position embeddings, 1 for the same direction, 0 for none in common"
         + `${query ? `: most like it row ${Math.floor(like / size)}, column ${like % size}, ${others[like].toFixed(2)}.`
           : ": those of the patches with that of the class token. Point at a patch."}`;
@@ -321,8 +325,9 @@ function render({ model, el }) {
     hadBlanks = true;
     const what = `${counted(count, "patch")} blanked`;
     if (by === "none") return `${what}: this needs a running notebook; here only single patches are known.`;
+    if (by === "waiting" && refused === asked()) return `${what}: the notebook could not answer; its message stands below.`;
     if (by === "waiting") return `${what}: asking the network.`;
-    const first = largestOf(values);
+    const first = largest(values);
     const answer = `${percent(values[now.asked])} for ${named()}, without blanks ${percent(seen.whole[now.asked])}`;
     return `${what}: ${answer}; most likely ${now.classes[first]} with ${percent(values[first])}.`;
   };
@@ -436,7 +441,7 @@ function render({ model, el }) {
     const signed = { table: SIGNED, ...colourRange(changes, SIGNED) };
     blend(context, paintMap(changes, size, size, signed), [0, 0, canvas.width, canvas.height]);
     grid(context, canvas, 0, "rgb(128 128 128 / 0.4)");
-    const most = largestOf(seen.drops);
+    const most = largest(seen.drops);
     canvas.setAttribute("aria-label", `Change of the probability of ${named()} by blanking each patch alone; it falls most, `
       + `by ${percent(seen.drops[most])}, at row ${Math.floor(most / size)}, column ${most % size}`);
     canvas.dataset.drops = Array.from(seen.drops, (value) => value.toPrecision(6)).join(",");
@@ -621,6 +626,7 @@ function render({ model, el }) {
     layer.node.hidden ||= model.get("view") === "positions";
     head.node.hidden ||= model.get("view") !== "attention";
     own.node.hidden ||= model.get("view") === "positions";
+    picturePanel.canvas.style.touchAction = cut ? "" : "none"; // a finger paints here, and scrolls beside it
     strongPress.disabled = model.get("view") === "positions";
     for (const node of [blankPress, strongPress, showPress, dropPanel.node, heads.node, bars.node, mapScale.node]) node.hidden = cut;
   };
@@ -650,8 +656,8 @@ function render({ model, el }) {
   house.listen(["picture", "cut", "view", "layer", "head", "own_range"], reload);
   house.listen("pictures", () => {
     opened.clear();
-    thumbs.replaceChildren();
     reload();
+    askIfNeeded();
   });
   house.listen("query", () => {
     takeQuery();
@@ -659,6 +665,10 @@ function render({ model, el }) {
   });
   house.listen(["picture", "blanked"], () => {
     askIfNeeded();
+    drawAnswer();
+  });
+  house.listen("answer", () => {
+    refused = model.get("answer").failed ? asked() : "";
     drawAnswer();
   });
   house.listen("answered", drawAnswer);

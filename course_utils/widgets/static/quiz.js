@@ -30,7 +30,7 @@ function render({ model, el }) {
       }
       store(model, { answered: model.get("answered").map((old, i) => (i === index ? chosen() : old)) });
     });
-    const title = questions.length > 1 ? [element("span", { class: "cw-count" }, `${index + 1}. `)] : [];
+    const title = questions.length > 1 ? [`${index + 1}. `] : [];
     const set = element("fieldset", {}, element("legend", {}, ...title, ...prose(question.text)), ...options, check, verdict);
     list.append(set);
 

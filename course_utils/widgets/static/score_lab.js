@@ -1,6 +1,6 @@
 import {
-  blend, button, choice, colourIndex, colourOf, colourTable, copyButton, decode, element, fit, focusController, frame,
-  number, outline, paintImage, paintMap, saveButton, scaleBar, slider, store, toggle,
+  blend, button, choice, colourIndex, colourOf, colourTable, copyButton, decode, element, fit, focusController,
+  frame, largest, number, outline, paintImage, paintMap, saveButton, scaleBar, slider, store, styled, toggle,
 } from "./shared.js";
 
 const TABLE = "magma";
@@ -99,7 +99,7 @@ function scoreAll(name, parameter, query, keys, count, stride, d) {
   return each((start) => dot(query, keys, d, start) * scale);
 }
 
-function softmax(scores, open) {
+function softmaxOver(scores, open) {
   let top = -Infinity;
   scores.forEach((score, l) => { if (open[l] && score > top) top = score; });
   const powers = scores.map((score, l) => (open[l] ? Math.exp(score - top) : 0));
@@ -141,7 +141,7 @@ function alignScores(name, scores, { offsets, window, gaussian, estimator, sampl
   const count = scores.length;
   const every = new Uint8Array(count).fill(1);
   if (name === "softmax") {
-    const weights = softmax(scores, every);
+    const weights = softmaxOver(scores, every);
     return { weights, gradient: (j) => softmaxGradient(weights, j) };
   }
   if (name === "sparsemax") {
@@ -157,7 +157,7 @@ function alignScores(name, scores, { offsets, window, gaussian, estimator, sampl
     return { weights, gradient: (j) => weights.map((weight, l) => (l === j ? weight * (1 - weight) : 0)) };
   }
   if (name === "hard") {
-    const chance = softmax(scores, every);
+    const chance = softmaxOver(scores, every);
     const [point] = uniforms(sample, 1);
     let drawn = 0;
     for (let sum = chance[0]; sum <= point && drawn < count - 1; sum += chance[drawn]) drawn++;
@@ -168,7 +168,7 @@ function alignScores(name, scores, { offsets, window, gaussian, estimator, sampl
   }
   if (name === "local") {
     const inside = offsets.map((one) => one.every((part) => Math.abs(part) <= window));
-    const shares = softmax(scores, inside);
+    const shares = softmaxOver(scores, inside);
     const factor = Float64Array.from(offsets, (one) =>
       (gaussian ? Math.exp((-2 * one.reduce((sum, part) => sum + part * part, 0)) / (window * window)) : 1));
     return {
@@ -179,7 +179,7 @@ function alignScores(name, scores, { offsets, window, gaussian, estimator, sampl
   }
   const coins = uniforms(sample, count + 1).subarray(1);
   const keep = Array.from(coins, (coin, l) => coin < chances[l]);
-  const weights = softmax(scores, keep);
+  const weights = softmaxOver(scores, keep);
   return { weights, gradient: (j) => softmaxGradient(weights, j), keep, kept: keep.filter(Boolean).length };
 }
 
@@ -189,12 +189,6 @@ function entropy(weights, total) {
   let bits = 0;
   for (const weight of weights) if (weight > 0) bits -= (weight / total) * Math.log2(weight / total);
   return bits;
-}
-
-function largest(values) {
-  let best = 0;
-  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
-  return best;
 }
 
 /** The segments of the line on which a field (side x side, row by row) has a level: marching squares. */
@@ -305,10 +299,6 @@ function render({ model, el }) {
   }
 
   // Controls above the panels.
-  const styled = (node, style) => {
-    Object.assign(node.style, style);
-    return node;
-  };
   const change = (values) => {
     Object.assign(state, values);
     store(model, values);
@@ -815,7 +805,7 @@ function render({ model, el }) {
     const [first] = panels;
     const pixels = first.place.width / parseFloat(first.place.style.width);
     const gap = Math.round(16 * pixels);
-    const wide = first.place.width;
+    const wide = Math.max(first.place.width, first.strips.width);
     const head = Math.round(24 * pixels);
     const sheet = document.createElement("canvas");
     sheet.width = 2 * wide + 3 * gap;

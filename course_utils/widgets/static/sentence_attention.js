@@ -1,6 +1,6 @@
 import {
   button, choice, copyButton, element, fit, focusController, frame, number, outline, paintMap, saveButton, scaleBar,
-  slider, store,
+  slider, softmax, store, styled,
 } from "./shared.js";
 
 const TABLE = "cividis";
@@ -12,22 +12,10 @@ const CONTEXT = 64;
 const WORD = 54;
 const MOST = 9; // the largest number that may be typed
 
-function styled(node, style) {
-  Object.assign(node.style, style);
-  return node;
-}
-
 const dot = (one, two) => one.reduce((sum, value, i) => sum + value * two[i], 0);
 const column = (rows, j) => rows.map((row) => row[j]);
 const times = (row, matrix) => matrix[0].map((_, j) => dot(row, column(matrix, j)));
 const copyOf = (rows) => rows.map((row) => [...row]);
-
-function softmax(scores) {
-  const top = Math.max(...scores);
-  const powers = scores.map((value) => Math.exp(value - top));
-  const sum = powers.reduce((total, value) => total + value, 0);
-  return powers.map((value) => value / sum);
-}
 
 /** queries (n, d), scores (n, n), weights (n, n) and contexts (n, d) of a table of features (n, d). */
 function attend({ table, looks_for: matrix, projection, sharpness }) {
@@ -105,7 +93,7 @@ function render({ model, el }) {
   const field = (label, read, write) => {
     const input = styled(element("input", { type: "number", step: "0.5", min: -MOST, max: MOST, "aria-label": label }), {
       width: "100%", minWidth: "0", boxSizing: "border-box", padding: "3px 2px", textAlign: "center", font: "inherit", fontSize: "13px",
-      color: "inherit", background: "var(--cw-raised)", border: "1px solid var(--cw-line)", borderRadius: "4px", margin: "0",
+      color: "inherit", background: "var(--cw-raised)", border: "1px solid var(--cw-edge)", borderRadius: "4px", margin: "0",
     });
     input.addEventListener("input", () => {
       const value = input.valueAsNumber;

@@ -55,6 +55,30 @@ export function percent(value) {
   return `${(100 * value).toFixed(1)} %`;
 }
 
+/** How far a probability moved, in percentage points. */
+export function changeInWords(moved) {
+  if (Math.abs(moved) < 5e-4) return "±0";
+  return `${moved > 0 ? "+" : "−"}${(100 * Math.abs(moved)).toFixed(1)}`;
+}
+
+export const sigmoid = (value) => 1 / (1 + Math.exp(-value));
+
+export function softmax(scores) {
+  let top = -Infinity;
+  for (const score of scores) top = Math.max(top, score);
+  const powers = scores.map((score) => Math.exp(score - top));
+  let sum = 0;
+  for (const power of powers) sum += power;
+  return powers.map((power) => power / sum);
+}
+
+/** The index of the largest value, the first of several. */
+export function largest(values) {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
+  return best;
+}
+
 /** The range that a colour table needs for these values: symmetric round 0 for RdBu, from 0 for weights. */
 export function colourRange(values, table, fromZero = true) {
   let low = Infinity;
@@ -200,6 +224,27 @@ export function markCell(canvas, base, [rows, columns], query, locked) {
   outline(context, query[1] * width, query[0] * height, width, height, scale, locked);
 }
 
+/** The border between pixels that are in a region and those that are not, scaled to a box. */
+export function regionPath(inside, height, width, boxHeight, boxWidth) {
+  const path = new Path2D();
+  const at = (row, column) => row >= 0 && row < height && column >= 0 && column < width && Boolean(inside[row * width + column]);
+  const x = (column) => (column * boxWidth) / width;
+  const y = (row) => (row * boxHeight) / height;
+  for (let row = 0; row <= height; row++) {
+    for (let column = 0; column <= width; column++) {
+      if (at(row, column) !== at(row - 1, column)) {
+        path.moveTo(x(column), y(row));
+        path.lineTo(x(column + 1), y(row));
+      }
+      if (at(row, column) !== at(row, column - 1)) {
+        path.moveTo(x(column), y(row));
+        path.lineTo(x(column), y(row + 1));
+      }
+    }
+  }
+  return path;
+}
+
 /** A node with attributes, listeners (`onclick`) and children; strings become text, never markup. */
 export function element(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -217,13 +262,19 @@ export function prose(text) {
   return String(text).split("`").map((part, i) => (i % 2 ? element("code", {}, part) : part));
 }
 
+/** Set some of a node's styles; gives the node. */
+export function styled(node, style) {
+  Object.assign(node.style, style);
+  return node;
+}
+
 /** A labelled slider. Returns its node, its input and `set(value)`; `onInput(value)` hears the learner. */
 export function slider({ label, min, max, step, value, show = number, onInput }) {
   const input = element("input", { type: "range", min, max, step });
   const words = element("span", { class: "cw-value", "aria-hidden": "true" });
   const set = (next) => {
     input.value = next;
-    words.textContent = show(Number(input.value));
+    words.textContent = show(Number(next)); // which the browser's input may have rounded to a step
     input.setAttribute("aria-valuetext", words.textContent);
   };
   input.addEventListener("input", () => {
@@ -241,6 +292,15 @@ export function choice({ label, options, value, onChange }) {
   input.addEventListener("change", () => onChange(input.value));
   set(value);
   return { node: element("span", { class: "cw-control" }, element("label", {}, label, input)), input, set };
+}
+
+/** Give a `choice` other options, and choose one of them. */
+export function fill({ input, set }, options, value) {
+  if (JSON.stringify(options) !== input.dataset.options) {
+    input.replaceChildren(...options.map(([name, words]) => element("option", { value: name }, words)));
+    input.dataset.options = JSON.stringify(options);
+  }
+  set(value);
 }
 
 /** A labelled checkbox. */
@@ -329,6 +389,8 @@ export function frame({ model, el, name }) {
   const drawings = [];
   const inks = new Map();
   let repeating = 0;
+  let drawing = true; // what a widget says of itself while it is made and drawn, nobody asked for
+  queueMicrotask(() => { drawing = false; });
   let said = [];
   const say = (text, manner) => {
     said = [].concat(text);
@@ -342,7 +404,7 @@ export function frame({ model, el, name }) {
     const spans = [...status.children];
     const changed = spans.filter((span, i) => span.textContent !== (parts[i] ?? ""));
     const last = spans[parts.length - 1];
-    if (changed.length || again) status.setAttribute("aria-live", quiet ? "off" : "polite");
+    if (changed.length || again) status.setAttribute("aria-live", quiet || drawing ? "off" : "polite");
     for (const span of changed) span.textContent = parts[spans.indexOf(span)] ?? "";
     if (!again || changed.length) return;
     last.textContent = ""; // the same words are heard again only when they come anew
@@ -360,7 +422,9 @@ export function frame({ model, el, name }) {
   };
   const redraw = () => {
     inks.clear();
+    drawing = true;
     if (root.clientWidth > 0) for (const draw of drawings) draw();
+    drawing = false;
   };
   const ink = (key) => {
     if (!inks.has(key)) {
@@ -386,6 +450,19 @@ export function frame({ model, el, name }) {
   };
   words();
   listen(["label", "caption", "error"], words);
+
+  // A page that is zoomed, or moved to a finer screen, has other pixels at the same width.
+  let density;
+  const watchDensity = () => {
+    density = window.matchMedia(`(resolution: ${window.devicePixelRatio || 1}dppx)`);
+    density.addEventListener("change", sharpen, { once: true });
+  };
+  const sharpen = () => {
+    redraw();
+    watchDensity();
+  };
+  watchDensity();
+  endings.push(() => density.removeEventListener("change", sharpen));
 
   let width = 0;
   const size = new ResizeObserver(() => {

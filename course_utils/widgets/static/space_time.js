@@ -1,6 +1,6 @@
 import {
-  choice, copyButton, decode, element, fit, focusController, frame, number, outline, paintImage, paintMap, percent,
-  saveButton, slider, store,
+  choice, copyButton, decode, element, fit, focusController, frame, largest, number, outline, paintImage, paintMap,
+  percent, saveButton, slider, softmax, store,
 } from "./shared.js";
 
 const TABLE = "magma";
@@ -15,15 +15,6 @@ const ROWS = [
   { key: "space", name: "divided, step 2", words: "over space" },
   { key: "both", name: "divided, both", words: "step 1, then 2" },
 ];
-
-function softmax(scores) {
-  let top = -Infinity;
-  for (const score of scores) top = Math.max(top, score);
-  let sum = 0;
-  const weights = Float64Array.from(scores, (score) => Math.exp(score - top));
-  for (const weight of weights) sum += weight;
-  return weights.map((weight) => weight / sum);
-}
 
 /** The product of two token vectors that begin at `i` and `j`. */
 function dot(one, i, other, j, width) {
@@ -193,7 +184,6 @@ function render({ model, el }) {
     if (!seen || seen.clip !== clip || seen.name !== name) seen = { clip, name, maps: clip.look(t, s, temperature) };
     return seen.maps;
   };
-  const largest = (values) => values.reduce((best, value, i) => (value > values[best] ? i : best), 0);
   const highs = () => {
     const maps = lookNow();
     const tops = ROWS.map(({ key }) => maps[key][largest(maps[key])]);

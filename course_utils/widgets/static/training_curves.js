@@ -136,12 +136,13 @@ function render({ model, el }) {
       .map((run) => `${reading(run, curves[run].at(-1).epoch)} at epoch ${curves[run].at(-1).epoch}`);
     return `Latest ${words(model.get("metric"))}: ${ends.join("; ")}.`;
   };
+  const isShown = ([row, column]) => row < shown().length && column < epochs.length;
   const describe = () => {
     if (!epochs.length) return ["No epoch has ended yet."];
     const visible = shown();
     if (!visible.length) return ["Every run is hidden; tick a run."];
     const query = focus.get();
-    if (!query) return [latestInWords()];
+    if (!query || !isShown(query)) return [latestInWords()];
     const what = words(model.get("metric"));
     const epoch = epochs[query[1]];
     const first = visible[query[0]];
@@ -173,7 +174,7 @@ function render({ model, el }) {
     context.drawImage(base, 0, 0);
     house.say(describe(), { quiet });
     const query = focus.get();
-    if (!query || !view || query[1] >= epochs.length) return;
+    if (!query || !view || !isShown(query)) return;
     const epoch = epochs[query[1]];
     context.save();
     context.scale(view.scale, view.scale);
@@ -211,7 +212,8 @@ function render({ model, el }) {
     let low = Math.min(...points.map((one) => one.low));
     let high = Math.max(...points.map((one) => one.high));
     if (!points.length) [low, high] = [0, 1];
-    const pad = (high - low) * 0.06 || Math.abs(high) * 0.06 || 0.5;
+    const size = Math.max(Math.abs(low), Math.abs(high));
+    const pad = high - low > 1e-9 * size ? (high - low) * 0.06 : size * 0.06 || 0.5;
     const [bottom, top] = [low >= 0 ? Math.max(0, low - pad) : low - pad, high + pad];
     const plotWidth = cssWidth - MARGIN.left - MARGIN.right;
     const plotHeight = cssHeight - MARGIN.top - MARGIN.bottom;
@@ -364,9 +366,16 @@ function render({ model, el }) {
   tell();
   house.listen(["history", "tail", "runs", "metrics", "latest", "total"], plan);
   house.listen(["metric", "hidden_runs"], () => {
-    if (focus.get() && focus.get()[0] >= shown().length) focus.set(null);
+    const query = focus.get();
+    const epoch = query && epochs[query[1]]; // another metric may have other epochs
+    const locked = focus.isLocked();
     list();
     draw();
+    if (!query) return;
+    const found = query[0] < shown().length && epochs.includes(epoch) ? [query[0], epochs.indexOf(epoch)] : null;
+    focus.set(found, locked);
+    mark();
+    if (locked && String(found ?? []) !== String(model.get("query"))) store(model, { query: found ?? [] });
   });
   house.listen("query", () => {
     takeQuery();
