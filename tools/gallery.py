@@ -25,6 +25,7 @@ from course_utils.attention import record_masks  # noqa: E402
 from course_utils.data import cued_digits  # noqa: E402
 from course_utils.lessons import Lesson, lesson  # noqa: E402
 from course_utils.training import load_network  # noqa: E402
+from course_utils.training.studies import STUDIES  # noqa: E402
 from course_utils.widgets import AttentionMap, CourseWidget, SentenceAttention, TrainingCurves  # noqa: E402
 from course_utils.widgets.base import STAND_IN, own_state, page_document  # noqa: E402
 
@@ -70,7 +71,7 @@ def recorded_losses() -> TrainingCurves:
     """The training losses of lesson 4.2's recorded runs on cued digits, five seeds a network."""
     curves = TrainingCurves(label="Training on cued digits")
     for entry, run in (("plain", "plain"), ("se", "with SE")):
-        for seed in range(5):
+        for seed in STUDIES["4.2"].seeds(5):
             losses = json.loads((RESULTS / f"cued-{entry}-seed{seed}.json").read_text(encoding="utf-8"))["train_loss"]
             for epoch, loss in enumerate(losses, 1):
                 curves.update({"run": run, "seed": seed, "epoch": epoch, "epochs": len(losses), "training loss": loss})
