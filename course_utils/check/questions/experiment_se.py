@@ -29,12 +29,12 @@ PREDICTIONS = {
                 "It sees both, but it can only add them up. 'If the border is red, count the red digit' is a product."
             ),
             "Every network that is to solve this task": (
-                "A hidden layer in the head combines cue and digit too, and gains much without SE: section 6 has one."
+                "A hidden layer in the head combines cue and digit too, and may gain without SE: section 6 has one."
             ),
             "A network with this head: a gate can multiply the digits' channels by the border's word": (
                 "The squeeze sees the border's colour, and the gate turns channels on and off by it: the product "
-                "that a linear head lacks. Section 6: on one such network the interval holds 0, on another SE is "
-                "higher."
+                "that a linear head lacks. Whether training finds it is another question: on both such networks of "
+                "section 6 SE's seeds part, and the interval holds 0."
             ),
         },
         right="A network with this head: a gate can multiply the digits' channels by the border's word",
