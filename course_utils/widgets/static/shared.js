@@ -423,8 +423,11 @@ export function frame({ model, el, name }) {
   const redraw = () => {
     inks.clear();
     drawing = true;
-    if (root.clientWidth > 0) for (const draw of drawings) draw();
-    drawing = false;
+    try {
+      if (root.clientWidth > 0) for (const draw of drawings) draw();
+    } finally { // a drawing that failed must not silence all that is said later
+      drawing = false;
+    }
   };
   const ink = (key) => {
     if (!inks.has(key)) {
