@@ -27,7 +27,13 @@ from browser import launch  # noqa: E402
 from conftest import Lab  # noqa: E402
 
 from course_utils.data import photograph  # noqa: E402
-from course_utils.explorers import (  # noqa: E402
+from course_utils.widgets import (  # noqa: E402  # noqa: E402
+    AttentionMap,
+    CourseWidget,
+    PatchPicture,
+    PatchTokens,
+    SentenceAttention,
+    TrainingCurves,
     explore_branch_weights,
     explore_cbam_steps,
     explore_channel_gates,
@@ -38,14 +44,6 @@ from course_utils.explorers import (  # noqa: E402
     explore_query_map,
     explore_score_lab,
     explore_space_time,
-)
-from course_utils.widgets import (  # noqa: E402
-    AttentionMap,
-    CourseWidget,
-    PatchPicture,
-    PatchTokens,
-    SentenceAttention,
-    TrainingCurves,
 )
 
 HOVER = """async () => {
@@ -170,7 +168,7 @@ def show(gate=0):
     plt.show()
     print(f"shown {gate}.")
 """
-GATES = """from course_utils.explorers import explore_channel_gates
+GATES = """from course_utils.widgets import explore_channel_gates
 explore_channel_gates(source="cued digits", stage=1)
 """
 

@@ -1,4 +1,4 @@
-"""The course's package: attention blocks, networks, data, training, widgets, explorers, checks and figures.
+"""The course's package: attention blocks, networks, data, training, widgets, checks and figures.
 
 Nothing heavy is imported here. A subpackage loads when it is first used:
 
@@ -9,7 +9,7 @@ Nothing heavy is imported here. A subpackage loads when it is first used:
 import importlib
 from types import ModuleType
 
-_SUBPACKAGES = ("attention", "check", "data", "explorers", "figures", "models", "resources", "training", "widgets")
+_SUBPACKAGES = ("attention", "check", "data", "figures", "models", "resources", "training", "widgets")
 
 
 def __getattr__(name: str) -> ModuleType | str:

@@ -23,7 +23,7 @@ import nbformat
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "build" / "site"
 SOURCE = ROOT / "build" / "site-source"
-WIDGETS = ROOT / "course_utils" / "widgets" / "static"
+WIDGETS = ROOT / "course_utils" / "widgets"
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 from checks import record  # noqa: E402
@@ -126,14 +126,14 @@ def escaped(text: str) -> str:
 
 def widget_modules() -> dict[str, str]:
     """The joined ES module of each widget, by the widget's name."""
-    return {path.stem: join_module(path.stem) for path in sorted(WIDGETS.glob("*.js")) if path.stem != "shared"}
+    return {name: join_module(name) for name in sorted(path.parent.name for path in WIDGETS.glob("*/view.js"))}
 
 
 def classic(name: str, module: str) -> str:
     """A module as a script that enters it in `courseWidgets`: from a folder on disk a browser loads no module."""
     body, ends = re.subn(r"^export default \{ render \};\s*\Z", "", module, flags=re.MULTILINE)
     if ends != 1:
-        raise SystemExit(f"static/{name}.js must end with `export default {{ render }};`.")
+        raise SystemExit(f"{name}/view.js must end with `export default {{ render }};`.")
     entered = f"(window.courseWidgets ??= {{}}).{name} = {{ default: {{ render }} }};"
     return f'"use strict";\n(() => {{\n{body}\n{entered}\n}})();\n'
 
@@ -150,7 +150,7 @@ def write_static(folder: Path) -> None:
     # It stands inside the style sheet, since some browsers load no font from a folder on disk.
     font = base64.b64encode((here / "stix-two-math.woff").read_bytes()).decode()
     face = f'@font-face {{ font-family: "Course Math"; src: url("data:font/woff;base64,{font}"); }}\n'
-    style = [path.read_text(encoding="utf-8") for path in (WIDGETS / "shared.css", here / "course.css")]
+    style = [path.read_text(encoding="utf-8") for path in (WIDGETS / "page" / "shared.css", here / "course.css")]
     (folder / "course.css").write_text("\n".join([*style, face]), encoding="utf-8")
 
 

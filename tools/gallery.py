@@ -20,7 +20,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 from links import project  # noqa: E402
 
-from course_utils import check, explorers  # noqa: E402
+from course_utils import check, widgets  # noqa: E402
 from course_utils.attention import record_masks  # noqa: E402
 from course_utils.data import cued_digits  # noqa: E402
 from course_utils.lessons import Lesson, lesson  # noqa: E402
@@ -83,7 +83,7 @@ EXHIBITS = (
         "Mask playground",
         "Choose what a mask may weigh, channels, places or frames, and watch g(x) and f(g(x), x) change.",
         "4.1",
-        lambda: explorers.explore_mask_playground(category="spatial"),
+        lambda: widgets.explore_mask_playground(category="spatial"),
     ),
     Exhibit(
         "Sentence attention",
@@ -95,31 +95,31 @@ EXHIBITS = (
         "Channel gates",
         "Look at each channel's gate in a trained network, move it, and see the answer change.",
         "4.1.1",
-        lambda: explorers.explore_channel_gates(source="cued digits"),
+        lambda: widgets.explore_channel_gates(source="cued digits"),
     ),
     Exhibit(
         "Covariance",
         "Rearrange one channel: its mean stays, its covariances do not, and two blocks tell you what they see.",
         "4.1.2",
-        lambda: explorers.explore_covariance(turn=-0.8),
+        lambda: widgets.explore_covariance(turn=-0.8),
     ),
     Exhibit(
         "Query map",
         "Point at a position of a feature map, and see whom it attends to.",
         "4.1.3",
-        lambda: explorers.explore_query_map(picture="cow", query=(6, 6)),
+        lambda: widgets.explore_query_map(picture="cow", query=(6, 6)),
     ),
     Exhibit(
         "Head grid",
         "Point at one place, and every head of a small transformer shows whom it asks; switch heads off, close keys.",
         "4.1.4",
-        lambda: explorers.explore_head_grid(picture=3, chosen=(3, 3)),
+        lambda: widgets.explore_head_grid(picture=3, chosen=(3, 3)),
     ),
     Exhibit(
         "Patch tokens",
         "Cut a picture into patches, follow the class token through the layers, blank what you like.",
         "4.1.5",
-        lambda: explorers.explore_patch_tokens(layer=3, head=1, picture=1),
+        lambda: widgets.explore_patch_tokens(layer=3, head=1, picture=1),
     ),
     Exhibit(
         "Training curves",
@@ -137,31 +137,31 @@ EXHIBITS = (
         "Score lab",
         "Move a query among keys, and compare two pairs of a score and an alignment.",
         "4.4",
-        lambda: explorers.explore_score_lab(("scaled_multiplicative", "similarity_euclidean"), chosen=2),
+        lambda: widgets.explore_score_lab(("scaled_multiplicative", "similarity_euclidean"), chosen=2),
     ),
     Exhibit(
         "Gate maps",
         "See where networks look while they learn, and how much of it lies on the answer.",
         "4.5",
-        lambda: explorers.explore_gate_maps(stage=1, epoch=2),
+        lambda: widgets.explore_gate_maps(stage=1, epoch=2),
     ),
     Exhibit(
         "CBAM steps",
         "Step through a block that asks first what, then where; swap the order, switch a pool off.",
         "4.6",
-        lambda: explorers.explore_cbam_steps(stage=1, picture=3),
+        lambda: widgets.explore_cbam_steps(stage=1, picture=3),
     ),
     Exhibit(
         "Branch weights",
         "See how the choice between two kernels moves as the digits grow.",
         "4.6",
-        lambda: explorers.explore_branch_weights(stage=1),
+        lambda: widgets.explore_branch_weights(stage=1),
     ),
     Exhibit(
         "Space and time",
         "Point at a cell of a frame: what does it look at, in all frames at once, or over time and then over space?",
         "4.6",
-        explorers.explore_space_time,
+        widgets.explore_space_time,
     ),
     Exhibit(
         "Quiz",

@@ -24,7 +24,7 @@ from .progress_map import ProgressMap, Row
 from .session import SESSION
 
 if TYPE_CHECKING:
-    from ..widgets.quiz import Quiz
+    from ..widgets.quiz.widget import Quiz
     from .engine import Exercise
 
 # The lessons' modules here and in questions/, by the lesson's number: a new lesson adds its line.
@@ -148,7 +148,7 @@ def quiz(number: str) -> "Quiz":
     Raises:
         ValueError: if that lesson has no quiz.
     """
-    from ..widgets.quiz import Quiz
+    from ..widgets.quiz.widget import Quiz
 
     widget = Quiz(_questions(number).QUIZ, key=f"{number}/quiz")
     widget.observe(lambda change: _remember(widget), names="answered")
@@ -161,7 +161,7 @@ def predict(name: str) -> "Quiz":
     Raises:
         ValueError: if there is no such question.
     """
-    from ..widgets.quiz import Quiz
+    from ..widgets.quiz.widget import Quiz
 
     number, _, question = name.partition("/")
     predictions = _questions(number).PREDICTIONS

@@ -1,42 +1,46 @@
-"""What is touched: the Python side of each widget. Takes arrays, knows no network."""
+"""What is touched: one folder per widget.
 
-from .attention_map import AttentionMap, image_bytes, share_on_place
-from .base import CourseWidget, as_array, encode, standalone_page, sweep
-from .covariance import Covariance
-from .gate_maps import GateMaps, MapSeries
-from .head_grid import HeadGrid, TokenPicture
-from .mask_playground import MaskPlayground, PlaygroundPicture
-from .patch_tokens import PatchPicture, PatchTokens
-from .query_map import QueryExample, QueryMap, QuerySource
-from .quiz import Question, Quiz
-from .sentence_attention import SENTENCES, Sentence, SentenceAttention
-from .training_curves import TrainingCurves
+In each folder `view.js` draws the widget in the page, `widget.py` sends it arrays, and `explore.py`, where a network is
+involved, makes the arrays. A name below is imported when it is first used: the arrays' side needs no torch.
+"""
 
-__all__ = [
-    "SENTENCES",
-    "AttentionMap",
-    "CourseWidget",
-    "Covariance",
-    "GateMaps",
-    "HeadGrid",
-    "MapSeries",
-    "MaskPlayground",
-    "PatchPicture",
-    "PatchTokens",
-    "PlaygroundPicture",
-    "QueryExample",
-    "QueryMap",
-    "QuerySource",
-    "Question",
-    "Quiz",
-    "Sentence",
-    "SentenceAttention",
-    "TokenPicture",
-    "TrainingCurves",
-    "as_array",
-    "encode",
-    "image_bytes",
-    "share_on_place",
-    "standalone_page",
-    "sweep",
-]
+import importlib
+from typing import Any
+
+_WHERE = {
+    "base": ("CourseWidget", "as_array", "encode", "standalone_page", "sweep"),
+    "attention_map.widget": ("AttentionMap", "image_bytes", "share_on_place"),
+    "branch_weights.explore": ("explore_branch_weights",),
+    "cbam_steps.explore": ("explore_cbam_steps",),
+    "channel_gates.explore": ("explore_channel_gates",),
+    "covariance.explore": ("explore_covariance",),
+    "covariance.widget": ("Covariance",),
+    "gate_maps.explore": ("explore_gate_maps",),
+    "gate_maps.widget": ("GateMaps", "MapSeries"),
+    "head_grid.explore": ("explore_head_grid",),
+    "head_grid.widget": ("HeadGrid", "TokenPicture"),
+    "mask_playground.explore": ("explore_mask_playground",),
+    "mask_playground.widget": ("MaskPlayground", "PlaygroundPicture"),
+    "patch_tokens.explore": ("explore_patch_tokens",),
+    "patch_tokens.widget": ("PatchPicture", "PatchTokens"),
+    "query_map.explore": ("explore_query_map",),
+    "query_map.widget": ("QueryExample", "QueryMap", "QuerySource"),
+    "quiz.widget": ("Question", "Quiz"),
+    "score_lab.explore": ("explore_score_lab",),
+    "sentence_attention.widget": ("SENTENCES", "Sentence", "SentenceAttention"),
+    "space_time.explore": ("explore_space_time",),
+    "training_curves.widget": ("TrainingCurves",),
+}
+_MODULES = {name: module for module, names in _WHERE.items() for name in names}
+
+__all__ = [*_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULES])

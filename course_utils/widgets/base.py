@@ -22,8 +22,8 @@ from IPython.core.getipython import get_ipython
 
 Result = TypeVar("Result")
 
-_STATIC = Path(__file__).parent / "static"
-_IMPORT = re.compile(r'^import \{[^}]*\} from "\./shared\.js";\n', re.MULTILINE)
+_HERE = Path(__file__).parent
+_IMPORT = re.compile(r'^import \{[^}]*\} from "\.\./page/shared\.js";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?!default)", re.MULTILINE)
 _NOT_STATE = ("comm", "keys", "layout", "log", "request", "tabbable", "tooltip")
 _shown: dict[str, tuple[str, list["weakref.ref[CourseWidget]"]]] = {}
@@ -35,17 +35,17 @@ def join_module(name: str) -> str:
     The page loads a widget from a Blob, which cannot import a file beside it; so the two are joined here.
 
     Args:
-        name: file name below `static/`, without its ending.
+        name: the widget's folder.
 
     Raises:
-        ValueError: if the module does not import from "./shared.js" exactly once.
+        ValueError: if the module does not import from "../page/shared.js" exactly once.
     """
-    shared = (_STATIC / "shared.js").read_text(encoding="utf-8")
-    module = (_STATIC / f"{name}.js").read_text(encoding="utf-8")
+    shared = (_HERE / "page" / "shared.js").read_text(encoding="utf-8")
+    module = (_HERE / name / "view.js").read_text(encoding="utf-8")
     joined, imports = _IMPORT.subn("", module)
     if imports != 1:
         raise ValueError(
-            f'static/{name}.js has {imports} lines `import {{ ... }} from "./shared.js";`, but needs exactly one.'
+            f'{name}/view.js has {imports} lines `import {{ ... }} from "../page/shared.js";`, but needs exactly one.'
         )
     return _EXPORT.sub("", shared) + "\n" + joined
 
@@ -104,7 +104,7 @@ def _fits_half(array: np.ndarray) -> bool:
 class CourseWidget(anywidget.AnyWidget):
     """The base of the course's widgets.
 
-    A subclass sets `_module`, the name of its file below `static/`, and adds its own traits, tagged `sync=True`.
+    A subclass sets `_module`, the name of its folder, and adds its own traits, tagged `sync=True`.
     Its state is whole in its traits: it draws itself from them without a kernel.
 
     Attributes:
@@ -128,7 +128,7 @@ class CourseWidget(anywidget.AnyWidget):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         if cls.__dict__.get("_module"):
             cls._esm = join_module(cls._module)
-            cls._css = (_STATIC / "shared.css").read_text(encoding="utf-8")
+            cls._css = (_HERE / "page" / "shared.css").read_text(encoding="utf-8")
         super().__init_subclass__(**kwargs)
 
     def __init__(self, **traits: Any) -> None:

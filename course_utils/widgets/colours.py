@@ -1,6 +1,6 @@
 """The colour tables of the page, made from matplotlib's.
 
-`python -m course_utils.widgets.colours` writes them into `static/shared.js`; a test holds the two equal.
+`python -m course_utils.widgets.colours` writes them into `page/shared.js`; a test holds the two equal.
 """
 
 import base64
@@ -11,7 +11,7 @@ TABLES = ("viridis", "magma", "cividis", "RdBu")
 """Perceptually even tables for weights, and RdBu for signed values."""
 
 _BLOCK = re.compile(r"(const COLOUR_TABLES = \{\n).*?(\n\};)", re.DOTALL)
-_SHARED = Path(__file__).parent / "static" / "shared.js"
+_SHARED = Path(__file__).parent / "page" / "shared.js"
 
 
 def table_base64(name: str) -> str:

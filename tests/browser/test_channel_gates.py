@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from course_utils.explorers import explore_channel_gates
 from course_utils.models import AttentionCNN
-from course_utils.widgets.channel_gates import ChannelGates, GateExample, GateSource, GateStage, LinearTail
+from course_utils.widgets import explore_channel_gates
+from course_utils.widgets.channel_gates.widget import ChannelGates, GateExample, GateSource, GateStage, LinearTail
 
 torch.set_num_threads(1)
 
@@ -503,7 +503,7 @@ def test_words_from_outside_stay_text(alone):
 def test_in_jupyterlab_the_kernel_answers_drawings_uploads_and_early_stages(lab, tmp_path):
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    source = "from course_utils.explorers import explore_channel_gates\nwidget = explore_channel_gates()\nwidget"
+    source = "from course_utils.widgets import explore_channel_gates\nwidget = explore_channel_gates()\nwidget"
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(source), nbformat.v4.new_code_cell("widget.edits, widget.example")],
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},

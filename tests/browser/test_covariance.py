@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from PIL import Image
 
 from course_utils.attention import GSoPBlock, SEBlock, covariance_pool
-from course_utils.explorers import explore_covariance
-from course_utils.explorers.covariance import EXAMPLES, example_channels, gsop_weights, rearrange, se_weights
-from course_utils.widgets.covariance import Covariance, CovarianceExample
+from course_utils.widgets import explore_covariance
+from course_utils.widgets.covariance.explore import EXAMPLES, example_channels, gsop_weights, rearrange, se_weights
+from course_utils.widgets.covariance.widget import Covariance, CovarianceExample
 
 torch.set_num_threads(1)
 HEAD = 62  # the margin of the matrix, in CSS pixels

@@ -15,8 +15,8 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 import gallery  # noqa: E402
 
-STATIC = ROOT / "course_utils" / "widgets" / "static"
-NAMES = sorted(path.stem.replace("_", "-") for path in STATIC.glob("*.js") if path.stem != "shared")
+VIEWS = (ROOT / "course_utils" / "widgets").glob("*/view.js")
+NAMES = sorted(path.parent.name.replace("_", "-") for path in VIEWS)
 
 
 @pytest.fixture(scope="module")

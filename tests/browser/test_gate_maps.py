@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from course_utils.training.attention_maps import overlap, share_on_object
-from course_utils.widgets.gate_maps import GateMaps, MapSeries
+from course_utils.widgets.gate_maps.widget import GateMaps, MapSeries
 
 torch.set_num_threads(1)
 EPOCHS, STAGES, TITLES = (1, 5, 8), ("pool3", "pool4"), ("gates by sigmoid", "gates by softmax", "Grad-CAM")

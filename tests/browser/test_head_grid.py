@@ -10,9 +10,9 @@ from PIL import Image
 
 from course_utils.attention import record_masks
 from course_utils.data import ImageSet
-from course_utils.explorers import explore_head_grid
-from course_utils.explorers.head_grid import token_mask
 from course_utils.models import VisionTransformer
+from course_utils.widgets import explore_head_grid
+from course_utils.widgets.head_grid.explore import token_mask
 
 torch.set_num_threads(1)
 

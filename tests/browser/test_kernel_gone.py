@@ -15,7 +15,7 @@ pytestmark = pytest.mark.faults("kernels gone or silent")
 
 CELL = """
 import os
-from course_utils.explorers import explore_channel_gates
+from course_utils.widgets import explore_channel_gates
 print("kernel", os.getpid())
 explore_channel_gates(source="digits", stage=1)
 """

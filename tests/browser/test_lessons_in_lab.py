@@ -13,16 +13,15 @@ from playwright.sync_api import expect
 
 from course_utils.attention import covariance_pool, record_masks, scaled_dot_product_attention
 from course_utils.data import cued_digits, photograph_features
-from course_utils.explorers import explore_channel_gates, explore_gate_maps
-from course_utils.explorers.cbam_steps import switched
-from course_utils.explorers.covariance import example_channels, rearrange
-from course_utils.explorers.mask_playground import deviation_mask, playground_input
-from course_utils.explorers.patch_tokens import blank_patches, occlude
-from course_utils.explorers.score_lab import lab_inputs, lab_score
 from course_utils.models import class_token_maps
 from course_utils.training import load_network
 from course_utils.training.attention_maps import overlap, share_on_object
-from course_utils.widgets import SENTENCES
+from course_utils.widgets import SENTENCES, explore_channel_gates, explore_gate_maps
+from course_utils.widgets.cbam_steps.explore import switched
+from course_utils.widgets.covariance.explore import example_channels, rearrange
+from course_utils.widgets.mask_playground.explore import deviation_mask, playground_input
+from course_utils.widgets.patch_tokens.explore import blank_patches, occlude
+from course_utils.widgets.score_lab.explore import lab_inputs, lab_score
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 torch.set_num_threads(1)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from course_utils.explorers import explore_mask_playground
-from course_utils.explorers.mask_playground import PICTURES, deviation_mask, playground_input
-from course_utils.widgets.mask_playground import CATEGORIES, MaskPlayground, PlaygroundPicture
+from course_utils.widgets import explore_mask_playground
+from course_utils.widgets.mask_playground.explore import PICTURES, deviation_mask, playground_input
+from course_utils.widgets.mask_playground.widget import CATEGORIES, MaskPlayground, PlaygroundPicture
 
 torch.set_num_threads(1)
 NUMBER = r"-?[\d.]+(?:e-?\d+)?"

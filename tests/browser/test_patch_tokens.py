@@ -11,10 +11,9 @@ from PIL import Image
 from torch import nn
 
 from course_utils.data import ImageSet
-from course_utils.explorers import explore_patch_tokens
-from course_utils.explorers.patch_tokens import occlude
 from course_utils.models import VisionTransformer, class_token_maps, rollout
-from course_utils.widgets import PatchPicture, PatchTokens
+from course_utils.widgets import PatchPicture, PatchTokens, explore_patch_tokens
+from course_utils.widgets.patch_tokens.explore import occlude
 
 torch.set_num_threads(1)
 SIDE = 6

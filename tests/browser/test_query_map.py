@@ -12,8 +12,7 @@ from PIL import Image
 
 from course_utils.attention import SelfAttention2d, record_masks, scaled_dot_product_attention
 from course_utils.data import ImageSet, cued_digits, photograph_features
-from course_utils.explorers import explore_query_map
-from course_utils.widgets import QueryExample, QueryMap, QuerySource
+from course_utils.widgets import QueryExample, QueryMap, QuerySource, explore_query_map
 
 torch.set_num_threads(1)
 

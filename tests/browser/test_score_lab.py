@@ -13,9 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from course_utils.attention import align
-from course_utils.explorers import explore_score_lab
-from course_utils.explorers.score_lab import WIDTHS, lab_agent, lab_inputs, lab_parameters, lab_score
-from course_utils.widgets.score_lab import ALIGNMENT_NAMES, PLANE_STEPS, SCORE_NAMES, LabSource, ScoreLab
+from course_utils.widgets import explore_score_lab
+from course_utils.widgets.score_lab.explore import WIDTHS, lab_agent, lab_inputs, lab_parameters, lab_score
+from course_utils.widgets.score_lab.widget import ALIGNMENT_NAMES, PLANE_STEPS, SCORE_NAMES, LabSource, ScoreLab
 
 torch.set_num_threads(1)
 PAIRS = list(itertools.product(SCORE_NAMES, ALIGNMENT_NAMES))

@@ -14,7 +14,8 @@ from playwright.sync_api import Browser, Page
 from course_utils.widgets import AttentionMap, CourseWidget, Question, Quiz, TrainingCurves, encode
 from course_utils.widgets.colours import TABLES, table_base64
 
-STATIC = Path(__file__).parents[2] / "course_utils" / "widgets" / "static"
+PAGE = Path(__file__).parents[2] / "course_utils" / "widgets" / "page"
+SOURCES = sorted(path for path in PAGE.parent.rglob("*") if path.suffix in (".js", ".css"))
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def module(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         """async (source) => {
           window.shared = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
         }""",
-        (STATIC / "shared.js").read_text(encoding="utf-8"),
+        (PAGE / "shared.js").read_text(encoding="utf-8"),
     )
     yield lambda expression, argument=None: page.evaluate(f"(x) => {{ {expression} }}", argument)
     context.close()
@@ -37,7 +38,7 @@ def test_colour_tables_are_matplotlibs(name: str, module: Callable[..., Any]) ->
     rows = module("return [...shared.colourTable(x)]", name)
     expected = matplotlib.colormaps[name](np.arange(256), bytes=True)[:, :3]
     assert rows == expected.ravel().tolist()
-    assert table_base64(name) in (STATIC / "shared.js").read_text(encoding="utf-8")
+    assert table_base64(name) in (PAGE / "shared.js").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float16", "float32"])
@@ -193,7 +194,7 @@ def test_without_a_kernel_the_page_says_what_is_missing(module: Callable[..., An
     assert "needs a running notebook" in said[0]
 
 
-@pytest.mark.parametrize("path", sorted(STATIC.iterdir()), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_modules_hold_no_address_no_comment_opener_and_no_markup_writer(path: Path) -> None:
     source = path.read_text(encoding="utf-8")
     assert "<!--" not in source

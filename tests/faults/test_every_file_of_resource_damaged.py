@@ -13,11 +13,11 @@ import pytest
 
 from course_utils import figures, resources
 from course_utils.data import digits, handwritten, photograph, photograph_features, photographs
-from course_utils.explorers import explore_gate_maps
 from course_utils.resources import checksums, damaged
 from course_utils.training import bench_report, load_network, study_report
 from course_utils.training.runs import read_result, seed_runs, tuning_runs
 from course_utils.training.studies import STUDIES
+from course_utils.widgets import explore_gate_maps
 
 REAL = resources.resource_root()
 FILES = sorted(p.relative_to(REAL).as_posix() for p in REAL.rglob("*") if p.is_file() and not p.name.startswith("."))

@@ -6,13 +6,13 @@ import torch
 
 from course_utils.attention import CBAM, record_masks
 from course_utils.data import moving_digits
-from course_utils.explorers.branch_weights import explore_branch_weights
-from course_utils.explorers.cbam_steps import explore_cbam_steps, switched
-from course_utils.explorers.space_time import clip_tokens, identity_attention, weight_elsewhere
 from course_utils.models import AttentionCNN
-from course_utils.widgets.branch_weights import BranchStage, BranchWeights
-from course_utils.widgets.cbam_steps import CBAMPicture, CBAMStage, CBAMSteps
-from course_utils.widgets.space_time import Clip, SpaceTime
+from course_utils.widgets.branch_weights.explore import explore_branch_weights
+from course_utils.widgets.branch_weights.widget import BranchStage, BranchWeights
+from course_utils.widgets.cbam_steps.explore import explore_cbam_steps, switched
+from course_utils.widgets.cbam_steps.widget import CBAMPicture, CBAMStage, CBAMSteps
+from course_utils.widgets.space_time.explore import clip_tokens, identity_attention, weight_elsewhere
+from course_utils.widgets.space_time.widget import Clip, SpaceTime
 
 torch.set_num_threads(1)
 

@@ -14,10 +14,10 @@ from traitlets import TraitError
 
 from course_utils.attention import SEBlock, record_masks
 from course_utils.data import ImageSet, digits
-from course_utils.explorers import explore_channel_gates
-from course_utils.explorers.channel_gates import GatedNetwork
 from course_utils.models import AttentionCNN
-from course_utils.widgets.channel_gates import ChannelGates, GateExample, GateSource, GateStage, LinearTail
+from course_utils.widgets import explore_channel_gates
+from course_utils.widgets.channel_gates.explore import GatedNetwork
+from course_utils.widgets.channel_gates.widget import ChannelGates, GateExample, GateSource, GateStage, LinearTail
 
 torch.set_num_threads(1)
 

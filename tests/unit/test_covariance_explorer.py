@@ -6,8 +6,8 @@ import torch
 from traitlets import TraitError
 
 from course_utils.attention import GSoPBlock, SEBlock, covariance_pool
-from course_utils.explorers import explore_covariance
-from course_utils.explorers.covariance import (
+from course_utils.widgets import explore_covariance
+from course_utils.widgets.covariance.explore import (
     CHANNELS,
     EXAMPLES,
     colour_pairs,
@@ -17,7 +17,7 @@ from course_utils.explorers.covariance import (
     train_on_pairs,
     trained_blocks,
 )
-from course_utils.widgets.covariance import Covariance, CovarianceExample, GSoPWeights, SEWeights
+from course_utils.widgets.covariance.widget import Covariance, CovarianceExample, GSoPWeights, SEWeights
 
 torch.set_num_threads(1)
 

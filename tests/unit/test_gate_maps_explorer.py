@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from course_utils.data import ImageSet, cued_scenes
-from course_utils.explorers import explore_gate_maps
 from course_utils.models import AttentionVGG
 from course_utils.training.attention_maps import gate_maps, grad_cam
+from course_utils.widgets import explore_gate_maps
 
 
 def decoded(array):

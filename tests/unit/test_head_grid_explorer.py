@@ -4,10 +4,9 @@ import pytest
 import torch
 
 from course_utils.data import ImageSet, cued_digits
-from course_utils.explorers import explore_head_grid
-from course_utils.explorers.head_grid import token_mask
 from course_utils.models import VisionTransformer
-from course_utils.widgets import HeadGrid, TokenPicture
+from course_utils.widgets import HeadGrid, TokenPicture, explore_head_grid
+from course_utils.widgets.head_grid.explore import token_mask
 
 
 def small(**changes):

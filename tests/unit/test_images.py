@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from course_utils.widgets import images
-from course_utils.widgets.images import decode_base64, decode_image, digit_input, square_image
+from course_utils.data import images
+from course_utils.data.images import decode_base64, decode_image, digit_input, square_image
 
 RED, BLUE = (220, 30, 20), (10, 40, 200)
 

@@ -16,17 +16,17 @@ RUNS = 100
 MOST_BYTES = 50_000_000
 # The widget with the most data in each lesson: words that its cell holds and no other.
 HEAVIEST = {
-    "4.1": 'explorers.explore_mask_playground(category="spatial")',
-    "4.1.1": "explorers.explore_channel_gates(",
-    "4.1.2": "explorers.explore_covariance(",
-    "4.1.3": 'explorers.explore_query_map(picture="cow"',
-    "4.1.4": "explorers.explore_head_grid(",
-    "4.1.5": "explorers.explore_patch_tokens(layer=3, head=1",
+    "4.1": 'widgets.explore_mask_playground(category="spatial")',
+    "4.1.1": "widgets.explore_channel_gates(",
+    "4.1.2": "widgets.explore_covariance(",
+    "4.1.3": 'widgets.explore_query_map(picture="cow"',
+    "4.1.4": "widgets.explore_head_grid(",
+    "4.1.5": "widgets.explore_patch_tokens(layer=3, head=1",
     "4.2": "widgets.AttentionMap(",
     "4.3": "widgets.AttentionMap(",
-    "4.4": "explorers.explore_score_lab(",
-    "4.5": "explorers.explore_gate_maps(stage=1",
-    "4.6": "explorers.explore_cbam_steps(",
+    "4.4": "widgets.explore_score_lab(",
+    "4.5": "widgets.explore_gate_maps(stage=1",
+    "4.6": "widgets.explore_cbam_steps(",
 }
 
 

@@ -11,7 +11,7 @@ from course_utils import check
 from course_utils.attention import MultiHeadAttention
 from course_utils.check.engine import Draw
 from course_utils.check.multi_head import _ported
-from course_utils.explorers.head_grid import token_mask
+from course_utils.widgets.head_grid.explore import token_mask
 
 LESSON = "4.1.4_multi_head_attention.ipynb"
 

@@ -11,9 +11,8 @@ from torch import nn
 
 from course_utils.attention import record_masks
 from course_utils.data import ImageSet
-from course_utils.explorers import explore_patch_tokens
 from course_utils.models import VisionTransformer, rollout
-from course_utils.widgets import PatchPicture, PatchTokens
+from course_utils.widgets import PatchPicture, PatchTokens, explore_patch_tokens
 
 torch.set_num_threads(1)
 

@@ -231,7 +231,7 @@ def test_nothing_is_unpickled_run_as_code_or_fetched_but_where_the_page_says(pat
         assert names == {"UnpicklingError"}, "only the error may be named"
     assert "subprocess" not in imported or name == "training/runs.py"
     network = imported & NETWORK_MODULES
-    assert not network or (name, network) == ("explorers/channel_gates.py", {"socket"}), "it sets a patience there"
+    assert not network or (name, network) == ("widgets/channel_gates/explore.py", {"socket"}), "it sets a patience"
     for last, whole, options in calls(tree):
         if last in FETCHING and "hasattr" not in whole:
             assert name in FETCHING[last], f"{whole} fetches"

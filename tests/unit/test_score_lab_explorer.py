@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from course_utils.data import photograph_features
-from course_utils.explorers import explore_score_lab
-from course_utils.explorers.score_lab import WIDTHS, lab_inputs, lab_parameters, lab_score
-from course_utils.widgets.score_lab import SCORE_NAMES, LabSource, ScoreLab
+from course_utils.widgets import explore_score_lab
+from course_utils.widgets.score_lab.explore import WIDTHS, lab_inputs, lab_parameters, lab_score
+from course_utils.widgets.score_lab.widget import SCORE_NAMES, LabSource, ScoreLab
 
 
 @pytest.mark.parametrize("width", WIDTHS)

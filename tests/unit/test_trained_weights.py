@@ -8,8 +8,8 @@ import pytest
 import torch
 from breaking_server import Server
 
-from course_utils.explorers import explore_channel_gates
 from course_utils.models import AttentionVGG16, trained_weights
+from course_utils.widgets import explore_channel_gates
 
 pytestmark = pytest.mark.faults("fetched data damaged on the disk")
 

@@ -9,9 +9,9 @@ from course_utils import check, models
 from course_utils.check.engine import Draw
 from course_utils.check.vision_transformer import _ported
 from course_utils.data import cued_digits
-from course_utils.explorers.patch_tokens import blank_patches, occlude
 from course_utils.models import VisionTransformer, rollout
 from course_utils.training import load_network
+from course_utils.widgets.patch_tokens.explore import blank_patches, occlude
 
 LESSON = "4.1.5_vision_transformer.ipynb"
 torch.set_num_threads(1)
@@ -157,7 +157,7 @@ def test_with_fetch_the_cell_shows_torchvisions_own_network_on_the_dog(cell, mon
     nn.init.normal_(fetched["heads.head.weight"], std=0.1)
     asked, shown = [], []
     monkeypatch.setattr(models, "trained_weights", lambda weights: asked.append(weights) or fetched)
-    monkeypatch.setattr(scope["explorers"], "explore_patch_tokens", lambda *given, **how: shown.append((given, how)))
+    monkeypatch.setattr(scope["widgets"], "explore_patch_tokens", lambda *given, **how: shown.append((given, how)))
     source = cell("FETCH = False")
     with torch.no_grad():
         exec(source.replace("FETCH = False", "FETCH = True"), {**scope, "display": lambda shown: None})

@@ -1,6 +1,6 @@
 """Questions of lesson 4.5."""
 
-from ...widgets.quiz import Question
+from ...widgets.quiz.widget import Question
 
 PREDICTIONS: dict[str, Question] = {
     "spot": Question(

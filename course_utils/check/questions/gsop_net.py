@@ -1,6 +1,6 @@
 """Questions of lesson 4.1.2."""
 
-from ...widgets.quiz import Question
+from ...widgets.quiz.widget import Question
 
 PREDICTIONS = {
     "squares": Question(

@@ -1,6 +1,6 @@
 """Questions of lesson 4.1.4."""
 
-from ...widgets.quiz import Question
+from ...widgets.quiz.widget import Question
 
 PREDICTIONS = {
     "difference": Question(

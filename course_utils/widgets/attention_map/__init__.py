@@ -1,0 +1,1 @@
+"""One image, one or many attention maps over it."""

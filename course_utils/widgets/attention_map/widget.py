@@ -1,0 +1,193 @@
+"""One image, one or many attention maps over it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import traitlets
+
+from ..base import CourseWidget, as_array, encode
+from ..colours import TABLES
+
+
+class AttentionMap(CourseWidget):
+    """Lay attention maps over an image; see each map beside it, on a scale, and read every value.
+
+    Args:
+        image: (H, W), (H, W, 3), (3, H, W) or (1, H, W); bytes, or numbers in [0, 1].
+        masks: one map (h, w) or many (K, h, w); any finite numbers. Negative values make it a signed map.
+        labels: a name for each map; by default "map 0", "map 1" and so on.
+        place: the true place, (H, W) of the image's size or (h, w) of the map's, True where the answer lies; gives
+            for each map the share of its mass on it.
+        chosen: which map is shown first.
+        opacity: of the map over the image, from 0 to 1.
+        table: "viridis", "magma", "cividis" or "RdBu"; by default magma, and RdBu where a value is negative.
+        smooth: interpolate the map's values, else show its cells.
+        own_range: let each map use the whole scale, from its least to its largest value; by default one range, from
+            zero, serves all maps, so that they can be compared.
+        query: (row, column) of a cell to lock at the start.
+        label, caption, code: as in `CourseWidget`; `code` are the lines that make `image` and `masks`.
+
+    Raises:
+        ValueError: for a shape or a value that cannot be shown; the message says what is needed.
+
+    Attributes:
+        shares: for each map, the share of its mass on the true place; empty without a place or for signed maps.
+    """
+
+    _module = "attention_map"
+
+    picture = traitlets.Dict().tag(sync=True)
+    maps = traitlets.Dict().tag(sync=True)
+    names = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    place = traitlets.Dict().tag(sync=True)
+    shares = traitlets.List(traitlets.Float()).tag(sync=True)
+    chosen = traitlets.Int(0).tag(sync=True, echo_update=False)
+    opacity = traitlets.Float(0.5, min=0, max=1).tag(sync=True, echo_update=False)
+    table = traitlets.Enum(TABLES, "magma").tag(sync=True, echo_update=False)
+    smooth = traitlets.Bool(False).tag(sync=True, echo_update=False)
+    own_range = traitlets.Bool(False).tag(sync=True, echo_update=False)
+    query = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
+
+    def __init__(
+        self,
+        image: Any,
+        masks: Any,
+        labels: Sequence[str] | None = None,
+        *,
+        place: Any = None,
+        chosen: int = 0,
+        opacity: float = 0.5,
+        table: str | None = None,
+        smooth: bool = False,
+        own_range: bool = False,
+        query: Sequence[int] = (),
+        label: str = "",
+        caption: str = "",
+        code: str = "",
+    ) -> None:
+        state = _shown_state(image, masks, labels, place)
+        many = len(state["names"])
+        if not 0 <= chosen < many:
+            raise ValueError(f"chosen={chosen}, but there are {many} maps; give a number from 0 to {many - 1}.")
+        rows, columns = state["maps"]["shape"][1:]
+        if query and not (len(query) == 2 and 0 <= query[0] < rows and 0 <= query[1] < columns):
+            raise ValueError(f"query={tuple(query)} is not a (row, column) of a map of {rows} x {columns} cells.")
+        signed = bool((_maps(masks) < 0).any())
+        super().__init__(
+            chosen=chosen,
+            opacity=opacity,
+            table=table or ("RdBu" if signed else "magma"),
+            smooth=smooth,
+            own_range=own_range,
+            query=[int(i) for i in query],
+            label=label or f"Attention over an image: {', '.join(state['names'][:4])}{', ...' if many > 4 else ''}",
+            caption=caption,
+            code=code,
+            **state,
+        )
+
+    def show(self, image: Any, masks: Any, labels: Sequence[str] | None = None, *, place: Any = None) -> None:
+        """Show another image and its maps; the learner's settings stay. Arguments as for the class."""
+        state = _shown_state(image, masks, labels, place)
+        rows, columns = state["maps"]["shape"][1:]
+        with self.hold_sync():
+            self.chosen = min(self.chosen, len(state["names"]) - 1)
+            if self.query and (self.query[0] >= rows or self.query[1] >= columns):
+                self.query = []
+            for name, value in state.items():
+                setattr(self, name, value)
+
+
+def _shown_state(image: Any, masks: Any, labels: Sequence[str] | None, place: Any) -> dict[str, Any]:
+    maps = _maps(masks)
+    many = len(maps)
+    if labels is None:
+        names = [f"map {i}" for i in range(many)] if many > 1 else ["map"]
+    else:
+        names = [str(name) for name in labels]
+    if len(names) != many:
+        raise ValueError(f"There are {many} maps but {len(names)} labels; give one label for each map.")
+    picture = image_bytes(image)
+    state: dict[str, Any] = {
+        "picture": encode(picture),
+        "maps": encode(maps),
+        "names": names,
+        "place": {},
+        "shares": [],
+    }
+    if place is not None:
+        true = as_array(place).astype(bool)
+        sizes = (picture.shape[:2], maps.shape[1:])
+        if true.shape not in sizes:
+            raise ValueError(f"place has shape {true.shape}; it must have the size of the image or the map, {sizes}.")
+        state["place"] = encode(true.astype(np.uint8))
+        if maps.min() >= 0:
+            state["shares"] = [share_on_place(one, true) for one in maps]
+    return state
+
+
+def _maps(masks: Any) -> np.ndarray:
+    maps = as_array(masks).astype(np.float64)
+    if maps.ndim == 2:
+        maps = maps[None]
+    if maps.ndim != 3 or 0 in maps.shape:
+        raise ValueError(
+            f"masks has shape {as_array(masks).shape}; give one map (h, w) or many (K, h, w), none of them empty."
+        )
+    return maps
+
+
+def image_bytes(image: Any) -> np.ndarray:
+    """An image of any of the usual layouts as bytes (H, W) or (H, W, 3).
+
+    Args:
+        image: (H, W), (H, W, 1), (H, W, 3), (1, H, W) or (3, H, W); uint8, or numbers in [0, 1].
+
+    Raises:
+        ValueError: for another shape, or numbers outside [0, 1].
+    """
+    array = as_array(image)
+    shape = array.shape
+    if array.ndim == 3 and shape[2] not in (1, 3) and shape[0] in (1, 3):
+        array = np.moveaxis(array, 0, 2)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if 0 in array.shape or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
+        raise ValueError(f"image has shape {shape}; give (H, W), (H, W, 3) or (3, H, W), one image at a time.")
+    if array.dtype == np.uint8:
+        return array
+    numbers = array.astype(np.float64)
+    if not (numbers.min() >= 0 and numbers.max() <= 1):
+        raise ValueError(
+            f"The image runs from {numbers.min():.3g} to {numbers.max():.3g}; give bytes (uint8) or numbers in [0, 1]. "
+            "If it was normalised for a network, undo that first: image * std + mean."
+        )
+    return np.rint(numbers * 255).astype(np.uint8)
+
+
+def share_on_place(mask: Any, place: Any) -> float:
+    """The share of a map's mass that lies on the true place.
+
+    Each cell of the map counts by the part of its area that the place covers.
+
+    Args:
+        mask: (h, w), no value below zero.
+        place: (H, W), True where the answer lies; any size.
+
+    Returns:
+        A number from 0 to 1; 0 for a map that is zero everywhere.
+    """
+    weights = as_array(mask).astype(np.float64)  # (h, w)
+    true = as_array(place).astype(np.float64)  # (H, W)
+    covered = _overlap(weights.shape[0], true.shape[0]) @ true @ _overlap(weights.shape[1], true.shape[1]).T  # (h, w)
+    mass = weights.sum()
+    return float((weights * covered).sum() / mass) if mass > 0 else 0.0
+
+
+def _overlap(cells: int, pixels: int) -> np.ndarray:
+    """The part of each cell that each pixel covers, (cells, pixels); rows sum to 1."""
+    ends = np.arange(cells + 1)[:, None] * pixels / cells
+    marks = np.arange(pixels)[None]
+    covered = np.minimum(ends[1:], marks + 1) - np.maximum(ends[:-1], marks)
+    return np.clip(covered, 0, None) * cells / pixels

@@ -1,0 +1,1 @@
+"""`branch-weights`: how much each channel takes from each kernel, for things of growing size."""

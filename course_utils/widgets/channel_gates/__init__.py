@@ -1,0 +1,1 @@
+"""`channel-gates`: the feature maps of a stage, each with its gate; move a gate and see the answer change."""

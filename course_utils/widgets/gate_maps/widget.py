@@ -1,0 +1,128 @@
+"""`gate-maps`: where several networks look in one picture, epoch by epoch, held against the true place."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import traitlets
+
+from ..attention_map.widget import image_bytes
+from ..base import CourseWidget, as_array, encode
+
+
+@dataclass(frozen=True, eq=False)
+class MapSeries:
+    """The maps of one network, at several epochs and stages.
+
+    Args:
+        title: what the learner reads above them: "gates by sigmoid".
+        maps: for each stage, finer first, an array (epochs, images, h, w), no value below zero.
+        answers: for each epoch and image what the network answers, in words; may be empty.
+    """
+
+    title: str
+    maps: Sequence[Any]
+    answers: Sequence[Sequence[str]] = ()
+
+
+class GateMaps(CourseWidget):
+    """Maps of several networks side by side: over the picture and alone, with their share and overlap.
+
+    Args:
+        images: (N, 3, H, W) or (N, H, W, 3); bytes, or numbers in [0, 1].
+        places: (N, H, W), True where the answer stands.
+        series: the networks, in the order of the panels.
+        epochs: after which epochs the maps were taken.
+        stages: the names of the stages, finer first: ("pool3", "pool4").
+        names: a name for each image.
+        traits: other traits, such as `image`, `stage`, `epoch`, `threshold`, `caption`.
+
+    Attributes:
+        image, stage, epoch: the index of what is shown.
+        threshold: from 0 to 1, between a map's least and its largest value: what counts as "here".
+        opacity: of the map over the picture.
+        own_range: let each map use its whole colour scale; by default a network has one range, from 0 to the largest
+            value of its stage in all epochs and images, so that epochs can be compared.
+        query: (row, column) of a cell of the map to lock.
+
+    Raises:
+        ValueError: if shapes do not fit together, or a value is negative or not finite.
+    """
+
+    _module = "gate_maps"
+
+    pictures = traitlets.Dict().tag(sync=True)
+    places = traitlets.Dict().tag(sync=True)
+    series: traitlets.List = traitlets.List().tag(sync=True)
+    epochs = traitlets.List(traitlets.Int()).tag(sync=True)
+    stages = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    names = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    image = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
+    stage = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
+    epoch = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
+    threshold = traitlets.Float(0.5, min=0, max=1).tag(sync=True, echo_update=False)
+    opacity = traitlets.Float(0.5, min=0, max=1).tag(sync=True, echo_update=False)
+    own_range = traitlets.Bool(False).tag(sync=True, echo_update=False)
+    query = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
+
+    def __init__(
+        self,
+        images: Any,
+        places: Any,
+        series: Sequence[MapSeries],
+        epochs: Sequence[int],
+        stages: Sequence[str],
+        names: Sequence[str] | None = None,
+        label: str = "Gate maps: where each network looks, and how much of it is the answer's place",
+        **traits: Any,
+    ) -> None:
+        pictures = np.stack([_coloured(image_bytes(image)) for image in as_array(images)])
+        truth = as_array(places).astype(bool)
+        if truth.shape != pictures.shape[:3]:
+            raise ValueError(f"places has shape {truth.shape}, but the images need {pictures.shape[:3]}.")
+        named = [f"picture {i}" for i in range(len(pictures))] if names is None else [str(name) for name in names]
+        if len(named) != len(pictures) or not series:
+            raise ValueError(
+                f"There are {len(pictures)} images, {len(named)} names and {len(series)} networks; give one name for "
+                "each image, and at least one network."
+            )
+        encoded = [_encode_series(one, epochs, stages, len(pictures)) for one in series]
+        for trait, count in (("image", len(pictures)), ("stage", len(stages)), ("epoch", len(epochs))):
+            if not 0 <= traits.get(trait, 0) < count:
+                raise ValueError(
+                    f"{trait}={traits[trait]}, but there are {count}; give a number from 0 to {count - 1}."
+                )
+        super().__init__(
+            pictures=encode(pictures),
+            places=encode(truth.astype(np.uint8)),
+            series=encoded,
+            epochs=[int(epoch) for epoch in epochs],
+            stages=list(stages),
+            names=named,
+            label=label,
+            **traits,
+        )
+
+
+def _coloured(image: np.ndarray) -> np.ndarray:
+    return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
+
+
+def _encode_series(one: MapSeries, epochs: Sequence[int], stages: Sequence[str], many: int) -> dict[str, Any]:
+    maps = [as_array(stage).astype(np.float32) for stage in one.maps]
+    wanted = (len(epochs), many)
+    if len(maps) != len(stages) or any(map_.ndim != 4 or map_.shape[:2] != wanted or 0 in map_.shape for map_ in maps):
+        raise ValueError(
+            f"{one.title!r} has maps of shapes {[map_.shape for map_ in maps]}; it needs {len(stages)}, one a stage, "
+            f"each of shape ({len(epochs)}, {many}, h, w): epochs, images, rows, columns."
+        )
+    if any(map_.min() < 0 for map_ in maps):
+        raise ValueError(f"{one.title!r} has a value below zero; a map of weights has none.")
+    if one.answers and [len(row) for row in one.answers] != [many] * len(epochs):
+        raise ValueError(f"{one.title!r} needs an answer for each of {len(epochs)} epochs and {many} images, or none.")
+    return {
+        "title": one.title,
+        "maps": [encode(map_) for map_ in maps],
+        "answers": [[str(answer) for answer in row] for row in one.answers],
+    }

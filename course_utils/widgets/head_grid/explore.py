@@ -1,0 +1,141 @@
+"""The lesson's widget on heads: a small vision transformer joined to `HeadGrid`."""
+
+import copy
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...data import ImageSet, cued_digits
+from ...models import VisionTransformer
+from ...training import load_network
+from .widget import MASKS, HeadGrid, TokenPicture
+
+_TRAINED = "vit_cued_digits"
+_MOST_PICTURES = 6
+_MOST_PARAMETERS = 500_000
+_MOST_HEADS = 32
+
+
+def explore_head_grid(
+    network: VisionTransformer | None = None,
+    data: ImageSet | None = None,
+    *,
+    picture: int = 0,
+    query: Sequence[int] | None = None,
+    chosen: Sequence[int] | None = None,
+    off: Sequence[Sequence[int]] = (),
+    mask: str = "none",
+) -> HeadGrid:
+    """See what every head of every layer weighs for one query, knock heads out, and switch masks.
+
+    Args:
+        network: a small vision transformer; it is copied to the CPU, yours stays as it is. None: the course's own,
+            trained on cued digits, with six of its test pictures.
+        data: images and labels for `network`; the first six are shown.
+        picture: index of the picture shown first.
+        query: (row, column) of the patch to lock at the start; the class token unless given.
+        chosen: (layer, head), counted from 1, whose products are shown; the last unless given.
+        off: (layer, head) of every head to knock out.
+        mask: who may attend to whom, as in `token_mask`.
+
+    Raises:
+        ValueError: if only one of network and data is given, the network is too large for a page, or there is no such
+            picture, patch, head or mask.
+
+    Example:
+        >>> explore_head_grid(off=[(1, 3), (1, 4)])
+        >>> explore_head_grid(network, cued_digits(6, seed=1))
+    """
+    if (network is None) != (data is None):
+        given, missing = ("data", "network") if network is None else ("network", "data")
+        raise ValueError(f"explore_head_grid was given {given} without {missing}; give both, or neither.")
+    if network is None or data is None:
+        network = cast(VisionTransformer, load_network(_TRAINED))
+        data = cued_digits(_MOST_PICTURES, seed=3, split="test")
+        made = (
+            "from course_utils.data import cued_digits\nfrom course_utils.training import load_network\n\n"
+            f'network = load_network("{_TRAINED}").eval()\n'
+            f'images = cued_digits({_MOST_PICTURES}, seed=3, split="test").images'
+        )
+    else:
+        made = "network, images = network.eval(), data.images  # network, data: what you gave"
+    network = _small_enough(network)
+    side = int(network.settings["image_size"]) // int(network.settings["patch_size"])
+    heads, depth = int(network.settings["num_heads"]), int(network.settings["depth"])
+    return HeadGrid(
+        network.state_dict(),
+        heads,
+        _pictures(network, data, made),
+        (side, side),
+        picture=picture,
+        query=(side, 0) if query is None else query,
+        chosen=(depth, heads) if chosen is None else chosen,
+        off=off,
+        mask=mask,
+    )
+
+
+def token_mask(name: str, rows: int, columns: int) -> Tensor | None:
+    """The attention masks of the widget, for a class token and rows x columns patches.
+
+    Args:
+        name: "none"; "causal", each token sees itself and what comes before it; "window 1", "window 2", "window 3", a
+            patch sees patches at most so many rows and columns away, the class token all, and all see it; "padding",
+            the lower half of the patches is seen by nobody.
+        rows: of patches.
+        columns: of patches.
+
+    Returns:
+        (L, L) bool with L = 1 + rows * columns, True where a query (first axis) may attend; None for "none".
+
+    Raises:
+        ValueError: for another name.
+    """
+    if name not in MASKS:
+        raise ValueError(f"There is no mask {name!r}; there are: {', '.join(map(repr, MASKS))}.")
+    length = 1 + rows * columns
+    if name == "none":
+        return None
+    if name == "causal":
+        return torch.ones(length, length, dtype=torch.bool).tril()
+    mask = torch.ones(length, length, dtype=torch.bool)
+    if name == "padding":
+        mask[:, 1 + (rows + 1) // 2 * columns :] = False
+        return mask
+    places = torch.cartesian_prod(torch.arange(rows), torch.arange(columns))  # (rows * columns, 2)
+    away = (places[:, None] - places).abs().amax(dim=2)
+    mask[1:, 1:] = away <= int(name.removeprefix("window "))
+    return mask
+
+
+def _small_enough(network: VisionTransformer) -> VisionTransformer:
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    heads = int(network.settings["depth"]) * int(network.settings["num_heads"])
+    if parameters > _MOST_PARAMETERS or heads > _MOST_HEADS:
+        raise ValueError(
+            f"The page runs the network itself, so it may have {_MOST_PARAMETERS:,} parameters and {_MOST_HEADS} heads "
+            f"at most; this one has {parameters:,} and {heads}. `network.attention_weights(images)` gives its weights."
+        )
+    return copy.deepcopy(network).cpu().eval()
+
+
+@torch.no_grad()
+def _pictures(network: VisionTransformer, data: ImageSet, code: str) -> list[TokenPicture]:
+    images = data.images[:_MOST_PICTURES].cpu()
+    return [
+        TokenPicture(
+            label=f"picture {i + 1}, class {int(data.labels[i])}",
+            image=_as_bytes(images[i]),
+            tokens=tokens.numpy(),
+            answer=int(data.labels[i]),
+            code=f"{code}\nimage = images[{i} : {i + 1}]",
+        )
+        for i, tokens in enumerate(network.embed(images))
+    ]
+
+
+def _as_bytes(image: Tensor) -> np.ndarray:
+    return image.permute(1, 2, 0).mul(255).round().clamp(0, 255).byte().numpy()

@@ -1,0 +1,207 @@
+"""`patch-tokens`: a picture as a sequence of patches, what the class token looks at, and what blanking changes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import traitlets
+
+from ..base import CourseWidget, as_array, encode
+
+VIEWS = ("attention", "rollout", "positions")
+_MOST_TOKENS = 800
+_LEAST_SIDE = 2
+
+Answer = Callable[[int, Sequence[int]], Any]
+"""Which picture and which of its patches are blanked -> the probabilities of the shown classes."""
+
+
+@dataclass(frozen=True, eq=False)
+class PatchPicture:
+    """One picture with what a vision transformer made of it.
+
+    Args:
+        label: what it shows, in words.
+        image: (H, W) or (H, W, 3), uint8.
+        attention: (depth, heads, P + 1), the class token's row of weights: to itself first, then to the P patches.
+        rollout: (depth, P + 1), the class token's row of the rollout of the first 1, 2, ... blocks.
+        probabilities: (K,), of the shown classes.
+        single: (P, K), the same with each patch blanked alone.
+        classes: the K names.
+        asked: the index of the class whose loss the occlusion map shows.
+        code: lines that make `attention`, `rolled` and `single` for this picture.
+    """
+
+    label: str
+    image: np.ndarray
+    attention: np.ndarray
+    rollout: np.ndarray
+    probabilities: np.ndarray
+    single: np.ndarray
+    classes: Sequence[str]
+    asked: int = 0
+    code: str = ""
+
+    def __post_init__(self) -> None:
+        depth, tokens, count = self.attention.shape[0], self.attention.shape[-1], len(self.classes)
+        given = {name: tuple(getattr(self, name).shape) for name in ("attention", "rollout", "probabilities", "single")}
+        fits = (
+            self.attention.ndim == 3
+            and given["rollout"] == (depth, tokens)
+            and given["probabilities"] == (count,)
+            and given["single"] == (tokens - 1, count)
+            and 0 <= self.asked < count
+        )
+        if not fits:
+            raise ValueError(
+                f"{self.label!r} has {', '.join(f'{name} {shape}' for name, shape in given.items())}, {count} classes "
+                f"and asked={self.asked}; needed are attention (depth, heads, P + 1), rollout (depth, P + 1), "
+                "probabilities (K,), single (P, K), K classes and one of them asked."
+            )
+
+
+class PatchTokens(CourseWidget):
+    """Cut a picture into patches, see what the class token looks at in each layer and head, and blank patches.
+
+    The rows of all layers and heads cross once; the page draws from them. What one blanked patch does is known to the
+    page too; of several the kernel is asked.
+
+    Args:
+        pictures: of one network, all square and of one size.
+        patch_size: side of the network's patches, in pixels of the pictures.
+        similarity: (P + 1, P + 1), cosines of the position embeddings, the class token's first.
+        answer: makes the probabilities for several blanked patches; without it the page says that it cannot.
+        label: the widget's name for a screen reader.
+        traits: other traits, such as `picture`, `layer`, `head`, `view`, `blanked`, `caption`.
+
+    Attributes:
+        picture: index of the picture shown.
+        cut: side of the patches into which the picture is cut; another than the network's shows the cut alone.
+        view: "attention", "rollout" or "positions".
+        layer: from 1.
+        head: from 1; 0 is the mean of the heads.
+        query: (row, column) of the locked patch; empty without one.
+        blanked: indices of the blanked patches, row after row from 0.
+        own_range: let every map use the whole colour scale; by default those of the picture share one.
+        answered: the kernel's last answer, with the picture and the patches that it is for.
+
+    Raises:
+        ValueError: if there is no picture, sizes do not fit together, or a trait names what is not there.
+    """
+
+    _module = "patch_tokens"
+
+    pictures: traitlets.List = traitlets.List().tag(sync=True)
+    similarity = traitlets.Dict().tag(sync=True)
+    patch_size = traitlets.Int(1, min=1).tag(sync=True)
+    cuts = traitlets.List(traitlets.Int()).tag(sync=True)
+    answered = traitlets.Dict().tag(sync=True)
+    picture = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
+    cut = traitlets.Int(1, min=1).tag(sync=True, echo_update=False)
+    view = traitlets.Enum(VIEWS, "attention").tag(sync=True, echo_update=False)
+    layer = traitlets.Int(1, min=1).tag(sync=True, echo_update=False)
+    head = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
+    query = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
+    blanked = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
+    own_range = traitlets.Bool(False).tag(sync=True, echo_update=False)
+
+    def __init__(
+        self,
+        pictures: Sequence[PatchPicture],
+        patch_size: int,
+        similarity: Any,
+        answer: Answer | None = None,
+        label: str = "Patch tokens: a picture as a sequence, and what the class token looks at",
+        **traits: Any,
+    ) -> None:
+        if not pictures:
+            raise ValueError("PatchTokens needs at least one PatchPicture; none was given.")
+        depth, heads, side = _common_sizes(pictures, patch_size, as_array(similarity).shape)
+        cuts = [size for size in range(_LEAST_SIDE, side) if side % size == 0 and (side // size) ** 2 < _MOST_TOKENS]
+        traits = {"cut": patch_size, "layer": depth, **traits}
+        blanked, query = sorted(set(traits.pop("blanked", ()))), [int(i) for i in traits.pop("query", ())]
+        grid = side // traits["cut"] if traits["cut"] in {*cuts, patch_size} else 0
+        limits = {
+            "picture": (traits.get("picture", 0), range(len(pictures))),
+            "layer": (traits["layer"], range(1, depth + 1)),
+            "head": (traits.get("head", 0), range(heads + 1)),
+            "cut": (traits["cut"], sorted({*cuts, patch_size})),
+        }
+        for name, (value, known) in limits.items():
+            if value not in known:
+                words = f"{known[0]} to {known[-1]}" if isinstance(known, range) else f"one of {known}"
+                raise ValueError(f"{name}={value!r} is not there; it can be {words}.")
+        if query and not (len(query) == 2 and all(0 <= i < grid for i in query)):
+            raise ValueError(f"query={tuple(query)} is not a (row, column) of {grid} x {grid} patches.")
+        _check_blanked(blanked, (side // patch_size) ** 2)
+        self._answer = answer
+        super().__init__(
+            pictures=[_encode_picture(picture) for picture in pictures],
+            similarity=encode(similarity),
+            patch_size=patch_size,
+            cuts=sorted({*cuts, patch_size}),
+            label=label,
+            query=query,
+            blanked=[int(patch) for patch in blanked],
+            **traits,
+        )
+        if answer is not None:
+            self.answer_with(self._probabilities)
+            if len(blanked) > 1:
+                self.guarded(self._probabilities, {"picture": self.picture, "blanked": self.blanked})
+
+    def requests(self) -> list[dict[str, Any]]:
+        """For each picture its first two patches blanked: what a page asks when two are clicked."""
+        return [{"picture": i, "blanked": [0, 1]} for i in range(len(self.pictures))] if self._answer else []
+
+    def _probabilities(self, asked: dict[str, Any]) -> dict[str, Any]:
+        picture, blanked = int(asked["picture"]), sorted({int(patch) for patch in asked["blanked"]})
+        if not 0 <= picture < len(self.pictures):
+            raise ValueError(f"There is no picture {picture}; there are {len(self.pictures)}, counted from 0.")
+        _check_blanked(blanked, self.pictures[picture]["single"]["shape"][0])
+        assert self._answer is not None
+        found = [float(value) for value in as_array(self._answer(picture, blanked))]
+        self.answered = {"picture": picture, "blanked": blanked, "probabilities": found}
+        return {"done": True}
+
+
+def _check_blanked(blanked: Sequence[int], patches: int) -> None:
+    missing = [patch for patch in blanked if not 0 <= patch < patches]
+    if missing:
+        raise ValueError(f"There is no patch {missing[0]} to blank; patches are counted from 0 to {patches - 1}.")
+
+
+def _common_sizes(
+    pictures: Sequence[PatchPicture], patch_size: int, similarity: tuple[int, ...]
+) -> tuple[int, int, int]:
+    shapes = {(picture.attention.shape, picture.image.shape[:2]) for picture in pictures}
+    (depth, heads, tokens), (height, width) = next(iter(shapes))
+    grid = height // max(1, patch_size)
+    fits = (
+        len(shapes) == 1
+        and height == width
+        and height % max(1, patch_size) == 0
+        and tokens == grid**2 + 1
+        and similarity == (tokens, tokens)
+    )
+    if not fits:
+        found = "; ".join(f"attention {attention}, image {image}" for attention, image in sorted(shapes))
+        raise ValueError(
+            f"The pictures have {found}, with patches of {patch_size} and similarity {similarity}; needed are square "
+            "pictures of one size, that the patches divide, with P + 1 tokens each and similarity (P + 1, P + 1)."
+        )
+    return depth, heads, height
+
+
+def _encode_picture(picture: PatchPicture) -> dict[str, Any]:
+    return {
+        "label": picture.label,
+        "image": encode(picture.image, "uint8"),
+        **{name: encode(getattr(picture, name)) for name in ("attention", "rollout")},
+        # Falls are differences of these, often small ones: no float16 here.
+        **{name: encode(getattr(picture, name), "float32") for name in ("probabilities", "single")},
+        "classes": [str(name) for name in picture.classes],
+        "asked": picture.asked,
+        "code": picture.code,
+    }

@@ -1,0 +1,208 @@
+"""The lesson's widget on self-attention: photographs or a trained network joined to `QueryMap`."""
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...attention import SelfAttention2d
+from ...data import ImageSet, cued_digits, feature_crop, photograph_features, photograph_names
+from ...resources import checksums
+from ...training import load_network
+from .widget import QueryExample, QueryMap, QuerySource
+
+_PHOTOGRAPHS = "photographs"
+_TRAINED = "self_attention_cued_digits"
+_FIRST = ("german_shepherd", "cow", "chelsea", "hens", "kitten", "coffee", "astronaut", "owl", "sheep")
+_SIDE = 196
+_MOST_IMAGES = 9
+
+
+def explore_query_map(
+    network: nn.Module | None = None,
+    data: ImageSet | None = None,
+    *,
+    source: str | None = None,
+    picture: str | None = None,
+    query: Sequence[int] = (),
+) -> QueryMap:
+    """Point at a position and see how it weighs all others.
+
+    Args:
+        network: a network with `SelfAttention2d` blocks; it is copied to the CPU, yours stays as it is. None: the
+            nine photographs with features that ship, and the course's trained network where its weights ship.
+        data: images for `network`; the first nine are shown.
+        source: which is shown first: "photographs", or a block's name such as "stage2.attention"; by default the
+            first of them.
+        picture: name of the photograph shown first, such as "cow".
+        query: (row, column) of a position to lock at the start.
+
+    Raises:
+        ValueError: if only one of network and data is given, the network has no such block, or there is no such
+            source, photograph or position.
+
+    Example:
+        >>> explore_query_map(picture="cow", query=(6, 6))
+        >>> explore_query_map(network, cued_digits(9, seed=0))
+    """
+    if (network is None) != (data is None):
+        given, missing = ("data", "network") if network is None else ("network", "data")
+        raise ValueError(f"explore_query_map was given {given} without {missing}; give both, or neither.")
+    if network is not None and data is not None:
+        if picture is not None:
+            raise ValueError(f"picture={picture!r} chooses among the photographs; leave it out with a network.")
+        sources = network_sources(network, data, "images = data.images  # network, data: what you gave", "yours")
+        return _show(sources, source, 0, query)
+    sources = [_photographs()]
+    if f"weights/{_TRAINED}.safetensors" in checksums():
+        made = (
+            "from course_utils.data import cued_digits\nfrom course_utils.training import load_network\n\n"
+            f'network = load_network("{_TRAINED}")\nimages = cued_digits(9, seed=4, split="test").images'
+        )
+        sources += network_sources(load_network(_TRAINED), cued_digits(9, seed=4, split="test"), made, "cued digits")
+    first = 0
+    if picture is not None:
+        if picture not in photograph_names():
+            raise ValueError(f"There is no photograph {picture!r}; there are: {', '.join(_names())}.")
+        first = _names().index(picture)
+    return _show(sources, source, first, query)
+
+
+def _show(sources: list[QuerySource], source: str | None, example: int, query: Sequence[int]) -> QueryMap:
+    source = sources[0].key if source is None else source
+    return QueryMap(sources, source=source, example=example, query=query)
+
+
+def _names() -> list[str]:
+    known = photograph_names()
+    return [*(name for name in _FIRST if name in known), *(name for name in known if name not in _FIRST)]
+
+
+def _photographs() -> QuerySource:
+    examples = []
+    for name in _names():
+        features = photograph_features(name).permute(1, 2, 0).numpy()  # (14, 14, 16)
+        examples.append(
+            QueryExample(
+                label=name.replace("_", " "),
+                image=_as_picture(F.interpolate(feature_crop(name)[None], size=_SIDE, mode="area")[0]),
+                query=features,
+                key=features,
+                value=features[:, :, :3],
+                shown=features[:, :, :3],
+                code=(
+                    "from course_utils.data import photograph_features\n\n"
+                    f'x = photograph_features("{name}").flatten(1).T  # (196, 16)\n'
+                    "query = key = value = x  # identity projections"
+                ),
+            )
+        )
+    return QuerySource(
+        key=_PHOTOGRAPHS,
+        title="photographs",
+        about="No weight was trained for attention here: query, key and value of a position are its 16 standardised "
+        "features (identity projections), made by a network that was trained to name pictures.",
+        examples=examples,
+        temperature=features.shape[2] ** 0.5,
+        gamma=0.0,
+    )
+
+
+@torch.no_grad()
+def network_sources(network: nn.Module, data: ImageSet, code: str, title: str) -> list[QuerySource]:
+    """Each `SelfAttention2d` of a network as a source: queries, keys and values by its own trained projections.
+
+    Args:
+        network: any network that holds such blocks; it is copied to the CPU.
+        data: its images.
+        code: lines that make `network` and `images`.
+        title: what the images are, in words.
+
+    Raises:
+        ValueError: if there is no such block.
+    """
+    network = copy.deepcopy(network).cpu().eval()
+    images = data.images[:_MOST_IMAGES].cpu()
+    blocks = {name: part for name, part in network.named_modules() if isinstance(part, SelfAttention2d)}
+    if not blocks:
+        raise ValueError(
+            f"{type(network).__name__} has no SelfAttention2d block to look at; "
+            'build it with attention="self_attention".'
+        )
+    inputs: dict[str, Tensor] = {}
+    hooks = [
+        block.register_forward_pre_hook(lambda block, given, name=name: inputs.update({name: given[0]}))
+        for name, block in blocks.items()
+    ]
+    network(images)
+    for hook in hooks:
+        hook.remove()
+    return [
+        _block_source(name, blocks[name], x, images, data.labels, f"import torch\n{code}", title)
+        for name, x in inputs.items()
+    ]
+
+
+def _block_source(
+    name: str, block: SelfAttention2d, x: Tensor, images: Tensor, labels: Tensor, code: str, title: str
+) -> QuerySource:
+    query, key, value = block.query(x), block.key(x), block.value(x)
+    if block.pool:
+        key, value = F.max_pool2d(key, 2), F.max_pool2d(value, 2)
+    value = block.output(value)  # weights sum to 1, so that v may come before the weighted sum
+    directions = _principal_directions(x)  # (C, 3)
+    shown = _rows(x - x.mean(dim=(0, 2, 3), keepdim=True)) @ directions
+    gamma = round(float(block.gamma), 3)
+    pool = ("F.max_pool2d(", ", 2)", "\nimport torch.nn.functional as F") if block.pool else ("", "", "")
+    examples = [
+        QueryExample(
+            label=f"picture {i + 1}, class {int(labels[i])}",
+            image=_as_picture(images[i]),
+            query=_rows(query)[i].numpy(),
+            key=_rows(key)[i].numpy(),
+            value=(_rows(value)[i] @ directions).numpy(),
+            shown=shown[i].numpy(),
+            code=code.replace("import torch", f"import torch{pool[2]}", 1)
+            + f"""
+block, seen = network.get_submodule("{name}"), []
+block.register_forward_pre_hook(lambda block, inputs: seen.append(inputs[0]))
+with torch.no_grad():
+    network(images[{i} : {i + 1}])
+    maps = [block.query(seen[0]), {pool[0]}block.key(seen[0]){pool[1]}, {pool[0]}block.value(seen[0]){pool[1]}]
+    maps[2] = block.output(maps[2])  # v may come first: the weights of a query sum to 1
+x, query, key, value = (one[0].flatten(1).T for one in (seen[0], *maps))  # a row a position""",
+        )
+        for i in range(len(images))
+    ]
+    height, width = x.shape[2:]
+    return QuerySource(
+        key=name,
+        title=f"{title}, {name.replace('.attention', '')}: {height} × {width}",
+        about=f"Queries, keys and values by the block's own trained 1×1 convolutions, {key.shape[1]} channels a key; "
+        f"it was trained with temperature 1, and learned γ = {gamma}.",
+        examples=examples,
+        temperature=1.0,
+        gamma=gamma,
+    )
+
+
+def _principal_directions(x: Tensor) -> Tensor:
+    """The three directions in which a feature map (N, C, H, W) varies most, (C, 3); zeros where C is below 3."""
+    _, directions = torch.linalg.eigh(_rows(x).flatten(0, 2).T.cov())
+    directions = directions.flip(1)[:, :3]
+    largest = directions.abs().argmax(dim=0, keepdim=True)
+    directions = directions * directions.gather(0, largest).sign()
+    return F.pad(directions, (0, 3 - directions.shape[1]))
+
+
+def _rows(x: Tensor) -> Tensor:
+    return x.permute(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C)
+
+
+def _as_picture(image: Tensor) -> np.ndarray:
+    """(C, H, W) in [0, 1] as (H, W, 3) or (H, W), uint8."""
+    pixels = (image * 255).round().byte()
+    return pixels[0].numpy() if len(pixels) == 1 else pixels.permute(1, 2, 0).contiguous().numpy()

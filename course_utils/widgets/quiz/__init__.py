@@ -1,0 +1,1 @@
+"""Questions with one right option, each option with its own explanation."""

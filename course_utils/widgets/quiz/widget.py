@@ -1,0 +1,113 @@
+"""Questions with one right option, each option with its own explanation."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import traitlets
+
+from ..base import CourseWidget
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question.
+
+    Args:
+        text: the question; words between backticks are set as code.
+        options: from each option to its explanation, in the order shown. The explanation says why it is right, or
+            what one was thinking who chose it.
+        right: the right option, word for word.
+
+    Raises:
+        ValueError: if there are fewer than two options, an explanation is empty, or `right` is not an option.
+    """
+
+    text: str
+    options: Mapping[str, str]
+    right: str
+
+    def __post_init__(self) -> None:
+        if len(self.options) < 2:
+            raise ValueError(f"The question {self.text!r} needs at least two options.")
+        silent = [option for option, explanation in self.options.items() if not explanation.strip()]
+        if silent:
+            raise ValueError(f"In {self.text!r} the option {silent[0]!r} has no explanation; every option needs one.")
+        if self.right not in self.options:
+            raise ValueError(
+                f"In {self.text!r} the right option {self.right!r} is not among the options {list(self.options)}."
+            )
+
+
+class Quiz(CourseWidget):
+    """Questions to answer in the page; it needs no kernel to say what is right and why.
+
+    Args:
+        questions: one or more `Question`.
+        key: the name under which progress is remembered, such as "4.1.1/end"; the widget itself only carries it.
+        predict: ask for a prediction: the first choice is kept, and what is right shows after it. Otherwise a wrong
+            choice is explained and another may be tried.
+        answered: for each question the index of the option chosen, or None; restores an earlier state.
+        label, caption: as in `CourseWidget`.
+
+    Attributes:
+        answered: for each question the index of the option last checked, or None. Observe it to remember progress.
+    """
+
+    _module = "quiz"
+
+    questions = traitlets.List(traitlets.Dict()).tag(sync=True)
+    key = traitlets.Unicode("").tag(sync=True)
+    predict = traitlets.Bool(False).tag(sync=True)
+    answered = traitlets.List(traitlets.Int(allow_none=True)).tag(sync=True, echo_update=False)
+
+    def __init__(
+        self,
+        questions: Sequence[Question],
+        key: str = "",
+        *,
+        predict: bool = False,
+        answered: Sequence[int | None] | None = None,
+        label: str = "",
+        caption: str = "",
+    ) -> None:
+        if not questions:
+            raise ValueError("A quiz needs at least one question.")
+        chosen = list(answered) if answered is not None else [None] * len(questions)
+        if len(chosen) != len(questions):
+            raise ValueError(f"answered has {len(chosen)} entries for {len(questions)} questions; give one for each.")
+        for question, index in zip(questions, chosen, strict=True):
+            if index is not None and not 0 <= index < len(question.options):
+                raise ValueError(
+                    f"answered holds {index} for {question.text!r}, which has {len(question.options)} options."
+                )
+        super().__init__(
+            questions=[_plain(question) for question in questions],
+            key=key,
+            predict=predict,
+            answered=chosen,
+            label=label or ("Predict first" if predict else "Quiz"),
+            caption=caption,
+        )
+
+    @property
+    def results(self) -> list[bool | None]:
+        """For each question whether the option last checked is right; None where none was checked."""
+        return [
+            None if index is None else index == question["right"]
+            for question, index in zip(self.questions, self.answered, strict=True)
+        ]
+
+    @property
+    def score(self) -> int:
+        """How many questions are answered right."""
+        return sum(result is True for result in self.results)
+
+
+def _plain(question: Question) -> dict[str, Any]:
+    return {
+        "text": question.text,
+        "options": list(question.options),
+        "explanations": list(question.options.values()),
+        "right": list(question.options).index(question.right),
+    }

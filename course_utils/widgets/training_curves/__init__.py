@@ -1,0 +1,1 @@
+"""Several training runs, drawn as they go."""
