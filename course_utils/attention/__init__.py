@@ -1,14 +1,16 @@
 """What is taught: one file a mechanism, each readable alone."""
 
 from .alignments import align
-from .block import AttentionBlock, record_masks
+from .block import AttentionBlock
 from .convolutional_block import CBAM
 from .dot_product import scaled_dot_product_attention
+from .editing import Effect, edit_masks, effect, off, only, scale, temperature, uniform
 from .efficient_channel import ECABlock
 from .gate import AttentionGate
 from .general import GeneralAttention
 from .learned_alignments import PredictiveCenter, SubsetAgent
 from .multi_head import MultiHeadAttention
+from .recording import record_masks
 from .scores import score
 from .second_order_pooling import GSoPBlock, covariance_pool, matrix_square_root
 from .selective_kernel import SelectiveKernel
@@ -21,6 +23,7 @@ __all__ = [
     "AttentionBlock",
     "AttentionGate",
     "ECABlock",
+    "Effect",
     "GSoPBlock",
     "GeneralAttention",
     "MultiHeadAttention",
@@ -33,8 +36,15 @@ __all__ = [
     "TemporalAttention",
     "align",
     "covariance_pool",
+    "edit_masks",
+    "effect",
     "matrix_square_root",
+    "off",
+    "only",
     "record_masks",
+    "scale",
     "scaled_dot_product_attention",
     "score",
+    "temperature",
+    "uniform",
 ]

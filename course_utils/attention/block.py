@@ -4,9 +4,8 @@ Guo et al. Attention mechanisms in computer vision: a survey. Computational Visu
 https://arxiv.org/abs/2111.07624
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from numbers import Integral
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,23 +14,26 @@ from torch import Tensor, nn
 class AttentionBlock(nn.Module):
     """A layer with two doors: `block.mask(x)` is g(x), `block(x)` is f(g(x), x).
 
-    A subclass writes `mask`. If f is a product, nothing else is needed; otherwise it writes `forward` too and hands
-    the mask that it used to `record`.
+    A subclass writes `mask`. If f is a product, nothing else is needed; otherwise it writes `forward` too and applies
+    what `record` returns when it is given the mask.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._recorders: list[tuple[dict[str, Tensor], str]] = []
+        self._watches: list[Any] = []  # filled by `record_masks` and `edit_masks` while they are open
 
     @property
     def recording(self) -> bool:
-        """Whether someone is listening: a block on a fused path makes its weights only then."""
-        return bool(self._recorders)
+        """Whether someone wants this block's mask: a block on a fused path makes its weights only then."""
+        return any(watch.wants(self) for watch in self._watches)
 
     def record(self, mask: Tensor) -> Tensor:
-        """Give the mask of this forward pass to every `record_masks` that listens, and return it."""
-        for masks, name in self._recorders:
-            masks[name] = mask
+        """Give the mask of this forward pass to whoever records it, and return the one to use.
+
+        It is the same tensor, unless `edit_masks` changes it.
+        """
+        for watch in dict.fromkeys(self._watches):
+            mask = watch.meet(self, mask)
         return mask
 
     def mask(self, x: Tensor) -> Tensor:
@@ -41,38 +43,6 @@ class AttentionBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """f(g(x), x) where f is a product: the input scaled by its mask, in the shape of the input."""
         return x * self.record(self.mask(x))
-
-
-@contextmanager
-def record_masks(model: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Collect the mask of every attention block of a model, as the forward pass uses it.
-
-    Nothing runs twice: outputs, running statistics and random state are those of a plain pass. The masks keep their
-    gradient, so that a loss may be put on them. A later pass, or a later use of a shared block, overwrites the
-    earlier mask.
-
-    Args:
-        model: any module; a model without attention blocks gives an empty dictionary.
-
-    Yields:
-        A dictionary from the block's name, as in `model.named_modules()`, to its mask. A block that is itself the
-        model has the name "".
-
-    Example:
-        >>> with record_masks(model) as masks:
-        ...     logits = model(images)
-        >>> masks["stage2.attention"].shape
-        torch.Size([8, 48, 1, 1])
-    """
-    masks: dict[str, Tensor] = {}
-    blocks = {name: module for name, module in model.named_modules() if isinstance(module, AttentionBlock)}
-    for name, block in blocks.items():
-        block._recorders.append((masks, name))
-    try:
-        yield masks
-    finally:
-        for block in blocks.values():
-            block._recorders = [kept for kept in block._recorders if kept[0] is not masks]
 
 
 def spatial_mean(x: Tensor) -> Tensor:

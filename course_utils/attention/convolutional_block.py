@@ -107,7 +107,10 @@ class CBAM(AttentionBlock):
         refined = x * channel
         spatial = self.spatial.record(self.spatial.mask(refined))
         if self.recording:
-            self.record(channel * spatial)
+            product = channel * spatial
+            used = self.record(product)
+            if used is not product:
+                return x * used
         # Where no gradient will ask for it, the map scaled once may be written over.
         return refined * spatial if refined.requires_grad else refined.mul_(spatial)
 

@@ -6,7 +6,7 @@ Vaswani et al. Attention Is All You Need. NeurIPS 2017, section 3.2.2. https://a
 from torch import Tensor, nn
 
 from .block import AttentionBlock
-from .dot_product import attention_weights, fused_attention, scaled_dot_product_attention
+from .dot_product import attention_weights, fused_attention
 
 
 class MultiHeadAttention(AttentionBlock):
@@ -56,6 +56,7 @@ class MultiHeadAttention(AttentionBlock):
         value: Tensor | None = None,
         attn_mask: Tensor | None = None,
         need_weights: bool = False,
+        read: int | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Self-attention of `query` alone, or cross-attention to `key` and `value`.
 
@@ -67,6 +68,7 @@ class MultiHeadAttention(AttentionBlock):
                 (Q, K), (N, Q, K) for all heads alike, or (N, num_heads, Q, K), where any axis may be 1. A query with
                 every key masked gets a zero context, so its output is the bias of `output`.
             need_weights: whether to return the weights too.
+            read: make the output of the first `read` queries alone; the recorded weights are those of all.
 
         Returns:
             output (N, Q, embed_dim), or (output, weights) with weights (N, num_heads, Q, K).
@@ -76,20 +78,36 @@ class MultiHeadAttention(AttentionBlock):
         """
         key = query if key is None else key
         value = key if value is None else value
-        context, weights = self._attend(query, key, value, attn_mask, need_weights or self.recording)
-        if weights is not None:
-            self.record(weights)
+        context, weights = self._attend(query, key, value, attn_mask, need_weights, read)
         return (context, weights) if need_weights and weights is not None else context
 
     def _attend(
-        self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None, need_weights: bool
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Tensor | None,
+        need_weights: bool,
+        read: int | None = None,
+        windows: tuple[int, ...] = (),
     ) -> tuple[Tensor, Tensor | None]:
+        """The output, and the weights if they were made; `windows` is what the first axis of the recorded mask is."""
         self._check(query, key, value)
-        heads = self._split(self.query(query)), self._split(self.key(key)), self._split(self.value(value))
-        if need_weights:
-            context, weights = scaled_dot_product_attention(*heads, self._spread(attn_mask))
+        attn_mask = self._spread(attn_mask)
+        q = self._split(self.query(query[:, :read]))
+        k, v = self._split(self.key(key)), self._split(self.value(value))
+        weights, changed = None, False
+        if need_weights or self.recording:
+            asking = q if read is None else self._split(self.query(query))
+            mask = attention_weights(asking, k, attn_mask)
+            recorded = mask.unflatten(0, windows) if windows else mask
+            used = self.record(recorded)
+            changed = used is not recorded
+            weights = used.flatten(0, 1) if windows else used
+        if weights is not None and (need_weights or changed):
+            context = weights[:, :, :read] @ v
         else:
-            context, weights = fused_attention(*heads, self._spread(attn_mask)), None
+            context = fused_attention(q, k, v, attn_mask if attn_mask is None else attn_mask[..., :read, :])
         merged = context.transpose(1, 2).flatten(2)  # (N, heads, Q, d) -> (N, Q, embed_dim)
         return self.output(merged), weights
 

@@ -64,7 +64,9 @@ class SelfAttention2d(AttentionBlock):
     def forward(self, x: Tensor) -> Tensor:
         """gamma * v(gathered values) + x, by torch's fused path; the weights are made only while someone records."""
         query, key, value = self._project(x)
-        context = self.record(self._weights(query, key)) @ value if self.recording else _fused(query, key, value)
+        weights = self._weights(query, key) if self.recording else None
+        used = weights if weights is None else self.record(weights)
+        context = _fused(query, key, value) if used is None or used is weights else used @ value
         context = context.transpose(1, 2).unflatten(2, x.shape[2:])  # (N, value_channels, H, W)
         return torch.addcmul(x, self.gamma, self.output(context))
 

@@ -41,9 +41,7 @@ class SpatialAttention(MultiHeadAttention):
         """Every frame's attention to itself, without a residual."""
         check_video(self, x, self.embed_dim)
         frames = x.flatten(0, 1)  # (N * T, S, embed_dim)
-        context, weights = self._attend(frames, frames, frames, None, need_weights=self.recording)
-        if weights is not None:
-            self.record(weights.unflatten(0, x.shape[:2]))
+        context, _ = self._attend(frames, frames, frames, None, need_weights=False, windows=tuple(x.shape[:2]))
         return context.unflatten(0, x.shape[:2])
 
 

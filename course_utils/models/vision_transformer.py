@@ -41,10 +41,8 @@ class TransformerBlock(nn.Module):
         self.narrow = nn.Linear(mlp_dim, embed_dim)
 
     def forward(self, x: Tensor, read: int | None = None) -> Tensor:
-        """The tokens after both steps; only the first `read` of them, unless masks are recorded."""
-        read = None if self.attention.recording else read
-        normed = self.attention_norm(x)
-        x = x[:, :read] + self.attention(normed[:, :read], normed)
+        """The tokens after both steps; only the first `read` of them, if it is given."""
+        x = x[:, :read] + self.attention(self.attention_norm(x), read=read)
         return x + self.narrow(F.gelu(self.widen(self.mlp_norm(x))))
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.testing import assert_close
 
-from course_utils.attention import SelfAttention2d, record_masks
+from course_utils.attention import SelfAttention2d, edit_masks, record_masks
 
 NAMES = {"key": "f", "query": "g", "value": "h", "output": "v", "gamma": "gamma"}
 
@@ -49,15 +49,16 @@ CASES = [(16, 2, 8, False, False), (16, 2, 8, True, True), (6, 5, 2, False, True
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("recording", [False, True])
+@pytest.mark.parametrize("way", ["fused", "recorded", "written out"])
 @pytest.mark.parametrize("case", CASES)
-def test_self_attention_is_that_of_the_paper(case, recording, mode):
+def test_self_attention_is_that_of_the_paper(case, way, mode):
     channels, key_channels, value_channels, pool, bias = case
     ours = SelfAttention2d(channels, key_channels, value_channels, pool=pool, bias=bias)
     x = 2 * torch.randn(2, channels, 6, 5)
     # A key's bias adds the same to every key's product with a query, which the softmax takes away.
     cancelled = ["key.bias"] if bias else []
-    with record_masks(ours) if recording else nullcontext():
+    unchanged = {"": lambda mask: mask}  # an edit takes the way through the weights
+    with {"fused": nullcontext(), "recorded": record_masks(ours), "written out": edit_masks(ours, unchanged)}[way]:
         assert_block_parity(ours, PaperSelfAttention(*case), NAMES, x, mode, cancelled=cancelled)
 
 

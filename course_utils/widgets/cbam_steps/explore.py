@@ -92,8 +92,7 @@ def switched(
             f"given order={order!r}, channel_pools={tuple(channel_pools)}, spatial_pools={tuple(spatial_pools)}."
         )
 
-    def run(part: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        x = inputs[0]
+    def run(x: Tensor) -> Tensor:
         if order == ORDERS[0]:
             channel = block.channel.record(_channel_mask(block, x, channel_pools))
             spatial = block.spatial.record(_spatial_mask(block, x * channel, spatial_pools))
@@ -102,11 +101,11 @@ def switched(
             channel = block.channel.record(_channel_mask(block, x * spatial, channel_pools))
         return x * block.record(channel * spatial)
 
-    hook = block.register_forward_hook(run)
+    block.forward = run  # type: ignore[method-assign]
     try:
         yield
     finally:
-        hook.remove()
+        del block.forward
 
 
 def _channel_mask(block: CBAM, x: Tensor, pools: Sequence[str]) -> Tensor:
