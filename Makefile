@@ -33,7 +33,7 @@ lint: $(VENV)/test.stamp  ## style, types, spelling, normalised notebooks, figur
 	$(VENV)/bin/codespell course_utils notebooks docs README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md
 	$(RUN) tools/notebooks.py check
 	$(RUN) tools/links.py --check
-	$(RUN) -m course_utils.figures --check
+	$(RUN) -m artwork --check
 
 unit: $(VENV)/test.stamp  ## unit, parity and property tests
 	$(RUN) -m pytest -q -n 2 --dist loadfile tests --ignore=tests/browser --ignore=tests/faults
@@ -57,7 +57,7 @@ notebooks: $(VENV)/test.stamp  ## execute every notebook anew, store the widgets
 	$(RUN) tools/notebooks.py run $(ONLY)
 
 figures: $(VENV)/test.stamp  ## redraw every figure into resource/figures
-	$(RUN) -m course_utils.figures
+	$(RUN) -m artwork
 
 gallery: $(VENV)/lab.stamp  ## write build/gallery.html: every widget alive on one page, without a kernel
 	$(RUN) tools/gallery.py

@@ -22,8 +22,8 @@ from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
-from course_utils import figures
-from course_utils.figures.files import path_of
+from artwork.files import svg_text
+from course_utils.figures import diagrams
 from course_utils.resources import resource
 from course_utils.widgets.base import own_state
 
@@ -59,7 +59,7 @@ def visit_math_block(self: Any, node: nodes.math_block) -> None:
 
 def pictures_as_files(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Write the pictures of a page's outputs beside it; their words stay."""
-    diagrams = {hashlib.sha256(resource(path_of(name)).read_bytes()).digest(): name for name in figures.names()}
+    drawn_by_us = {resource(each.file).read_bytes(): name for name, each in diagrams().items()}
     folder = Path(app.outdir) / "_images"
     folder.mkdir(parents=True, exist_ok=True)
     up = "../" * docname.count("/")
@@ -68,7 +68,7 @@ def pictures_as_files(app: Sphinx, doctree: nodes.document, docname: str) -> Non
         words, data = found[1], base64.b64decode(found[2])
         with Image.open(io.BytesIO(data)) as image:
             width, height = image.size
-            name = diagrams.get(hashlib.sha256(data).digest())
+            name = drawn_by_us.get(data)
             if name is None:
                 stem = hashlib.sha256(data).hexdigest()[:16]
                 mode = "RGBA" if image.has_transparency_data else "RGB"
@@ -76,9 +76,9 @@ def pictures_as_files(app: Sphinx, doctree: nodes.document, docname: str) -> Non
                 return tag(words, f"{up}_images/{stem}.webp", width, height)
         drawn = []
         for theme in ("light", "dark"):
-            file = resource(path_of(name, theme, "svg"))
-            (folder / file.name).write_bytes(file.read_bytes())
-            drawn.append(tag(words, f"{up}_images/{file.name}", width // 2, height // 2, f"only-{theme}"))
+            file = f"{name}-{theme}.svg"
+            (folder / file).write_text(svg_text(name, theme), encoding="utf-8")
+            drawn.append(tag(words, f"{up}_images/{file}", width // 2, height // 2, f"only-{theme}"))
         return "".join(drawn)
 
     for node in doctree.findall(nodes.raw):

@@ -24,7 +24,7 @@ ARROWS = {
     "training": {"models", "data", "attention", "resources"},
     "widgets": {"models", "data", "training", "attention", "resources"},
     "check": {"attention", "widgets", "lessons"},
-    "figures": {"resources", "data", "models", "lessons", "attention"},
+    "figures": {"resources"},
     "resources": set(),
     "lessons": set(),
     "glossary": set(),

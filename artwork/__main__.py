@@ -1,4 +1,4 @@
-"""`python -m course_utils.figures` draws every diagram into resource/figures; `--check` only compares."""
+"""`python -m artwork` draws every diagram into resource/figures; `--check` only compares."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from .files import check, drawn_with, ship
 
 def main() -> int:
     """Draw or compare; the exit status is 1 if something differs."""
-    parser = argparse.ArgumentParser(prog="python -m course_utils.figures", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m artwork", description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare resource/figures with what the code draws")
     if not parser.parse_args().check:
         written = ship()

@@ -27,16 +27,7 @@ def stage_shapes(channels: int, size: int) -> list[tuple[int, int, int]]:
     return shapes
 
 
-@diagram(
-    1000,
-    406,
-    alt="Three stages, each a convolution with batch norm, ReLU and SE, make feature maps of 12, 24 and 32 channels; "
-    "a flatten head with linear layers of 200 and 10 follows. From 1 × 28 × 28 the maps are 12 × 30 × 30, 24 × 15 × "
-    "15 and 32 × 7 × 7, flat 1,568; from 3 × 40 × 40 they are 12 × 42 × 42, 24 × 21 × 21 and 32 × 10 × 10, flat "
-    "3,200.",
-    caption="The network of the experiment. Notice that the flatten head keeps every position apart, so most of the "
-    "parameters stand in its first linear layer; the SE blocks are what is added or left out.",
-)
+@diagram
 def original_network(s: Sketch) -> None:
     """The three stages and the head, with the shapes for both sizes of picture."""
     y, chip, gap, pad = 124, 92, 8, 9
@@ -87,17 +78,7 @@ def cued_examples() -> tuple[ImageSet, list[str]]:
     return pictures, [COLOURS[int(image[:, 0, 0].argmax())] for image in pictures.images]
 
 
-@diagram(
-    944,
-    392,
-    alt="A picture of 40 by 40 pixels with a coloured border and three handwritten digits, one red, one green, one "
-    "blue. Here the border is green, so the label is the green digit, 0, and a mask marks the square where it stands. "
-    "Four smaller examples stand beside it with their labels.",
-    caption="Cued digits: read the border, find the digit of that colour, name it. Notice that the border alone does "
-    "not tell the label, nor does any digit alone: the two must be brought together.",
-    source="digits of MNIST",
-    licence="CC BY-SA 3.0, as the digits",
-)
+@diagram
 def cued_digits_task(s: Sketch) -> None:
     """One picture explained, four more to try."""
     pictures, cues = cued_examples()

@@ -37,15 +37,7 @@ def row_of(matrix: Box, rows: int, row: int) -> Box:
     return Box(matrix.x, matrix.y + matrix.h * row / rows, matrix.w, matrix.h / rows)
 
 
-@diagram(
-    960,
-    420,
-    alt="Feature vectors become keys and values by two learned matrices. A score function compares the query with "
-    "each key and gives n scores e; an alignment function turns them into n weights a; the weighted average of the "
-    "values is the context vector c.",
-    caption="The general model: score, align, average. Notice that the values take no part in the weights, and the "
-    "query none in the average: whatever the score and the alignment are, the rest stays the same.",
-)
+@diagram
 def general_attention_model(s: Sketch) -> None:
     """The query from above, keys along the upper row, values along the lower."""
     high, low, cell, n = 150, 330, 17, 5
@@ -91,15 +83,7 @@ def general_attention_model(s: Sketch) -> None:
     s.text(average.cx + 14, high + 46, "$c = Σ_l\\ a_l\\ v_l$", SMALL, "muted", ha="left")
 
 
-@diagram(
-    1000,
-    524,
-    alt="Three 1 by 1 convolutions make keys f(x), queries g(x) and values h(x) of the feature map x, each with one "
-    "row for each of the N positions. The dot products of queries and keys, with a softmax over the keys, give the N "
-    "by N mask; its rows average the values; a convolution v, times gamma, is added to x.",
-    caption="Self-attention as SAGAN has it. Notice the marked row: the query at one position has its own mask over "
-    "all N keys. gamma starts at 0, so a new block changes nothing until it has learned.",
-)
+@diagram
 def self_attention(s: Sketch) -> None:
     """Keys, queries and values in three rows; the marked query goes through all of them."""
     n, cell, marked = 6, 15, 2
@@ -156,16 +140,7 @@ def self_attention(s: Sketch) -> None:
     s.outline(row_of(mask, n, marked), "query")
 
 
-@diagram(
-    900,
-    342,
-    alt="Queries of shape Q by d and keys of shape K by d are multiplied to Q by K scores, divided by the square root "
-    "of d, masked where a key may not be attended, and put through a softmax over the keys; the Q by K weights times "
-    "the values, K by d_v, give the context, Q by d_v.",
-    caption="Scaled dot-product attention, step by step. Notice the mask: it acts on the scores, before the softmax, "
-    "so that a blocked key gets weight 0 and each row still sums to 1. Here a query may attend to itself and what "
-    "precedes. In the shapes Q and K are how many queries and keys there are, not the matrices.",
-)
+@diagram
 def scaled_dot_product(s: Sketch) -> None:
     """One line of steps from queries and keys to the context."""
     cell, y, n = 17, 138, 4
@@ -197,15 +172,7 @@ def scaled_dot_product(s: Sketch) -> None:
     s.text(context.cx, context.y1 + 16, "Q × $\\mathrm{d_v}$", SMALL, "muted")
 
 
-@diagram(
-    1000,
-    434,
-    alt="L tokens of width E are projected to queries, keys and values by three linear layers of width E and cut into "
-    "heads of width E over heads. Each head makes its own L by L weights and its own context, L by E over heads; the "
-    "contexts are joined side by side and go through one linear layer, which gives the output, L by E.",
-    caption="Several heads look at once. Notice that the heads share out the width: more heads mean narrower ones, "
-    "the parameters stay as many; only the weights are made once a head.",
-)
+@diagram
 def multi_head(s: Sketch) -> None:
     """Three projections, three heads behind each other in rows, one layer that joins them."""
     cell, middle, n = 15, 200, 4
@@ -250,17 +217,7 @@ def multi_head(s: Sketch) -> None:
     s.text(result.cx, result.y1 + 17, "L × E", SMALL, "muted")
 
 
-@diagram(
-    1000,
-    462,
-    alt="A picture is cut into 16 patches; one linear layer turns each into a vector; a class token is put in front "
-    "and a position embedding added: 17 by E. Encoder blocks follow, n of them, each layer norm, multi-head attention, "
-    "addition, layer norm, MLP, addition. After a last layer norm the class token alone goes through a linear head.",
-    caption="The Vision Transformer. Notice that after the patches there is no convolution and no pooling: only "
-    "attention moves anything between patches, and only the position embedding says where each one stood.",
-    source="digits of MNIST",
-    licence="CC BY-SA 3.0, as the digits",
-)
+@diagram
 def vision_transformer(s: Sketch) -> None:
     """Upper row: from the picture to tokens. Lower row: the encoder and the head."""
     from course_utils.data import cued_digits

@@ -19,14 +19,7 @@ GATES = (0.92, 0.15, 0.6, 0.05, 0.8, 0.35, 1.0, 0.25)
 SQUEEZED = (0.55, 0.2, 0.75, 0.35, 0.1, 0.9, 0.45, 0.3)
 
 
-@diagram(
-    900,
-    380,
-    alt="Four channels of 4 by 4 numbers are each replaced by their mean: 7, 2, 2 and 0.5. The second is a "
-    "checkerboard of fours and the third a block of eights, yet both have the mean 2.",
-    caption="Global average pooling keeps one number of each channel: how much, not where. Notice the two channels in "
-    "the middle: different maps, the same mean.",
-)
+@diagram
 def global_average_pooling(s: Sketch) -> None:
     """Four channels, each replaced by its mean."""
     means = [sum(map(sum, channel)) / 16 for channel in MAPS]
@@ -54,15 +47,7 @@ def global_average_pooling(s: Sketch) -> None:
     s.span(middle + pitch - 34, middle + 2 * pitch + 34, 330, "equal means: where the values were is lost", "mask")
 
 
-@diagram(
-    960,
-    410,
-    alt="A feature map x of shape C by H by W is squeezed to the vector z of C means; a layer to C over r units with "
-    "ReLU and a layer back to C with sigmoid make the mask s, one gate in (0, 1) for each channel; x times s gives "
-    "the output of shape C by H by W.",
-    caption="Squeeze and excitation make the mask (g); scale applies it (f). Notice that the mask has one number for "
-    "each channel and none for a position: every place of a channel is scaled alike.",
-)
+@diagram
 def se_block(s: Sketch) -> None:
     """Squeeze, excitation, scale."""
     y, cell, foot = 206, 15, 100
@@ -112,15 +97,7 @@ def _residual_row(s: Sketch, y: float, names: tuple[str, str, str], plus_x: floa
     return boxes[-1], plus
 
 
-@diagram(
-    990,
-    480,
-    alt="Two residual blocks one above the other. Above: x goes through three convolutions, then the shortcut x is "
-    "added and ReLU follows. Below: the same, but between the last convolution and the addition an SE block "
-    "multiplies u by its mask.",
-    caption="SE scales what the branch has computed, before the addition. Notice that the shortcut passes the mask "
-    "by: even a gate of 0 leaves x itself untouched.",
-)
+@diagram
 def se_residual(s: Sketch) -> None:
     """A residual block without and with SE."""
     names = ("1 × 1 conv\nBN, ReLU", "3 × 3 conv\nBN, ReLU", "1 × 1 conv\nBN")
@@ -152,15 +129,7 @@ def se_residual(s: Sketch) -> None:
 COVARIANCE = ((0.95, 0.2, 0.65, 0.05), (0.2, 0.7, 0.1, 0.5), (0.65, 0.1, 1.0, 0.3), (0.05, 0.5, 0.3, 0.8))
 
 
-@diagram(
-    1040,
-    410,
-    alt="A feature map x of C channels is reduced to d channels by a 1 by 1 convolution; the covariance over all "
-    "positions gives a d by d matrix. A row-wise convolution turns each row into 4 numbers, 4 d in all; a 1 by 1 "
-    "convolution with sigmoid makes the mask s of C gates, which multiplies x.",
-    caption="GSoP differs from SE in what it squeezes to. Notice the matrix: besides how much each channel varies, "
-    "it says which channels are strong at the same positions.",
-)
+@diagram
 def gsop_block(s: Sketch) -> None:
     """The SE block's frames, with a covariance where the mean was."""
     y, foot = 206, 100

@@ -6,15 +6,7 @@ from .registry import diagram
 from .style import NAME, SMALL, TEXT, Sketch
 
 
-@diagram(
-    900,
-    440,
-    alt="The input x goes two ways: through g, which makes the mask g(x), and straight to f, which applies the mask "
-    "to x; the result is f(g(x), x). Below, three examples: squeeze-and-excitation masks channels, self-attention "
-    "positions, selective kernels branches.",
-    caption="One idea carries every lesson: g makes a mask from the input, f applies it. Notice that x is used twice: "
-    "that is what makes the weights depend on the image.",
-)
+@diagram
 def attention_is_f_g_x(s: Sketch) -> None:
     """x twice: once through g, once straight to f."""
     low, high = 196, 84
@@ -62,15 +54,7 @@ PLACE = ((0.05, 0.1, 0.05, 0.0), (0.1, 0.9, 0.6, 0.05), (0.05, 0.7, 1.0, 0.1), (
 """Where something stands, as a mask of 4 x 4 positions."""
 
 
-@diagram(
-    960,
-    500,
-    alt="Six cards. Channel attention asks what, its mask has one weight for each channel, as in SENet. Spatial: "
-    "where, one for each position, self-attention. Temporal: when, one for each frame, GLTR. Branch: which, one for "
-    "each branch, SKNet. Two hybrids: channel and spatial, CBAM; spatial and temporal, STA-LSTM.",
-    caption="Four basic categories and two hybrids, by what the mask chooses among. Notice that only the axes of the "
-    "mask differ; f(g(x), x) stays the same.",
-)
+@diagram
 def categories(s: Sketch) -> None:
     """Cards on a grid, each with the mask as a small tensor."""
     cards = (
@@ -108,16 +92,7 @@ def categories(s: Sketch) -> None:
                 s.arrow((left, high + 13), (left + 34, high + 13), start=3, end=3)
 
 
-@diagram(
-    960,
-    506,
-    alt="A table of mechanisms and the axes that their masks span. SE, ECA and GSoP: channel. CBAM: channel, height "
-    "and width. Attention gate: height and width. Self-attention and multi-head: height and width, anew for each "
-    "query. Selective kernel: branch and channel. Temporal: time; joint space-time: time, height and width; both anew "
-    "for each query.",
-    caption="A full square: one mask chooses along that axis. A pale one: it does not. Notice that only the mechanisms "
-    "with queries make a mask anew for each position.",
-)
+@diagram
 def mask_axes(s: Sketch) -> None:
     """One row a mechanism, one column an axis."""
     axes = ("branch", "channel", "time", "height", "width", "query")
@@ -147,15 +122,7 @@ def mask_axes(s: Sketch) -> None:
         s.text(748, y, shape, SMALL, "ink", ha="left")
 
 
-@diagram(
-    940,
-    400,
-    alt="Two rows. Above, channel attention: a mask of C by 1 by 1 multiplies x, so every sheet of the result is "
-    "brighter or darker as a whole. Below, spatial attention: a mask of 1 by H by W multiplies x, so the same "
-    "positions stand out in every sheet.",
-    caption="What against where. Notice what each mask cannot do: a channel mask treats all positions of a sheet "
-    "alike, a spatial mask all channels of a position.",
-)
+@diagram
 def channel_vs_spatial(s: Sketch) -> None:
     """x times mask gives output, once for each of the two masks."""
     gates = (0.95, 0.1, 0.65, 0.3, 0.85)
@@ -183,16 +150,7 @@ def channel_vs_spatial(s: Sketch) -> None:
     s.rule(24, 916, 216)
 
 
-@diagram(
-    960,
-    402,
-    alt="A map with three rows. Any attention: eight scores, six alignments, one weight a value or one a dimension. By "
-    "features: one input, level and description, or several. By queries: their source (basic, specialised, self) and "
-    "number (one, multi-head, multi-hop, capsules). Not in this course: co-attention, hierarchical, "
-    "multi-representational, basic, multi-hop, capsules.",
-    caption="The choices of which any attention is made, after Brauwers and Frasincar. Notice that they are "
-    "independent: one box out of each group is a whole attention. Filled: in this course.",
-)
+@diagram
 def attention_types(s: Sketch) -> None:
     """One row for what a choice concerns, one group of boxes for a choice."""
     rows = (
@@ -259,16 +217,7 @@ SPANS = (
 """The same for what is dated by years only: from the first of January to the last of December."""
 
 
-@diagram(
-    1000,
-    412,
-    alt="A timeline from 2014 to 2021 in lanes. Spatial: RAM 2014, STN 2015. Self-attention: Non-local 2017, SAGAN "
-    "2018, DANet, EMANet and OCRNet 2018 to 2020, DETR and ViT 2020, DeiT, PVT and Swin 2020 to 2021. Channel: SENet "
-    "2017, GSoP 2018. Channel and spatial: CBAM 2018. Branch: Highway 2015, SKNet 2019. Without attention: MLP models "
-    "2021.",
-    caption="Seven years, by month of first publication. Notice how close SENet and Non-local networks are: attention "
-    "over channels and over positions came up within two months. A bar: only the years are recorded.",
-)
+@diagram
 def timeline(s: Sketch) -> None:
     """Years along, one lane a category."""
     lanes = (

@@ -10,15 +10,7 @@ from .registry import diagram
 from .style import SMALL, TEXT, Box, Sketch
 
 
-@diagram(
-    1000,
-    424,
-    alt="VGG16 runs from left to right: convolutions to pool 3 (256 × 28 × 28), to pool 4 (512 × 14 × 14), to pool 5 "
-    "(512 × 7 × 7). Pool 4 goes up into a gate, pool 3 down into another; pool 5 guides both. The mean of pool 5 and "
-    "the two gated vectors are joined to 1,280 numbers for one linear layer.",
-    caption="VGG16 with two gates, shapes for 224 × 224. Notice who guides whom: the last, most abstract map decides "
-    "where in the earlier, finer maps to look.",
-)
+@diagram
 def attention_vgg16(s: Sketch) -> None:
     """The trunk in the middle, one gate above it and one below."""
     y, above, below = 206, 72, 340
@@ -55,16 +47,7 @@ def attention_vgg16(s: Sketch) -> None:
     s.text(join.cx, join.y1 + 17, "1,280", SMALL, "muted")
 
 
-@diagram(
-    1000,
-    400,
-    alt="The local map and the global guide each go through a 1 by 1 convolution to 256 channels; the guide is "
-    "enlarged to the local size; they are added, then ReLU and a 1 by 1 convolution phi give one score a position. "
-    "Sigmoid or softmax makes the mask, which multiplies the local map; its mean or its sum over the positions is the "
-    "output.",
-    caption="One attention gate. Notice the pair: a sigmoid judges each position alone and is followed by a mean, a "
-    "softmax makes positions compete and is followed by a sum.",
-)
+@diagram
 def attention_gate(s: Sketch) -> None:
     """The local map along the middle, the guide below, the way round above."""
     y, guide_y = 158, 316
@@ -103,15 +86,7 @@ def attention_gate(s: Sketch) -> None:
     s.text(out.cx, out.y1 + 17, "C", SMALL, "muted")
 
 
-@diagram(
-    1124,
-    340,
-    alt="CBAM in two steps. Channel: mean and maximum over the positions go through one shared MLP, are added, and a "
-    "sigmoid gives C gates that multiply x. Spatial: maximum and mean over the channels of the result go through a 7 "
-    "by 7 convolution, batch norm and sigmoid to 1 by H by W weights that multiply again.",
-    caption="Channel first, then spatial. Notice that each step pools away just what the other one keeps: positions "
-    "in the first, channels in the second.",
-)
+@diagram
 def cbam(s: Sketch) -> None:
     """Two frames in a row, each with its way round."""
     y, foot, over = 204, 114, 60
@@ -151,15 +126,7 @@ def cbam(s: Sketch) -> None:
     s.text((584 + second.cx) / 2, over - 18, "$x$ times the channel mask", SMALL, "muted")
 
 
-@diagram(
-    1030,
-    420,
-    alt="x goes through two branches, a 3 by 3 convolution and a 3 by 3 convolution with dilation 2. Their sum is "
-    "averaged over the positions; a small layer and one layer for all branches give logits; a softmax across the "
-    "branches makes two gates for each channel that sum to 1; the gated branches are added.",
-    caption="Selective kernel: which size of kernel suits this channel of this image? Notice that the branches "
-    "compete: what one gains the other loses.",
-)
+@diagram
 def selective_kernel(s: Sketch) -> None:
     """Two branches above and below, what chooses between them in the middle."""
     y, above, below = 216, 84, 348
@@ -202,15 +169,7 @@ def selective_kernel(s: Sketch) -> None:
         s.arrow(times.right, (total.cx, branch.cy), end)
 
 
-@diagram(
-    960,
-    440,
-    alt="Four frames of 4 by 4 patches; the query is one patch of the third frame. Joint attention sees all 64 "
-    "patches at once. Divided attention takes two steps: first the same place in the 4 frames, then the 16 patches of "
-    "its own frame.",
-    caption="What one query sees. Notice the numbers: joint attention compares with all frames and places at once, "
-    "divided attention with far fewer; what lies elsewhere in another frame it reaches only by way of both steps.",
-)
+@diagram
 def space_time(s: Sketch) -> None:
     """Three rows of the same frames, the attended patches full."""
     frames, side, cell = 4, 4, 20
