@@ -11,7 +11,13 @@ PIP := $(RUN) -m pip install --disable-pip-version-check --quiet
 QUIET_LAB = @mkdir -p $(VENV)/share/jupyter/lab/settings && echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}' > $(VENV)/share/jupyter/lab/settings/overrides.json
 ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test lint unit browser lessons faults colab binder notebooks figures gallery site bench mutants release links clean
+PYTEST := $(RUN) -m pytest -q -n 2 --dist loadfile
+# What tells most in little time: blocks against the reference implementations, every exercise with its mistakes, the
+# imports, what a widget's base promises, and every control of every widget moved in a browser.
+QUICK := tests/parity tests/unit/test_packaging.py tests/unit/test_blocks_properties.py tests/unit/test_check_exercises.py \
+  tests/unit/test_widgets_base.py tests/browser/test_every_control.py
+
+.PHONY: help lab quick test lint unit browser lessons faults colab notebooks figures gallery site bench mutants release links clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -22,38 +28,36 @@ lab: $(VENV)/lab.stamp  ## install the course into .venv and open JupyterLab at 
 	$(RUN) -m jupyter lab --port=$(PORT) --port-retries=20 $(ROOT_FLAG) $(if $(filter 0,$(OPEN)),--no-browser) \
 	  --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url="/lab/tree/notebooks/$$first"
 
-test: $(VENV)/test.stamp  ## style, types, unit and parity tests, browser tests, every notebook (REQUIRE_BROWSER=1, RECORD=1)
-	@began=$$(date +%s) && $(MAKE) --no-print-directory lint unit browser lessons \
-	  $(if $(filter 1,$(RECORD)),&& $(RUN) tools/count_tests.py $$began)
+quick: $(VENV)/test.stamp lint  ## style and types, then the tests that tell most, in a minute and a half
+	$(PYTEST) $(QUICK)
 
-lint: $(VENV)/test.stamp  ## style, types, spelling, normalised notebooks, figures as drawn
+test: lint unit browser lessons  ## style, types, unit and parity tests, browser tests, every notebook (REQUIRE_BROWSER=1)
+
+lint: $(VENV)/test.stamp  ## style, types, spelling, normalised notebooks, links
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/codespell course_utils notebooks docs README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md
+	$(VENV)/bin/codespell course_utils artwork notebooks docs README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md
 	$(RUN) tools/notebooks.py check
 	$(RUN) tools/links.py --check
-	$(RUN) -m artwork --check
 
 unit: $(VENV)/test.stamp  ## unit, parity and property tests
-	$(RUN) -m pytest -q -n 2 --dist loadfile tests --ignore=tests/browser --ignore=tests/faults
+	$(PYTEST) tests --ignore=tests/browser --ignore=tests/faults
 
 browser: $(VENV)/test.stamp  ## widgets alone and lessons in JupyterLab, driven in Chromium (REQUIRE_BROWSER=1 fails where there is none)
-	$(RUN) -m pytest -q tests/browser
+	$(PYTEST) tests/browser
 
-lessons: $(VENV)/test.stamp  ## run every notebook under nbval, every control moved
-	$(RUN) tools/notebooks.py test
+lessons: $(VENV)/test.stamp  ## run every notebook under nbval, which also sees what fails inside a widget
+	@kept=$$(mktemp -d) && trap 'rm -rf "$$kept"' EXIT && COURSE_PROGRESS="$$kept/progress.json" \
+	  $(RUN) -m pytest -q -n 2 --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout=600 -o filterwarnings=default notebooks
 
-faults: $(VENV)/test.stamp  ## bring about what goes wrong in real life, and count it (REQUIRE_BROWSER=1, RECORD=1 keeps the counts)
-	$(RUN) tools/faults.py $(if $(filter 1,$(RECORD)),--record)
+faults: $(VENV)/test.stamp  ## bring about what goes wrong in real life, and count it by kind (REQUIRE_BROWSER=1)
+	$(PYTEST) -m faults tests
 
-colab: $(VENV)/test.stamp  ## run every notebook alone, in Colab's versions, from its first cell (ONLY=4.1.1, RECORD=1)
-	$(RUN) tools/colab.py $(ONLY) $(if $(filter 1,$(RECORD)),--record)
+colab: $(VENV)/test.stamp  ## run every notebook alone, in Colab's versions, from its first cell (ONLY=4.1.1)
+	$(RUN) tools/colab.py $(ONLY)
 
-binder: $(VENV)/test.stamp  ## install environment.yml's list in a clean clone, run a lesson in its server (ONLY=4.1.1, RECORD=1)
-	$(RUN) tools/binder.py $(ONLY) $(if $(filter 1,$(RECORD)),--record)
-
-notebooks: $(VENV)/test.stamp  ## execute every notebook anew, store the widgets' pictures, normalise (ONLY=4.1.1 for one)
+notebooks: $(VENV)/test.stamp  ## execute every notebook, store the widgets' pictures, normalise (ONLY=4.1.1 for one)
 	$(RUN) tools/notebooks.py run $(ONLY)
 
 figures: $(VENV)/test.stamp  ## redraw every figure into resource/figures
@@ -62,14 +66,14 @@ figures: $(VENV)/test.stamp  ## redraw every figure into resource/figures
 gallery: $(VENV)/lab.stamp  ## write build/gallery.html: every widget alive on one page, without a kernel
 	$(RUN) tools/gallery.py
 
-site: $(VENV)/site.stamp  ## build build/site: the whole course as pages, every widget alive (RECORD=1 keeps its measures)
-	$(RUN) site/assemble.py $(if $(RECORD),--record)
+site: $(VENV)/site.stamp  ## build build/site: the whole course as pages, every widget alive
+	$(RUN) site/assemble.py
 
 bench: $(VENV)/test.stamp  ## measure ours beside torch, torchvision, timm and entmax, in one run
 	$(RUN) -m benchmarks
 
-mutants: $(VENV)/test.stamp  ## break each mechanism in known ways and see a test fail (RECORD=1)
-	$(RUN) tools/mutants.py $(if $(filter 1,$(RECORD)),--record)
+mutants: $(VENV)/test.stamp  ## break each mechanism in known ways and see a test fail
+	$(RUN) tools/mutants.py
 
 release: $(VENV)/test.stamp  ## build the last commit into dist/, install it outside the tree, find every file, run 4.1.1
 	$(RUN) tools/release.py

@@ -1,12 +1,10 @@
 """Build the static course, `build/site`: every lesson executed, every widget alive, no kernel and no request.
 
     python site/assemble.py             what `make site` does
-    python site/assemble.py --record    and keep its measures, for README.md
 
 The folder can be opened as it is (build/site/index.html) or served by any web server.
 """
 
-import argparse
 import base64
 import os
 import re
@@ -26,7 +24,6 @@ SOURCE = ROOT / "build" / "site-source"
 WIDGETS = ROOT / "course_utils" / "widgets"
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
-from checks import record  # noqa: E402
 from links import binder, colab, project  # noqa: E402
 
 from course_utils.glossary import TERMS  # noqa: E402
@@ -63,7 +60,7 @@ def page_of(notebook: Any, lesson: Lesson, pages: set[str]) -> Any:
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
         last = (cell.source.strip().splitlines() or [""])[-1]
-        if {"bootstrap", "sweep"} & set(tags) or last == "check.progress()":
+        if "bootstrap" in tags or last == "check.progress()":
             continue
         if "badges" in tags:
             cell.source = (
@@ -203,17 +200,12 @@ def build() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--record", action="store_true", help="write the measures into resource/results/checks")
-    arguments = parser.parse_args()
     seconds = build()
     pages = list(SITE.rglob("*.html"))
     megabytes = sum(path.stat().st_size for path in SITE.rglob("*") if path.is_file()) / 1e6
     widgets = sum(page.read_text(encoding="utf-8").count("jupyter.widget-view+json") for page in pages)
     counts = {"lessons": len(lessons()), "widgets": widgets, "pages": len(pages), "MB": round(megabytes, 1)}
     print(f"build/site: {counts}, in {seconds:.0f} s; open build/site/index.html")
-    if arguments.record:
-        record("site", "Static pages, every lesson executed", "make site", counts, seconds)
 
 
 if __name__ == "__main__":

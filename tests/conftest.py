@@ -1,9 +1,7 @@
-"""What tests of all folders share.
-
-Of each test that brings a fault about, its report says which kind it is: `make faults` counts them.
-"""
+"""What tests of all folders share."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +11,24 @@ NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let the report of a test that brings a fault about say which kind it is."""
     for mark in item.iter_markers("faults"):
         item.user_properties.append(("fault", mark.args[0]))
         break
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """After `make faults`: how many faults were tried, by kind; a test counts as one, or as `tried` says."""
+    if config.option.markexpr != "faults":
+        return
+    kinds: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("passed", []):
+        said = dict(report.user_properties)
+        if report.when == "call" and "fault" in said:
+            kinds[said["fault"]] += int(said.get("tried", 1))
+    for kind, count in sorted(kinds.items()):
+        terminalreporter.write_line(f"{count:6,d}  {kind}")
+    terminalreporter.write_line(f"{kinds.total():6,d}  faults in all")
 
 
 @pytest.fixture

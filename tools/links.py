@@ -156,33 +156,6 @@ def study_table(study: dict, costs: bool) -> str:
     )
 
 
-def readme_checks(address: str, version: str) -> str:
-    """The table of checks in README.md, from each file in resource/results/checks, in the order of their names.
-
-    A check is one JSON file NAME.json, which `record` in tools/checks.py writes:
-
-        {"title": "Faults",                    what the row is called
-         "command": "make faults",             what counts it again
-         "counts": {"uploads": 31},            numbers by what they count, at least one, shown in this order
-         "seconds": 40.2,                      how long the whole check took; null where that was not measured
-         "environment": {"python": "3.11.9", "torch": "2.15.0", "system": "Linux x86_64", "cores": 2}}
-    """
-    rows = ["| check | command | what was counted | seconds | on |", "|---|---|---|---|---|"]
-    for path in sorted((ROOT / "resource" / "results" / "checks").glob("*.json")):
-        try:
-            check = json.loads(path.read_text(encoding="utf-8"))
-            counts = "<br>".join(f"{number:,} {what}" for what, number in check["counts"].items())
-            on = check["environment"]
-            where = f"{on['system']}, {on['cores']} cores, Python {on['python']}, torch {on['torch']}"
-            rows.append(f"| {check['title']} | `{check['command']}` | {counts} | {check['seconds']:,.0f} | {where} |")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise SystemExit(
-                f"{path.relative_to(ROOT)} is not the record of a check ({error!r}); the function readme_checks in "
-                "tools/links.py says what it holds. Run the check's command again with RECORD=1."
-            ) from error
-    return "\n".join(rows)
-
-
 def readme_badges(address: str, version: str) -> str:
     """The badges at the head of README.md."""
     workflow = f"{address}/actions/workflows/test.yml"
@@ -218,7 +191,6 @@ PARTS = {
         "badges": readme_badges,
         "lessons": readme_lessons,
         "results": readme_results,
-        "checks": readme_checks,
     },
     "CHANGELOG.md": {"links": changelog_links},
     "SECURITY.md": {"report": security_report},

@@ -1,13 +1,13 @@
 """Break each mechanism in the ways that popular ports are wrong, and see a test fail.
 
-    python tools/mutants.py [WORD ...] [--record]
+    python tools/mutants.py [WORD ...]
 
 The breaks are listed in tools/mutants/*.toml. Each names the `tests` that watch over it and a list of `[[mutant]]`:
 `file` below course_utils/, the `original` text (it must stand there exactly once), the `broken` text, and `why`; a
 mutant may name its own `tests`. With words, only the mutants run whose table, file or reason contains one of them.
 
 A mutant is applied to a copy in a temporary folder, never to the working tree. It is killed when a test fails there,
-and survives when all pass: then a test is missing. With --record the count of all of them is kept for README.md.
+and survives when all pass: then a test is missing.
 """
 
 import importlib
@@ -26,10 +26,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tools"))
-
-from checks import record  # noqa: E402
-
 TABLES = ROOT / "tools" / "mutants"
 SECONDS = 900
 LOADED_ONCE = ("torch", "torch._dynamo", "torch.export", "torchvision", "timm.layers", "entmax")
@@ -154,12 +150,6 @@ def run_all(mutants: Sequence[Mutant]) -> int:
 
 def main(words: Sequence[str]) -> int:
     """Apply the mutants that are asked for; 0 if every one was killed."""
-    keep = "--record" in words
-    words = [word for word in words if word != "--record"]
-    if keep and words:
-        print("Only the count of all mutants is kept: leave out --record, or the words.")
-        return 1
-    began = time.monotonic()
     mutants = read_mutants()
     if words:
         mutants = [m for m in mutants if any(word in f"{m.table} {m.file} {m.why}" for word in words)]
@@ -180,9 +170,6 @@ def main(words: Sequence[str]) -> int:
         return 1
     failed = run_all(mutants)
     print(f"{len(mutants) - failed} of {len(mutants)} mutants killed.")
-    if keep and not failed:
-        counts = {"ways to break a mechanism, each found by a test": len(mutants)}
-        record("mutants", "Mechanisms broken on purpose", "make mutants", counts, time.monotonic() - began)
     return 1 if failed else 0
 
 

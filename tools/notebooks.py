@@ -1,9 +1,8 @@
-"""Execute, normalise, check and test the course's notebooks.
+"""Execute, normalise and check the course's notebooks.
 
-    python tools/notebooks.py run [4.1.1 ...]    execute anew, store the widgets' pictures, normalise
+    python tools/notebooks.py run [4.1.1 ...]    execute, store the widgets' pictures, normalise
     python tools/notebooks.py normalise          normalise what is there
     python tools/notebooks.py check              say what is not as it should be, and change nothing
-    python tools/notebooks.py test [4.1.1 ...]   run every notebook under nbval, with every control moved
 
 A committed notebook is executed, holds its printed outputs and figures, and no widget state: a widget is stored as the
 picture that a reader saw, with its words as alt text.
@@ -15,7 +14,6 @@ import html
 import io
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -200,30 +198,11 @@ def smaller(png: bytes) -> bytes:
     return min(png, small.getvalue(), key=len)
 
 
-def test(only: list[str]) -> int:
-    """nbval over every notebook, each control moved to both ends by the notebooks' hidden sweep cells."""
-    with tempfile.TemporaryDirectory() as scratch:
-        environment = os.environ | {"COURSE_PROGRESS": str(Path(scratch) / "progress.json"), "COURSE_SWEEP": "1"}
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "--nbval-lax",
-            "--nbval-current-env",
-            "--nbval-cell-timeout=600",
-        ]
-        command += ["-n", "2", "--dist", "loadscope", "-o", "filterwarnings=default", *map(str, paths(only))]
-        return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["run", "normalise", "check", "test"])
+    parser.add_argument("command", choices=["run", "normalise", "check"])
     parser.add_argument("only", nargs="*", help="numbers of lessons, such as 4.1.1")
     arguments = parser.parse_args()
-    if arguments.command == "test":
-        return test(arguments.only)
     bad = 0
     for path in paths(arguments.only):
         if arguments.command == "run":

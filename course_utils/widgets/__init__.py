@@ -8,7 +8,7 @@ import importlib
 from typing import Any
 
 _WHERE = {
-    "base": ("CourseWidget", "as_array", "encode", "standalone_page", "sweep"),
+    "base": ("CourseWidget", "as_array", "encode", "standalone_page"),
     "attention_map.widget": ("AttentionMap", "image_bytes", "share_on_place"),
     "branch_weights.explore": ("explore_branch_weights",),
     "cbam_steps.explore": ("explore_cbam_steps",),

@@ -171,7 +171,7 @@ class CourseWidget(anywidget.AnyWidget):
         self.answer = {"id": name, "failed": True} if result is None else {**result, "id": name}
 
     def requests(self) -> Iterable[dict[str, Any]]:
-        """Everything that the page may ask of the kernel, once each: `sweep` asks it. Nothing unless overridden."""
+        """Everything that the page may ask of the kernel, once each: a test asks it. Nothing unless overridden."""
         return ()
 
     def save_html(self, path: str | Path) -> Path:
@@ -241,24 +241,6 @@ def _let_go(widget: CourseWidget) -> None:
         del history[count]
         for names in (shell.user_ns, shell.user_ns_hidden):
             names.pop(f"_{count}", None)
-
-
-def sweep() -> None:
-    """Let every widget that this kernel shows answer all its requests; for tests of a notebook.
-
-    Does nothing unless the environment variable COURSE_SWEEP is set: a learner's widgets stay as they are.
-
-    Raises:
-        RuntimeError: if a widget shows an error, or leaves a request without an answer.
-    """
-    if not os.environ.get("COURSE_SWEEP"):
-        return
-    for widget in [widget for _, made in _shown.values() for widget in (reference() for reference in made) if widget]:
-        for number, request in enumerate(widget.requests()):
-            name = f"sweep {number}"
-            widget.request = {**request, "id": name}
-            if widget.error or widget.answer.get("id") != name:
-                raise RuntimeError(f"{widget!r} to {request}: {widget.error or 'no answer'}")
 
 
 STAND_IN = """

@@ -47,15 +47,25 @@ class WidgetPage:
 
     def __init__(self, page: Page, path: Path) -> None:
         self.page = page
+        self.address = path.as_uri()
         self.errors: list[str] = []
         self.requests: list[str] = []
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
-        page.on("request", lambda request: self.requests.append(request.url))
-        page.goto(path.as_uri())
+        self._heard: dict[str, Callable[[Any], Any]] = {
+            "pageerror": lambda error: self.errors.append(str(error)),
+            "console": lambda message: message.type == "error" and self.errors.append(message.text),
+            "request": lambda request: self.requests.append(request.url),
+        }
+        for event, heard in self._heard.items():
+            page.on(event, heard)
+        page.goto(self.address)
         page.wait_for_selector("main[data-ready] .course-widget", timeout=10_000)
-        page.wait_for_timeout(50)
-        self.address = path.as_uri()
+        # Two frames later everything that the widget asked for is drawn.
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    def release(self) -> None:
+        """Stop listening: the next test gets the same page."""
+        for event, heard in self._heard.items():
+            self.page.remove_listener(event, heard)
 
     @property
     def root(self) -> Any:
@@ -157,28 +167,58 @@ class WidgetPage:
         assert away == []
 
 
+VIEWPORT = {"width": 1000, "height": 800}
+
+
+def new_page(browser: Browser, **options: Any) -> Page:
+    """A page of its own; options go to the browser's context."""
+    context = browser.new_context(**{"viewport": VIEWPORT, "offline": True, "service_workers": "block", **options})
+    context.set_default_timeout(8000)
+    return context.new_page()
+
+
+@pytest.fixture(scope="session")
+def shared_page(browser: Browser) -> Iterator[Page]:
+    """The page that one test after the other loads its widget into."""
+    page = new_page(browser)
+    yield page
+    page.context.close()
+
+
 @pytest.fixture
-def alone(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., WidgetPage]]:
-    """`alone(widget)` opens a widget's own page in Chromium; options go to the browser's context."""
-    contexts = []
+def alone(browser: Browser, shared_page: Page, tmp_path: Path) -> Iterator[Callable[..., WidgetPage]]:
+    """`alone(widget)` opens a widget's own page in Chromium.
+
+    The first goes into the page that all tests share, as it was at first; a further one of the same test, or one with
+    options for the browser's context, gets a page of its own.
+    """
+    opened: list[WidgetPage] = []
 
     def open_page(widget: Any, **options: Any) -> WidgetPage:
-        path = widget.save_html(tmp_path / f"widget-{len(contexts)}.html")
-        defaults = {"viewport": {"width": 1000, "height": 800}, "offline": True, "service_workers": "block"}
-        context = browser.new_context(**{**defaults, **options})
-        context.set_default_timeout(8000)
-        contexts.append(context)
-        return WidgetPage(context.new_page(), path)
+        path = widget.save_html(tmp_path / f"widget-{len(opened)}.html")
+        if options or any(one.page is shared_page for one in opened):
+            page = new_page(browser, **options)
+        else:
+            page = shared_page
+            page.mouse.move(0, 0)
+            page.set_viewport_size(VIEWPORT)
+            page.emulate_media(color_scheme="null", forced_colors="null", reduced_motion="null")
+        opened.append(WidgetPage(page, path))
+        return opened[-1]
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for one in opened:
+        if one.page is shared_page:
+            one.release()
+        else:
+            one.page.context.close()
 
 
 class Lab:
-    """A JupyterLab of our own on a free port of 127.0.0.1, and a page in it."""
+    """A JupyterLab of our own on a free port of 127.0.0.1, and a page in it. One serves all tests."""
 
-    def __init__(self, folder: Path, browser: Browser, workspace: Path) -> None:
+    def __init__(self, root: Path, browser: Browser, workspace: Path) -> None:
+        self.root = self.folder = root
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -195,7 +235,7 @@ class Lab:
             "--IdentityProvider.token=",
             "--ServerApp.password=",
             "--LabApp.expose_app_in_browser=True",
-            f"--ServerApp.root_dir={folder}",
+            f"--ServerApp.root_dir={root}",
             f"--LabApp.workspaces_dir={workspace / 'workspaces'}",
             f"--LabApp.user_settings_dir={workspace / 'settings'}",
         ]
@@ -207,7 +247,7 @@ class Lab:
             [sys.executable, "-m", "jupyter", "lab", *options],
             stdout=self.log,
             stderr=subprocess.STDOUT,
-            cwd=folder,
+            cwd=root,
             env=environment,
         )
         self.context = browser.new_context(viewport={"width": 1300, "height": 1000})
@@ -246,8 +286,8 @@ class Lab:
             self.requests_off.append(request.url)
 
     def open(self, notebook: str) -> Page:
-        """Open a notebook below the folder and wait until its kernel is idle."""
-        self.page.goto(f"{self.address}/lab/tree/{notebook}?reset")
+        """Open a notebook of this test's folder and wait until its kernel is idle."""
+        self.page.goto(f"{self.address}/lab/tree/{(self.folder / notebook).relative_to(self.root).as_posix()}?reset")
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
         self.page.wait_for_function(
             "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'",
@@ -268,6 +308,17 @@ class Lab:
             timeout=1000 * seconds,
         )
 
+    def begin(self, folder: Path) -> None:
+        """Take a folder below the root for the next test; nothing has gone wrong in it yet."""
+        self.folder = folder
+        self.console_errors.clear()
+        self.requests_off.clear()
+
+    def end(self) -> None:
+        """End the kernels of a test and leave its page."""
+        self.page.evaluate("() => window.jupyterapp?.serviceManager.sessions.shutdownAll()")
+        self.page.goto("about:blank")
+
     def stop(self) -> None:
         """Close the page and end this server, which ends its kernels; nothing else is touched."""
         try:
@@ -282,18 +333,24 @@ class Lab:
             self.log.close()
 
 
+@pytest.fixture(scope="session")
+def shared_lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """The one JupyterLab, which sees the folders of all tests, and what a learner has done in them."""
+    workspace = tmp_path_factory.mktemp("lab")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COURSE_PROGRESS", str(workspace / "progress.json"))
+        server = Lab(tmp_path_factory.getbasetemp(), browser, workspace)
+    yield server
+    server.stop()
+
+
 @pytest.fixture
-def lab(browser: Browser, tmp_path: Path) -> Iterator[Callable[[Path], Lab]]:
-    """`lab(folder)` starts JupyterLab on a folder; its notebooks need a python3 kernelspec in their metadata."""
-    servers = []
+def lab(shared_lab: Lab) -> Iterator[Callable[[Path], Lab]]:
+    """`lab(folder)` opens JupyterLab on a folder; its notebooks need a python3 kernelspec in their metadata."""
 
-    def start(folder: Path) -> Lab:
-        workspace = tmp_path / f"lab-{len(servers)}"
-        workspace.mkdir()
-        server = Lab(folder, browser, workspace)
-        servers.append(server)
-        return server
+    def begin(folder: Path) -> Lab:
+        shared_lab.begin(folder)
+        return shared_lab
 
-    yield start
-    for server in servers:
-        server.stop()
+    yield begin
+    shared_lab.end()

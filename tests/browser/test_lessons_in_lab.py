@@ -28,9 +28,8 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture
-def lesson(lab, tmp_path, monkeypatch):
+def lesson(lab, tmp_path):
     """`lesson(name)` opens a copy of a notebook and runs it; afterwards nothing may have gone wrong."""
-    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "progress.json"))
     opened = []
 
     def open_lesson(name, seconds):

@@ -399,7 +399,9 @@ def test_what_a_widget_says_when_it_appears_is_not_read_aloud_and_what_a_gesture
 
 
 def test_a_page_on_a_finer_screen_is_drawn_in_its_pixels(alone: Callable) -> None:
-    page = alone(AttentionMap(np.zeros((8, 8)), np.random.default_rng(0).random((4, 4)), ["map"]))
+    page = alone(
+        AttentionMap(np.zeros((8, 8)), np.random.default_rng(0).random((4, 4)), ["map"]), device_scale_factor=1
+    )
     before = page.canvas.evaluate("(canvas) => canvas.width")
     session = page.page.context.new_cdp_session(page.page)
     size = {"width": 1000, "height": 700, "deviceScaleFactor": 2, "mobile": False}

@@ -1,23 +1,19 @@
-"""What `make colab` holds of its own environment; collected only there, by tools/colab.py."""
+"""What `make colab` expects of its own environment; collected only there, by tools/colab.py."""
 
 import importlib.util
-import json
-import os
 import sys
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-# Tools of the first environment that no lesson may lean on.
-HIDDEN = os.environ["COLAB_HIDDEN"].split()
-PINS = json.loads(os.environ["COLAB_PINS"])
+VERSIONS = Path(__file__).with_name("colab-versions.txt").read_text(encoding="utf-8")
+PINS = dict(line.split("==") for line in VERSIONS.splitlines() if "==" in line)
 
 
-def test_what_only_the_first_environment_has_cannot_be_imported():
-    assert {"captum", "entmax", "jupyterlab", "timm"} <= set(HIDDEN), "the first environment lacks the test tools"
-    leaked = [name for name in HIDDEN if importlib.util.find_spec(name)]
-    assert not leaked
+@pytest.mark.parametrize("name", ["captum", "entmax", "jupyterlab", "timm", "hypothesis"])
+def test_what_a_lesson_may_not_need_cannot_be_imported(name):
+    assert importlib.util.find_spec(name) is None
 
 
 @pytest.mark.parametrize("name", PINS)
@@ -30,8 +26,7 @@ def test_what_is_imported_is_this_environment_s_own(name):
     assert Path(importlib.util.find_spec(name).origin).is_relative_to(sys.prefix)
 
 
-def test_pytorch_is_shared():
+def test_only_pytorch_is_shared():
     import torch
 
     assert Path(torch.__file__).is_relative_to(Path(sys.prefix) / "shared")
-    assert not (Path(sys.prefix) / "shared" / "torch").resolve().is_relative_to(sys.prefix)

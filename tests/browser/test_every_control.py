@@ -1,0 +1,71 @@
+"""Every control of every widget is moved: each slider to both ends, each option taken, each box set and cleared."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+
+from gallery import EXHIBITS  # noqa: E402
+
+NATIVE = "input:not([type=file]):visible, select:visible"
+MOVE = """
+(root) => {
+  const seen = new Set();
+  const moved = [];
+  const fire = (one) => {
+    for (const name of ["input", "change"]) one.dispatchEvent(new Event(name, { bubbles: true }));
+  };
+  // What one position of a control brings to light is moved there too; then the control goes back to where it was.
+  function moveAll() {
+    for (const one of root.querySelectorAll("input, select")) {
+      if (seen.has(one) || one.disabled || !one.checkVisibility() || one.type === "file") continue;
+      seen.add(one);
+      moved.push(one.getAttribute("aria-label") ?? one.labels?.[0]?.textContent ?? "");
+      if (one.type === "checkbox" || one.type === "radio") {
+        one.click();
+        moveAll();
+        if (one.type === "checkbox") one.click();
+        continue;
+      }
+      const before = one.value;
+      const options = one.tagName === "SELECT" ? [...one.options].filter((option) => !option.disabled) : null;
+      for (const value of options?.map((option) => option.value) ?? [one.min || "0", one.max || "1", before]) {
+        one.value = value;
+        fire(one);
+        moveAll();
+      }
+      one.value = before;
+      fire(one);
+    }
+  }
+  moveAll();
+  return moved;
+}
+"""
+
+
+def test_the_exhibits_are_all_widgets_of_the_course() -> None:
+    folders = {path.parent.name for path in (ROOT / "course_utils" / "widgets").glob("*/view.js")}
+    assert len({exhibit.title for exhibit in EXHIBITS}) == len(EXHIBITS) == len(folders)
+
+
+@pytest.mark.parametrize("exhibit", EXHIBITS, ids=lambda exhibit: exhibit.title)
+def test_every_control_can_be_moved(alone, exhibit) -> None:
+    opened = alone(exhibit.make())
+    before = opened.root.locator(NATIVE).count()
+    labels = opened.root.evaluate(MOVE)
+    settle(opened.page)
+    assert len(labels) >= before
+    assert all(label.strip() for label in labels), f"a control without a label: {labels}"
+    assert opened.root.locator("[role=alert]:visible").count() == 0
+    assert opened.status.strip()
+    opened.assert_clean()
+
+
+def settle(page: Page) -> None:
+    """Wait until what was asked for is drawn."""
+    page.evaluate("() => new Promise((done) => setTimeout(() => requestAnimationFrame(done), 50))")
