@@ -17,6 +17,7 @@ from .selective_kernel import SelectiveKernel
 from .self_attention import SelfAttention2d
 from .space_time import SpaceTimeAttention, TemporalAttention
 from .squeeze_excitation import SEBlock
+from .tokens import Layout, Tokens, find_tokens
 
 __all__ = [
     "CBAM",
@@ -26,6 +27,7 @@ __all__ = [
     "Effect",
     "GSoPBlock",
     "GeneralAttention",
+    "Layout",
     "MultiHeadAttention",
     "PredictiveCenter",
     "SEBlock",
@@ -34,10 +36,12 @@ __all__ = [
     "SpaceTimeAttention",
     "SubsetAgent",
     "TemporalAttention",
+    "Tokens",
     "align",
     "covariance_pool",
     "edit_masks",
     "effect",
+    "find_tokens",
     "matrix_square_root",
     "off",
     "only",

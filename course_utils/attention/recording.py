@@ -143,14 +143,18 @@ class Watched:
     """One `record_masks` or `edit_masks`: which model, which layers, what to do with their masks."""
 
     def __init__(
-        self, model: nn.Module, layers: Iterable[str] | None = None, edits: dict[str, Edit] | None = None
+        self,
+        model: nn.Module,
+        layers: Iterable[str] | None = None,
+        edits: dict[str, Edit] | None = None,
+        trace: Any = None,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(
                 f"record_masks and edit_masks need a torch.nn.Module, but were given {type(model).__name__}."
             )
         self.model: nn.Module = getattr(model, "_orig_mod", model)  # of torch.compile: the names are the network's own
-        self.edits = edits
+        self.edits, self.trace = edits, trace
         self.layers = None if layers is None else tuple(layers)
         if edits is not None:
             self.layers = tuple(edits)
@@ -214,7 +218,7 @@ class Watched:
 
     def wants(self, name: str) -> bool:
         """Whether a mask of this module, in its first call or a further one, is to be kept or changed."""
-        return self.layers is None or any(_fits(name, layer) for layer in self.layers)
+        return not self.trace and (self.layers is None or any(_fits(name, layer) for layer in self.layers))
 
     def inside(self, running: list[nn.Module]) -> bool:
         """Whether a mask may be changed within the module that runs."""
@@ -251,7 +255,7 @@ class _Watch(TorchFunctionMode):
         self.running: list[nn.Module] = []
         self.origins: sites.Origins = {}
         self.constants: set[int] = set()
-        self.pictures = 1
+        self.batches: list[int] = []  # how many rows each running module was given
         self.quiet = 0  # how many of our own blocks are running: they announce their masks themselves
         self.graded = False  # whether the pass may be followed by a backward pass
         self.strangers = False
@@ -308,6 +312,9 @@ class _Watch(TorchFunctionMode):
                 watched.begin()
         if not self.running:
             self._start(module, args)
+        rows = next((len(x) for x in tensors(args) if x.dim() and not x.is_nested), 1)
+        # torch's own layer may be given its tokens first and its pictures second; it always keeps heads in the batch.
+        self.batches.append(1 if isinstance(module, nn.MultiheadAttention) else rows)
         self.running.append(module)
         self.quiet += isinstance(module, AttentionBlock)
 
@@ -322,6 +329,7 @@ class _Watch(TorchFunctionMode):
             for note in _notes(module, args):
                 error.add_note(note)
         self.running.pop()
+        self.batches.pop()
         self.quiet -= isinstance(module, AttentionBlock)
         if not self.running:
             self._stop()
@@ -333,15 +341,17 @@ class _Watch(TorchFunctionMode):
     def _start(self, module: nn.Module, args: tuple) -> None:
         inputs = tensors((args, sys._getframe(2).f_locals.get("kwargs", {})))  # hooks are not given keyword arguments
         self.origins = {id(x): DATA if x.is_floating_point() else INDEX for x in inputs}
+        for watched in self.watched:
+            if watched.trace:
+                watched.trace.begin(inputs)
         self.constants = {id(x) for x in (*module.parameters(), *module.buffers())}
-        self.pictures = next((len(x) for x in inputs if x.dim()), 1)
         self.graded = torch.is_grad_enabled()
         torch.overrides.has_torch_function = self._anybody_else
         self.__enter__()
 
     def _stop(self) -> None:
         """Leave torch's stack, from wherever in it this mode stands."""
-        self.running, self.origins, self.quiet = [], {}, 0
+        self.running, self.batches, self.origins, self.quiet = [], [], {}, 0
         if self in torch.overrides._get_current_function_mode_stack():
             torch.overrides.has_torch_function = self._asks
             self._without(lambda: None, forever=True)
@@ -359,7 +369,8 @@ class _Watch(TorchFunctionMode):
     def _anybody_else(self, args: Iterable[Any]) -> bool:
         """Answer torch's own layers, which leave their fast path where a torch function is overridden."""
         here = threading.get_ident() == self.thread and self in torch.overrides._get_current_function_mode_stack()
-        if not here or any(one.edits is not None and one.inside(self.running) for one in self.watched):
+        slow = any(one.trace or (one.edits is not None and one.inside(self.running)) for one in self.watched)
+        if not here or slow:
             return self._asks(args)
         return self._without(lambda: self._asks(args))
 
@@ -367,19 +378,20 @@ class _Watch(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
-        if self.quiet:
+        traces = [one.trace for one in self.watched if one.trace]
+        if self.quiet and not traces:
             return func(*args, **kwargs)
         if func is F.multi_head_attention_forward:
             with self:
                 return _seen_from_inside(*args, **kwargs)
         module = self.running[-1] if self.running else None
-        # torch's own layer may be given its tokens first and pictures second; it always keeps heads in the batch.
-        pictures = 1 if isinstance(module, nn.MultiheadAttention) else self.pictures
-        meeting = sites.find(func, args, kwargs, self.origins, module, pictures)
+        meeting = sites.find(func, args, kwargs, self.origins, module, self.batches[-1] if self.batches else 1)
         if meeting is None:
             result = func(*args, **kwargs)
         else:
             result = self._apply(meeting, meeting.owner or module, lambda: func(*args, **kwargs))
+        for trace in traces:
+            trace.follow(func, args, kwargs, result)
         for out in (result,) if isinstance(result, Tensor) else tensors(result):
             self.origins[id(out)] = sites.origin(func, args, kwargs, out, self.origins)
         return result
@@ -387,7 +399,9 @@ class _Watch(TorchFunctionMode):
     def _apply(self, meeting: sites.Meeting, module: nn.Module | None, plain: Callable[[], Any]) -> Any:
         if module is None or not self.wants(module):
             for watched, name in self._names(module):
-                watched.number(name)
+                key = watched.number(name)
+                if watched.trace:
+                    watched.trace.meet(key, meeting)
             return plain()
         mask = meeting.make()
         used = self.meet(module, mask)

@@ -35,27 +35,42 @@ class Meeting:
     make: Callable[[], Tensor]
     apply: Callable[[Tensor], Tensor]
     owner: nn.Module | None = None  # where it is not the module that runs
+    sides: "Sides | None" = None  # of weights, where they are known
+    gate: bool = False
 
 
-def _methods(*names: str) -> set[Any]:
+@dataclass(frozen=True)
+class Sides:
+    """Tensors with the queries and the keys, and how numbers of their shapes become (..., Q, K) and (..., K, d)."""
+
+    queries: Tensor
+    keys: Tensor
+    as_rows: Callable[[Tensor], Tensor]
+    as_values: Callable[[Tensor], Tensor]
+    shape: torch.Size  # of the weights, before `arrange`
+    arrange: Callable[[Tensor], Tensor]
+
+
+def methods(*names: str) -> set[Any]:
+    """Every function and method of these names in torch."""
     places = (torch, Tensor, F, torch._C._nn, torch.linalg)
     return {getattr(place, name) for name in names for place in places if hasattr(place, name)}
 
 
-SOFTMAX = _methods("softmax", "_softmax", "gumbel_softmax", "softmin")
-_DROPOUT = _methods("dropout", "dropout_", "feature_dropout")
-_MATMUL = _methods("matmul", "__matmul__", "bmm")
-_EINSUM = {torch.einsum, torch.functional.einsum}
-_PRODUCT = _methods("mul", "mul_", "multiply", "multiply_", "__mul__", "__imul__", "__rmul__")
-_STATISTIC = _methods(
+SOFTMAX = methods("softmax", "_softmax", "gumbel_softmax", "softmin")
+_DROPOUT = methods("dropout", "dropout_", "feature_dropout")
+MATMUL = methods("matmul", "__matmul__", "bmm")
+EINSUM = {torch.einsum, torch.functional.einsum}
+_PRODUCT = methods("mul", "mul_", "multiply", "multiply_", "__mul__", "__imul__", "__rmul__")
+_STATISTIC = methods(
     *("rsqrt", "rsqrt_", "sqrt", "sqrt_", "reciprocal", "__rtruediv__", "__rdiv__"),
     *("norm", "vector_norm", "var", "std", "var_mean", "std_mean"),
 )
 # A learned layer or an activation makes a gate of a statistic.
-_GATE = _methods(
+_GATE = methods(
     *("linear", "conv1d", "conv2d", "conv3d", "sigmoid", "sigmoid_", "hardsigmoid", "tanh", "relu", "silu", "gelu"),
 )
-_FRESH = _methods(
+_FRESH = methods(
     *("new_empty", "new_zeros", "new_ones", "new_full", "new_tensor", "empty_like", "zeros_like", "ones_like"),
     *("full_like", "rand_like", "randn_like", "randint_like"),
 )
@@ -100,24 +115,24 @@ def _still_soft(soft: Soft, func: Any, args: tuple, kwargs: Mapping[str, Any], o
 
 
 def find(
-    func: Any, args: tuple, kwargs: Mapping[str, Any], origins: Origins, module: nn.Module | None, pictures: int
+    func: Any, args: tuple, kwargs: Mapping[str, Any], origins: Origins, module: nn.Module | None, batch: int
 ) -> Meeting | None:
     """The meeting of a mask with values in this call, if there is one."""
     if func is F.scaled_dot_product_attention:
-        return _fused(args, kwargs, heads_of(module), pictures)
+        return _fused(args, kwargs, heads_of(module), batch)
     if func is torch._native_multi_head_attention or func is torch._transformer_encoder_layer_fwd:
         return _native(func, args, kwargs, module)
     if func in _PRODUCT:
         return _gate(func, args, origins)
-    if func in _MATMUL or func in _EINSUM:
-        return _weighted_mean(func, args, kwargs, origins, heads_of(module), pictures)
+    if func in MATMUL or func in EINSUM:
+        return _weighted_mean(func, args, kwargs, origins, heads_of(module), batch)
     return None
 
 
 # A weighted mean ------------------------------------------------------------------------------------------------------
 
 
-def _fused(args: tuple, kwargs: Mapping[str, Any], heads: int, pictures: int) -> Meeting:
+def _fused(args: tuple, kwargs: Mapping[str, Any], heads: int, batch: int) -> Meeting:
     names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa")
     given = bind(names, (None, 0.0, False, None, False), args, kwargs)
     query, key, value = given["query"], given["key"], given["value"]
@@ -126,14 +141,16 @@ def _fused(args: tuple, kwargs: Mapping[str, Any], heads: int, pictures: int) ->
 
     def make() -> Tensor:
         weights = dot_product_weights(query, key, given["attn_mask"], given["is_causal"], given["scale"])
-        return arranged(weights, heads, pictures)
+        return arranged(weights, heads, batch)
+
+    shape = torch.Size((*torch.broadcast_shapes(query.shape[:-2], key.shape[:-2]), query.shape[-2], key.shape[-2]))
 
     def apply(changed: Tensor) -> Tensor:
-        shape = torch.Size((*torch.broadcast_shapes(query.shape[:-2], key.shape[:-2]), query.shape[-2], key.shape[-2]))
-        weights = F.dropout(restored(changed, shape, heads, pictures), given["dropout_p"])
+        weights = F.dropout(restored(changed, shape, heads, batch), given["dropout_p"])
         return weights.to(value.dtype) @ value
 
-    return Meeting(make, apply)
+    sides = Sides(query, value, lambda x: x, lambda x: x, shape, lambda x: arranged(x, heads, batch))
+    return Meeting(make, apply, sides=None if given["enable_gqa"] else sides)
 
 
 def dot_product_weights(
@@ -168,7 +185,7 @@ def dot_product_weights(
 
 
 def _weighted_mean(
-    func: Any, args: tuple, kwargs: Mapping[str, Any], origins: Origins, heads: int, pictures: int
+    func: Any, args: tuple, kwargs: Mapping[str, Any], origins: Origins, heads: int, batch: int
 ) -> Meeting | None:
     """A product of softmax weights with values: `weights @ values`, `values @ weights^T`, or an einsum of the two."""
     operands = tensors((args, kwargs))
@@ -181,7 +198,7 @@ def _weighted_mean(
     place = 0 if soft[0] else 1
     used = operands[place]
     order = [*range(used.dim())]
-    if func in _EINSUM:
+    if func in EINSUM:
         order = _einsum_order(args[0], place)  # type: ignore[assignment]
         if order is None:
             return None
@@ -192,31 +209,56 @@ def _weighted_mean(
     clean = used if found.clean is None else found.clean
 
     def make() -> Tensor:
-        return arranged(clean.permute(order), heads, pictures)
+        return arranged(clean.permute(order), heads, batch)
 
     def apply(changed: Tensor) -> Tensor:
-        weights = restored(changed, used.permute(order).shape, heads, pictures)
+        weights = restored(changed, used.permute(order).shape, heads, batch)
         weights = weights.permute([order.index(axis) for axis in range(used.dim())]).to(used.dtype)
         if found.clean is not None:
             weights = weights * (used != 0) / found.keep  # the dropout that was drawn
         both = [weights if x is used else x for x in operands]
-        return func(args[0], *both) if func in _EINSUM else func(*both)
+        return func(args[0], *both) if func in EINSUM else func(*both)
 
-    return Meeting(make, apply)
+    values = _einsum_values(args[0], place) if func in EINSUM else (lambda x: x.mT) if place == 1 else (lambda x: x)
+    shape = used.permute(order).shape
+    rows, arrange = (lambda x: x.permute(order)), (lambda x: arranged(x, heads, batch))
+    sides = Sides(used, operands[1 - place], rows, values, shape, arrange)
+    return Meeting(make, apply, sides=sides)
 
 
 def _einsum_order(equation: Any, place: int) -> list[int] | None:
     """How the axes of the weights are put in the order (..., Q, K), if one axis is summed over."""
-    if not isinstance(equation, str) or "->" not in equation or "." in equation:
+    letters = einsum_letters(equation)
+    if letters is None:
         return None
-    inputs, output = equation.replace(" ", "").split("->")
-    weights, values = (inputs.split(",")[i] for i in (place, 1 - place))
+    (weights, values), output = letters[0][:: 1 - 2 * place], letters[1]
     keys = [letter for letter in weights if letter in values and letter not in output]
     queries = [letter for letter in weights if letter not in values and letter in output]
     if len(keys) != 1 or len(queries) != 1:
         return None
     rest = [letter for letter in weights if letter not in (keys[0], queries[0])]
     return [weights.index(letter) for letter in (*rest, *queries, *keys)]
+
+
+def _einsum_values(equation: str, place: int) -> Callable[[Tensor], Tensor]:
+    """How the values are put in the order (..., K, d) beside weights (..., Q, K)."""
+    letters = einsum_letters(equation)
+    assert letters is not None
+    (weights, values), output = letters[0][:: 1 - 2 * place], letters[1]
+    keys = next(letter for letter in weights if letter in values and letter not in output)
+    rest = [letter for letter in weights if letter in output and letter in values]
+    width = [letter for letter in values if letter not in weights]
+
+    order = [values.index(letter) for letter in (*rest, keys, *width)]
+    return lambda x: x.permute(order)
+
+
+def einsum_letters(equation: Any) -> tuple[list[str], str] | None:
+    """The letters of two operands and of the result, if an equation names all of them."""
+    if not isinstance(equation, str) or "->" not in equation or "." in equation or equation.count(",") != 1:
+        return None
+    inputs, output = equation.replace(" ", "").split("->")
+    return inputs.split(","), output
 
 
 def heads_of(module: nn.Module | None) -> int:
@@ -228,16 +270,16 @@ def heads_of(module: nn.Module | None) -> int:
     return 0
 
 
-def arranged(weights: Tensor, heads: int, pictures: int) -> Tensor:
+def arranged(weights: Tensor, heads: int, batch: int) -> Tensor:
     """Weights as (N, heads, Q, K), whichever way a network keeps its heads and windows; windows count as pictures.
 
     Args:
         weights: (Q, K), (N, Q, K), (N * heads, Q, K), (N, heads, Q, K), (N * heads, windows, Q, K),
             (N, windows, heads, Q, K) or (N, heads, windows, Q, K).
         heads: how many the module says that it has; 0 where it says nothing.
-        pictures: how many the network was given.
+        batch: how many rows the module was given, pictures or windows of them.
     """
-    layout = _layout(weights.shape, heads, pictures)
+    layout = _layout(weights.shape, heads, batch)
     if layout == "matrix":
         return weights[None, None]
     if layout == "one head":
@@ -253,9 +295,9 @@ def arranged(weights: Tensor, heads: int, pictures: int) -> Tensor:
     return weights
 
 
-def restored(weights: Tensor, shape: torch.Size, heads: int, pictures: int) -> Tensor:
+def restored(weights: Tensor, shape: torch.Size, heads: int, batch: int) -> Tensor:
     """The reverse of `arranged`: back to the shape that the network uses."""
-    layout = _layout(shape, heads, pictures)
+    layout = _layout(shape, heads, batch)
     if layout == "matrix":
         return weights[0, 0]
     if layout == "one head":
@@ -271,12 +313,12 @@ def restored(weights: Tensor, shape: torch.Size, heads: int, pictures: int) -> T
     return weights
 
 
-def _layout(shape: torch.Size, heads: int, pictures: int) -> str:
+def _layout(shape: torch.Size, heads: int, batch: int) -> str:
     if len(shape) == 2:
         return "matrix"
     if len(shape) == 3:
-        return "heads in the batch" if heads > 1 and shape[0] % (heads * pictures) == 0 else "one head"
-    if len(shape) == 4 and heads > 1 and shape[1] != heads and shape[0] == heads * pictures:
+        return "heads in the batch" if heads > 1 and shape[0] % (heads * batch) == 0 else "one head"
+    if len(shape) == 4 and heads > 1 and shape[1] != heads and shape[0] == heads * batch:
         return "heads in the batch, windows"
     if len(shape) == 5 and heads:
         return "heads, windows" if shape[1] == heads else "windows, heads" if shape[2] == heads else "as it is"
@@ -343,7 +385,7 @@ def _gate(func: Any, args: tuple, origins: Origins) -> Meeting | None:
             both[place] = changed.movedim(1, 3) if last else changed
             return func(*both)
 
-        return Meeting(make, apply)
+        return Meeting(make, apply, gate=True)
     return None
 
 
