@@ -24,7 +24,7 @@ help:  ## list the commands
 	@echo "  CPU=1 takes PyTorch's small CPU wheels; PYTHON=, PORT=, OPEN=0 do what they say."
 
 lab: $(VENV)/lab.stamp  ## install the course into .venv and open JupyterLab at the first lesson (PORT=8888, OPEN=0, CPU=1)
-	@first=$$($(RUN) -c 'import pathlib; from course_utils.lessons import LESSONS; print(next(x.file for x in LESSONS if pathlib.Path("notebooks", x.file).exists()))'); \
+	@first=$$($(RUN) -c 'import pathlib; from course_utils.lessons import LESSONS; print(next(x.notebook for x in LESSONS if pathlib.Path("notebooks", x.notebook).exists()))'); \
 	$(RUN) -m jupyter lab --port=$(PORT) --port-retries=20 $(ROOT_FLAG) $(if $(filter 0,$(OPEN)),--no-browser) \
 	  --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url="/lab/tree/notebooks/$$first"
 

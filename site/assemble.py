@@ -26,8 +26,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 from links import binder, colab, project  # noqa: E402
 
-from course_utils.glossary import TERMS  # noqa: E402
-from course_utils.lessons import LESSONS, Lesson  # noqa: E402
+from course_utils.lessons import LESSONS, Lesson, glossary  # noqa: E402
 from course_utils.widgets.base import STAND_IN, join_module  # noqa: E402
 
 EXERCISE = re.compile(r"^check\.(\w+)\(\1\)$")
@@ -37,7 +36,7 @@ LINK = re.compile(r"(?<=\]\()(?!https?:|#)([^)\s]+)(?=\))")
 
 def lessons() -> list[Lesson]:
     """The lessons that are written."""
-    return [lesson for lesson in LESSONS if (ROOT / "notebooks" / lesson.file).exists()]
+    return [lesson for lesson in LESSONS if (ROOT / "notebooks" / lesson.notebook).exists()]
 
 
 def outward(text: str, folder: Path, pages: set[str]) -> str:
@@ -55,7 +54,7 @@ def outward(text: str, folder: Path, pages: set[str]) -> str:
 def page_of(notebook: Any, lesson: Lesson, pages: set[str]) -> Any:
     """A lesson as the site shows it: without its hidden cells, and with words where a kernel would answer."""
     address, version = project()
-    on_colab = colab(address, version, lesson.file)
+    on_colab = colab(address, version, lesson.notebook)
     cells = []
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
@@ -67,7 +66,7 @@ def page_of(notebook: Any, lesson: Lesson, pages: set[str]) -> Any:
                 f"About {lesson.minutes} minutes to read and touch. This page needs no Python: point at a widget, "
                 f"click, move its controls, or take the arrow keys. To change the code, to have what you write "
                 f"checked, and for what a widget must ask a network, run the lesson: [in Colab]({on_colab}), "
-                f"[in Binder]({binder(address, version, lesson.file)}) or on your own machine."
+                f"[in Binder]({binder(address, version, lesson.notebook)}) or on your own machine."
             )
         if cell.cell_type == "markdown":
             cell.source = outward(cell.source, ROOT / "notebooks", pages)
@@ -99,7 +98,7 @@ def lesson_table() -> str:
     rows = ["| lesson | minutes to read and touch |", "|---|---|"]
     for lesson in LESSONS:
         if lesson in lessons():
-            rows.append(f"| [{lesson.number} {lesson.title}]({lesson.file}) | {lesson.minutes} |")
+            rows.append(f"| [{lesson.number} {lesson.title}]({lesson.notebook}) | {lesson.minutes} |")
         else:
             rows.append(f"| {lesson.number} {lesson.title} | in preparation |")
     return "\n".join(rows)
@@ -107,9 +106,9 @@ def lesson_table() -> str:
 
 def glossary_page() -> str:
     """Every word of the course, with the lesson that makes it."""
-    there = {lesson.number: lesson.file for lesson in lessons()}
+    there = {lesson.number: lesson.notebook for lesson in lessons()}
     lines = ["# The words of the course", ""]
-    for term in sorted(TERMS, key=lambda term: term.word.lower()):
+    for term in glossary().terms:
         where = f"[lesson {term.lesson}]({there[term.lesson]})" if term.lesson in there else f"lesson {term.lesson}"
         facts = [f"{name} {escaped(fact)}" for name, fact in (("symbol", term.symbol), ("shape", term.shape)) if fact]
         lines += [term.word, f":   {escaped(term.meaning)}", "", f"    {' · '.join([*facts, where])}", ""]
@@ -157,10 +156,10 @@ def prepare() -> None:
     write_static(SOURCE / "_static")
     (SOURCE / "docs").mkdir()
     documents = sorted((ROOT / "docs").glob("*.md"))
-    pages = {f"notebooks/{lesson.file}" for lesson in lessons()} | {f"docs/{path.name}" for path in documents}
+    pages = {f"notebooks/{lesson.notebook}" for lesson in lessons()} | {f"docs/{path.name}" for path in documents}
     for lesson in lessons():
-        notebook = nbformat.read(ROOT / "notebooks" / lesson.file, as_version=4)
-        nbformat.write(page_of(notebook, lesson, pages), SOURCE / lesson.file)
+        notebook = nbformat.read(ROOT / "notebooks" / lesson.notebook, as_version=4)
+        nbformat.write(page_of(notebook, lesson, pages), SOURCE / lesson.notebook)
     for path in documents:
         text = outward(path.read_text(encoding="utf-8"), path.parent, pages)
         (SOURCE / "docs" / path.name).write_text(text, encoding="utf-8")
@@ -168,7 +167,7 @@ def prepare() -> None:
     shutil.copy(ROOT / "resource" / "screenshots" / "channel_gates.png", SOURCE)
     index = (ROOT / "site" / "index.md").read_text(encoding="utf-8")
     index = index.replace("{lessons}", lesson_table()).replace("{address}", project()[0])
-    index = index.replace("{contents}", "\n".join(lesson.file for lesson in lessons()))
+    index = index.replace("{contents}", "\n".join(lesson.notebook for lesson in lessons()))
     index = index.replace("{documents}", "\n".join(f"docs/{path.name}" for path in documents))
     (SOURCE / "index.md").write_text(index, encoding="utf-8")
 
@@ -192,7 +191,7 @@ def build() -> float:
     (fresh / ".buildinfo").unlink(missing_ok=True)
     from gallery import gallery  # not above: it loads torch, which Sphinx need not carry
 
-    page = gallery(lambda lesson: lesson.file.replace(".ipynb", ".html"))
+    page = gallery(lambda lesson: lesson.notebook.replace(".ipynb", ".html"))
     (fresh / "gallery.html").write_text(page, encoding="utf-8")
     shutil.rmtree(SITE, ignore_errors=True)
     fresh.rename(SITE)

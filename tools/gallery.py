@@ -204,7 +204,7 @@ for (const host of document.querySelectorAll("[data-exhibit]")) {
 def on_github(shown: Lesson) -> str:
     """A lesson's page in the repository."""
     address, version = project()
-    return f"{address}/blob/v{version}/notebooks/{shown.file}"
+    return f"{address}/blob/v{version}/notebooks/{shown.notebook}"
 
 
 def gallery(link: Callable[[Lesson], str] = on_github) -> str:

@@ -104,7 +104,7 @@ def readme_lessons(address: str, version: str) -> str:
     rows = ["| lesson | minutes to read and touch | for the exercises | open |", "|---|---|---|---|"]
     total, total_of_exercises = 0, 0
     for lesson in LESSONS:
-        path = ROOT / "notebooks" / lesson.file
+        path = ROOT / "notebooks" / lesson.notebook
         if not path.exists():
             rows.append(f"| {lesson.number} {lesson.title} | | | in preparation |")
             continue
@@ -112,10 +112,9 @@ def readme_lessons(address: str, version: str) -> str:
         total, total_of_exercises = total + lesson.minutes, total_of_exercises + exercises
         on_colab = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
         on_binder = "[![Open in Binder](https://mybinder.org/badge_logo.svg)]"
-        opened = (
-            f"{on_colab}({colab(address, version, lesson.file)}) {on_binder}({binder(address, version, lesson.file)})"
-        )
-        name = f"[{lesson.number} {lesson.title}](notebooks/{lesson.file})"
+        there = colab(address, version, lesson.notebook), binder(address, version, lesson.notebook)
+        opened = f"{on_colab}({there[0]}) {on_binder}({there[1]})"
+        name = f"[{lesson.number} {lesson.title}](notebooks/{lesson.notebook})"
         rows.append(f"| {name} | {lesson.minutes} | {exercises} | {opened} |")
     rows.append(f"| the whole course | {hours(total)} | {hours(total_of_exercises)} | |")
     return "\n".join(rows)
@@ -217,12 +216,14 @@ def written(path: Path, address: str, version: str) -> str:
 
 
 def written_notebook(path: Path, text: str, address: str, version: str) -> str:
-    lesson = next((lesson for lesson in LESSONS if lesson.file == path.name), None)
+    lesson = next((lesson for lesson in LESSONS if lesson.notebook == path.name), None)
     if lesson is None:
-        raise SystemExit(f"notebooks/{path.name} is not in the list of lessons, course_utils/lessons.py.")
+        raise SystemExit(
+            f"notebooks/{path.name} has no folder in course_utils/lessons; CONTRIBUTING.md says what belongs there."
+        )
     notebook = json.loads(text)
     made = {
-        "badges": badges(address, version, lesson.file, lesson.minutes, exercise_minutes(notebook)),
+        "badges": badges(address, version, lesson.notebook, lesson.minutes, exercise_minutes(notebook)),
         "bootstrap": bootstrap(address, version),
     }
     for tag, source in made.items():

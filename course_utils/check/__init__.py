@@ -8,17 +8,13 @@ check.solution()         # its official solution
 check.progress()         # a map of the lessons
 """
 
-import difflib
-import functools
-import importlib
 import os
 import sys
-from collections.abc import Iterable
-from types import ModuleType
 from typing import TYPE_CHECKING
 
-from ..lessons import LESSONS
 from .card import Card
+from .folders import exercises, items, lessons, one_of, predictions
+from .folders import quiz as _questions
 from .memory import ProgressError
 from .progress_map import ProgressMap, Row
 from .session import SESSION
@@ -27,44 +23,18 @@ if TYPE_CHECKING:
     from ..widgets.quiz.widget import Quiz
     from .engine import Exercise
 
-# The lessons' modules here and in questions/, by the lesson's number: a new lesson adds its line.
-_MODULES = {
-    "4.1": "introduction",
-    "4.1.1": "senet",
-    "4.1.2": "gsop_net",
-    "4.1.3": "self_attention",
-    "4.1.4": "multi_head",
-    "4.1.5": "vision_transformer",
-    "4.2": "experiment_se",
-    "4.3": "experiment_self_attention",
-    "4.4": "scores_and_alignments",
-    "4.5": "experiment_vgg",
-    "4.6": "beyond",
-}
-
 
 def __getattr__(name: str) -> "Exercise":
-    if not name.startswith("_"):
-        found = exercises().get(name)
-        if found is not None:
-            return found
-        near = difflib.get_close_matches(name, exercises(), n=1)
-        raise AttributeError(
-            f"there is no exercise {name!r}; {f'did you mean check.{near[0]}?' if near else _one_of(exercises())}",
-            name=name,
-        )
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name.startswith("_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = exercises().get(name)
+    if found is None:
+        raise AttributeError(f"there is no exercise {name!r}; {one_of(exercises(), name)}", name=name)
+    return found
 
 
 def __dir__() -> list[str]:
     return sorted([*__all__, *exercises()])
-
-
-@functools.cache
-def exercises() -> "dict[str, Exercise]":
-    """Every exercise by its name, in the order of the lessons."""
-    modules = [importlib.import_module(f"{__name__}.{module}") for module in _MODULES.values()]
-    return {exercise.name: exercise for module in modules for exercise in module.EXERCISES}
 
 
 def hint() -> Card:
@@ -83,7 +53,7 @@ def reset(what: str | None = None) -> Card:
     Args:
         what: an exercise's name, a lesson's number such as "4.1.1", or "all".
     """
-    numbers = [each.number for each in LESSONS]
+    numbers = list(items())
     if what in exercises():
         item = exercises()[what].item
         done = SESSION.forget(lambda each: each == item)
@@ -96,7 +66,7 @@ def reset(what: str | None = None) -> Card:
             "note",
             "Nothing was reset.",
             (
-                f"Say what to forget: {_one_of([*exercises(), *numbers, 'all'], str(what))} "
+                f"Say what to forget: {one_of([*exercises(), *numbers, 'all'], str(what))} "
                 'For example `check.reset("4.1.1")`; `check.reset("all")` forgets everything.',
             ),
         )
@@ -107,19 +77,11 @@ def reset(what: str | None = None) -> Card:
 def progress() -> ProgressMap:
     """Show the lessons, with what is done in each."""
     states = SESSION.progress.states()
-    rows = []
-    for lesson in LESSONS:
-        names = {each.item: each.name for each in exercises().values() if each.lesson == lesson.number}
-        quiz_state = states.get(f"{lesson.number}/quiz") if lesson.number in _MODULES else None
-        rows.append(
-            Row(
-                lesson,
-                tuple((name, states.get(item)) for item, name in names.items()),
-                has_quiz=lesson.number in _MODULES,
-                quiz=quiz_state,
-            )
-        )
-    return ProgressMap(tuple(rows), note=" ".join(filter(None, (SESSION.progress.note, _where_it_lives()))))
+    parts = {
+        number: tuple((item.partition("/")[2], states.get(item)) for item in names) for number, names in items().items()
+    }
+    rows = tuple(Row(lesson.number, lesson.title, parts[lesson.number]) for lesson in lessons())
+    return ProgressMap(rows, note=" ".join(filter(None, (SESSION.progress.note, _where_it_lives()))))
 
 
 def export_progress(path: str | os.PathLike[str] = "progress.json") -> Card:
@@ -150,7 +112,7 @@ def quiz(number: str) -> "Quiz":
     """
     from ..widgets.quiz.widget import Quiz
 
-    widget = Quiz(_questions(number).QUIZ, key=f"{number}/quiz")
+    widget = Quiz(_questions(number), key=f"{number}/quiz")
     widget.observe(lambda change: _remember(widget), names="answered")
     return widget
 
@@ -164,21 +126,15 @@ def predict(name: str) -> "Quiz":
     from ..widgets.quiz.widget import Quiz
 
     number, _, question = name.partition("/")
-    predictions = _questions(number).PREDICTIONS
-    if question not in predictions:
-        raise ValueError(f"Lesson {number} has no prediction {question!r}; {_one_of(predictions, question)}")
-    return Quiz([predictions[question]], key=name, predict=True)
+    found = predictions(number)
+    if question not in found:
+        raise ValueError(f"Lesson {number} has no prediction {question!r}; {one_of(found, question)}")
+    return Quiz([found[question]], key=name, predict=True)
 
 
 def _remember(widget: "Quiz") -> None:
     if any(index is not None for index in widget.answered):
         SESSION.progress.record(widget.key, "done" if widget.score == len(widget.questions) else "tried")
-
-
-def _questions(number: str) -> ModuleType:
-    if number not in _MODULES:
-        raise ValueError(f"There are no questions for lesson {number!r}; {_one_of(_MODULES, number)}")
-    return importlib.import_module(f"{__name__}.questions.{_MODULES[number]}")
 
 
 def _nothing_checked(wanted: str) -> Card:
@@ -187,12 +143,6 @@ def _nothing_checked(wanted: str) -> Card:
         "No exercise was checked yet.",
         (f"Check one first, for example `check.squeeze(squeeze)`; then `check.{wanted}()` knows which you mean.",),
     )
-
-
-def _one_of(names: Iterable[str], given: str = "") -> str:
-    names = list(names)
-    near = difflib.get_close_matches(given, names, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(names)}."
 
 
 def _where_it_lives() -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
-from ..lessons import LESSONS
+from .folders import items
 from .memory import Kept, ProgressError, read_progress
 
 COLUMNS = ("learner", "file", "lesson", "exercise", "state", "tries", "hints", "solution shown", "last touched")
@@ -32,9 +32,9 @@ def learner(path: Path) -> str:
     return next(folders, "") if path.stem == "progress" else path.stem
 
 
-def rows(path: Path, kept: Kept, items: Iterable[str]) -> Iterator[tuple[str, ...]]:
+def rows(path: Path, kept: Kept) -> Iterator[tuple[str, ...]]:
     """A row for each exercise and quiz of the course, and after them for whatever else the file holds."""
-    known = list(items)
+    known = [item for names in items().values() for item in names]
     for item in [*known, *sorted({*kept.states, *kept.counts} - set(known))]:
         lesson, _, exercise = item.partition("/")
         count = kept.counts.get(item, {})
@@ -49,17 +49,6 @@ def rows(path: Path, kept: Kept, items: Iterable[str]) -> Iterator[tuple[str, ..
             "yes" if count.get("solution") else "",
             str(count.get("last", "")),
         )
-
-
-def course_items() -> list[str]:
-    """The names of every exercise and quiz, lesson by lesson."""
-    from . import _MODULES, exercises
-
-    found = []
-    for lesson in LESSONS:
-        found += [each.item for each in exercises().values() if each.lesson == lesson.number]
-        found += [f"{lesson.number}/quiz"] if lesson.number in _MODULES else []
-    return found
 
 
 def cell(text: str) -> str:
@@ -80,12 +69,12 @@ def write_table(given: Iterable[str | os.PathLike[str]], to: IO[str]) -> list[st
     """
     table = csv.writer(to, lineterminator="\n")
     table.writerow(COLUMNS)
-    items, left_out = course_items(), []
+    left_out = []
     for path in progress_files(given):
         try:
             kept = read_progress(path)
         except ProgressError as error:
             left_out.append(cell(f"{path} is left out: {error}"))
             continue
-        table.writerows(tuple(map(cell, row)) for row in rows(path, kept, items))
+        table.writerows(tuple(map(cell, row)) for row in rows(path, kept))
     return left_out

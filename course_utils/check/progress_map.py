@@ -3,7 +3,6 @@
 import html
 from typing import NamedTuple
 
-from ..lessons import Lesson
 from .card import inline
 from .memory import State
 
@@ -17,17 +16,11 @@ _CELL = "padding: 0.15em 1.2em 0.15em 0; text-align: left; vertical-align: top; 
 
 
 class Row(NamedTuple):
-    """A lesson, the state of each of its exercises by name, and of its quiz."""
+    """A lesson with the state of each of its exercises and of its quiz, by name."""
 
-    lesson: Lesson
-    exercises: tuple[tuple[str, State | None], ...]
-    has_quiz: bool
-    quiz: State | None
-
-    @property
-    def parts(self) -> tuple[tuple[str, State | None], ...]:
-        """Exercises and quiz alike."""
-        return (*self.exercises, ("quiz", self.quiz)) if self.has_quiz else self.exercises
+    number: str
+    title: str
+    parts: tuple[tuple[str, State | None], ...]
 
     @property
     def done(self) -> int:
@@ -54,9 +47,9 @@ class ProgressMap:
         return f"{done} of {parts} exercises and quizzes done"
 
     def __repr__(self) -> str:
-        width = max(len(row.lesson.title) for row in self.rows)
+        width = max(len(row.title) for row in self.rows)
         lines = [
-            f"{row.lesson.number:<6} {row.lesson.title:<{width}}  {row.summary:<8}  "
+            f"{row.number:<6} {row.title:<{width}}  {row.summary:<8}  "
             + "  ".join(f"{_MARKS[state][0]} {name}" for name, state in row.parts)
             for row in self.rows
         ]
@@ -64,8 +57,8 @@ class ProgressMap:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f'<tr style="background: none"><td style="{_CELL}">{html.escape(row.lesson.number)}</td>'
-            f'<td style="{_CELL}; min-width: 20em">{html.escape(row.lesson.title)}</td>'
+            f'<tr style="background: none"><td style="{_CELL}">{html.escape(row.number)}</td>'
+            f'<td style="{_CELL}; min-width: 20em">{html.escape(row.title)}</td>'
             f'<td style="{_CELL}; white-space: nowrap">{html.escape(row.summary)}</td>'
             f'<td style="{_CELL}">{"".join(map(_part, row.parts))}</td></tr>'
             for row in self.rows

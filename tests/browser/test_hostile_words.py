@@ -15,8 +15,9 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 import gallery  # noqa: E402
 
-from course_utils import check, glossary  # noqa: E402
+from course_utils import check  # noqa: E402
 from course_utils.check.card import Card  # noqa: E402
+from course_utils.lessons import Glossary, Term  # noqa: E402
 from course_utils.widgets import Question, Quiz  # noqa: E402
 from course_utils.widgets.base import CourseWidget, own_state, standalone_page  # noqa: E402
 
@@ -181,11 +182,11 @@ def learner(x: Any) -> Any:
 
 def html_tables() -> dict[str, str]:
     """What the course writes as HTML itself, of words from elsewhere."""
-    term = glossary.Term(WORDS, WORDS, WORDS, WORDS, WORDS)
+    term = Term(WORDS, WORDS, WORDS, WORDS, WORDS)
     return {
         "a card": Card("solution", WORDS, (WORDS, WORDS), code=WORDS)._repr_html_(),
         "a check's answer": check.squeeze(learner)._repr_html_(),
-        "the glossary": glossary.Glossary((term,))._repr_html_(),
+        "the glossary": Glossary((term,))._repr_html_(),
         "an unknown file": check.import_progress(WORDS)._repr_html_(),
         "a file to write": check.export_progress(WORDS)._repr_html_(),
     }

@@ -20,8 +20,8 @@ from course_utils.lessons import LESSONS
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "build" / "site"
-WRITTEN = [lesson for lesson in LESSONS if (ROOT / "notebooks" / lesson.file).exists()]
-PAGES = [lesson.file.replace(".ipynb", ".html") for lesson in WRITTEN]
+WRITTEN = [lesson for lesson in LESSONS if (ROOT / "notebooks" / lesson.notebook).exists()]
+PAGES = [lesson.notebook.replace(".ipynb", ".html") for lesson in WRITTEN]
 MOST_BYTES = 3_000_000
 
 pytestmark = pytest.mark.skipif(

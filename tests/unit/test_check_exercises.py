@@ -126,7 +126,7 @@ def test_the_rules_of_an_exercise(exercise):
 
 @pytest.mark.parametrize("number", LESSONS_WITH_EXERCISES)
 def test_the_headings_of_a_lesson_name_the_minutes_of_its_exercises(number):
-    (file,) = [each.file for each in LESSONS if each.number == number]
+    (file,) = [each.notebook for each in LESSONS if each.number == number]
     cells = json.loads((ROOT / "notebooks" / file).read_text(encoding="utf-8"))["cells"]
     headings = re.findall(r'"### [^"]*\((\d+) minutes\)', json.dumps([cell["source"] for cell in cells]))
     own = [exercise.minutes for exercise in EXERCISES.values() if exercise.lesson == number]

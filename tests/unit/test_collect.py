@@ -10,9 +10,12 @@ import sys
 import pytest
 
 from course_utils import check
-from course_utils.check.collect import COLUMNS, cell, course_items, write_table
+from course_utils.check.collect import COLUMNS, cell, write_table
+from course_utils.check.folders import items
 from course_utils.check.memory import Progress, read_progress
 from course_utils.check.session import SESSION
+
+COURSE = {item for names in items().values() for item in names}
 
 
 @pytest.fixture(autouse=True)
@@ -60,9 +63,9 @@ def test_what_a_learner_did_is_counted(file):
 def test_every_exercise_and_quiz_has_its_row_for_every_learner(tmp_path):
     files = [submission(tmp_path / f"{name}.json", {}) for name in ("anna", "ben")]
     rows, _ = table(*files)
-    assert len(rows) == 2 * len(course_items()) and {each["learner"] for each in rows} == {"anna", "ben"}
+    assert len(rows) == 2 * len(COURSE) and {each["learner"] for each in rows} == {"anna", "ben"}
     exercises = {each.item for each in check.exercises().values()}
-    assert exercises < set(course_items()) and "4.1.1/quiz" in course_items()
+    assert exercises < COURSE and "4.1.1/quiz" in COURSE
 
 
 def test_a_folder_is_read_whole_and_a_file_of_the_courses_own_name_is_its_folders(tmp_path):

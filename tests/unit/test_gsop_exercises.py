@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from course_utils import check
 from course_utils.attention import GSoPBlock, SEBlock, covariance_pool, matrix_square_root
 from course_utils.check.engine import Draw
-from course_utils.check.gsop_net import _released
+from course_utils.lessons.gsop_net.exercises import _released
 
 torch.set_num_threads(1)
 

@@ -23,9 +23,8 @@ def clone(tmp_path):
     shutil.copytree(ROOT / "resource" / "results", tmp_path / "resource" / "results")
     for name in ("LICENSES.md", "SHA256SUMS"):
         shutil.copy(ROOT / "resource" / name, tmp_path / "resource")
-    (tmp_path / "course_utils").mkdir()
-    for name in ("__init__.py", "lessons.py"):
-        shutil.copy(ROOT / "course_utils" / name, tmp_path / "course_utils")
+    shutil.copytree(ROOT / "course_utils" / "lessons", tmp_path / "course_utils" / "lessons")
+    shutil.copy(ROOT / "course_utils" / "__init__.py", tmp_path / "course_utils")
     return tmp_path
 
 

@@ -65,7 +65,7 @@ def resident(kernel: BlockingKernelClient) -> int:
 def test_a_hundred_runs_of_a_widgets_cell_leave_memory_where_it_was(number, kernel):
     cells = [
         cell
-        for cell in nbformat.read(NOTEBOOKS / lesson(number).file, as_version=4).cells
+        for cell in nbformat.read(NOTEBOOKS / lesson(number).notebook, as_version=4).cells
         if cell.cell_type == "code" and "bootstrap" not in cell.metadata.get("tags", [])
     ]
     shown = next(cell.source for cell in cells if HEAVIEST[number] in cell.source)

@@ -10,7 +10,7 @@ from torch import nn
 from course_utils import check
 from course_utils.attention import MultiHeadAttention
 from course_utils.check.engine import Draw
-from course_utils.check.multi_head import _ported
+from course_utils.lessons.multi_head_attention.exercises import _ported
 from course_utils.widgets.head_grid.explore import token_mask
 
 LESSON = "4.1.4_multi_head_attention.ipynb"

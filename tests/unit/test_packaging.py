@@ -23,11 +23,10 @@ ARROWS = {
     "data": {"resources"},
     "training": {"models", "data", "attention", "resources"},
     "widgets": {"models", "data", "training", "attention", "resources"},
-    "check": {"attention", "widgets", "lessons"},
+    "check": {"widgets"},  # it finds the lessons by their folders' names
     "figures": {"resources"},
     "resources": set(),
-    "lessons": set(),
-    "glossary": set(),
+    "lessons": {"check", "attention", "widgets"},
 }
 
 

@@ -8,8 +8,7 @@ from types import ModuleType
 import nbformat
 import pytest
 
-from course_utils.glossary import TERMS
-from course_utils.lessons import lesson
+from course_utils.lessons import glossary, lesson
 
 ROOT = Path(__file__).resolve().parents[2]
 SENET = lesson("4.1.1")
@@ -40,7 +39,7 @@ def text(source: str, *tags: str):
 
 def shown(*cells):
     notebook = nbformat.v4.new_notebook(cells=list(cells))
-    return assemble.page_of(notebook, SENET, {f"notebooks/{SENET.file}"}).cells
+    return assemble.page_of(notebook, SENET, {f"notebooks/{SENET.notebook}"}).cells
 
 
 def test_hidden_cells_go_and_the_badges_become_words_and_links():
@@ -79,8 +78,8 @@ def test_shown_source_is_coloured_as_python():
 @pytest.mark.parametrize(
     ("link", "target"),
     [
-        (f"[a]({SENET.file})", f"[a]({SENET.file})"),
-        (f"[a]({SENET.file}#3-excitation)", f"[a]({SENET.file}#3-excitation)"),
+        (f"[a]({SENET.notebook})", f"[a]({SENET.notebook})"),
+        (f"[a]({SENET.notebook}#3-excitation)", f"[a]({SENET.notebook}#3-excitation)"),
         ("[a](https://arxiv.org/abs/1709.01507)", "[a](https://arxiv.org/abs/1709.01507)"),
         ("[a](#here)", "[a](#here)"),
         ("[a](../resource/LICENSES.md)", "[a]({address}/blob/v{version}/resource/LICENSES.md)"),
@@ -89,13 +88,13 @@ def test_shown_source_is_coloured_as_python():
 )
 def test_a_link_to_what_is_no_page_leads_to_the_repository(link, target):
     address, version = assemble.project()
-    made = assemble.outward(link, ROOT / "notebooks", {f"notebooks/{SENET.file}"})
+    made = assemble.outward(link, ROOT / "notebooks", {f"notebooks/{SENET.notebook}"})
     assert made == target.format(address=address, version=version)
 
 
 def test_the_glossary_page_holds_every_word_and_none_of_its_signs_is_markup():
     page = assemble.glossary_page()
-    for term in TERMS:
+    for term in glossary().terms:
         assert f"\n{term.word}\n:   " in page
     assert assemble.escaped("a*b_c[d]<e>") == r"a\*b\_c\[d\]\<e\>"
 

@@ -299,12 +299,12 @@ def test_the_map_lists_every_lesson_with_what_is_done():
     shown = check.progress()
     for words in (repr(shown), shown._repr_html_()):
         assert all(each.number in words and each.title in words for each in LESSONS)
-    (row,) = (row for row in shown.rows if row.lesson.number == "4.1.1")
-    assert dict(row.exercises)["squeeze"] == "done"
-    assert dict(row.exercises)["scale"] == "tried"
-    assert dict(row.exercises)["excite"] is None
+    (row,) = (row for row in shown.rows if row.number == "4.1.1")
+    assert dict(row.parts)["squeeze"] == "done"
+    assert dict(row.parts)["scale"] == "tried"
+    assert dict(row.parts)["excite"] is None
     assert "● squeeze" in repr(shown) and "◐ scale" in repr(shown) and "○ excite" in repr(shown)
-    assert row.summary == f"1 of {len(row.exercises) + 1}"
+    assert row.summary == f"1 of {len(row.parts)}"
 
 
 def test_the_map_says_on_colab_how_long_it_lives(monkeypatch):
@@ -316,16 +316,16 @@ def test_the_map_says_on_colab_how_long_it_lives(monkeypatch):
 def test_the_lessons_are_in_reading_order_with_their_number_in_the_file_name():
     numbers = [[int(part) for part in each.number.split(".")] for each in LESSONS]
     assert numbers == sorted(numbers) and len(LESSONS) == 11
-    assert all(each.file.startswith(f"{each.number}_") and each.file.endswith(".ipynb") for each in LESSONS)
+    assert all(each.notebook.startswith(f"{each.number}_") and each.notebook.endswith(".ipynb") for each in LESSONS)
     assert len({each.title for each in LESSONS}) == 11 and all(10 <= each.minutes <= 120 for each in LESSONS)
 
 
 def test_a_lesson_is_found_by_its_number():
-    assert lesson("4.2").file == "4.2_experiment_se_block.ipynb"
+    assert lesson("4.2").notebook == "4.2_experiment_se_block.ipynb"
     with pytest.raises(ValueError, match=r"no lesson '5'; the lessons are 4\.1, 4\.1\.1"):
         lesson("5")
 
 
 def test_every_notebook_is_in_the_list():
     notebooks = Path(__file__).parents[2] / "notebooks"
-    assert {path.name for path in notebooks.glob("*.ipynb")} <= {each.file for each in LESSONS}
+    assert {path.name for path in notebooks.glob("*.ipynb")} <= {each.notebook for each in LESSONS}

@@ -1,14 +1,13 @@
 """Quizzes and predictions: every option explained, answers counted in the progress."""
 
-import importlib
-
 import pytest
 
 from course_utils import check
+from course_utils.check import folders
 from course_utils.check.session import SESSION
 
-LESSONS = sorted({exercise.lesson for exercise in check.exercises().values()})
-PREDICTIONS = [f"{number}/{name}" for number in LESSONS for name in check._questions(number).PREDICTIONS]
+LESSONS = [lesson.number for lesson in folders.lessons()]
+PREDICTIONS = [f"{number}/{name}" for number in LESSONS for name in folders.predictions(number)]
 
 
 pytestmark = pytest.mark.usefixtures("fresh_session")
@@ -29,8 +28,8 @@ def test_a_quiz_has_three_questions_or_more_with_each_option_explained_once(numb
 
 @pytest.mark.parametrize("number", LESSONS)
 def test_the_place_of_the_right_option_gives_nothing_away(number):
-    questions = check._questions(number)
-    places = [list(each.options).index(each.right) for each in (*questions.QUIZ, *questions.PREDICTIONS.values())]
+    questions = *folders.quiz(number), *folders.predictions(number).values()
+    places = [list(each.options).index(each.right) for each in questions]
     assert max(map(places.count, places)) <= len(places) / 2
 
 
@@ -42,7 +41,7 @@ def test_a_prediction_is_one_question_that_keeps_the_first_choice(name):
 
 @pytest.mark.parametrize("number", LESSONS)
 def test_a_lesson_has_three_predictions_or_more(number):
-    assert len(check._questions(number).PREDICTIONS) >= 3
+    assert len(folders.predictions(number)) >= 3
 
 
 def test_a_quiz_counts_as_tried_at_the_first_answer_and_as_done_when_all_are_right():
@@ -55,8 +54,8 @@ def test_a_quiz_counts_as_tried_at_the_first_answer_and_as_done_when_all_are_rig
     assert SESSION.progress.states() == {"4.1.1/quiz": "tried"}
     widget.answered = right
     assert SESSION.progress.states() == {"4.1.1/quiz": "done"}
-    (row,) = (row for row in check.progress().rows if row.lesson.number == "4.1.1")
-    assert row.quiz == "done" and row.summary.startswith("1 of ")
+    (row,) = (row for row in check.progress().rows if row.number == "4.1.1")
+    assert dict(row.parts)["quiz"] == "done" and row.summary.startswith("1 of ")
 
 
 def test_a_prediction_is_no_progress():
@@ -70,10 +69,3 @@ def test_an_unknown_quiz_or_prediction_names_those_there_are():
         check.quiz("4.9")
     with pytest.raises(ValueError, match=r"no prediction 'shufled'; did you mean 'shuffled'\?"):
         check.predict("4.1.1/shufled")
-
-
-def test_every_module_of_exercises_has_its_module_of_questions():
-    for number, module in check._MODULES.items():
-        exercises = importlib.import_module(f"course_utils.check.{module}").EXERCISES
-        assert {exercise.lesson for exercise in exercises} == {number}
-        importlib.import_module(f"course_utils.check.questions.{module}")

@@ -18,8 +18,10 @@ from course_utils.attention import (
 )
 from course_utils.attention.convolutional_block import CBAMChannel
 from course_utils.attention.space_time import TemporalAttention
-from course_utils.check import beyond, scores_and_alignments
+from course_utils.check import folders
 from course_utils.check.engine import Draw
+from course_utils.lessons.beyond_channel_and_space import exercises as beyond
+from course_utils.lessons.scores_and_alignments import exercises as scores_and_alignments
 
 close = torch.testing.assert_close
 
@@ -224,8 +226,8 @@ def test_the_scores_counted_are_the_weights_that_the_blocks_make(frames, places)
 
 def right(lesson: str, words: str) -> str:
     """The right option of the question that holds these words."""
-    questions = check._questions(lesson)
-    (found,) = (each for each in (*questions.QUIZ, *questions.PREDICTIONS.values()) if words in each.text)
+    questions = *folders.quiz(lesson), *folders.predictions(lesson).values()
+    (found,) = (each for each in questions if words in each.text)
     return found.right
 
 

@@ -8,7 +8,7 @@ from torch import nn
 from course_utils import check
 from course_utils.attention import SelfAttention2d
 from course_utils.check.engine import Draw
-from course_utils.check.self_attention import _ported
+from course_utils.lessons.self_attention.exercises import _ported
 
 
 @pytest.fixture

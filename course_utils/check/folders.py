@@ -1,0 +1,74 @@
+"""What the lessons ask, found by the names of their folders in course_utils/lessons and read when it is asked for."""
+
+import difflib
+import functools
+import importlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..widgets.quiz.widget import Question
+    from .engine import Exercise
+
+_LESSONS = f"{__package__.rpartition('.')[0]}.lessons"
+
+
+def lessons() -> tuple[Any, ...]:
+    """Every `Lesson`, in reading order."""
+    return importlib.import_module(_LESSONS).LESSONS
+
+
+@functools.cache
+def exercises() -> "dict[str, Exercise]":
+    """Every exercise by its name, in the order of the lessons."""
+    modules = [importlib.import_module(f"{_LESSONS}.{lesson.folder.name}.exercises") for lesson in lessons()]
+    return {exercise.name: exercise for module in modules for exercise in module.EXERCISES}
+
+
+def items() -> dict[str, list[str]]:
+    """By each lesson's number, the names under which progress is kept: its exercises, then its quiz."""
+    found: dict[str, list[str]] = {lesson.number: [] for lesson in lessons()}
+    for exercise in exercises().values():
+        found[exercise.lesson].append(exercise.item)
+    return {number: [*names, f"{number}/quiz"] for number, names in found.items()}
+
+
+def quiz(number: str) -> "list[Question]":
+    """The questions at the end of a lesson.
+
+    Raises:
+        ValueError: if there is no such lesson.
+    """
+    return [_question(question, number) for question in _read(number)["quiz"]]
+
+
+def predictions(number: str) -> "dict[str, Question]":
+    """The questions that a lesson asks before its widgets, by name.
+
+    Raises:
+        ValueError: if there is no such lesson.
+    """
+    return {name: _question(question, number) for name, question in _read(number)["predictions"].items()}
+
+
+def _read(number: str) -> dict[str, Any]:
+    found = {lesson.number: lesson for lesson in lessons()}
+    if number not in found:
+        raise ValueError(f"There are no questions for lesson {number!r}; {one_of(found, number)}")
+    return found[number].read("questions.toml", {"predictions": dict, "quiz": list})
+
+
+def _question(content: object, number: str) -> "Question":
+    from ..widgets.quiz.widget import Question
+
+    module = importlib.import_module(_LESSONS)
+    place = f"A question in {module.lesson(number).folder / 'questions.toml'}"
+    module.check_keys(content, {"text": str, "options": dict, "right": str}, place)
+    return Question(**content)  # type: ignore[arg-type]
+
+
+def one_of(names: Iterable[str], given: str = "") -> str:
+    """The end of a sentence about an unknown name: the name that was probably meant, or all there are."""
+    names = list(names)
+    near = difflib.get_close_matches(given, names, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(names)}."

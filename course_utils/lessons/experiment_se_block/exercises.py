@@ -1,0 +1,438 @@
+"""The exercises of lesson 4.2: measure a loss, split data, compare two networks without fooling yourself."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...check.engine import Draw, Exercise, Inputs, Mistake
+
+
+def epoch_loss(batch_losses: list[float], batch_sizes: list[int]) -> float:
+    """Give the mean loss per picture, from each batch's mean loss and its number of pictures."""
+    total = sum(loss * size for loss, size in zip(batch_losses, batch_sizes, strict=True))
+    return total / sum(batch_sizes)
+
+
+def loss_from_probabilities(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Give the mean cross entropy of a network that ends in a softmax: (N, classes), (N,) -> one number."""
+    return F.nll_loss(probabilities.log(), labels)
+
+
+def split_within_digit(labels: Tensor, per_digit: int) -> tuple[list[int], list[int]]:
+    """Split the indices of sorted labels (n,) in two lists, train and validation; each index goes into exactly one.
+
+    Validation gets `per_digit` places of every digit, train all others.
+    """
+    train: list[int] = []
+    validation: list[int] = []
+    for digit in labels.unique():
+        places = (labels == digit).nonzero().flatten()
+        places = places[torch.randperm(len(places))].tolist()
+        validation += places[:per_digit]
+        train += places[per_digit:]
+    return train, validation
+
+
+def paired_interval(with_se: np.ndarray, without_se: np.ndarray) -> tuple[float, float, float]:
+    """Give the mean gain from SE and its 95 % t interval: accuracies (seeds,), (seeds,) -> (mean, low, high).
+
+    Entry i of both arrays comes from the same seed: the same data, the same order.
+    """
+    from scipy import stats
+
+    gains = with_se - without_se
+    mean = gains.mean()
+    error = gains.std(ddof=1) / np.sqrt(len(gains))
+    half = stats.t.ppf(0.975, df=len(gains) - 1) * error
+    return mean, mean - half, mean + half
+
+
+def equal_width(parameters: Callable[[int], int], target: int) -> int:
+    """Find the width at which a plain network comes nearest to `target` parameters.
+
+    `parameters(width)` counts them for a width of 1, 2, 3, ...; it grows with the width.
+    """
+    width = 1
+    while parameters(width + 1) <= target:
+        width += 1
+    below, above = target - parameters(width), parameters(width + 1) - target
+    return width if below <= above else width + 1
+
+
+def _draw_epoch(draw: Draw) -> Inputs:
+    size = draw.choice((32, 64, 128))
+    sizes = [size] * draw.integer(3, 5) + [draw.integer(3, size // 4)]
+    return [round(float(value), 3) for value in draw.uniform(len(sizes), low=0.2, high=2.3)], sizes
+
+
+def _draw_probabilities(draw: Draw) -> Inputs:
+    count, classes = draw.integer(5, 8), draw.integer(4, 10)
+    labels = torch.tensor([draw.integer(0, classes - 1) for _ in range(count)], device="cpu")
+    return draw.normal(count, classes).softmax(dim=1), labels
+
+
+def _draw_labels(draw: Draw) -> Inputs:
+    per_digit = draw.integer(2, 4)
+    counts = [draw.integer(3 * per_digit, 4 * per_digit) for _ in range(draw.integer(4, 10))]
+    return torch.tensor([d for d, count in enumerate(counts) for _ in range(count)], device="cpu"), per_digit
+
+
+def _draw_accuracies(draw: Draw) -> Inputs:
+    seeds = draw.integer(5, 8)
+    seed_luck = draw.uniform(seeds, low=0.60, high=0.80)
+    gains = draw.uniform(seeds, low=0.0, high=0.06)
+    return (seed_luck + gains).numpy().astype(np.float64), seed_luck.numpy().astype(np.float64)
+
+
+def _draw_widths(draw: Draw) -> Inputs:
+    colours, classes, width = draw.choice((1, 3)), 10, draw.integer(8, 30)
+
+    def parameters(width: int) -> int:
+        return 9 * colours * width + 9 * width**2 + (width + 1) * classes
+
+    gap = parameters(width + 1) - parameters(width)
+    excess = draw.integer(1, gap - 2)
+    return parameters, parameters(width) + excess + (2 * excess == gap)  # never half-way
+
+
+def _interval(with_se: np.ndarray, without_se: np.ndarray, **changes: Any) -> tuple[float, float, float]:
+    """`paired_interval` with one of its choices changed."""
+    from scipy import stats
+
+    gains = with_se - without_se
+    count = len(gains)
+    error = gains.std(ddof=changes.get("ddof", 1)) / changes.get("root", np.sqrt(count))
+    half = changes.get("factor", stats.t.ppf(changes.get("quantile", 0.975), df=count - 1)) * changes.get(
+        "error", error
+    )
+    return gains.mean(), gains.mean() - half, gains.mean() + half
+
+
+def _unpaired_error(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / len(a)))
+
+
+def _split_refusal(given: Any, labels: Tensor, per_digit: int) -> str | None:
+    lists = _two_lists(given)
+    if lists is None:
+        return "Your result should be two lists of whole numbers: the places of train, the places of validation."
+    train, validation = lists
+    outside = _outside(train + validation, labels)
+    if outside:
+        return f"Place {outside[0]} is in your lists; the labels have places 0 to {len(labels) - 1}."
+    seen = Counter((*train, *validation))
+    twice = [place for place, times in seen.items() if times > 1]
+    if twice:
+        return f"Place {min(twice)} stands {seen[min(twice)]} times in your lists; each place stands in one, once."
+    found = Counter(labels[validation].tolist())
+    for digit in labels.unique().tolist():
+        if found[digit] != per_digit:
+            return f"Digit {digit} has {found[digit]} places in validation, expected {per_digit}."
+    missing = set(range(len(labels))) - set(seen)
+    if missing:
+        return f"Place {min(missing)} is in neither list ({len(missing)} of {len(labels)} are lost)."
+    return None
+
+
+def _two_lists(given: Any) -> tuple[list[int], list[int]] | None:
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        return None
+    parts = [part.tolist() if isinstance(part, Tensor | np.ndarray) else part for part in given]
+    parts = [[_plain(place) for place in part] if isinstance(part, list | tuple) else part for part in parts]
+    whole = all(
+        isinstance(part, list | tuple | range)
+        and all(isinstance(place, int | np.integer) and not isinstance(place, bool) for place in part)
+        for part in parts
+    )
+    return (list(parts[0]), list(parts[1])) if whole else None
+
+
+def _plain(place: Any) -> Any:
+    """A tensor of a single number as that number: what a loop over a tensor of places gives."""
+    return place.item() if isinstance(place, Tensor) and place.ndim == 0 else place
+
+
+def _outside(places: list[int], labels: Tensor) -> list[int]:
+    return [place for place in places if not 0 <= place < len(labels)]
+
+
+def _counts(places: list[int], labels: Tensor) -> list[int]:
+    return [int((labels[places] == digit).sum()) for digit in labels.unique()]
+
+
+def _shows(rule: Callable[[list[int], list[int], Tensor, int], bool]) -> Callable[[Any, Tensor, int], bool]:
+    """A rule on (train, validation, labels, per_digit), asked only where the result is two lists of real places."""
+
+    def shows(given: Any, labels: Tensor, per_digit: int) -> bool:
+        lists = _two_lists(given)
+        return lists is not None and not _outside(lists[0] + lists[1], labels) and rule(*lists, labels, per_digit)
+
+    return shows
+
+
+def _at_the_end(labels: Tensor, per_digit: int) -> tuple[list[int], list[int]]:
+    places, held_out = list(range(len(labels))), per_digit * len(labels.unique())
+    return places[:-held_out], places[-held_out:]
+
+
+def _at_random(labels: Tensor, per_digit: int) -> tuple[list[int], list[int]]:
+    places = torch.randperm(len(labels), generator=torch.Generator(device="cpu").manual_seed(0), device="cpu").tolist()
+    held_out = per_digit * len(labels.unique())
+    return places[held_out:], places[:held_out]
+
+
+def _first_of_each(labels: Tensor, per_digit: int) -> tuple[list[int], list[int]]:
+    validation = [i for digit in labels.unique() for i in (labels == digit).nonzero().flatten().tolist()[:per_digit]]
+    return [i for i in range(len(labels)) if i not in validation], validation
+
+
+EPOCH_LOSS = Exercise(
+    lesson="4.2",
+    official=epoch_loss,
+    draw=_draw_epoch,
+    minutes=4,
+    difficulty=1,
+    hints=(
+        "Each batch's loss is a mean already. What was it divided by?",
+        "loss * size gives back the sum over the pictures of a batch.",
+        "Add these sums, then divide once by the number of all pictures.",
+    ),
+    takeaway="The course that this one grew from divided a sum of means by the number of pictures: its losses came out "
+    "about batch-size times too small. Training was not touched, only what was read off the curve.",
+    mistakes=(
+        Mistake(
+            "You divided a sum of batch means by the number of pictures, so the batch size is divided out twice.",
+            lambda losses, sizes: sum(losses) / sum(sizes),
+        ),
+        Mistake(
+            "You averaged the batch means; the last batch is smaller, and its pictures count too much that way.",
+            lambda losses, sizes: sum(losses) / len(losses),
+        ),
+        Mistake(
+            "You added the batch means and divided by nothing.",
+            lambda losses, sizes: sum(losses),
+        ),
+        Mistake(
+            "You have the sum over all pictures; divide it by their number.",
+            lambda losses, sizes: sum(loss * size for loss, size in zip(losses, sizes, strict=True)),
+        ),
+        Mistake(
+            "You divided the sum over all pictures by the number of batches; divide by the number of pictures.",
+            lambda losses, sizes: sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / len(sizes),
+        ),
+        Mistake(
+            "You gave the last batch the size of the others.",
+            lambda losses, sizes: sum(losses) * sizes[0] / sum(sizes),
+        ),
+    ),
+)
+
+LOSS_FROM_PROBABILITIES = Exercise(
+    lesson="4.2",
+    official=loss_from_probabilities,
+    draw=_draw_probabilities,
+    minutes=6,
+    difficulty=2,
+    hints=(
+        "`F.cross_entropy` takes logits and does a log-softmax itself. These are probabilities already.",
+        "For one picture the cross entropy is -log of the probability of its label.",
+        "`F.nll_loss` picks the label's entry, turns its sign and averages: what must it be given?",
+    ),
+    takeaway="`F.cross_entropy(probabilities.log(), labels)` is right too: a log-softmax of log-probabilities changes "
+    "nothing. So the LogSoftmax that the course this one grew from put before its cross entropy was wasteful, not "
+    "wrong; a Softmax there would have been.",
+    mistakes=(
+        Mistake(
+            "You gave probabilities to `F.cross_entropy`, which takes a softmax of them again: the second softmax "
+            "squeezes them together, and the loss can hardly fall.",
+            lambda p, labels: F.cross_entropy(p, labels),
+        ),
+        Mistake(
+            "You left out the logarithm: `F.nll_loss` wants log-probabilities.",
+            lambda p, labels: F.nll_loss(p, labels),
+        ),
+        Mistake(
+            "You forgot the minus sign: a loss falls as the label's probability grows.",
+            lambda p, labels: -_nll(p, labels).mean(),
+        ),
+        Mistake("You summed over the pictures; take their mean.", lambda p, labels: _nll(p, labels).sum()),
+        Mistake("You returned one loss for each picture; take their mean.", lambda p, labels: _nll(p, labels)),
+        Mistake(
+            "You averaged over the classes too; one picture has one loss, that of its label.",
+            lambda p, labels: F.nll_loss(p.log(), labels) / p.shape[1],
+        ),
+        Mistake(
+            "You averaged the probabilities first and took the logarithm last; the logarithm comes first.",
+            lambda p, labels: -p[torch.arange(len(labels)), labels].mean().log(),
+        ),
+    ),
+)
+
+
+def _nll(probabilities: Tensor, labels: Tensor) -> Tensor:
+    return F.nll_loss(probabilities.log(), labels, reduction="none")
+
+
+SPLIT = Exercise(
+    lesson="4.2",
+    official=split_within_digit,
+    draw=_draw_labels,
+    refusal=_split_refusal,
+    minutes=8,
+    difficulty=2,
+    hints=(
+        "Take one digit at a time: `(labels == digit).nonzero().flatten()` gives its places.",
+        "Of these, `per_digit` go to validation and the rest to train; `torch.randperm` chooses at random.",
+        "Start with two empty lists, and add to both for every digit in `labels.unique()`.",
+    ),
+    takeaway="Each digit has the same weight in validation, and no picture is in both lists. "
+    "Data that come sorted are common: look before you cut.",
+    mistakes=(
+        Mistake(
+            "You returned the labels at these places; return the places themselves.",
+            lambda labels, per_digit: tuple(labels[places].tolist() for places in _first_of_each(labels, per_digit)),
+            shows=_shows(lambda train, validation, labels, _: sorted(train + validation) == sorted(labels.tolist())),
+        ),
+        Mistake(
+            "Half of the digits or more are missing from validation: the labels are sorted, "
+            "so a cut at one place parts the digits.",
+            _at_the_end,
+            shows=_shows(
+                lambda train, validation, labels, _: 2 * _counts(validation, labels).count(0) >= labels.unique().numel()
+            ),
+        ),
+        Mistake(
+            "Some places are in both lists: the network would be judged on pictures that it was trained on.",
+            lambda labels, per_digit: (list(range(len(labels))), _first_of_each(labels, per_digit)[1]),
+            shows=_shows(lambda train, validation, *_: not set(train).isdisjoint(validation)),
+        ),
+        Mistake(
+            "You returned validation first; train comes first.",
+            lambda labels, per_digit: _first_of_each(labels, per_digit)[::-1],
+            shows=_shows(lambda train, _, labels, per_digit: set(_counts(train, labels)) == {per_digit}),
+        ),
+        Mistake(
+            "Train holds only part of what validation leaves: no picture may be lost.",
+            lambda labels, per_digit: (_first_of_each(labels, per_digit)[0][::2], _first_of_each(labels, per_digit)[1]),
+            shows=_shows(
+                lambda train, validation, labels, per_digit: (
+                    set(_counts(validation, labels)) == {per_digit} and len(train) + len(validation) < len(labels)
+                )
+            ),
+        ),
+        Mistake(
+            "The digits have unequal shares of validation: you split all pictures at once; split within each digit.",
+            _at_random,
+            shows=_shows(lambda train, validation, labels, _: len(set(_counts(validation, labels))) > 1),
+        ),
+        Mistake(
+            "Every digit has the same share, but not `per_digit` pictures of it.",
+            lambda labels, per_digit: _first_of_each(labels, per_digit + 1),
+            shows=_shows(
+                lambda train, validation, labels, per_digit: len(set(_counts(validation, labels)) - {per_digit}) == 1
+            ),
+        ),
+    ),
+)
+
+PAIRED = Exercise(
+    lesson="4.2",
+    official=paired_interval,
+    draw=_draw_accuracies,
+    parts=("mean", "low", "high"),
+    minutes=10,
+    difficulty=3,
+    hints=(
+        "Both networks met the same seeds: subtract seed by seed first, and forget the two arrays.",
+        "The interval is mean ± t * s / sqrt(n): s the sample standard deviation of the gains (`ddof=1`), n the seeds.",
+        "t is `stats.t.ppf(0.975, df=n - 1)`, with `from scipy import stats`: 2.5 % stay outside on each side.",
+    ),
+    takeaway="If the interval holds 0, these seeds do not show that SE helps. Pairing removes the luck that both "
+    "networks share, and can make the interval narrower.",
+    mistakes=(
+        Mistake(
+            "You treated the arrays as two separate samples; "
+            "subtract seed by seed first, since the luck of a seed is shared.",
+            lambda a, b: _interval(a, b, error=_unpaired_error(a, b)),
+        ),
+        Mistake(
+            "You used the normal distribution's 1.96; "
+            "with so few seeds take Student's t with n - 1 degrees of freedom.",
+            lambda a, b: _interval(a, b, factor=1.959964),
+        ),
+        Mistake(
+            "You divided by n inside the standard deviation (NumPy's default); a sample needs n - 1: `ddof=1`.",
+            lambda a, b: _interval(a, b, ddof=0),
+        ),
+        Mistake(
+            "You forgot to divide by the square root of n: that is the spread of one seed, not of the mean.",
+            lambda a, b: _interval(a, b, root=1),
+        ),
+        Mistake(
+            "You divided by n instead of its square root.",
+            lambda a, b: _interval(a, b, root=len(a)),
+        ),
+        Mistake(
+            "You took the 95 % point of t, which leaves 5 % on each side; take the 97.5 % point.",
+            lambda a, b: _interval(a, b, quantile=0.95),
+        ),
+        Mistake(
+            "You subtracted the other way round: a gain is with SE minus without.",
+            lambda a, b: _interval(b, a),
+        ),
+    ),
+)
+
+EQUAL_WIDTH = Exercise(
+    lesson="4.2",
+    official=equal_width,
+    draw=_draw_widths,
+    minutes=8,
+    difficulty=3,
+    hints=(
+        "Try the widths one after the other until there are more parameters than `target`.",
+        "Two widths are left, one below `target` and one above it. Which is nearer?",
+        "Compare `target - parameters(width)` with `parameters(width + 1) - target`.",
+    ),
+    takeaway="Now a plain network with as many parameters can stand beside the one with SE: "
+    "if SE wins still, it is not by its size.",
+    mistakes=(
+        Mistake(
+            "You stopped at the last width that does not exceed `target`; the next one may be nearer.",
+            lambda parameters, target: _widths(parameters, target)[0],
+        ),
+        Mistake(
+            "You took the first width that exceeds `target`; the one before may be nearer.",
+            lambda parameters, target: _widths(parameters, target)[1],
+        ),
+        Mistake(
+            "You took the farther of the two neighbours: compare the distances the other way.",
+            lambda parameters, target: sum(_widths(parameters, target)) - equal_width(parameters, target),
+        ),
+        Mistake(
+            "You let the parameters grow in proportion to the width; "
+            "between two layers of that width they grow with its square.",
+            lambda parameters, target: round(target / parameters(1)),
+        ),
+        Mistake(
+            "You returned the number of parameters; return the width.",
+            lambda parameters, target: parameters(equal_width(parameters, target)),
+        ),
+    ),
+)
+
+
+def _widths(parameters: Callable[[int], int], target: int) -> tuple[int, int]:
+    """The last width that does not exceed the target, and the next."""
+    width = 1
+    while parameters(width + 1) <= target:
+        width += 1
+    return width, width + 1
+
+
+EXERCISES = (EPOCH_LOSS, LOSS_FROM_PROBABILITIES, SPLIT, EQUAL_WIDTH, PAIRED)
