@@ -29,7 +29,8 @@ def __getattr__(name: str) -> "Exercise":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = exercises().get(name)
     if found is None:
-        raise AttributeError(f"there is no exercise {name!r}; {one_of(exercises(), name)}", name=name)
+        near = one_of([f"check.{each}" for each in exercises()], f"check.{name}")
+        raise AttributeError(f"there is no exercise {name!r}; {near}", name=name)
     return found
 
 

@@ -310,7 +310,7 @@ def test_a_lesson_number_does_not_reset_the_lessons_below_it():
 
 
 def test_an_unknown_exercise_suggests_the_nearest():
-    with pytest.raises(AttributeError, match=r"no exercise 'sqeeze'; did you mean check\.squeeze\?"):
+    with pytest.raises(AttributeError, match=r"no exercise 'sqeeze'; did you mean 'check\.squeeze'\?"):
         _ = check.sqeeze
 
 
