@@ -106,7 +106,7 @@ def run_alone(cell: str, folder: Path, settings: dict[str, str]):
     """Run a first cell as on Colab: in an empty folder, by a Python that does not have the course."""
     folder.mkdir(exist_ok=True)
     show = "\nimport course_utils\nprint(course_utils.FETCHED, 'torch' in sys.modules)"
-    environment = os.environ | settings | {"GIT_TERMINAL_PROMPT": "0"}
+    environment = os.environ | settings | {"GIT_TERMINAL_PROMPT": "0", "PYTHONPATH": ""}
     code = cell + "\n" + cell + show
     command = [sys.executable, "-S", "-P", "-c", code]  # -S: without site-packages
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)

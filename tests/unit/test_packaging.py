@@ -1,6 +1,7 @@
 """What an installer, Binder and a first import rely on."""
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
@@ -31,28 +32,68 @@ ARROWS = {
 
 
 def imported_by(path: Path) -> set[str]:
-    """The parts of course_utils that a file imports, wherever in the file it does so."""
+    """The names that a file imports, wherever in the file it does so, in full: "torch.nn", "course_utils.data.pets".
+
+    What it imports for its types alone is left out.
+    """
     package = path.relative_to(ROOT).with_suffix("").parts
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body.clear()
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = ".".join(package[: len(package) - node.level]) if node.level else ""
             module = ".".join(part for part in (base, node.module) if part)
-            names = [f"{module}.{alias.name}" for alias in node.names]
-        else:
-            continue
-        found |= {name.split(".")[1] for name in names if name.startswith("course_utils.") and name.count(".")}
+            found |= {f"{module}.{alias.name}" for alias in node.names}
     return found
+
+
+def parts_of(names: set[str]) -> set[str]:
+    """The parts of course_utils among imported names."""
+    return {name.split(".")[1] for name in names if name.startswith("course_utils.")}
 
 
 @pytest.mark.parametrize("part", ARROWS)
 def test_imports_run_one_way(part):
     home = ROOT / "course_utils" / part
     for path in home.rglob("*.py") if home.is_dir() else [home.with_suffix(".py")]:
-        backwards = imported_by(path) - ARROWS[part] - {part}
+        backwards = parts_of(imported_by(path)) - ARROWS[part] - {part}
         assert not backwards, f"{path.relative_to(ROOT)} imports {sorted(backwards)}"
+
+
+def test_the_package_imports_nothing_that_stands_beside_it():
+    beside = {path.name for path in ROOT.iterdir() if path.is_dir()} - {"course_utils"}
+    for path in (ROOT / "course_utils").rglob("*.py"):
+        assert not {name.split(".")[0] for name in imported_by(path)} & beside, path
+
+
+def test_what_sends_arrays_to_the_page_knows_no_network():
+    for path in (ROOT / "course_utils" / "widgets").glob("*/widget.py"):
+        names = imported_by(path)
+        assert not {name.split(".")[0] for name in names} & {"torch", "torchvision"}, path
+        assert parts_of(names) <= {"widgets", "data"} and not [name for name in names if ".explore" in name], path
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    files = {}
+    for path in (
+        path for folder in ("course_utils", "artwork", "experiments") for path in ROOT.glob(f"{folder}/**/*.py")
+    ):
+        files[".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")] = path
+
+    def module(name: str) -> str | None:
+        while name and name not in files:
+            name = name.rpartition(".")[0]
+        return name or None
+
+    graph = {name: {module(one) for one in imported_by(path)} - {None, name} for name, path in files.items()}
+    try:
+        tuple(graphlib.TopologicalSorter(graph).static_order())
+    except graphlib.CycleError as error:
+        pytest.fail(f"These import each other: {' <- '.join(error.args[1])}")
 
 
 def test_every_part_has_its_arrows():
