@@ -37,7 +37,7 @@ lint: $(VENV)/test.stamp  ## style, types, spelling, normalised notebooks, links
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/codespell course_utils artwork notebooks docs README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md
+	$(VENV)/bin/codespell course_utils artwork experiments notebooks docs README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md
 	$(RUN) tools/notebooks.py check
 	$(RUN) tools/links.py --check
 

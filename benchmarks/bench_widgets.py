@@ -145,7 +145,7 @@ INTERACT = """%matplotlib inline
 import matplotlib.pyplot as plt, torch
 from ipywidgets import interact
 from course_utils.data import cued_digits
-from course_utils.training import load_network
+from course_utils.models import load_network
 
 network, image = load_network("se_cued_digits"), cued_digits(1, seed=0).images
 with torch.no_grad():

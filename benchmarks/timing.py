@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from course_utils.training.costs import peak_memory
+from experiments.costs import peak_memory
 
 THREADS = 2
 RESULTS = Path(__file__).parent.parent / "resource" / "results" / "bench"

@@ -6,7 +6,6 @@ Each widget holds what its lesson gives it. Its ES module stands in the page onc
 """
 
 import html
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,10 +23,10 @@ from course_utils import check, widgets  # noqa: E402
 from course_utils.attention import record_masks  # noqa: E402
 from course_utils.data import cued_digits  # noqa: E402
 from course_utils.lessons import Lesson, lesson  # noqa: E402
-from course_utils.training import load_network  # noqa: E402
-from course_utils.training.studies import STUDIES  # noqa: E402
+from course_utils.models import load_network  # noqa: E402
 from course_utils.widgets import AttentionMap, CourseWidget, SentenceAttention, TrainingCurves  # noqa: E402
 from course_utils.widgets.base import STAND_IN, own_state, page_document  # noqa: E402
+from experiments.ledger import read_runs  # noqa: E402
 
 RESULTS = ROOT / "resource" / "results" / "4.2"
 
@@ -70,11 +69,13 @@ def side_by_side(pictures: torch.Tensor) -> torch.Tensor:
 def recorded_losses() -> TrainingCurves:
     """The training losses of lesson 4.2's recorded runs on cued digits, five seeds a network."""
     curves = TrainingCurves(label="Training on cued digits")
-    for entry, run in (("plain", "plain"), ("se", "with SE")):
-        for seed in STUDIES["4.2"].seeds(5):
-            losses = json.loads((RESULTS / f"cued-{entry}-seed{seed}.json").read_text(encoding="utf-8"))["train_loss"]
+    titles = {"plain": "plain", "se": "with SE"}
+    for key, run in sorted(read_runs(RESULTS).items()):
+        if key.task == "cued" and key.entry in titles and run["settings"]["scored_on"] == "test":
+            losses = run["train_loss"]
+            at = {"run": titles[key.entry], "seed": key.seed, "epochs": len(losses)}
             for epoch, loss in enumerate(losses, 1):
-                curves.update({"run": run, "seed": seed, "epoch": epoch, "epochs": len(losses), "training loss": loss})
+                curves.update({**at, "epoch": epoch, "training loss": loss})
     return curves
 
 

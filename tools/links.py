@@ -130,16 +130,16 @@ def readme_results(address: str, version: str) -> str:
     for path in sorted((ROOT / "resource" / "results").glob("*/summary.json")):
         try:
             study = json.loads(path.read_text(encoding="utf-8"))
-            tables.append(study_table(study, costs=(path.parent / "costs.json").exists()))
+            tables.append(study_table(study))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SystemExit(
                 f"{path.relative_to(ROOT)} is damaged ({error!r}); `git checkout` restores it, or "
-                f"`python -m course_utils.training report {path.parent.name}` makes it again."
+                f"`python -m experiments report {path.parent.name}` makes it again."
             ) from error
     return "\n\n".join(tables)
 
 
-def study_table(study: dict, costs: bool) -> str:
+def study_table(study: dict) -> str:
     """One study's table: a row a network, a column a task."""
     tasks = study["tasks"]
     found = {(row["task"], row["network"]): row for row in study["rows"]}
@@ -150,8 +150,8 @@ def study_table(study: dict, costs: bool) -> str:
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return (
         f"**{study['study']}. {study['title']}.** Test accuracy, mean of {study['seeds']} seeds with its 95 % "
-        f"interval; `python -m course_utils.training report {study['study']}` adds differences"
-        f"{' and costs' if costs else ''}.\n\n" + table
+        f"interval; `python -m experiments report {study['study']}` adds differences"
+        f"{' and costs' if study['costs'] else ''}.\n\n" + table
     )
 
 

@@ -74,8 +74,8 @@ def photograph_features(name: str) -> Tensor:
 
     EfficientNet-Lite0's last stage of convolutions on `feature_crop(name)`. Over the positions of all nine
     photographs, its 320 channels were brought to mean 0 and variance 1, reduced to their first 16 principal
-    components, and these to variance 1 again; tools/features.py made them. So a dot product of two positions says how
-    far they resemble each other, within one photograph or across two.
+    components, and these to variance 1 again; experiments/features.py made them. So a dot product of two positions
+    says how far they resemble each other, within one photograph or across two.
 
     Args:
         name: one of `photograph_names()`.

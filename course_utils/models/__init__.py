@@ -2,6 +2,7 @@
 
 from .attention_cnn import AttentionCNN
 from .attention_vgg16 import AttentionVGG, AttentionVGG16
+from .loading import CheckpointError, load_network, network_card
 from .trained_weights import trained_weights
 from .vision_transformer import VisionTransformer, class_token_maps, rollout
 
@@ -9,8 +10,11 @@ __all__ = [
     "AttentionCNN",
     "AttentionVGG",
     "AttentionVGG16",
+    "CheckpointError",
     "VisionTransformer",
     "class_token_maps",
+    "load_network",
+    "network_card",
     "rollout",
     "trained_weights",
 ]

@@ -243,7 +243,7 @@ def run_code(page, monkeypatch, network) -> dict:
     """Run what "Copy the code" gives, with a small network in place of the one that ships."""
     page.page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('closed')); }")
     page.root.get_by_role("button", name="Copy the code").click()
-    monkeypatch.setattr("course_utils.training.load_network", lambda name: network)
+    monkeypatch.setattr("course_utils.models.load_network", lambda name: network)
     names: dict = {}
     exec(page.root.get_by_label("Code").input_value(), names)
     return names

@@ -13,8 +13,7 @@ from playwright.sync_api import expect
 
 from course_utils.attention import covariance_pool, record_masks, scaled_dot_product_attention
 from course_utils.data import cued_digits, photograph_features
-from course_utils.models import class_token_maps
-from course_utils.training import load_network
+from course_utils.models import class_token_maps, load_network
 from course_utils.training.attention_maps import overlap, share_on_object
 from course_utils.widgets import SENTENCES, explore_channel_gates, explore_gate_maps
 from course_utils.widgets.cbam_steps.explore import switched

@@ -13,11 +13,11 @@ import pytest
 
 from course_utils import figures, resources
 from course_utils.data import digits, handwritten, photograph, photograph_features, photographs
+from course_utils.models import load_network
 from course_utils.resources import checksums, damaged
-from course_utils.training import bench_report, load_network, study_report
-from course_utils.training.runs import read_result, seed_runs, tuning_runs
-from course_utils.training.studies import STUDIES
+from course_utils.results import bench, results
 from course_utils.widgets import explore_gate_maps
+from experiments.report import study_report
 
 REAL = resources.resource_root()
 FILES = sorted(p.relative_to(REAL).as_posix() for p in REAL.rglob("*") if p.is_file() and not p.name.startswith("."))
@@ -80,18 +80,11 @@ def readers() -> dict[str, Reader]:
         elif name in SHOWN:
             found[name] = lambda stem=stem: figures.bundle(stem)
         elif name.startswith("results/bench/") and name.endswith(".json"):
-            found[name] = lambda: bench_report("no such block")
-        elif name.endswith("/costs.json"):
+            found[name] = lambda: bench("no such block")
+        elif name.endswith("/summary.json"):
+            found[name] = lambda study=Path(rest).parent.name: results(study)
+        elif name.endswith(("/runs.jsonl", "/costs.json")):
             found[name] = lambda study=Path(rest).parent.name: study_report(study)
-    for study in STUDIES.values():
-        folder = REAL / "results" / study.name
-        if folder.is_dir():
-            runs = [*tuning_runs(study), *seed_runs(study, 5, folder)]
-            for run in runs:
-                name = f"results/{study.name}/{run.file_name}"
-                found[name] = lambda run=run, study=study: read_result(
-                    run, resources.resource_root() / "results" / study.name
-                )
     return found
 
 
@@ -120,11 +113,10 @@ def said_by(reader: Reader, name: str) -> str:
 
 
 def test_only_these_files_are_opened_by_no_code_of_the_package():
-    """The tool that compares checksums finds these: pages and plots for people, and what other tools write and read."""
+    """The tool that compares checksums finds these: pages and plots for people."""
     for name in UNREAD:
         for_people = name.endswith((".md", ".png")) or name == "features/photographs.json"
-        of_tools = name.endswith("/summary.json")
-        assert for_people or of_tools, f"{name}: give it a reader here"
+        assert for_people, f"{name}: give it a reader here"
 
 
 @pytest.mark.parametrize("kind", ["a byte flipped", "cut off", "empty", "replaced by a pickle"])
@@ -175,8 +167,8 @@ def test_one_damaged_file_leaves_the_others_readable(root, record_property):
     assert photograph("cow").shape[0] == 3
     assert load_network("se_cued_digits")
     assert figures.bundle("cbam")
-    assert study_report("4.2").seeds == 5
-    assert bench_report("SEBlock").rows
+    assert results("4.2").seeds == 5
+    assert bench("SEBlock").rows
     for name in spoilt:
         write(root / name, wholes[name])
     forget()
@@ -187,13 +179,16 @@ def test_one_damaged_file_leaves_the_others_readable(root, record_property):
 def test_a_letter_changed_in_a_result_is_refused_or_found_by_its_checksum(root, bit, record_property):
     """One bit of one letter: mostly JSON no longer, else other words or numbers, of which a reader cannot know."""
     tried = 0
-    for name in (name for name in FILES if name.startswith("results/") and name.endswith(".json") and name in READERS):
+    for name in (
+        name for name in FILES if name.startswith("results/") and name.endswith((".json", ".jsonl")) and name in READERS
+    ):
         path = root / name
         whole = path.read_bytes()
         place = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") % len(whole)
         write(path, whole[:place] + bytes([whole[place] ^ (1 << bit)]) + whole[place + 1 :])
         try:
-            json.loads(path.read_bytes())
+            for line in path.read_bytes().splitlines() if path.suffix == ".jsonl" else [path.read_bytes()]:
+                json.loads(line)
             readable = True
         except ValueError:
             readable = False

@@ -14,10 +14,10 @@ from course_utils.check.memory import Progress
 from course_utils.check.session import SESSION
 from course_utils.data import download
 from course_utils.data.download import DataError, fetch_archive
-from course_utils.models import AttentionCNN
-from course_utils.training import load_network
+from course_utils.models import AttentionCNN, load_network
 from course_utils.training.checkpoints import CheckpointError, save_network, write_whole
 from course_utils.widgets import TrainingCurves
+from experiments.ledger import FILE, append_run, read_runs
 
 pytestmark = pytest.mark.faults("writings to a full disk")
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -134,6 +134,25 @@ def test_a_result_is_replaced_whole_or_not_at_all(disk, step, tmp_path):
         write_whole(path, b"the new result, which is longer")
     disk(None)
     assert path.read_bytes() == b"the old result" and names(tmp_path) == ["result.json"]
+
+
+@pytest.mark.parametrize("step", ["open", "write", "fsync"])
+def test_a_studys_runs_stay_whole_and_the_next_one_is_added_later(disk, step, tmp_path):
+    def run(seed):
+        settings = {"study": "tiny", "task": "few", "entry": "plain", "seed": seed, "lr": 0.1, "scored_on": "test"}
+        made = {"versions": {}, "machine": {}, "commit": None}
+        return {"settings": settings, "parameters": 1, "accuracy": 0.5, "seconds": 1.0, **made}
+
+    append_run(tmp_path, run(0), {"plain": {}})
+    before = (tmp_path / FILE).read_bytes()
+    disk(step)
+    with pytest.raises(OSError, match=f"{WORDS}.*Make room and run again.*{FILE}"):
+        append_run(tmp_path, run(1), {"plain": {}})
+    disk(None)
+    assert [key.seed for key in read_runs(tmp_path)] == [0]
+    assert append_run(tmp_path, run(1), {"plain": {}})
+    assert (tmp_path / FILE).read_bytes().startswith(before)
+    assert [key.seed for key in read_runs(tmp_path)] == [0, 1]
 
 
 @pytest.mark.parametrize("step", STEPS)

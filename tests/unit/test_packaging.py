@@ -20,12 +20,14 @@ ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-
 # B may import A for every A listed beside B; resources may be imported wherever files are read.
 ARROWS = {
     "attention": set(),
-    "models": {"attention"},
+    "models": {"attention", "resources"},
     "data": {"resources"},
-    "training": {"models", "data", "attention", "resources"},
+    "training": {"models", "data", "attention", "tables"},
     "widgets": {"models", "data", "training", "attention", "resources"},
     "check": {"widgets"},  # it finds the lessons by their folders' names
     "figures": {"resources"},
+    "results": {"resources", "tables"},
+    "tables": set(),
     "resources": set(),
     "lessons": {"check", "attention", "widgets"},
 }

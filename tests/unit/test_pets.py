@@ -15,7 +15,7 @@ from breaking_server import Server
 from PIL import Image
 
 from course_utils.data import DataError, download, pets
-from course_utils.training.study_gates import PhotographVGG16, compare_on_pets
+from course_utils.training.pets_comparison import PhotographVGG16, compare_on_pets
 
 ROOT = Path(__file__).resolve().parents[2]
 module = importlib.import_module("course_utils.data.pets")

@@ -229,7 +229,7 @@ def test_nothing_is_unpickled_run_as_code_or_fetched_but_where_the_page_says(pat
             for alias in n.names
         }
         assert names == {"UnpicklingError"}, "only the error may be named"
-    assert "subprocess" not in imported or name == "training/runs.py"
+    assert "subprocess" not in imported
     network = imported & NETWORK_MODULES
     assert not network or (name, network) == ("widgets/channel_gates/explore.py", {"socket"}), "it sets a patience"
     for last, whole, options in calls(tree):

@@ -9,8 +9,7 @@ from course_utils import check, models
 from course_utils.check.engine import Draw
 from course_utils.data import cued_digits
 from course_utils.lessons.vision_transformer.exercises import _ported
-from course_utils.models import VisionTransformer, rollout
-from course_utils.training import load_network
+from course_utils.models import VisionTransformer, load_network, rollout
 from course_utils.widgets.patch_tokens.explore import blank_patches, occlude
 
 LESSON = "4.1.5_vision_transformer.ipynb"

@@ -9,7 +9,7 @@ from torch import nn
 
 from ...attention import SelectiveKernel, record_masks
 from ...data import ImageSet, sized_digits
-from ...training import load_network
+from ...models import load_network
 from .widget import BranchStage, BranchWeights
 
 NETWORK = "sk_sized_digits"
@@ -21,7 +21,7 @@ _CODE = f"""import torch
 
 from course_utils.attention import record_masks
 from course_utils.data import sized_digits
-from course_utils.training import load_network
+from course_utils.models import load_network
 
 network = load_network("{NETWORK}")
 pictures = sized_digits({_PICTURES}, seed={_SEED}, split="test", sides=({{size}}, {{size}}))

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from ...attention import CBAM
 from ...data import cued_digits
-from ...models import AttentionCNN
-from ...training import load_network
+from ...models import AttentionCNN, load_network
 from .widget import ORDERS, CBAMPicture, CBAMStage, CBAMSteps
 
 NETWORK = "cbam_cued_digits"
@@ -22,7 +21,7 @@ _CODE = f"""import torch
 from course_utils.attention import record_masks
 from course_utils.data import cued_digits
 from course_utils.widgets.cbam_steps.explore import switched
-from course_utils.training import load_network
+from course_utils.models import load_network
 
 network = load_network("{NETWORK}")"""
 

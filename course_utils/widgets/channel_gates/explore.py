@@ -13,8 +13,7 @@ from ...attention import AttentionBlock, record_masks
 from ...data import ImageSet, cued_digits, digits, photograph
 from ...data.images import digit_input, square_image
 from ...data.photographs import normalised
-from ...models import trained_weights
-from ...training import load_network
+from ...models import load_network, trained_weights
 from .widget import (
     OWN_PICTURE,
     ChannelGates,
@@ -415,7 +414,7 @@ class _Kernel:
 def _setup(data: str, network: str) -> str:
     return (
         f"import torch\n\nfrom course_utils.attention import record_masks\n{data}\n"
-        f"from course_utils.training import load_network\n\n{network}"
+        f"from course_utils.models import load_network\n\n{network}"
     )
 
 

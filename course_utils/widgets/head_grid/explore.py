@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from ...data import ImageSet, cued_digits
-from ...models import VisionTransformer
-from ...training import load_network
+from ...models import VisionTransformer, load_network
 from .widget import MASKS, HeadGrid, TokenPicture
 
 _TRAINED = "vit_cued_digits"
@@ -56,7 +55,7 @@ def explore_head_grid(
         network = cast(VisionTransformer, load_network(_TRAINED))
         data = cued_digits(_MOST_PICTURES, seed=3, split="test")
         made = (
-            "from course_utils.data import cued_digits\nfrom course_utils.training import load_network\n\n"
+            "from course_utils.data import cued_digits\nfrom course_utils.models import load_network\n\n"
             f'network = load_network("{_TRAINED}").eval()\n'
             f'images = cued_digits({_MOST_PICTURES}, seed=3, split="test").images'
         )

@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...data import ImageSet, cued_digits
-from ...models import VisionTransformer, rollout
-from ...training import load_network
+from ...models import VisionTransformer, load_network, rollout
 from .widget import PatchPicture, PatchTokens
 
 _TRAINED = "vit_cued_digits"
@@ -95,7 +94,7 @@ def explore_patch_tokens(
         trained, pictures = load_network(_TRAINED), cued_digits(_MOST_PICTURES, seed=_SEED, split="test")
         assert isinstance(trained, VisionTransformer)
         made = (
-            "from course_utils.data import cued_digits\nfrom course_utils.training import load_network\n\n"
+            "from course_utils.data import cued_digits\nfrom course_utils.models import load_network\n\n"
             f'network = load_network("{_TRAINED}")\n'
             f'images = cued_digits({_MOST_PICTURES}, seed={_SEED}, split="test").images\n'
         )

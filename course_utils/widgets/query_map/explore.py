@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ...attention import SelfAttention2d
 from ...data import ImageSet, cued_digits, feature_crop, photograph_features, photograph_names
+from ...models import load_network
 from ...resources import checksums
-from ...training import load_network
 from .widget import QueryExample, QueryMap, QuerySource
 
 _PHOTOGRAPHS = "photographs"
@@ -59,7 +59,7 @@ def explore_query_map(
     sources = [_photographs()]
     if f"weights/{_TRAINED}.safetensors" in checksums():
         made = (
-            "from course_utils.data import cued_digits\nfrom course_utils.training import load_network\n\n"
+            "from course_utils.data import cued_digits\nfrom course_utils.models import load_network\n\n"
             f'network = load_network("{_TRAINED}")\nimages = cued_digits(9, seed=4, split="test").images'
         )
         sources += network_sources(load_network(_TRAINED), cued_digits(9, seed=4, split="test"), made, "cued digits")

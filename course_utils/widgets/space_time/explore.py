@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ...attention import SpaceTimeAttention
 from ...attention.space_time import Mode
 from ...data.moving import moving_digits
-from ...training import load_network
+from ...models import load_network
 from .widget import Clip, SpaceTime
 
 NETWORK = "sk_sized_digits"
