@@ -35,6 +35,15 @@ def test_squeeze_and_excitation_is_that_of_torchvision(mode):
     assert_block_parity(SEBlock(48, 4), SqueezeExcitation(48, 12), names, torch.randn(2, 48, 3, 9), mode)
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("hidden", [1, 7, 60])
+def test_squeeze_and_excitation_with_its_own_width_and_a_hard_sigmoid_is_that_of_timm(hidden, mode):
+    reference = SEModule(24, rd_channels=hidden, gate_layer="hard_sigmoid")
+    names = {"reduce": "fc1", "expand": "fc2"}
+    ours = SEBlock(24, hidden=hidden, gate="hard_sigmoid")
+    assert_block_parity(ours, reference, names, 0.3 * torch.randn(3, 24, 6, 5), mode)
+
+
 def test_se_resnet50_has_the_parameters_of_the_paper():
     """SE-ResNet-50 minus ResNet-50 with r = 16 and biases: one block after each residual branch."""
     resnet = torchvision.models.resnet50(weights=None)

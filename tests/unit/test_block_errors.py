@@ -75,9 +75,16 @@ def test_the_dead_squeeze_is_refused():
     assert "CBAM(channels=12, reduction=16) leaves" in words_of(lambda: CBAM(12))
 
 
+def test_an_unknown_gate_is_refused():
+    words = words_of(lambda: SEBlock(16, gate="tanh"))
+    assert '"sigmoid" and "hard_sigmoid"' in words
+    assert "'tanh'" in words
+
+
 COUNTS = [
     (lambda count: SEBlock(count), "SEBlock", "channels"),
     (lambda count: SEBlock(16, reduction=count), "SEBlock", "reduction"),
+    (lambda count: SEBlock(16, hidden=count), "SEBlock", "hidden"),
     (lambda count: CBAM(count), "CBAM", "channels"),
     (lambda count: CBAM(16, reduction=count), "CBAM", "reduction"),
     (lambda count: CBAM(16, kernel_size=count), "CBAM", "kernel_size"),
