@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from course_utils.models import PersonSegmenter
+from course_utils.training.checkpoints import save_network
 
 CARD = {
     "name": "person_segmenter",
@@ -35,7 +36,9 @@ def read_layers(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise SystemExit(f"{path} cannot be read ({error.strerror}); give the path of selfie_segmentation.tflite.") from error
+        raise SystemExit(
+            f"{path} cannot be read ({error.strerror}); give that of selfie_segmentation.tflite."
+        ) from error
     if content[4:8] != b"TFL3":
         raise SystemExit(f"{path} is not a network of TensorFlow Lite; give the path of selfie_segmentation.tflite.")
     model = tflite.Model.GetRootAsModel(content, 0)

@@ -12,9 +12,12 @@ from torch import nn
 from ..resources import checksums, resource
 from .attention_cnn import AttentionCNN
 from .attention_vgg16 import AttentionVGG
+from .person_segmenter import PersonSegmenter
 from .vision_transformer import VisionTransformer
 
-NETWORKS: dict[str, type[nn.Module]] = {kind.__name__: kind for kind in (AttentionCNN, AttentionVGG, VisionTransformer)}
+NETWORKS: dict[str, type[nn.Module]] = {
+    kind.__name__: kind for kind in (AttentionCNN, AttentionVGG, PersonSegmenter, VisionTransformer)
+}
 
 
 class CheckpointError(RuntimeError):

@@ -31,5 +31,5 @@ def check_pictures(network: str, pictures: Tensor, height: int, width: int | Non
         raise ValueError(f"{network} needs {needed}, but was given {tuple(pictures.shape)}: at least one.")
     low, high = (float(value) for value in pictures.detach().aminmax())
     if not -_ROUNDING <= low <= high <= 1 + _ROUNDING:
-        hint = "divide by 255" if high > 2 else "undo the normalisation, such as (pictures + 1) / 2 or pictures * std + mean"
+        hint = "divide by 255" if high > 2 else "undo the normalisation, such as (pictures + 1) / 2"
         raise ValueError(f"{network} needs {needed}, but the values go from {low:.4g} to {high:.4g}; {hint}.")
