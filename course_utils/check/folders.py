@@ -3,7 +3,7 @@
 import difflib
 import functools
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,9 +20,26 @@ def lessons() -> tuple[Any, ...]:
 
 @functools.cache
 def exercises() -> "dict[str, Exercise]":
-    """Every exercise by its name, in the order of the lessons."""
-    modules = [importlib.import_module(f"{_LESSONS}.{lesson.folder.name}.exercises") for lesson in lessons()]
-    return {exercise.name: exercise for module in modules for exercise in module.EXERCISES}
+    """Every exercise by its name, in the order of the lessons.
+
+    Raises:
+        LessonFileError: if a lesson's exercises.toml is missing or damaged.
+    """
+    return {exercise.name: exercise for lesson in lessons() for exercise in _exercises(lesson)}
+
+
+def _exercises(lesson: Any) -> "Iterator[Exercise]":
+    from .tasks import WORDS
+
+    tasks = importlib.import_module(f"{_LESSONS}.{lesson.folder.name}.exercises").TASKS
+    table = lesson.read("exercises.toml", {task.official.__name__: dict for task in tasks})
+    check_keys = importlib.import_module(_LESSONS).check_keys
+    for task in tasks:
+        place = f"The exercise {task.official.__name__!r} in {lesson.folder / 'exercises.toml'}"
+        words = {"axes": [], "parts": [], "mistakes": {}} | table[task.official.__name__]
+        check_keys(words, WORDS | {"mistakes": dict}, place)
+        check_keys(words["mistakes"], dict.fromkeys(task.mistakes, str), f"The mistakes of {place[4:]}")
+        yield task.exercise(lesson.number, words)
 
 
 def items() -> dict[str, list[str]]:

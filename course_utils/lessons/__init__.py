@@ -8,7 +8,8 @@ glossary("4.1.1")     # the words of one lesson
 A lesson is a notebook in notebooks/ and a folder of the same name without the number:
 
     senet/lesson.toml       number, notebook, title, minutes to read and touch, and the words that it introduces
-    senet/exercises.py      its exercises; course_utils.check imports them when one is asked for
+    senet/exercises.py      the code of its exercises; course_utils.check imports it when one is asked for
+    senet/exercises.toml    their words: hints, and a message for each typical mistake
     senet/questions.toml    its predictions and its quiz
 """
 

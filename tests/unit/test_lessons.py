@@ -71,3 +71,24 @@ def test_damaged_questions_name_their_file(folder, monkeypatch, old, new, said):
     with pytest.raises(LessonFileError, match=said) as error:
         folders.quiz("4.1.1")
     assert "questions.toml" in str(error.value) and "git checkout" in str(error.value)
+
+
+@pytest.mark.faults("damaged and missing files")
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[scale]", "[scales]", "the unknown key `scales`"),
+        ("takeaway = ", "summary = ", "The exercise 'squeeze' in .*`takeaway` is missing"),
+        (
+            '"summed over the positions" = ',
+            '"summed" = ',
+            "The mistakes of exercise 'squeeze' .*`summed over the positions`",
+        ),
+    ],
+)
+def test_damaged_words_of_an_exercise_name_their_file(folder, monkeypatch, old, new, said):
+    path = folder / "exercises.toml"
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    with pytest.raises(LessonFileError, match=said) as error:
+        list(folders._exercises(_read_lesson(folder)))
+    assert str(path) in str(error.value) and "git checkout" in str(error.value)

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...check.engine import Draw, Exercise, Inputs, Mistake
+from ...check.engine import Draw, Inputs
+from ...check.tasks import Task
 
 
 def pool_channels(x: Tensor) -> Tensor:
@@ -125,300 +126,99 @@ def _attend(x: Tensor, scale: float) -> Tensor:
     return (x @ x.transpose(-2, -1) / scale).softmax(dim=-1) @ x
 
 
-POOL = Exercise(
-    lesson="4.6",
-    official=pool_channels,
-    draw=lambda draw: (_draw_map(draw),),
-    minutes=3,
-    difficulty=1,
-    axes=("image", "max or mean", "row", "column"),
-    hints=(
-        "In SE the positions were pooled away. Here the positions stay, and another axis goes.",
-        "`x.amax(dim=1)` and `x.mean(dim=1)` have the shape (N, H, W).",
-        "`torch.stack([...], dim=1)` puts two maps (N, H, W) side by side on a new axis 1.",
-    ),
-    takeaway="Two maps are all that the spatial part sees: which channel is large somewhere is gone, that one is large "
-    "is not.",
-    mistakes=(
-        Mistake(
-            "You stacked [mean, max], as the paper and timm do; the release and this course stack [max, mean].",
-            lambda x: torch.stack([x.mean(dim=1), x.amax(dim=1)], dim=1),
-        ),
-        Mistake(
-            "You pooled over rows and columns, as the channel part does; the spatial part pools over channels, axis 1.",
-            lambda x: torch.stack([x.amax(dim=(2, 3)), x.mean(dim=(2, 3))], dim=1),
-        ),
-        Mistake(
-            "You stacked the two maps on a new axis 0, before the images; the new axis belongs at place 1.",
-            lambda x: torch.stack([x.amax(dim=1), x.mean(dim=1)]),
-        ),
-        Mistake(
-            "You took the largest magnitude; CBAM takes the largest value, and -3 is smaller than 1.",
-            lambda x: torch.stack([x.abs().amax(dim=1), x.mean(dim=1)], dim=1),
-        ),
-        Mistake(
-            "You summed over the channels in the second map; divide by their number.",
-            lambda x: torch.stack([x.amax(dim=1), x.sum(dim=1)], dim=1),
-        ),
-        Mistake(
-            "You stacked the smallest value and the mean; the first map is the largest.",
-            lambda x: torch.stack([x.amin(dim=1), x.mean(dim=1)], dim=1),
-        ),
-        Mistake(
-            "Your two maps stand one above the other in the rows; they are two channels: join them on axis 1.",
-            lambda x: torch.cat([x.amax(dim=1, keepdim=True), x.mean(dim=1, keepdim=True)], dim=2),
-        ),
-    ),
-)
-
-COUNT = Exercise(
-    lesson="4.6",
-    official=count_scores,
-    draw=lambda draw: (draw.integer(3, 16), draw.integer(20, 200)),
-    minutes=4,
-    difficulty=1,
-    parts=("joint", "divided"),
-    hints=(
-        "How many tokens are there? And how many keys has each of them, in each kind of attention?",
-        "Joint: every token has T * S keys. Divided: T keys in the first step and S in the second.",
-        "With n = T * S tokens: n * n, and n * (T + S).",
-    ),
-    takeaway="Twice the frames: four times the joint scores, but little more than twice the divided ones while the "
-    "frames are few beside the places.",
-    mistakes=(
-        Mistake(
-            "You counted the scores of one query; multiply by the number of queries, T * S.",
-            lambda t, s: (t * s, t + s),
-        ),
-        Mistake(
-            "You let joint attention stay inside each frame; there every token meets every token of every frame.",
-            lambda t, s: (t * s * s, t * s * (t + s)),
-        ),
-        Mistake(
-            "You counted the second step of divided attention only: T frames with S * S scores each. The first adds "
-            "S * T * T.",
-            lambda t, s: ((t * s) ** 2, t * s * s),
-        ),
-        Mistake(
-            "You multiplied the keys of the two steps of divided attention; the steps follow each other, so they add.",
-            lambda t, s: ((t * s) ** 2, (t * s) * (t * s)),
-        ),
-        Mistake(
-            "You counted the first step of divided attention for one place and the second for one frame; every place "
-            "takes the first, every frame the second.",
-            lambda t, s: ((t * s) ** 2, t * t + s * s),
-        ),
-        Mistake(
-            "You counted each pair of tokens once; query and key are two roles, so a score each way.",
-            lambda t, s: (t * s * (t * s + 1) // 2, t * s * (t + s)),
-        ),
-        Mistake(
-            "You gave the two numbers in the other order; joint comes first.",
-            lambda t, s: (t * s * (t + s), (t * s) ** 2),
-        ),
-    ),
-)
-
-GATES = Exercise(
-    lesson="4.6",
-    official=cbam_channel_gates,
-    draw=_draw_gates,
-    minutes=5,
-    difficulty=2,
-    axes=("image", "channel"),
-    hints=(
-        "The same layers see two descriptions of the image. When do the two answers meet?",
-        "They are added while they are still logits, before the sigmoid.",
-        "One sigmoid, of mlp(mean) + mlp(largest).",
-    ),
-    takeaway="Added before the sigmoid, both descriptions are votes: a strong yes from one can outweigh a no from the "
-    "other, and the gate stays between 0 and 1.",
-    mistakes=(
-        Mistake(
-            "You added two sigmoids, so a gate can reach 2; add first, then one sigmoid.",
-            lambda mean, largest, mlp: mlp(mean).sigmoid() + mlp(largest).sigmoid(),
-        ),
-        Mistake(
-            "You averaged two sigmoids; CBAM adds the logits and takes one sigmoid of the sum.",
-            lambda mean, largest, mlp: (mlp(mean).sigmoid() + mlp(largest).sigmoid()) / 2,
-        ),
-        Mistake(
-            "You multiplied two sigmoids; CBAM adds the logits and takes one sigmoid of the sum.",
-            lambda mean, largest, mlp: mlp(mean).sigmoid() * mlp(largest).sigmoid(),
-        ),
-        Mistake(
-            "You averaged the two logits; they are added.",
-            lambda mean, largest, mlp: torch.sigmoid((mlp(mean) + mlp(largest)) / 2),
-        ),
-        Mistake(
-            "You added mean and largest value before the layers; each goes through them alone, since a ReLU is inside.",
-            lambda mean, largest, mlp: torch.sigmoid(mlp(mean + largest)),
-        ),
-        Mistake(
-            "You added the answer for the mean twice, as a survey's code does; the second is for the largest value.",
-            lambda mean, largest, mlp: torch.sigmoid(mlp(mean) + mlp(mean)),
-        ),
-        Mistake(
-            "You used the mean alone: that is SE.",
-            lambda mean, largest, mlp: torch.sigmoid(mlp(mean)),
-        ),
-        Mistake("You forgot the sigmoid.", lambda mean, largest, mlp: mlp(mean) + mlp(largest)),
-    ),
-)
-
-MIX = Exercise(
-    lesson="4.6",
-    official=mix_branches,
-    draw=_draw_branches,
-    minutes=6,
-    difficulty=2,
-    axes=("image", "channel", "row", "column"),
-    hints=(
-        "In each channel the shares of the branches sum to 1. Over which axis of (N, B, C) does the softmax run?",
-        "Over axis 1. Then bring the shares from (N, B, C) to (N, B, C, 1, 1) and multiply.",
-        "Sum the product over axis 1, the branches.",
-    ),
-    takeaway="A softmax across the branches is a choice: what one kernel gains, the other loses, in each channel for "
-    "itself.",
-    mistakes=(
-        Mistake(
-            "Your softmax runs over the channels; they do not compete. It runs over the branches, axis 1.",
-            lambda b, logits: (b * logits.softmax(dim=2)[..., None, None]).sum(dim=1),
-        ),
-        Mistake(
-            "You opened each branch by a sigmoid on its own; the branches compete, by a softmax over axis 1.",
-            lambda b, logits: (b * logits.sigmoid()[..., None, None]).sum(dim=1),
-        ),
-        Mistake(
-            "You used the logits as they are; make shares of them, by a softmax over axis 1.",
-            lambda b, logits: (b * logits[..., None, None]).sum(dim=1),
-        ),
-        Mistake(
-            "Your softmax runs over the images; each image chooses for itself.",
-            lambda b, logits: (b * logits.softmax(dim=0)[..., None, None]).sum(dim=1),
-        ),
-        Mistake(
-            "You averaged the branches at the end; the shares already sum to 1, so add.",
-            lambda b, logits: (b * logits.softmax(dim=1)[..., None, None]).mean(dim=1),
-        ),
-        Mistake(
-            "You gave all channels of a branch one share; each channel has its own.",
-            lambda b, logits: (b * logits.mean(dim=2).softmax(dim=1)[..., None, None, None]).sum(dim=1),
-        ),
-        Mistake(
-            "You let the strongest branch win alone; the shares are soft, so that all of them learn.",
-            lambda b, logits: (b * F.one_hot(logits.argmax(1), logits.shape[1]).movedim(2, 1)[..., None, None]).sum(1),
-        ),
-    ),
-)
-
-TIME = Exercise(
-    lesson="4.6",
-    official=attend_over_time,
-    draw=lambda draw: (_draw_clip(draw),),
-    minutes=8,
-    difficulty=3,
-    axes=("clip", "frame", "place", "feature"),
-    hints=(
-        "`a @ b` works on the last two axes; all before them are a batch. Which two axes should be last?",
-        "`x.transpose(1, 2)` is (N, S, T, D): for each place a sequence of T tokens.",
-        "scores = y @ y.transpose(2, 3) / sqrt(D) with y = x.transpose(1, 2); softmax over axis 3, times y, and back.",
-    ),
-    takeaway="Temporal attention is attention with the places moved into the batch. Spatial attention has the frames "
-    "there, joint attention only the clips.",
-    mistakes=(
-        Mistake(
-            "Your places look at one another within each frame: that is the spatial step. Move time to the place "
-            "before the features.",
-            lambda x: _attend(x, x.shape[3] ** 0.5),
-        ),
-        Mistake(
-            "You reshaped (N, T, S, D) to N * S sequences without a transpose: that mixes places and frames. Use "
-            "`transpose(1, 2)` first.",
-            lambda x: _attend(x.reshape(x.shape[0], x.shape[2], x.shape[1], x.shape[3]), x.shape[3] ** 0.5).reshape(
-                x.shape
+TASKS = (
+    Task(
+        pool_channels,
+        lambda draw: (_draw_map(draw),),
+        mistakes={
+            "mean before max": lambda x: torch.stack([x.mean(dim=1), x.amax(dim=1)], dim=1),
+            "pooled over rows": lambda x: torch.stack([x.amax(dim=(2, 3)), x.mean(dim=(2, 3))], dim=1),
+            "new axis before the images": lambda x: torch.stack([x.amax(dim=1), x.mean(dim=1)]),
+            "took the largest magnitude": lambda x: torch.stack([x.abs().amax(dim=1), x.mean(dim=1)], dim=1),
+            "summed over the channels": lambda x: torch.stack([x.amax(dim=1), x.sum(dim=1)], dim=1),
+            "stacked the smallest value": lambda x: torch.stack([x.amin(dim=1), x.mean(dim=1)], dim=1),
+            "stacked along the rows": lambda x: torch.cat(
+                [x.amax(dim=1, keepdim=True), x.mean(dim=1, keepdim=True)], dim=2
             ),
-        ),
-        Mistake(
-            "Every token looks at all T * S tokens: that is joint attention. A place should see only itself in time.",
-            lambda x: _attend(x.flatten(1, 2), x.shape[3] ** 0.5).view_as(x),
-        ),
-        Mistake(
-            "You forgot to divide the scores by sqrt(D).", lambda x: _attend(x.transpose(1, 2), 1.0).transpose(1, 2)
-        ),
-        Mistake(
-            "You divided the scores by D; divide by its square root.",
-            lambda x: _attend(x.transpose(1, 2), x.shape[3]).transpose(1, 2),
-        ),
-        Mistake(
-            "Your weights sum to 1 over the queries; the softmax runs over the keys, the last axis of the scores.",
-            lambda x: (
+        },
+    ),
+    Task(
+        count_scores,
+        lambda draw: (draw.integer(3, 16), draw.integer(20, 200)),
+        mistakes={
+            "one query alone": lambda t, s: (t * s, t + s),
+            "joint stays inside a frame": lambda t, s: (t * s * s, t * s * (t + s)),
+            "only the second step": lambda t, s: ((t * s) ** 2, t * s * s),
+            "multiplied the keys": lambda t, s: ((t * s) ** 2, (t * s) * (t * s)),
+            "one place and one frame alone": lambda t, s: ((t * s) ** 2, t * t + s * s),
+            "each pair once": lambda t, s: (t * s * (t * s + 1) // 2, t * s * (t + s)),
+            "the other order": lambda t, s: (t * s * (t + s), (t * s) ** 2),
+        },
+    ),
+    Task(
+        cbam_channel_gates,
+        _draw_gates,
+        mistakes={
+            "added two sigmoids": lambda mean, largest, mlp: mlp(mean).sigmoid() + mlp(largest).sigmoid(),
+            "averaged two sigmoids": lambda mean, largest, mlp: (mlp(mean).sigmoid() + mlp(largest).sigmoid()) / 2,
+            "multiplied two sigmoids": lambda mean, largest, mlp: mlp(mean).sigmoid() * mlp(largest).sigmoid(),
+            "averaged the two logits": lambda mean, largest, mlp: torch.sigmoid((mlp(mean) + mlp(largest)) / 2),
+            "added before the layers": lambda mean, largest, mlp: torch.sigmoid(mlp(mean + largest)),
+            "added the mean twice": lambda mean, largest, mlp: torch.sigmoid(mlp(mean) + mlp(mean)),
+            "used the mean alone": lambda mean, largest, mlp: torch.sigmoid(mlp(mean)),
+            "forgot the sigmoid": lambda mean, largest, mlp: mlp(mean) + mlp(largest),
+        },
+    ),
+    Task(
+        mix_branches,
+        _draw_branches,
+        mistakes={
+            "softmax runs over the channels": lambda b, logits: (b * logits.softmax(dim=2)[..., None, None]).sum(dim=1),
+            "a sigmoid for each branch": lambda b, logits: (b * logits.sigmoid()[..., None, None]).sum(dim=1),
+            "the logits as shares": lambda b, logits: (b * logits[..., None, None]).sum(dim=1),
+            "softmax runs over the images": lambda b, logits: (b * logits.softmax(dim=0)[..., None, None]).sum(dim=1),
+            "averaged the branches": lambda b, logits: (b * logits.softmax(dim=1)[..., None, None]).mean(dim=1),
+            "one share for all channels": lambda b, logits: (
+                b * logits.mean(dim=2).softmax(dim=1)[..., None, None, None]
+            ).sum(dim=1),
+            "the strongest branch alone": lambda b, logits: (
+                b * F.one_hot(logits.argmax(1), logits.shape[1]).movedim(2, 1)[..., None, None]
+            ).sum(1),
+        },
+    ),
+    Task(
+        attend_over_time,
+        lambda draw: (_draw_clip(draw),),
+        mistakes={
+            "attended within each frame": lambda x: _attend(x, x.shape[3] ** 0.5),
+            "reshaped without a transpose": lambda x: _attend(
+                x.reshape(x.shape[0], x.shape[2], x.shape[1], x.shape[3]), x.shape[3] ** 0.5
+            ).reshape(x.shape),
+            "joint attention": lambda x: _attend(x.flatten(1, 2), x.shape[3] ** 0.5).view_as(x),
+            "forgot to divide": lambda x: _attend(x.transpose(1, 2), 1.0).transpose(1, 2),
+            "divided by D": lambda x: _attend(x.transpose(1, 2), x.shape[3]).transpose(1, 2),
+            "softmax over the queries": lambda x: (
                 (x.transpose(1, 2) @ x.permute(0, 2, 3, 1) / x.shape[3] ** 0.5).softmax(dim=2) @ x.transpose(1, 2)
             ).transpose(1, 2),
-        ),
-        Mistake(
-            "You did not move time back: your result is (N, S, T, D). Transpose axes 1 and 2 once more.",
-            lambda x: _attend(x.transpose(1, 2), x.shape[3] ** 0.5),
-        ),
-        Mistake(
-            "You added the input; the residual belongs to the block round the attention, not here.",
-            lambda x: x + attend_over_time(x),
-        ),
+            "did not move time": lambda x: _attend(x.transpose(1, 2), x.shape[3] ** 0.5),
+            "added the input": lambda x: x + attend_over_time(x),
+        },
+    ),
+    Task(
+        repaired_cbam,
+        _draw_cbam,
+        mistakes={
+            "the code as it was": lambda *inputs: _cbam(*inputs, second="mean", pooled="mean, max", over="input"),
+            "the mean twice is left": lambda *inputs: _cbam(*inputs, second="mean"),
+            "the order of the maps is left": lambda *inputs: _cbam(*inputs, pooled="mean, max"),
+            "the input of the spatial part is left": lambda *inputs: _cbam(*inputs, over="input"),
+            "only the largest value is corrected": lambda *inputs: _cbam(*inputs, pooled="mean, max", over="input"),
+            "only the order of the maps is corrected": lambda *inputs: _cbam(*inputs, second="mean", over="input"),
+            "only the input of the spatial part is corrected": lambda *inputs: _cbam(
+                *inputs, second="mean", pooled="mean, max"
+            ),
+            "multiplied the input": lambda *inputs: _cbam(*inputs, scaled="input"),
+            "the spatial part first": _spatial_first,
+        },
     ),
 )
-
-REPAIR = Exercise(
-    lesson="4.6",
-    official=repaired_cbam,
-    draw=_draw_cbam,
-    minutes=8,
-    difficulty=3,
-    axes=("image", "channel", "row", "column"),
-    hints=(
-        "There are three mistakes. Write beside each line what it should be given, and compare.",
-        "One description of the channels is used twice. The convolution was trained on [max, mean].",
-        "And the spatial part must pool the map that the channel part has already scaled.",
-    ),
-    takeaway="None of the three raises an error, and a network trained with them still learns. They show when weights "
-    "trained elsewhere are loaded: the answers are off, and nothing says why.",
-    mistakes=(
-        Mistake(
-            "The code is as it was: look at the second term of the channel mask, at the order of the two maps, and at "
-            "the map that they are made of.",
-            lambda *inputs: _cbam(*inputs, second="mean", pooled="mean, max", over="input"),
-        ),
-        Mistake(
-            "Two are found. The channel mask still uses the mean twice; the second is the largest value.",
-            lambda *inputs: _cbam(*inputs, second="mean"),
-        ),
-        Mistake(
-            "Two are found. The convolution still gets [mean, max], but its weights are for [max, mean].",
-            lambda *inputs: _cbam(*inputs, pooled="mean, max"),
-        ),
-        Mistake(
-            "Two are found. The spatial part still pools the input; it should pool what the channel part has scaled.",
-            lambda *inputs: _cbam(*inputs, over="input"),
-        ),
-        Mistake(
-            "One is found, the largest value. The spatial part has two more: its order and its input.",
-            lambda *inputs: _cbam(*inputs, pooled="mean, max", over="input"),
-        ),
-        Mistake(
-            "One is found, the order of the maps. The second term of the channel mask is still wrong, and so is the "
-            "input of the spatial part.",
-            lambda *inputs: _cbam(*inputs, second="mean", over="input"),
-        ),
-        Mistake(
-            "One is found, the input of the spatial part. The second term of the channel mask is still wrong, and so "
-            "is the order of the maps.",
-            lambda *inputs: _cbam(*inputs, second="mean", pooled="mean, max"),
-        ),
-        Mistake(
-            "You multiplied the input by the spatial mask, so the channel mask is lost; multiply the scaled map.",
-            lambda *inputs: _cbam(*inputs, scaled="input"),
-        ),
-        Mistake("You put the spatial part first; CBAM begins with the channels.", _spatial_first),
-    ),
-)
-
-EXERCISES = (POOL, COUNT, GATES, MIX, TIME, REPAIR)

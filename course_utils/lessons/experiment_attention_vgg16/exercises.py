@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...check.compare import difference
-from ...check.engine import Draw, Exercise, Inputs, Mistake
+from ...check.engine import Draw, Inputs
+from ...check.tasks import Task
 
 
 def global_vector(x: Tensor) -> Tensor:
@@ -207,291 +208,109 @@ def _not_a_mask(given: Any, trimap: Tensor, size: int) -> str | None:
     return found and f"For `animal_mask(size={size})`: {found[0].lower()}{found[1:]}"
 
 
-GLOBAL_VECTOR = Exercise(
-    lesson="4.5",
-    official=global_vector,
-    draw=_draw_last_map,
-    axes=("picture", "channel"),
-    minutes=4,
-    difficulty=1,
-    hints=(
-        "VGG16 halves a picture five times: 224 pixels leave 7 x 7 positions, 256 leave 8 x 8.",
-        "Whatever the size, one number a channel should be left: the mean over both axes of positions.",
-        "`x.mean(dim=...)` takes several axes at once; or pool adaptively to 1 x 1 and flatten.",
+TASKS = (
+    Task(
+        global_vector,
+        _draw_last_map,
+        mistakes={
+            "a window of 7": lambda x: F.avg_pool2d(x, 7).flatten(1)[:, : x.shape[1]],
+            "a window of 7 moved by one step": lambda x: F.avg_pool2d(x, 7, stride=1).flatten(1),
+            "took the largest value": lambda x: x.amax((2, 3)),
+            "summed": lambda x: x.sum((2, 3)),
+            "averaged over one axis": lambda x: x.mean(2),
+            "averaged over the channels": lambda x: x.mean(1).flatten(1),
+        },
     ),
-    takeaway="A pooling of fixed size ties a network to one size of picture. Written for any size, the same network "
-    "takes 64 pixels and 256.",
-    mistakes=(
-        Mistake(
-            "You pooled with a window of 7 x 7 and the stride that follows from it: with more positions, those beyond "
-            "the first window are lost without a word.",
-            lambda x: F.avg_pool2d(x, 7).flatten(1)[:, : x.shape[1]],
-        ),
-        Mistake(
-            "You moved a window of 7 x 7 by one step and flattened: with more than 7 x 7 positions there are several "
-            "numbers a channel, and the next layer does not fit. This is the mistake of the release.",
-            lambda x: F.avg_pool2d(x, 7, stride=1).flatten(1),
-        ),
-        Mistake("You took the largest value; the release averages.", lambda x: x.amax((2, 3))),
-        Mistake("You summed; divide by the number of positions.", lambda x: x.sum((2, 3))),
-        Mistake(
-            "You averaged over one axis of positions only; (N, C) is left when both are gone.",
-            lambda x: x.mean(2),
-        ),
-        Mistake("You averaged over the channels; they stay, the positions go.", lambda x: x.mean(1).flatten(1)),
+    Task(
+        gate_scores,
+        _draw_gate,
+        mistakes={
+            "left out the ReLU": lambda *inputs: _scores(*inputs, activation=torch.clone),
+            "took tanh": lambda *inputs: _scores(*inputs, activation=torch.tanh),
+            "left out the guide": lambda *inputs: _scores(*inputs, join="local"),
+            "multiplied the projections": lambda *inputs: _scores(*inputs, join="product"),
+            "interpolated with align_corners=True": lambda *inputs: _scores(*inputs, resize={"align_corners": True}),
+            "enlarged the guide": lambda *inputs: _scores(*inputs, resize={"mode": "nearest", "align_corners": None}),
+            "left out the bias": lambda *inputs: _scores(*inputs) - inputs[-1],
+            "took the sigmoid": lambda *inputs: torch.sigmoid(_scores(*inputs)),
+        },
     ),
-)
-
-GATE_SCORES = Exercise(
-    lesson="4.5",
-    official=gate_scores,
-    draw=_draw_gate,
-    axes=("picture", "score", "row", "column"),
-    minutes=12,
-    difficulty=2,
-    hints=(
-        "Both maps first go to the same number of channels, D, by their own convolution of size 1. Then to one size.",
-        "`F.conv2d(guide, w_guide[:, :, None, None])` projects the guide; `F.interpolate(..., size=local.shape[2:], "
-        'mode="bilinear", align_corners=False)` brings it to the size of the local map.',
-        "Add the two, take the ReLU, and let phi with its bias make one number of the D. No sigmoid yet.",
-    ),
-    takeaway="This is the additive score of lesson 4.4 with a ReLU for the tanh: the guide is the query, every "
-    "position of the local map a key.",
-    mistakes=(
-        Mistake(
-            "You left out the ReLU: without it guide and position only add up, and the guide would shift every "
-            "position's score without regard to what is there.",
-            lambda *inputs: _scores(*inputs, activation=torch.clone),
-        ),
-        Mistake(
-            "You took tanh, as the additive score usually has it; this gate has a ReLU.",
-            lambda *inputs: _scores(*inputs, activation=torch.tanh),
-        ),
-        Mistake("You left out the guide.", lambda *inputs: _scores(*inputs, join="local")),
-        Mistake(
-            "You multiplied the projections; the gate adds them.", lambda *inputs: _scores(*inputs, join="product")
-        ),
-        Mistake(
-            "You interpolated with align_corners=True, which pins the corners' centres; the gate takes False.",
-            lambda *inputs: _scores(*inputs, resize={"align_corners": True}),
-        ),
-        Mistake(
-            "You enlarged the guide by repeating its nearest value; the gate interpolates bilinearly.",
-            lambda *inputs: _scores(*inputs, resize={"mode": "nearest", "align_corners": None}),
-        ),
-        Mistake("You left out the bias of phi.", lambda *inputs: _scores(*inputs) - inputs[-1]),
-        Mistake(
-            "You took the sigmoid already; scores come first, the alignment is the next step.",
-            lambda *inputs: torch.sigmoid(_scores(*inputs)),
-        ),
-    ),
-)
-
-GATE_POOL = Exercise(
-    lesson="4.5",
-    official=gate_pool,
-    draw=_draw_pool,
-    axes=("picture", "channel"),
-    minutes=8,
-    difficulty=2,
-    hints=(
-        "Weights that sum to 1 make an average when you add up. Those of a sigmoid do not sum to 1.",
-        "A softmax over the positions: `scores.flatten(2)` puts them on one axis, `.view_as(scores)` puts them back.",
-        "`local * weights` broadcasts over the channels; then a mean over (2, 3) for sigmoid, a sum for softmax.",
-    ),
-    takeaway="The softmax makes the positions rivals: what one gains, the others lose. The sigmoid judges each alone, "
-    "so the whole object may be open, or all of the picture, or nothing.",
-    mistakes=(
-        Mistake(
-            "You averaged after the softmax too: its weights sum to 1 already, so the result is H * W times too small.",
-            lambda *inputs: _either("mean", "mean", *inputs),
-        ),
-        Mistake(
-            "You summed after the sigmoid too: the result grows with the number of positions.",
-            lambda *inputs: _either("sum", "sum", *inputs),
-        ),
-        Mistake(
-            "You have the two the wrong way round: mean for sigmoid, sum for softmax.",
-            lambda *inputs: _either("sum", "mean", *inputs),
-        ),
-        Mistake(
-            "You divided by the sum of the sigmoids; the gate divides by the number of positions, so that an open gate "
-            "gives more than one half open.",
-            lambda *inputs: _either("average", "sum", *inputs),
-        ),
-        Mistake(
-            "You took the softmax along one row; it must run over all positions of the map.",
-            _row_softmax,
-        ),
-        Mistake(
-            "Your softmax runs over axis 1, which has length 1, so every weight is 1; flatten the positions first.",
-            lambda local, scores, alignment: (
+    Task(
+        gate_pool,
+        _draw_pool,
+        mistakes={
+            "averaged both": lambda *inputs: _either("mean", "mean", *inputs),
+            "summed both": lambda *inputs: _either("sum", "sum", *inputs),
+            "the wrong way round": lambda *inputs: _either("sum", "mean", *inputs),
+            "divided by the sum of the sigmoids": lambda *inputs: _either("average", "sum", *inputs),
+            "softmax along one row": _row_softmax,
+            "softmax over axis 1": lambda local, scores, alignment: (
                 gate_pool(local, scores, alignment) if alignment == "sigmoid" else local.sum((2, 3))
             ),
-        ),
-        Mistake(
-            "Your softmax shares out over the whole batch; each picture has a weight of 1 of its own.",
-            lambda local, scores, alignment: (
+            "softmax over the batch": lambda local, scores, alignment: (
                 gate_pool(local, scores, alignment)
                 if alignment == "sigmoid"
                 else _pooled(local, scores.flatten().softmax(0).view_as(scores), "sum")
             ),
-        ),
-        Mistake(
-            "You left the weights out: that is plain average pooling.",
-            lambda local, scores, alignment: local.mean((2, 3)),
-        ),
-        Mistake(
-            "You weighed with the raw scores; sigmoid or softmax comes first.",
-            lambda local, scores, alignment: _pooled(local, scores, "mean" if alignment == "sigmoid" else "sum"),
-        ),
+            "left the weights out": lambda local, scores, alignment: local.mean((2, 3)),
+            "weighed with the raw scores": lambda local, scores, alignment: _pooled(
+                local, scores, "mean" if alignment == "sigmoid" else "sum"
+            ),
+        },
     ),
-)
-
-SHARE_AND_IOU = Exercise(
-    lesson="4.5",
-    official=share_and_iou,
-    draw=_draw_map,
-    parts=("share", "iou"),
-    minutes=10,
-    difficulty=2,
-    hints=(
-        "The share needs no threshold: what of the map's sum stands where the mask is True?",
-        "For the iou, bring the map to run from 0 to 1: take off its least value, divide by what is then its largest.",
-        "`here & mask` is the intersection and `here | mask` the union; count both.",
-    ),
-    takeaway="The two can disagree: a single bright spot on the object has a share of 1 and next to no overlap; a "
-    "gate that is open everywhere covers the object and has a small share.",
-    mistakes=(
-        Mistake(
-            "You compared the raw map with the threshold; bring it to run from 0 to 1 first: weights of a softmax are "
-            "so small that none would ever reach 0.5.",
-            lambda m, mask, t: (_share(m, mask), _iou(m >= t, mask)),
-        ),
-        Mistake(
-            "You divided by the largest value but did not take off the least: an open gate would count everywhere.",
-            lambda m, mask, t: (_share(m, mask), _iou(m / m.max() >= t, mask)),
-        ),
-        Mistake(
-            "You divided the intersection by the mask: a map that counts everywhere would have a perfect 1. "
-            "Divide by the union.",
-            lambda m, mask, t: (_share(m, mask), float((_here(m, t) & mask).sum() / mask.sum())),
-        ),
-        Mistake(
-            "You divided the intersection by what reaches the threshold: one lucky position would have a perfect 1. "
-            "Divide by the union.",
-            lambda m, mask, t: (_share(m, mask), float((_here(m, t) & mask).sum() / _here(m, t).sum())),
-        ),
-        Mistake(
-            "You have the Dice coefficient for the iou: twice the intersection over the sum of both sizes.",
-            lambda m, mask, t: (
+    Task(
+        share_and_iou,
+        _draw_map,
+        mistakes={
+            "raw map against the threshold": lambda m, mask, t: (_share(m, mask), _iou(m >= t, mask)),
+            "divided by the largest alone": lambda m, mask, t: (_share(m, mask), _iou(m / m.max() >= t, mask)),
+            "intersection over the mask": lambda m, mask, t: (
+                _share(m, mask),
+                float((_here(m, t) & mask).sum() / mask.sum()),
+            ),
+            "intersection over the prediction": lambda m, mask, t: (
+                _share(m, mask),
+                float((_here(m, t) & mask).sum() / _here(m, t).sum()),
+            ),
+            "the Dice coefficient": lambda m, mask, t: (
                 _share(m, mask),
                 float(2 * (_here(m, t) & mask).sum() / (_here(m, t).sum() + mask.sum())),
             ),
-        ),
-        Mistake(
-            "Your share is the map's mean on the object; divide the sum on the object by the sum of the whole map.",
-            lambda m, mask, t: (float(m[mask].mean()), _iou(_here(m, t), mask)),
-        ),
-        Mistake(
-            "You took the share of the scaled map; only the iou is taken of it, the share is of the map as it is.",
-            lambda m, mask, t: (_share(m - m.min(), mask), _iou(_here(m, t), mask)),
-        ),
-        Mistake(
-            "Your share counts positions, not weight.",
-            lambda m, mask, t: (float((_here(m, t) & mask).sum() / _here(m, t).sum()), _iou(_here(m, t), mask)),
-        ),
-        Mistake(
-            "You returned iou first; share comes first.", lambda m, mask, t: tuple(reversed(share_and_iou(m, mask, t)))
-        ),
+            "mean on the object as share": lambda m, mask, t: (float(m[mask].mean()), _iou(_here(m, t), mask)),
+            "share of the scaled map": lambda m, mask, t: (_share(m - m.min(), mask), _iou(_here(m, t), mask)),
+            "share of positions": lambda m, mask, t: (
+                float((_here(m, t) & mask).sum() / _here(m, t).sum()),
+                _iou(_here(m, t), mask),
+            ),
+            "returned iou first": lambda m, mask, t: tuple(reversed(share_and_iou(m, mask, t))),
+        },
+    ),
+    Task(
+        dice_loss,
+        _draw_dice,
+        mistakes={
+            "returned the Dice coefficient": lambda a, z: 1 - dice_loss(a, z),
+            "forgot the factor 2": lambda a, z: 1 - _dice(a, _covered(a, z), factor=1.0),
+            "one minus IoU": _jaccard,
+            "mean of the pictures' losses": _per_image,
+            "squared the denominator": _squared,
+            "one pixel for each cell": lambda a, z: 1 - _dice(a, _covered(a, z, "nearest")),
+            "any pixel makes a cell": lambda a, z: (
+                1 - _dice(a, F.adaptive_max_pool2d(z.float(), (a.shape[1], a.shape[2])))
+            ),
+        },
+    ),
+    Task(
+        animal_mask,
+        _draw_trimap,
+        mistakes={
+            "bilinear, then not 2": lambda trimap, size: (_resized(trimap, size, "bilinear") != 2).float(),
+            "bilinear, then rounded": lambda trimap, size: (_resized(trimap, size, "bilinear").round() != 2).float(),
+            "without the seam": lambda trimap, size: (_resized(trimap, size, "nearest") == 1).float(),
+            "mask of the background": lambda trimap, size: (_resized(trimap, size, "nearest") == 2).float(),
+            "bilinear mask": lambda trimap, size: _resized((trimap != 2).long(), size, "bilinear"),
+            "cut out a corner": lambda trimap, size: (trimap[:size, :size] != 2).float(),
+        },
+        refusal=_not_a_mask,
     ),
 )
-
-DICE_LOSS = Exercise(
-    lesson="4.5",
-    official=dice_loss,
-    draw=_draw_dice,
-    minutes=10,
-    difficulty=3,
-    hints=(
-        "A mask is finer than a map: first find, for each cell of the map, which part of it the mask covers.",
-        "`F.adaptive_avg_pool2d(masks.float(), maps.shape[1:])` averages the mask's pixels within each cell.",
-        "Three sums over the whole batch: of a * z, of a, of z. One minus twice the first over the other two.",
-    ),
-    takeaway="The loss has a gradient at every cell: up where the object is, down where it is not. It compares sizes "
-    "too, so a map that covers everything is punished as well as one that covers nothing.",
-    mistakes=(
-        Mistake(
-            "You returned the Dice coefficient itself, which is 1 where all is right; a loss falls: 1 - Dice.",
-            lambda a, z: 1 - dice_loss(a, z),
-        ),
-        Mistake(
-            "You forgot the factor 2: a perfect map would have a loss of 1/2.",
-            lambda a, z: 1 - _dice(a, _covered(a, z), factor=1.0),
-        ),
-        Mistake(
-            "That is one minus intersection over union (Jaccard): take the sizes' sum without taking off the overlap.",
-            _jaccard,
-        ),
-        Mistake(
-            "You took the loss of each picture and averaged; here the sums run over the whole batch.",
-            _per_image,
-        ),
-        Mistake("You squared the values in the denominator, as another form of Dice has it.", _squared),
-        Mistake(
-            "You picked one pixel of the mask for each cell; a cell that the object covers by a third counts a third.",
-            lambda a, z: 1 - _dice(a, _covered(a, z, "nearest")),
-        ),
-        Mistake(
-            "You called a cell the object's as soon as one pixel of it is; take the part that is covered.",
-            lambda a, z: 1 - _dice(a, F.adaptive_max_pool2d(z.float(), (a.shape[1], a.shape[2]))),
-        ),
-    ),
-)
-
-ANIMAL_MASK = Exercise(
-    lesson="4.5",
-    official=animal_mask,
-    draw=_draw_trimap,
-    refusal=_not_a_mask,
-    minutes=6,
-    difficulty=3,
-    hints=(
-        "1, 2 and 3 are names, not amounts. What does a resizing that averages make of a 1 beside a 3?",
-        "Resize so that each new pixel takes the name of one old pixel, then ask which are not background.",
-        '`F.interpolate` wants four axes and floats: `trimap[None, None].float()`, `mode="nearest"`.',
-    ),
-    takeaway="Between animal (1) and seam (3) an average says 2: a thin line of background inside the animal, which "
-    "nobody drew. Labels are resized by the nearest, or after they have become a mask of 0 and 1.",
-    mistakes=(
-        Mistake(
-            "You resized the numbers bilinearly and asked for what is not 2: no mixed pixel is exactly 2, and "
-            "background at the edge became animal.",
-            lambda trimap, size: (_resized(trimap, size, "bilinear") != 2).float(),
-        ),
-        Mistake(
-            "You resized the numbers bilinearly and rounded: between 1 and 3 lies 2, so a line of background runs "
-            "through the animal's edge.",
-            lambda trimap, size: (_resized(trimap, size, "bilinear").round() != 2).float(),
-        ),
-        Mistake(
-            "You took 1 alone for the animal; the seam, 3, belongs to it here.",
-            lambda trimap, size: (_resized(trimap, size, "nearest") == 1).float(),
-        ),
-        Mistake(
-            "Your mask is that of the background: 2 is what lies behind the animal.",
-            lambda trimap, size: (_resized(trimap, size, "nearest") == 2).float(),
-        ),
-        Mistake(
-            "You made the mask first, which is right, but then resized it bilinearly: its edge has values between 0 "
-            'and 1. Use mode="nearest".',
-            lambda trimap, size: _resized((trimap != 2).long(), size, "bilinear"),
-        ),
-        Mistake(
-            "You cut out the upper left corner; the whole trimap is to be made smaller.",
-            lambda trimap, size: (trimap[:size, :size] != 2).float(),
-        ),
-    ),
-)
-
-EXERCISES = (GLOBAL_VECTOR, GATE_SCORES, GATE_POOL, SHARE_AND_IOU, DICE_LOSS, ANIMAL_MASK)

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...check.engine import Draw, Exercise, Inputs, Mistake
+from ...check.engine import Draw, Inputs
+from ...check.tasks import Shown, Task
 
 
 def epoch_loss(batch_losses: list[float], batch_sizes: list[int]) -> float:
@@ -191,240 +192,8 @@ def _first_of_each(labels: Tensor, per_digit: int) -> tuple[list[int], list[int]
     return [i for i in range(len(labels)) if i not in validation], validation
 
 
-EPOCH_LOSS = Exercise(
-    lesson="4.2",
-    official=epoch_loss,
-    draw=_draw_epoch,
-    minutes=4,
-    difficulty=1,
-    hints=(
-        "Each batch's loss is a mean already. What was it divided by?",
-        "loss * size gives back the sum over the pictures of a batch.",
-        "Add these sums, then divide once by the number of all pictures.",
-    ),
-    takeaway="The course that this one grew from divided a sum of means by the number of pictures: its losses came out "
-    "about batch-size times too small. Training was not touched, only what was read off the curve.",
-    mistakes=(
-        Mistake(
-            "You divided a sum of batch means by the number of pictures, so the batch size is divided out twice.",
-            lambda losses, sizes: sum(losses) / sum(sizes),
-        ),
-        Mistake(
-            "You averaged the batch means; the last batch is smaller, and its pictures count too much that way.",
-            lambda losses, sizes: sum(losses) / len(losses),
-        ),
-        Mistake(
-            "You added the batch means and divided by nothing.",
-            lambda losses, sizes: sum(losses),
-        ),
-        Mistake(
-            "You have the sum over all pictures; divide it by their number.",
-            lambda losses, sizes: sum(loss * size for loss, size in zip(losses, sizes, strict=True)),
-        ),
-        Mistake(
-            "You divided the sum over all pictures by the number of batches; divide by the number of pictures.",
-            lambda losses, sizes: sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / len(sizes),
-        ),
-        Mistake(
-            "You gave the last batch the size of the others.",
-            lambda losses, sizes: sum(losses) * sizes[0] / sum(sizes),
-        ),
-    ),
-)
-
-LOSS_FROM_PROBABILITIES = Exercise(
-    lesson="4.2",
-    official=loss_from_probabilities,
-    draw=_draw_probabilities,
-    minutes=6,
-    difficulty=2,
-    hints=(
-        "`F.cross_entropy` takes logits and does a log-softmax itself. These are probabilities already.",
-        "For one picture the cross entropy is -log of the probability of its label.",
-        "`F.nll_loss` picks the label's entry, turns its sign and averages: what must it be given?",
-    ),
-    takeaway="`F.cross_entropy(probabilities.log(), labels)` is right too: a log-softmax of log-probabilities changes "
-    "nothing. So the LogSoftmax that the course this one grew from put before its cross entropy was wasteful, not "
-    "wrong; a Softmax there would have been.",
-    mistakes=(
-        Mistake(
-            "You gave probabilities to `F.cross_entropy`, which takes a softmax of them again: the second softmax "
-            "squeezes them together, and the loss can hardly fall.",
-            lambda p, labels: F.cross_entropy(p, labels),
-        ),
-        Mistake(
-            "You left out the logarithm: `F.nll_loss` wants log-probabilities.",
-            lambda p, labels: F.nll_loss(p, labels),
-        ),
-        Mistake(
-            "You forgot the minus sign: a loss falls as the label's probability grows.",
-            lambda p, labels: -_nll(p, labels).mean(),
-        ),
-        Mistake("You summed over the pictures; take their mean.", lambda p, labels: _nll(p, labels).sum()),
-        Mistake("You returned one loss for each picture; take their mean.", lambda p, labels: _nll(p, labels)),
-        Mistake(
-            "You averaged over the classes too; one picture has one loss, that of its label.",
-            lambda p, labels: F.nll_loss(p.log(), labels) / p.shape[1],
-        ),
-        Mistake(
-            "You averaged the probabilities first and took the logarithm last; the logarithm comes first.",
-            lambda p, labels: -p[torch.arange(len(labels)), labels].mean().log(),
-        ),
-    ),
-)
-
-
 def _nll(probabilities: Tensor, labels: Tensor) -> Tensor:
     return F.nll_loss(probabilities.log(), labels, reduction="none")
-
-
-SPLIT = Exercise(
-    lesson="4.2",
-    official=split_within_digit,
-    draw=_draw_labels,
-    refusal=_split_refusal,
-    minutes=8,
-    difficulty=2,
-    hints=(
-        "Take one digit at a time: `(labels == digit).nonzero().flatten()` gives its places.",
-        "Of these, `per_digit` go to validation and the rest to train; `torch.randperm` chooses at random.",
-        "Start with two empty lists, and add to both for every digit in `labels.unique()`.",
-    ),
-    takeaway="Each digit has the same weight in validation, and no picture is in both lists. "
-    "Data that come sorted are common: look before you cut.",
-    mistakes=(
-        Mistake(
-            "You returned the labels at these places; return the places themselves.",
-            lambda labels, per_digit: tuple(labels[places].tolist() for places in _first_of_each(labels, per_digit)),
-            shows=_shows(lambda train, validation, labels, _: sorted(train + validation) == sorted(labels.tolist())),
-        ),
-        Mistake(
-            "Half of the digits or more are missing from validation: the labels are sorted, "
-            "so a cut at one place parts the digits.",
-            _at_the_end,
-            shows=_shows(
-                lambda train, validation, labels, _: 2 * _counts(validation, labels).count(0) >= labels.unique().numel()
-            ),
-        ),
-        Mistake(
-            "Some places are in both lists: the network would be judged on pictures that it was trained on.",
-            lambda labels, per_digit: (list(range(len(labels))), _first_of_each(labels, per_digit)[1]),
-            shows=_shows(lambda train, validation, *_: not set(train).isdisjoint(validation)),
-        ),
-        Mistake(
-            "You returned validation first; train comes first.",
-            lambda labels, per_digit: _first_of_each(labels, per_digit)[::-1],
-            shows=_shows(lambda train, _, labels, per_digit: set(_counts(train, labels)) == {per_digit}),
-        ),
-        Mistake(
-            "Train holds only part of what validation leaves: no picture may be lost.",
-            lambda labels, per_digit: (_first_of_each(labels, per_digit)[0][::2], _first_of_each(labels, per_digit)[1]),
-            shows=_shows(
-                lambda train, validation, labels, per_digit: (
-                    set(_counts(validation, labels)) == {per_digit} and len(train) + len(validation) < len(labels)
-                )
-            ),
-        ),
-        Mistake(
-            "The digits have unequal shares of validation: you split all pictures at once; split within each digit.",
-            _at_random,
-            shows=_shows(lambda train, validation, labels, _: len(set(_counts(validation, labels))) > 1),
-        ),
-        Mistake(
-            "Every digit has the same share, but not `per_digit` pictures of it.",
-            lambda labels, per_digit: _first_of_each(labels, per_digit + 1),
-            shows=_shows(
-                lambda train, validation, labels, per_digit: len(set(_counts(validation, labels)) - {per_digit}) == 1
-            ),
-        ),
-    ),
-)
-
-PAIRED = Exercise(
-    lesson="4.2",
-    official=paired_interval,
-    draw=_draw_accuracies,
-    parts=("mean", "low", "high"),
-    minutes=10,
-    difficulty=3,
-    hints=(
-        "Both networks met the same seeds: subtract seed by seed first, and forget the two arrays.",
-        "The interval is mean ± t * s / sqrt(n): s the sample standard deviation of the gains (`ddof=1`), n the seeds.",
-        "t is `stats.t.ppf(0.975, df=n - 1)`, with `from scipy import stats`: 2.5 % stay outside on each side.",
-    ),
-    takeaway="If the interval holds 0, these seeds do not show that SE helps. Pairing removes the luck that both "
-    "networks share, and can make the interval narrower.",
-    mistakes=(
-        Mistake(
-            "You treated the arrays as two separate samples; "
-            "subtract seed by seed first, since the luck of a seed is shared.",
-            lambda a, b: _interval(a, b, error=_unpaired_error(a, b)),
-        ),
-        Mistake(
-            "You used the normal distribution's 1.96; "
-            "with so few seeds take Student's t with n - 1 degrees of freedom.",
-            lambda a, b: _interval(a, b, factor=1.959964),
-        ),
-        Mistake(
-            "You divided by n inside the standard deviation (NumPy's default); a sample needs n - 1: `ddof=1`.",
-            lambda a, b: _interval(a, b, ddof=0),
-        ),
-        Mistake(
-            "You forgot to divide by the square root of n: that is the spread of one seed, not of the mean.",
-            lambda a, b: _interval(a, b, root=1),
-        ),
-        Mistake(
-            "You divided by n instead of its square root.",
-            lambda a, b: _interval(a, b, root=len(a)),
-        ),
-        Mistake(
-            "You took the 95 % point of t, which leaves 5 % on each side; take the 97.5 % point.",
-            lambda a, b: _interval(a, b, quantile=0.95),
-        ),
-        Mistake(
-            "You subtracted the other way round: a gain is with SE minus without.",
-            lambda a, b: _interval(b, a),
-        ),
-    ),
-)
-
-EQUAL_WIDTH = Exercise(
-    lesson="4.2",
-    official=equal_width,
-    draw=_draw_widths,
-    minutes=8,
-    difficulty=3,
-    hints=(
-        "Try the widths one after the other until there are more parameters than `target`.",
-        "Two widths are left, one below `target` and one above it. Which is nearer?",
-        "Compare `target - parameters(width)` with `parameters(width + 1) - target`.",
-    ),
-    takeaway="Now a plain network with as many parameters can stand beside the one with SE: "
-    "if SE wins still, it is not by its size.",
-    mistakes=(
-        Mistake(
-            "You stopped at the last width that does not exceed `target`; the next one may be nearer.",
-            lambda parameters, target: _widths(parameters, target)[0],
-        ),
-        Mistake(
-            "You took the first width that exceeds `target`; the one before may be nearer.",
-            lambda parameters, target: _widths(parameters, target)[1],
-        ),
-        Mistake(
-            "You took the farther of the two neighbours: compare the distances the other way.",
-            lambda parameters, target: sum(_widths(parameters, target)) - equal_width(parameters, target),
-        ),
-        Mistake(
-            "You let the parameters grow in proportion to the width; "
-            "between two layers of that width they grow with its square.",
-            lambda parameters, target: round(target / parameters(1)),
-        ),
-        Mistake(
-            "You returned the number of parameters; return the width.",
-            lambda parameters, target: parameters(equal_width(parameters, target)),
-        ),
-    ),
-)
 
 
 def _widths(parameters: Callable[[int], int], target: int) -> tuple[int, int]:
@@ -435,4 +204,109 @@ def _widths(parameters: Callable[[int], int], target: int) -> tuple[int, int]:
     return width, width + 1
 
 
-EXERCISES = (EPOCH_LOSS, LOSS_FROM_PROBABILITIES, SPLIT, EQUAL_WIDTH, PAIRED)
+TASKS = (
+    Task(
+        epoch_loss,
+        _draw_epoch,
+        mistakes={
+            "sum of means over pictures": lambda losses, sizes: sum(losses) / sum(sizes),
+            "averaged the batch means": lambda losses, sizes: sum(losses) / len(losses),
+            "added the batch means": lambda losses, sizes: sum(losses),
+            "did not divide": lambda losses, sizes: sum(loss * size for loss, size in zip(losses, sizes, strict=True)),
+            "sum over the number of batches": lambda losses, sizes: (
+                sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / len(sizes)
+            ),
+            "all batches of one size": lambda losses, sizes: sum(losses) * sizes[0] / sum(sizes),
+        },
+    ),
+    Task(
+        loss_from_probabilities,
+        _draw_probabilities,
+        mistakes={
+            "cross entropy of probabilities": lambda p, labels: F.cross_entropy(p, labels),
+            "left out the logarithm": lambda p, labels: F.nll_loss(p, labels),
+            "forgot the minus sign": lambda p, labels: -_nll(p, labels).mean(),
+            "summed over the pictures": lambda p, labels: _nll(p, labels).sum(),
+            "returned one loss": lambda p, labels: _nll(p, labels),
+            "averaged over the classes": lambda p, labels: F.nll_loss(p.log(), labels) / p.shape[1],
+            "averaged the probabilities first": lambda p, labels: -p[torch.arange(len(labels)), labels].mean().log(),
+        },
+    ),
+    Task(
+        split_within_digit,
+        _draw_labels,
+        mistakes={
+            "returned the labels": Shown(
+                lambda labels, per_digit: tuple(
+                    labels[places].tolist() for places in _first_of_each(labels, per_digit)
+                ),
+                _shows(lambda train, validation, labels, _: sorted(train + validation) == sorted(labels.tolist())),
+            ),
+            "cut at one place": Shown(
+                _at_the_end,
+                _shows(
+                    lambda train, validation, labels, _: (
+                        2 * _counts(validation, labels).count(0) >= labels.unique().numel()
+                    )
+                ),
+            ),
+            "overlap": Shown(
+                lambda labels, per_digit: (list(range(len(labels))), _first_of_each(labels, per_digit)[1]),
+                _shows(lambda train, validation, *_: not set(train).isdisjoint(validation)),
+            ),
+            "returned validation first": Shown(
+                lambda labels, per_digit: _first_of_each(labels, per_digit)[::-1],
+                _shows(lambda train, _, labels, per_digit: set(_counts(train, labels)) == {per_digit}),
+            ),
+            "train lost places": Shown(
+                lambda labels, per_digit: (
+                    _first_of_each(labels, per_digit)[0][::2],
+                    _first_of_each(labels, per_digit)[1],
+                ),
+                _shows(
+                    lambda train, validation, labels, per_digit: (
+                        set(_counts(validation, labels)) == {per_digit} and len(train) + len(validation) < len(labels)
+                    )
+                ),
+            ),
+            "split all at once": Shown(
+                _at_random, _shows(lambda train, validation, labels, _: len(set(_counts(validation, labels))) > 1)
+            ),
+            "another number of each digit": Shown(
+                lambda labels, per_digit: _first_of_each(labels, per_digit + 1),
+                _shows(
+                    lambda train, validation, labels, per_digit: (
+                        len(set(_counts(validation, labels)) - {per_digit}) == 1
+                    )
+                ),
+            ),
+        },
+        refusal=_split_refusal,
+    ),
+    Task(
+        equal_width,
+        _draw_widths,
+        mistakes={
+            "the last below": lambda parameters, target: _widths(parameters, target)[0],
+            "the first above": lambda parameters, target: _widths(parameters, target)[1],
+            "the farther neighbour": lambda parameters, target: (
+                sum(_widths(parameters, target)) - equal_width(parameters, target)
+            ),
+            "in proportion to the width": lambda parameters, target: round(target / parameters(1)),
+            "returned the parameters": lambda parameters, target: parameters(equal_width(parameters, target)),
+        },
+    ),
+    Task(
+        paired_interval,
+        _draw_accuracies,
+        mistakes={
+            "two separate samples": lambda a, b: _interval(a, b, error=_unpaired_error(a, b)),
+            "the normal distribution's 1.96": lambda a, b: _interval(a, b, factor=1.959964),
+            "divided by n inside": lambda a, b: _interval(a, b, ddof=0),
+            "forgot to divide": lambda a, b: _interval(a, b, root=1),
+            "divided by n instead": lambda a, b: _interval(a, b, root=len(a)),
+            "the 95 % point": lambda a, b: _interval(a, b, quantile=0.95),
+            "the other sign": lambda a, b: _interval(b, a),
+        },
+    ),
+)

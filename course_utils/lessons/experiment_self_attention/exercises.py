@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ...check.compare import difference
-from ...check.engine import Draw, Exercise, Inputs, Mistake
+from ...check.engine import Draw, Inputs
+from ...check.tasks import Shown, Task
 
 
 def share_right(network: torch.nn.Module, images: Tensor, labels: Tensor, batch_size: int) -> float:
@@ -212,8 +213,9 @@ def _claims_refused(given: Any, first: np.ndarray, second: np.ndarray) -> str | 
     return _verdicts_differ(given, claims(first, second))
 
 
-def _claims_mistake(message: str, wrong: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Mistake:
-    return Mistake(message, wrong, shows=lambda given, a, b: _verdicts_differ(given, wrong(a, b)) is None)
+def _claims(wrong: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Shown:
+    """A wrong answer that a list, an array or a tensor of verdicts shows."""
+    return Shown(wrong, lambda given, a, b: _verdicts_differ(given, wrong(a, b)) is None)
 
 
 def _unpaired(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -233,306 +235,101 @@ def _whole_spread(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return _verdicts(first, second, stats.t.ppf(0.975, df=first.shape[1] - 1) * np.sqrt(first.shape[1]))
 
 
-SHARE_RIGHT = Exercise(
-    lesson="4.3",
-    official=share_right,
-    draw=_draw_test,
-    minutes=8,
-    difficulty=2,
-    hints=(
-        "Batch norm and dropout behave differently in training. Which method of a module switches that?",
-        "Count right answers over all batches, and divide once, by the number of pictures.",
-        "`network.eval()`, then `with torch.no_grad()`, then a loop over `images[start : start + batch_size]`.",
+TASKS = (
+    Task(
+        looked_at,
+        _draw_weights,
+        mistakes={
+            "averaged over the keys": lambda weights, h, w: weights.mean(dim=2).reshape(len(weights), h, w),
+            "added up the queries": lambda weights, h, w: weights.sum(dim=1).reshape(len(weights), h, w),
+            "the first query alone": lambda weights, h, w: weights[:, 0].reshape(len(weights), h, w),
+            "column by column": lambda weights, h, w: weights.mean(dim=1).reshape(len(weights), w, h).transpose(1, 2),
+            "the strongest query": lambda weights, h, w: weights.amax(dim=1).reshape(len(weights), h, w),
+        },
     ),
-    takeaway="Left in train mode, this network's answers hang on who shares a batch with a picture, and its dropout "
-    "of 60 % would still be at work: a comparison of two such numbers compares luck.",
-    mistakes=(
-        Mistake(
-            "The network was left in train mode: its batch norm took the statistics of your test batches. "
-            "Call `network.eval()` first.",
-            lambda network, x, y, size: _share(_batches(network.train(), x, y, size)),
-        ),
-        Mistake(
-            "The network was left in train mode, and saw all pictures as one batch, whose statistics its batch norm "
-            "took. Call `network.eval()` first.",
-            lambda network, x, y, size: _share(_batches(network.train(), x, y, len(x))),
-        ),
-        Mistake(
-            "The network was left in train mode, and you averaged the batches' shares, of which the last is smaller.",
-            lambda network, x, y, size: float(
-                np.mean([right / count for right, count in _batches(network.train(), x, y, size)])
-            ),
-        ),
-        Mistake(
-            "You averaged the batches' shares; the last batch is smaller, and its pictures count too much that way.",
-            lambda network, x, y, size: float(
-                np.mean([right / count for right, count in _batches(network.eval(), x, y, size)])
-            ),
-        ),
-        Mistake(
-            "You left out the last, smaller batch.",
-            lambda network, x, y, size: _share(_batches(network.eval(), x, y, size)[:-1]),
-        ),
-        Mistake(
-            "You counted every batch as full; the last one is smaller.",
-            lambda network, x, y, size: (
-                sum(right for right, _ in _batches(network.eval(), x, y, size)) / (-(-len(x) // size) * size)
-            ),
-        ),
-        Mistake(
-            "You returned the number of right answers; divide by the number of pictures.",
-            lambda network, x, y, size: sum(right for right, _ in _batches(network.eval(), x, y, size)),
-        ),
-        Mistake(
-            "You returned the share of wrong answers.",
-            lambda network, x, y, size: 1 - _share(_batches(network.eval(), x, y, size)),
-        ),
+    Task(
+        choose_learning_rates,
+        _draw_trials,
+        mistakes={
+            "one rate for all": lambda v, rates: rates[v.mean(dim=(0, 2)).argmax()].expand(len(v)),
+            "the first network's rate for all": lambda v, rates: choose_learning_rates(v[:1], rates).expand(len(v)),
+            "returned the place": lambda v, rates: v.mean(dim=2).argmax(dim=1),
+            "the best trial": lambda v, rates: choose_learning_rates(v.amax(dim=2, keepdim=True), rates),
+            "the worst trial": lambda v, rates: choose_learning_rates(v.amin(dim=2, keepdim=True), rates),
+            "the middle trial": lambda v, rates: choose_learning_rates(v.median(dim=2, keepdim=True).values, rates),
+            "the first trial": lambda v, rates: choose_learning_rates(v[:, :, :1], rates),
+            "the worst rate": lambda v, rates: choose_learning_rates(-v, rates),
+            "the larger of equals": lambda v, rates: choose_learning_rates(v.flip(1), -rates.flip(0)).neg(),
+            "the first of equals": Shown(lambda v, rates: rates[v.mean(dim=2).argmax(dim=1)], _a_best_rate),
+            "returned the best mean": lambda v, rates: v.mean(dim=2).amax(dim=1),
+            "rates taken as sorted": lambda v, rates: rates.sort().values[v.mean(dim=2).argmax(dim=1)],
+        },
     ),
-)
-
-RANKINGS = Exercise(
-    lesson="4.3",
-    official=rankings,
-    draw=_draw_scores,
-    minutes=6,
-    difficulty=2,
-    hints=(
-        "An order is a list of keys. `argsort` along which axis gives each query's list?",
-        "Two rows are the same order if all entries agree: `unique(dim=0)` keeps one of each.",
-        "`len(scores.argsort(dim=1, descending=True).unique(dim=0))`.",
-    ),
-    takeaway="With one key channel a score is a product of two numbers: however many queries there are, they can only "
-    "rank the keys one way, or exactly the other way round. With 12 channels and C // 8, that is what one gets.",
-    mistakes=(
-        Mistake(
-            "You counted the different favourites, the best key of each query; count whole orders.",
-            lambda scores: len(scores.argmax(dim=1).unique()),
-        ),
-        Mistake(
-            "You counted different rows of scores; rows that are shifted or scaled rank alike.",
-            lambda scores: len(scores.unique(dim=0)),
-        ),
-        Mistake(
-            "You gave as many as there are keys, or ranked the queries for each key; rank the keys for each query, and "
-            "compare whole rows: `unique(dim=0)`.",
-            lambda scores: len(scores.T.argsort(dim=1, descending=True).unique(dim=0)),
-        ),
-        Mistake(
-            "You took an order and its reverse for the same; they are opposite opinions.",
-            lambda scores: len(
+    Task(
+        rankings,
+        _draw_scores,
+        mistakes={
+            "counted the different favourites": lambda scores: len(scores.argmax(dim=1).unique()),
+            "counted different rows": lambda scores: len(scores.unique(dim=0)),
+            "ranked the queries for each key": lambda scores: len(
+                scores.T.argsort(dim=1, descending=True).unique(dim=0)
+            ),
+            "an order and its reverse as one": lambda scores: len(
                 {min(tuple(o), tuple(o[::-1])) for o in scores.argsort(dim=1, descending=True).tolist()}
             ),
-        ),
-        Mistake("You counted the queries; some of them rank alike.", lambda scores: len(scores)),
-        Mistake(
-            "You returned the orders; return how many there are.",
-            lambda scores: scores.argsort(dim=1, descending=True).unique(dim=0),
-        ),
+            "counted the queries": lambda scores: len(scores),
+            "returned the orders": lambda scores: scores.argsort(dim=1, descending=True).unique(dim=0),
+        },
+    ),
+    Task(
+        share_right,
+        _draw_test,
+        mistakes={
+            "train mode": lambda network, x, y, size: _share(_batches(network.train(), x, y, size)),
+            "train mode, one batch": lambda network, x, y, size: _share(_batches(network.train(), x, y, len(x))),
+            "train mode, mean of the batches": lambda network, x, y, size: float(
+                np.mean([right / count for right, count in _batches(network.train(), x, y, size)])
+            ),
+            "mean of the batches": lambda network, x, y, size: float(
+                np.mean([right / count for right, count in _batches(network.eval(), x, y, size)])
+            ),
+            "left out the last batch": lambda network, x, y, size: _share(_batches(network.eval(), x, y, size)[:-1]),
+            "every batch as full": lambda network, x, y, size: (
+                sum(right for right, _ in _batches(network.eval(), x, y, size)) / (-(-len(x) // size) * size)
+            ),
+            "returned the number right": lambda network, x, y, size: sum(
+                right for right, _ in _batches(network.eval(), x, y, size)
+            ),
+            "returned the share wrong": lambda network, x, y, size: 1 - _share(_batches(network.eval(), x, y, size)),
+        },
+    ),
+    Task(
+        attention_multiply_adds,
+        _draw_sizes,
+        mistakes={
+            "left out the products": lambda h, w, c, d, v: h * w * c * (2 * d + 2 * v),
+            "only the product for the scores": lambda h, w, c, d, v: h * w * c * (2 * d + 2 * v) + (h * w) ** 2 * d,
+            "only the products": lambda h, w, c, d, v: (h * w) ** 2 * (d + v),
+            "left out the output": lambda h, w, c, d, v: h * w * c * (2 * d + v) + (h * w) ** 2 * (d + v),
+            "output layer from channels": lambda h, w, c, d, v: h * w * c * (2 * d + v + c) + (h * w) ** 2 * (d + v),
+            "products not squared": lambda h, w, c, d, v: h * w * c * (2 * d + 2 * v) + h * w * (d + v),
+            "counted multiplications and additions": lambda h, w, c, d, v: 2 * attention_multiply_adds(h, w, c, d, v),
+            "products over all channels": lambda h, w, c, d, v: h * w * c * (2 * d + 2 * v) + (h * w) ** 2 * 2 * c,
+        },
+    ),
+    Task(
+        claims,
+        _draw_league,
+        mistakes={
+            "the sign of the mean": _claims(lambda a, b: np.sign((a - b).mean(axis=1)).astype(int)),
+            "two separate intervals": _claims(_unpaired),
+            "the normal distribution's 1.96": _claims(lambda a, b: _verdicts(a, b, 1.959964)),
+            "the 95 % point": _claims(_one_sided),
+            "divided by n inside": _claims(_biased),
+            "one standard error": _claims(lambda a, b: _verdicts(a, b, 1.0)),
+            "spread of one seed": _claims(_whole_spread),
+            "the other sign": _claims(lambda a, b: claims(b, a)),
+        },
+        refusal=_claims_refused,
     ),
 )
-
-MULTIPLY_ADDS = Exercise(
-    lesson="4.3",
-    official=attention_multiply_adds,
-    draw=_draw_sizes,
-    minutes=8,
-    difficulty=2,
-    hints=(
-        "A 1x1 convolution from A to B channels costs A * B at each position.",
-        "Every query meets every key: D multiply-adds for each of L * L pairs. And the weights meet the values.",
-        "L * C * (2 D + 2 V) for the convolutions, L * L * (D + V) for the products.",
-    ),
-    takeaway="The first part grows with the number of positions, the second with its square: on a picture of twice the "
-    "side it is sixteen times as large. That is why the course puts self-attention after the first halving.",
-    mistakes=(
-        Mistake(
-            "You left out the products: every query meets every key, and every weight a value.",
-            lambda h, w, c, d, v: h * w * c * (2 * d + 2 * v),
-        ),
-        Mistake(
-            "You counted the scores, but not the product of weights and values.",
-            lambda h, w, c, d, v: h * w * c * (2 * d + 2 * v) + (h * w) ** 2 * d,
-        ),
-        Mistake(
-            "You counted the products, but not the four 1x1 convolutions.",
-            lambda h, w, c, d, v: (h * w) ** 2 * (d + v),
-        ),
-        Mistake(
-            "You left out the output layer, from value_channels back to channels.",
-            lambda h, w, c, d, v: h * w * c * (2 * d + v) + (h * w) ** 2 * (d + v),
-        ),
-        Mistake(
-            "Your output layer has channels inputs; it goes from value_channels back to channels.",
-            lambda h, w, c, d, v: h * w * c * (2 * d + v + c) + (h * w) ** 2 * (d + v),
-        ),
-        Mistake(
-            "There are height * width positions, so the products cost their square; you took height * width once.",
-            lambda h, w, c, d, v: h * w * c * (2 * d + 2 * v) + h * w * (d + v),
-        ),
-        Mistake(
-            "You counted multiplications and additions apart; a multiply-add is one.",
-            lambda h, w, c, d, v: 2 * attention_multiply_adds(h, w, c, d, v),
-        ),
-        Mistake(
-            "The products run over all channels in your count; they run over key_channels and value_channels.",
-            lambda h, w, c, d, v: h * w * c * (2 * d + 2 * v) + (h * w) ** 2 * 2 * c,
-        ),
-    ),
-)
-
-LOOKED_AT = Exercise(
-    lesson="4.3",
-    official=looked_at,
-    draw=_draw_weights,
-    axes=("picture", "row", "column"),
-    minutes=5,
-    difficulty=1,
-    hints=(
-        "A row of the weights belongs to a query, a column to a key. Who is looked at?",
-        "Average over the queries, dim 1; that leaves (N, keys).",
-        "`weights.mean(dim=1).reshape(len(weights), height, width)`.",
-    ),
-    takeaway="Each query's weights sum to 1, so this map sums to 1 too: it can be read as shares, and compared with "
-    "the place of the answer.",
-    mistakes=(
-        Mistake(
-            "You averaged over the keys: a query's weights sum to 1, so the mean is the same everywhere.",
-            lambda weights, h, w: weights.mean(dim=2).reshape(len(weights), h, w),
-        ),
-        Mistake(
-            "You added up the queries; take their mean, so that the map sums to 1.",
-            lambda weights, h, w: weights.sum(dim=1).reshape(len(weights), h, w),
-        ),
-        Mistake(
-            "You show what the first query looks at; take the mean over all.",
-            lambda weights, h, w: weights[:, 0].reshape(len(weights), h, w),
-        ),
-        Mistake(
-            "The keys run row by row; you laid them out column by column.",
-            lambda weights, h, w: weights.mean(dim=1).reshape(len(weights), w, h).transpose(1, 2),
-        ),
-        Mistake(
-            "You took the strongest query at each key; take the mean over all.",
-            lambda weights, h, w: weights.amax(dim=1).reshape(len(weights), h, w),
-        ),
-    ),
-)
-
-CHOOSE = Exercise(
-    lesson="4.3",
-    official=choose_learning_rates,
-    draw=_draw_trials,
-    axes=("network",),
-    minutes=6,
-    difficulty=2,
-    hints=(
-        "First the mean over the trials, dim=2. Then each network has its own best rate: look along its row.",
-        "`means.argmax(dim=1)` gives the place of the best; `rates` tells what stands there. And ties?",
-        "Sort the rates first, and the columns with them; then the first of the best is the smaller rate.",
-    ),
-    takeaway="Every network had as many trials as every other. A league in which only the favourite was tuned "
-    "measures the patience of its author; and one that goes by single trials, its luck.",
-    mistakes=(
-        Mistake(
-            "You gave all networks the rate that is best on average; each may have its own.",
-            lambda v, rates: rates[v.mean(dim=(0, 2)).argmax()].expand(len(v)),
-        ),
-        Mistake(
-            "You gave all networks the best rate of the first one: that favours the first.",
-            lambda v, rates: choose_learning_rates(v[:1], rates).expand(len(v)),
-        ),
-        Mistake(
-            "You returned where the best rate stands, not the rate.",
-            lambda v, rates: v.mean(dim=2).argmax(dim=1),
-        ),
-        Mistake(
-            "You went by the best single trial of a rate: that rewards luck. Take the mean of its trials.",
-            lambda v, rates: choose_learning_rates(v.amax(dim=2, keepdim=True), rates),
-        ),
-        Mistake(
-            "You went by the worst trial of a rate; the task asks for the mean of its trials.",
-            lambda v, rates: choose_learning_rates(v.amin(dim=2, keepdim=True), rates),
-        ),
-        Mistake(
-            "You went by the middle one of a rate's trials; the task asks for their mean.",
-            lambda v, rates: choose_learning_rates(v.median(dim=2, keepdim=True).values, rates),
-        ),
-        Mistake(
-            "You used the first trial only; take the mean of all.",
-            lambda v, rates: choose_learning_rates(v[:, :, :1], rates),
-        ),
-        Mistake(
-            "You took the rate that does worst.",
-            lambda v, rates: choose_learning_rates(-v, rates),
-        ),
-        Mistake(
-            "Of equal trials you took the larger rate; the task asks for the smaller.",
-            lambda v, rates: choose_learning_rates(v.flip(1), -rates.flip(0)).neg(),
-        ),
-        Mistake(
-            "Where two rates do equally well you took the one that stands first; the task asks for the smaller.",
-            lambda v, rates: rates[v.mean(dim=2).argmax(dim=1)],
-            shows=_a_best_rate,
-        ),
-        Mistake(
-            "You returned the best mean accuracy; return the rate that reached it.",
-            lambda v, rates: v.mean(dim=2).amax(dim=1),
-        ),
-        Mistake(
-            "You took the rates as if they were sorted; they stand in the order of the columns.",
-            lambda v, rates: rates.sort().values[v.mean(dim=2).argmax(dim=1)],
-        ),
-    ),
-)
-
-CLAIMS = Exercise(
-    lesson="4.3",
-    official=claims,
-    draw=_draw_league,
-    refusal=_claims_refused,
-    minutes=10,
-    difficulty=3,
-    hints=(
-        "It is the interval of lesson 4.2 for each row: subtract seed by seed, then take means along axis 1.",
-        "half = t * s / sqrt(n), with t = `stats.t.ppf(0.975, df=n - 1)` and s = `gaps.std(axis=1, ddof=1)`.",
-        "1 where mean - half > 0, -1 where mean + half < 0; `(a > 0).astype(int)` turns truth into 0 and 1.",
-    ),
-    takeaway="A 0 does not say that two networks are equal: only that these seeds do not tell. And of twenty claims at "
-    "95 % one is expected to be wrong, so a single narrow win in a large league is no great news.",
-    mistakes=(
-        _claims_mistake(
-            "You went by the sign of the mean alone: any luck becomes a claim.",
-            lambda a, b: np.sign((a - b).mean(axis=1)).astype(int),
-        ),
-        _claims_mistake(
-            "You asked whether two separate intervals overlap. The seeds are shared: subtract seed by seed first.",
-            _unpaired,
-        ),
-        _claims_mistake(
-            "You used the normal distribution's 1.96; with so few seeds take Student's t.",
-            lambda a, b: _verdicts(a, b, 1.959964),
-        ),
-        _claims_mistake(
-            "You took the 95 % point of t, which leaves 5 % on each side; take the 97.5 % point.",
-            _one_sided,
-        ),
-        _claims_mistake(
-            "You divided by n inside the standard deviation (NumPy's default); a sample needs n - 1: `ddof=1`.",
-            _biased,
-        ),
-        _claims_mistake(
-            "You took one standard error, about a 68 % interval; the task asks for 95 %.",
-            lambda a, b: _verdicts(a, b, 1.0),
-        ),
-        _claims_mistake(
-            "You forgot to divide by the square root of the number of seeds.",
-            _whole_spread,
-        ),
-        _claims_mistake(
-            "You subtracted the other way round: 1 is where the first is higher.",
-            lambda a, b: claims(b, a),
-        ),
-    ),
-)
-
-EXERCISES = (LOOKED_AT, CHOOSE, RANKINGS, SHARE_RIGHT, MULTIPLY_ADDS, CLAIMS)

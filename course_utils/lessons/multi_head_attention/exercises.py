@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...check.engine import Draw, Exercise, Inputs, Mistake
+from ...check.engine import Draw, Inputs
 from ...check.port import port_mistakes
+from ...check.tasks import Shown, Task
 
 
 def split_heads(x: Tensor, num_heads: int) -> Tensor:
@@ -214,275 +215,99 @@ def _draw_padded(draw: Draw) -> Inputs:
     return (*tokens, heads, torch.arange(keys) < lengths[:, None])
 
 
-SPLIT = Exercise(
-    lesson="4.1.4",
-    official=split_heads,
-    draw=_draw_split,
-    minutes=4,
-    difficulty=1,
-    axes=("picture", "head", "token", "column"),
-    hints=(
-        "Only the last axis is cut: E becomes heads and d. `x.unflatten(2, (num_heads, -1))` does that.",
-        "Then the shape is (N, L, heads, d). Each head shall have all tokens: which two axes change places?",
-        "x.unflatten(2, (num_heads, -1)).transpose(1, 2)",
+TASKS = (
+    Task(
+        split_heads,
+        _draw_split,
+        mistakes={
+            "reshaped straight": lambda x, heads: x.reshape(len(x), heads, x.shape[1], -1),
+            "dealt out the columns": _interleaved,
+            "tokens before heads": lambda x, heads: x.unflatten(2, (heads, -1)),
+            "swapped once too often": lambda x, heads: x.unflatten(2, (heads, -1)).permute(0, 2, 3, 1),
+            "shared out the tokens": lambda x, heads: x.unflatten(1, (heads, -1)),
+            "the whole width for each": lambda x, heads: x[:, None].expand(-1, heads, -1, -1),
+            "pictures and heads in one axis": lambda x, heads: split_heads(x, heads).flatten(0, 1),
+        },
     ),
-    takeaway="One large matrix and a cut make the queries of all heads at once. Nothing is copied: the result is "
-    "another view of x.",
-    mistakes=(
-        Mistake(
-            "You reshaped (N, L, E) straight to (N, heads, L, d). The shape is right, but a head gets pieces of other "
-            "tokens: cut the width first, then swap the axes.",
-            lambda x, heads: x.reshape(len(x), heads, x.shape[1], -1),
-        ),
-        Mistake(
-            "You dealt the columns out in turn; head h gets d neighbouring columns: unflatten to (num_heads, -1).",
-            _interleaved,
-        ),
-        Mistake(
-            "You left the tokens before the heads: (N, L, heads, d). Swap these two axes.",
-            lambda x, heads: x.unflatten(2, (heads, -1)),
-        ),
-        Mistake(
-            "You swapped once too often: a head needs (L, d), a row a token.",
-            lambda x, heads: x.unflatten(2, (heads, -1)).permute(0, 2, 3, 1),
-        ),
-        Mistake(
-            "You shared out the tokens; every head sees all tokens, and a part of their width.",
-            lambda x, heads: x.unflatten(1, (heads, -1)),
-        ),
-        Mistake(
-            "You gave every head the whole width; each gets E // num_heads columns.",
-            lambda x, heads: x[:, None].expand(-1, heads, -1, -1),
-        ),
-        Mistake(
-            "You put pictures and heads into one axis; keep (N, heads, L, d).",
-            lambda x, heads: split_heads(x, heads).flatten(0, 1),
-        ),
+    Task(
+        join_heads,
+        _draw_join,
+        mistakes={
+            "reshaped straight": lambda c, w: F.linear(c.reshape(len(c), c.shape[2], -1), w),
+            "forgot the output layer": lambda c, w: c.transpose(1, 2).flatten(2),
+            "matrix not transposed": lambda c, w: c.transpose(1, 2).flatten(2) @ w,
+            "columns in turn": lambda c, w: F.linear(c.permute(0, 2, 3, 1).flatten(2), w),
+            "added the heads up": lambda c, w: c.sum(dim=1),
+            "averaged the heads": lambda c, w: c.mean(dim=1),
+            "reverse order": lambda c, w: join_heads(c.flip(1), w),
+        },
     ),
-)
-
-JOIN = Exercise(
-    lesson="4.1.4",
-    official=join_heads,
-    draw=_draw_join,
-    minutes=5,
-    difficulty=1,
-    axes=("picture", "token", "column"),
-    hints=(
-        "It is the way back: (N, heads, L, d) -> (N, L, heads, d) -> (N, L, E).",
-        "`context.transpose(1, 2).flatten(2)` joins; a linear layer multiplies by its matrix transposed.",
-        "F.linear(context.transpose(1, 2).flatten(2), output_weight)",
-    ),
-    takeaway="Side by side the heads do not know of each other. The output layer is where they meet: it may add, "
-    "subtract or ignore them.",
-    mistakes=(
-        Mistake(
-            "You reshaped (N, heads, L, d) straight to (N, L, E): the shape is right, but heads and tokens are mixed. "
-            "Swap the axes first.",
-            lambda c, w: F.linear(c.reshape(len(c), c.shape[2], -1), w),
-        ),
-        Mistake("You forgot the output layer: multiply by `output_weight`.", lambda c, w: c.transpose(1, 2).flatten(2)),
-        Mistake(
-            "You multiplied by the matrix as it stands; a linear layer's matrix is (out, in): `x @ w.T` or `F.linear`.",
-            lambda c, w: c.transpose(1, 2).flatten(2) @ w,
-        ),
-        Mistake(
-            "You put the first column of every head first, then the second; a head's columns stay together.",
-            lambda c, w: F.linear(c.permute(0, 2, 3, 1).flatten(2), w),
-        ),
-        Mistake("You added the heads up; they stand side by side.", lambda c, w: c.sum(dim=1)),
-        Mistake("You averaged the heads; they stand side by side.", lambda c, w: c.mean(dim=1)),
-        Mistake(
-            "You joined the heads in reverse order; head 0 comes first.",
-            lambda c, w: join_heads(c.flip(1), w),
-        ),
-    ),
-)
-
-KNOCK_OUT = Exercise(
-    lesson="4.1.4",
-    official=knock_out,
-    draw=_draw_knock_out,
-    minutes=4,
-    difficulty=2,
-    axes=("picture", "token", "column"),
-    hints=(
-        "Which columns of `joined` are the head's? d = E // num_heads of them, from head * d on.",
-        "Set them to zero in a copy (`joined.clone()`), and apply the output layer to the copy.",
-        "kept = joined.clone(); kept[:, :, head * d : (head + 1) * d] = 0; return F.linear(kept, output_weight, "
-        "output_bias)",
-    ),
-    takeaway="In the output the head's part is spread over all columns. Only before the output layer can it be cut "
-    "out.",
-    mistakes=(
-        Mistake(
-            "You cut the columns out of the output. There the heads are mixed already: cut before the output layer.",
-            _after_the_layer,
-        ),
-        Mistake(
-            "You set rows of the matrix to zero; they make columns of the output. What a head brings meets columns of "
-            "the matrix: `output_weight[:, head * d : (head + 1) * d]`.",
-            _rows_of_the_matrix,
-        ),
-        Mistake(
-            "You kept this head and left out the others.",
-            _alone,
-        ),
-        Mistake(
-            "You left out the bias with the head; it belongs to the layer, and stays.",
-            lambda j, w, b, heads, head: knock_out(j, w, torch.zeros_like(b), heads, head),
-        ),
-        Mistake(
-            "You cut out every num_heads-th column; a head's columns are neighbours.",
-            lambda j, w, b, heads, head: _left_out(j, w, b, heads, head, slice(head, None, heads)),
-        ),
-        Mistake(
-            "You counted the heads from 1; here they count from 0.",
-            lambda j, w, b, heads, head: knock_out(j, w, b, heads, head - 1),
-        ),
-        Mistake(
-            "You scaled the other heads up to make good for it; they stay as they are.",
-            lambda j, w, b, heads, head: (knock_out(j, w, b, heads, head) - b) * heads / (heads - 1) + b,
-        ),
-        Mistake(
-            "You cut out a single column; a head has d of them.",
-            lambda j, w, b, heads, head: _left_out(
+    Task(
+        knock_out,
+        _draw_knock_out,
+        mistakes={
+            "cut out of the output": _after_the_layer,
+            "rows of the matrix": _rows_of_the_matrix,
+            "kept this head": _alone,
+            "without the bias": lambda j, w, b, heads, head: knock_out(j, w, torch.zeros_like(b), heads, head),
+            "every num_heads-th column": lambda j, w, b, heads, head: _left_out(
+                j, w, b, heads, head, slice(head, None, heads)
+            ),
+            "counted from 1": lambda j, w, b, heads, head: knock_out(j, w, b, heads, head - 1),
+            "scaled the other heads": lambda j, w, b, heads, head: (
+                (knock_out(j, w, b, heads, head) - b) * heads / (heads - 1) + b
+            ),
+            "cut out a single": lambda j, w, b, heads, head: _left_out(
                 j, w, b, heads, head, slice(head * (j.shape[2] // heads), head * (j.shape[2] // heads) + 1)
             ),
-        ),
-        Mistake("The head is still in: this is the whole output.", lambda j, w, b, heads, head: F.linear(j, w, b)),
+            "head still there": lambda j, w, b, heads, head: F.linear(j, w, b),
+        },
     ),
-)
-
-ENTROPY = Exercise(
-    lesson="4.1.4",
-    official=head_entropy,
-    draw=_draw_weights,
-    minutes=5,
-    difficulty=2,
-    axes=("head",),
-    hints=(
-        "First the entropy of every query: (N, heads, Q). Then one mean over the axes of pictures and queries.",
-        "`weights.log2()` is -inf where a weight is 0, and 0 * -inf is nan. `torch.special.xlogy(w, w)` is w * ln(w) "
-        "with 0 there; divide by ln(2) for bits.",
-        "-torch.special.xlogy(weights, weights).sum(dim=3).mean(dim=(0, 2)) / 0.6931472",
+    Task(
+        head_entropy,
+        _draw_weights,
+        mistakes={
+            "nan for a weight of 0": lambda w: -(w * w.log2()).sum(dim=3).mean(dim=(0, 2)),
+            "took the natural logarithm": lambda w: -torch.special.xlogy(w, w).sum(dim=3).mean(dim=(0, 2)),
+            "sign is missing": lambda w: -head_entropy(w),
+            "summed over the queries": lambda w: _entropy(w, over=2).mean(dim=(0, 2)),
+            "mean of the weights first": lambda w: _entropy(w.mean(dim=2), over=2).mean(dim=0),
+            "summed instead of averaged": lambda w: _entropy(w).sum(dim=2).mean(dim=0),
+            "one for each picture": lambda w: _entropy(w).mean(dim=2),
+            "gave 2 ** entropy": lambda w: 2 ** head_entropy(w),
+        },
     ),
-    takeaway="0 bits: all weight on one key. log2(K) bits: all keys alike, 6.02 for 65 keys. A head of h bits spreads "
-    "like 2 ** h equal weights.",
-    mistakes=(
-        Mistake(
-            "A weight of 0 makes 0 * log 0, which is nan; such a key adds 0 to the entropy.",
-            lambda w: -(w * w.log2()).sum(dim=3).mean(dim=(0, 2)),
-        ),
-        Mistake(
-            "You took the natural logarithm; bits want log2: divide by ln(2).",
-            lambda w: -torch.special.xlogy(w, w).sum(dim=3).mean(dim=(0, 2)),
-        ),
-        Mistake("The sign is missing: an entropy is not below 0.", lambda w: -head_entropy(w)),
-        Mistake(
-            "You summed over the queries, axis 2; a query's weights lie along the keys, axis 3.",
-            lambda w: _entropy(w, over=2).mean(dim=(0, 2)),
-        ),
-        Mistake(
-            "You averaged the weights over the queries first. The mean of many sharp rows may be even: take each "
-            "query's entropy, then the mean.",
-            lambda w: _entropy(w.mean(dim=2), over=2).mean(dim=0),
-        ),
-        Mistake("You added up over the queries; take the mean.", lambda w: _entropy(w).sum(dim=2).mean(dim=0)),
-        Mistake("You kept the pictures apart; take the mean over them too.", lambda w: _entropy(w).mean(dim=2)),
-        Mistake(
-            "You gave 2 ** entropy, the number of equal weights; the entropy itself is asked for.",
-            lambda w: 2 ** head_entropy(w),
-        ),
-    ),
-)
-
-WINDOW = Exercise(
-    lesson="4.1.4",
-    official=window_mask,
-    draw=lambda draw: (draw.integer(4, 5), draw.integer(6, 7), draw.integer(1, 2)),
-    minutes=7,
-    difficulty=2,
-    axes=("query", "key"),
-    hints=(
-        "Make the row and the column of each patch first, two tensors of length rows * columns: patch i stands in row "
-        "i // columns, column i % columns.",
-        "`(row[:, None] - row).abs() <= radius` compares every patch with every other; do the same for the columns, "
-        "and join the two by `&`.",
-        "Start with `mask = torch.ones(length, length, dtype=torch.bool)` and set `mask[1:, 1:] = near`.",
-    ),
-    takeaway="With this mask a layer of attention sees as far as a convolution of 2 * radius + 1, but with weights "
-    "made from the picture.",
-    mistakes=(
-        Mistake(
-            "Your mask is True where attention is forbidden. That is the convention of nn.MultiheadAttention; here, as "
-            "in F.scaled_dot_product_attention, True means may attend.",
-            lambda r, c, radius: ~window_mask(r, c, radius),
-        ),
-        Mistake(
-            "You compared the patches' numbers. The last patch of a row and the first of the next are neighbours in "
-            "number, not in the picture.",
-            _in_a_row,
-        ),
-        Mistake(
-            "You added up rows and columns, which makes a diamond; each of the two may be up to `radius`.",
-            lambda r, c, radius: _window(r, c, lambda down, across: down + across <= radius),
-        ),
-        Mistake(
-            "You left out patches exactly `radius` away; they belong to it: `<=`.",
-            lambda r, c, radius: _window(r, c, lambda down, across: torch.maximum(down, across) < radius),
-        ),
-        Mistake(
-            "You asked for near in rows or in columns, which makes a cross; it takes both: `&`.",
-            lambda r, c, radius: _window(r, c, lambda down, across: torch.minimum(down, across) <= radius),
-        ),
-        Mistake(
-            "You divided by the number of rows; patch i stands in row i // columns.",
-            lambda r, c, radius: _window(r, c, lambda down, across: torch.maximum(down, across) <= radius, wide=r),
-        ),
-        Mistake(
-            "You took token i for patch i. Token 0 is the class token, so token i is patch i - 1: subtract 1 before "
-            "you divide by columns.",
-            _token_for_patch,
-            shows=lambda given, rows, columns, radius: torch.equal(
-                given[1:, 1:], _token_for_patch(rows, columns, radius)[1:, 1:]
+    Task(
+        window_mask,
+        lambda draw: (draw.integer(4, 5), draw.integer(6, 7), draw.integer(1, 2)),
+        mistakes={
+            "True where forbidden": lambda r, c, radius: ~window_mask(r, c, radius),
+            "the patches' numbers": _in_a_row,
+            "a diamond": lambda r, c, radius: _window(r, c, lambda down, across: down + across <= radius),
+            "smaller than the radius": lambda r, c, radius: _window(
+                r, c, lambda down, across: torch.maximum(down, across) < radius
             ),
-        ),
-        Mistake(
-            "You left out the class token: L = 1 + rows * columns, and it comes first.",
-            lambda r, c, radius: window_mask(r, c, radius)[1:, 1:],
-        ),
-        Mistake(
-            "The class token may not attend to the patches: its row must be all True.",
-            partial(_alone_class_token, axis=0),
-        ),
-        Mistake(
-            "The patches may not attend to the class token: its column must be all True.",
-            partial(_alone_class_token, axis=1),
-        ),
-        Mistake(
-            "You made numbers, 0 and -inf, to be added to the scores; a boolean mask is asked for.",
-            lambda r, c, radius: torch.zeros(1 + r * c, 1 + r * c).masked_fill(~window_mask(r, c, radius), -torch.inf),
-        ),
+            "a cross": lambda r, c, radius: _window(r, c, lambda down, across: torch.minimum(down, across) <= radius),
+            "divided by the rows": lambda r, c, radius: _window(
+                r, c, lambda down, across: torch.maximum(down, across) <= radius, wide=r
+            ),
+            "token for patch": Shown(
+                _token_for_patch,
+                lambda given, rows, columns, radius: torch.equal(
+                    given[1:, 1:], _token_for_patch(rows, columns, radius)[1:, 1:]
+                ),
+            ),
+            "without the class token": lambda r, c, radius: window_mask(r, c, radius)[1:, 1:],
+            "class token sees nothing": partial(_alone_class_token, axis=0),
+            "class token is not seen": partial(_alone_class_token, axis=1),
+            "numbers to add": lambda r, c, radius: torch.zeros(1 + r * c, 1 + r * c).masked_fill(
+                ~window_mask(r, c, radius), -torch.inf
+            ),
+        },
+    ),
+    Task(
+        attend_in_heads,
+        _draw_padded,
+        mixtures=port_mistakes(_PLACES, _ported, "fault", _AS_IT_WAS),
     ),
 )
-
-PORT = Exercise(
-    lesson="4.1.4",
-    official=attend_in_heads,
-    draw=_draw_padded,
-    minutes=10,
-    difficulty=3,
-    axes=("picture", "query", "column"),
-    hints=(
-        "There are four faults: one in the scale, one in the mask, one in the softmax, one in the joining.",
-        "Print the weights' sum over the last axis, and their sum over the padded keys: the first should be 1, the "
-        "second 0.",
-        "Divide by the root of q.shape[3]; close `~is_token`; softmax(dim=3); transpose(1, 2) before the reshape.",
-    ),
-    takeaway="All four keep the shapes and raise no error. Two looks find them: do a query's weights sum to 1, and "
-    "does another implementation give the same numbers on the same weights?",
-    mistakes=port_mistakes(_PLACES, _ported, "fault", _AS_IT_WAS),
-)
-
-EXERCISES = (SPLIT, JOIN, KNOCK_OUT, ENTROPY, WINDOW, PORT)

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...check.compare import difference
-from ...check.engine import Draw, Exercise, Inputs, Mistake
+from ...check.engine import Draw, Inputs
+from ...check.tasks import Shown, Task
 
 
 def biased_general_score(query: Tensor, keys: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -181,8 +182,8 @@ def _refuse_straight_through(given: object, scores: Tensor, drawn: Tensor) -> st
     return wrong and f"The values are right, but the gradient with respect to the scores is not. {wrong}"
 
 
-def _hard_mistake(message: str, wrong: Callable[[Tensor, Tensor], Tensor]) -> Mistake:
-    """A mistake that a result shows if both its values and its gradient are those of `wrong`."""
+def _hard(wrong: Callable[[Tensor, Tensor], Tensor]) -> Shown:
+    """A wrong answer that a result shows if both its values and its gradient are those of `wrong`."""
 
     def shows(given: Tensor, scores: Tensor, drawn: Tensor) -> bool:
         expected = wrong(scores, drawn)
@@ -193,283 +194,111 @@ def _hard_mistake(message: str, wrong: Callable[[Tensor, Tensor], Tensor]) -> Mi
             return ours is theirs
         return difference(theirs, ours) is None
 
-    return Mistake(message, wrong, shows)
+    return Shown(wrong, shows)
 
 
 def _one_hot(scores: Tensor, drawn: Tensor) -> Tensor:
     return F.one_hot(drawn, scores.shape[1]).to(scores.dtype)
 
 
-BIASED_GENERAL = Exercise(
-    lesson="4.4",
-    official=biased_general_score,
-    draw=_draw_general,
-    minutes=5,
-    difficulty=1,
-    axes=("image", "query", "key"),
-    hints=(
-        "W has dk rows and dq columns: it turns a query into a vector of a key's width. The bias has that width too.",
-        "`F.linear(query, weight, bias)` is W q + b for every query, of shape (N, Q, dk).",
-        "The dot product of each turned query with each key is `turned @ keys.transpose(1, 2)`.",
+TASKS = (
+    Task(
+        biased_general_score,
+        _draw_general,
+        mistakes={
+            "left the bias out": lambda q, k, w, b: F.linear(q, w) @ k.mT,
+            "added the bias to the keys": lambda q, k, w, b: F.linear(q, w) @ (k + b).mT,
+            "added the bias to the score": lambda q, k, w, b: F.linear(q, w) @ k.mT + b.sum(),
+            "keys before queries": lambda q, k, w, b: (F.linear(q, w, b) @ k.mT).mT,
+            "the weights": lambda q, k, w, b: (F.linear(q, w, b) @ k.mT).softmax(dim=2),
+            "tanh of the score": lambda q, k, w, b: torch.tanh(F.linear(q, w, b) @ k.mT),
+            "scaled": lambda q, k, w, b: F.linear(q, w, b) @ k.mT / k.shape[2] ** 0.5,
+        },
     ),
-    takeaway="The bias meets the key: k^T b is a part of the score that does not depend on the query, so b can make "
-    "some keys stand out for every query.",
-    mistakes=(
-        Mistake("You left the bias out: this is the general score.", lambda q, k, w, b: F.linear(q, w) @ k.mT),
-        Mistake(
-            "You added the bias to the keys. It belongs to the turned query: k^T (W q + b).",
-            lambda q, k, w, b: F.linear(q, w) @ (k + b).mT,
-        ),
-        Mistake(
-            "You added the bias to the score as one number. It would raise all keys alike, and a softmax would cancel "
-            "it; b has the width of a key and is added before the dot product.",
-            lambda q, k, w, b: F.linear(q, w) @ k.mT + b.sum(),
-        ),
-        Mistake(
-            "Your scores are (N, K, Q); queries come first: (N, Q, K).",
-            lambda q, k, w, b: (F.linear(q, w, b) @ k.mT).mT,
-        ),
-        Mistake(
-            "You went on to the weights; return the scores, before any softmax.",
-            lambda q, k, w, b: (F.linear(q, w, b) @ k.mT).softmax(dim=2),
-        ),
-        Mistake(
-            "You put the score through tanh; that is the activated general score, and its bias is a number.",
-            lambda q, k, w, b: torch.tanh(F.linear(q, w, b) @ k.mT),
-        ),
-        Mistake(
-            "You divided by the root of dk; the general scores are not scaled, W can learn any scale.",
-            lambda q, k, w, b: F.linear(q, w, b) @ k.mT / k.shape[2] ** 0.5,
-        ),
+    Task(
+        mended_weights,
+        _draw_pair,
+        mistakes={
+            "both faults": lambda q, k: (q @ k.mT / k.shape[1] ** 0.5).softmax(dim=1),
+            "softmax over the queries": lambda q, k: (q @ k.mT / k.shape[2] ** 0.5).softmax(dim=1),
+            "scale from the number of keys": lambda q, k: (q @ k.mT / k.shape[1] ** 0.5).softmax(dim=2),
+            "not scaled": lambda q, k: (q @ k.mT).softmax(dim=2),
+            "divided by d": lambda q, k: (q @ k.mT / k.shape[2]).softmax(dim=2),
+            "multiplied": lambda q, k: (q @ k.mT * k.shape[2] ** 0.5).softmax(dim=2),
+            "scaled the weights after": lambda q, k: (q @ k.mT).softmax(dim=2) / k.shape[2] ** 0.5,
+        },
     ),
-)
-
-MENDED = Exercise(
-    lesson="4.4",
-    official=mended_weights,
-    draw=_draw_pair,
-    minutes=6,
-    difficulty=2,
-    axes=("image", "query", "key"),
-    hints=(
-        "There are two faults. Ask of each number what it counts, and of each `dim` which axis it is.",
-        "The scores are (N, Q, K). Whose weights should sum to 1: those of a query over its keys, so which axis?",
-        "`keys` is (N, K, d). The scale belongs to the width of one key, d, and not to the number of keys.",
+    Task(
+        concat_score,
+        _draw_concat,
+        mistakes={
+            "forgot the tanh": lambda q, k, u, v, b, w: F.linear(_pairs(q, k), torch.cat([u, v], 1), b) @ w,
+            "forgot the bias": lambda q, k, u, v, b, w: torch.tanh(F.linear(_pairs(q, k), torch.cat([u, v], 1))) @ w,
+            "keys first": lambda q, k, u, v, b, w: (
+                torch.tanh(F.linear(_pairs(q, k, keys_first=True), torch.cat([u, v], 1), b)) @ w
+            ),
+            "tanh of the whole score": lambda q, k, u, v, b, w: torch.tanh(
+                F.linear(_pairs(q, k), torch.cat([u, v], 1), b) @ w
+            ),
+            "without the vector w": lambda q, k, u, v, b, w: torch.tanh(
+                F.linear(_pairs(q, k), torch.cat([u, v], 1), b)
+            ).sum(3),
+            "used a ReLU": lambda q, k, u, v, b, w: F.relu(F.linear(_pairs(q, k), torch.cat([u, v], 1), b)) @ w,
+            "left the query out": lambda q, k, u, v, b, w: (torch.tanh(F.linear(k, v, b)) @ w)[:, None].expand(
+                -1, q.shape[1], -1
+            ),
+            "added the bias twice": lambda q, k, u, v, b, w: (
+                torch.tanh(F.linear(_pairs(q, k), torch.cat([u, v], 1), 2 * b)) @ w
+            ),
+        },
     ),
-    takeaway="d_k is the width of each key vector, and the softmax runs over the keys of a query. Both faults keep "
-    "every shape right, so no error tells you.",
-    mistakes=(
-        Mistake(
-            "Both faults are still there: the scale is taken from the number of keys, and the softmax runs over the "
-            "queries.",
-            lambda q, k: (q @ k.mT / k.shape[1] ** 0.5).softmax(dim=1),
-        ),
-        Mistake(
-            "The softmax still runs over the queries, axis 1; the weights of each query should sum to 1 over its keys.",
-            lambda q, k: (q @ k.mT / k.shape[2] ** 0.5).softmax(dim=1),
-        ),
-        Mistake(
-            "The scale is still the root of K, how many keys there are; it should be the root of d, the width of each.",
-            lambda q, k: (q @ k.mT / k.shape[1] ** 0.5).softmax(dim=2),
-        ),
-        Mistake("The scale is gone; divide the scores by the root of d.", lambda q, k: (q @ k.mT).softmax(dim=2)),
-        Mistake("You divided by d; it is the root of d.", lambda q, k: (q @ k.mT / k.shape[2]).softmax(dim=2)),
-        Mistake(
-            "You multiplied by the root of d; divide by it.",
-            lambda q, k: (q @ k.mT * k.shape[2] ** 0.5).softmax(dim=2),
-        ),
-        Mistake(
-            "You scaled the weights after the softmax; scale the scores before it.",
-            lambda q, k: (q @ k.mT).softmax(dim=2) / k.shape[2] ** 0.5,
-        ),
+    Task(
+        local_weights,
+        _draw_local,
+        mistakes={
+            "brought back to a sum of 1": lambda e, p, d: F.normalize(_gauss(e, p, d, d**2 / 2), p=1, dim=1),
+            "all keys": lambda e, p, d: _gauss(e, p, d, d**2 / 2, reach=math.inf),
+            "left out the Gaussian": lambda e, p, d: _gauss(e, p, d, math.inf),
+            "took sigma = D": lambda e, p, d: _gauss(e, p, d, 2 * d**2),
+            "forgot the 2": lambda e, p, d: _gauss(e, p, d, d**2 / 4),
+            "without the edge of the window": lambda e, p, d: _gauss(e, p, d, d**2 / 2, reach=d - 0.5),
+            "counted from 1": lambda e, p, d: _gauss(e, p - 1, d, d**2 / 2),
+            "softmax over all, then cut": lambda e, p, d: _gauss(e, p, d, d**2 / 2, cut_late=True),
+        },
     ),
-)
-
-CONCAT = Exercise(
-    lesson="4.4",
-    official=concat_score,
-    draw=_draw_concat,
-    minutes=8,
-    difficulty=2,
-    axes=("image", "query", "key"),
-    hints=(
-        "W [q; k] with W = [W_1 W_2] is W_1 q + W_2 k: you may stack first, or project first and add.",
-        "Pairs of every query with every key need an axis each: `query[:, :, None]` and `keys[:, None]`.",
-        "`F.linear(query, query_weight)[:, :, None] + F.linear(keys, key_weight)[:, None] + bias` is (N, Q, K, dw); "
-        "then tanh, then `@ vector`.",
-    ),
-    takeaway="Additive and concat are one function. Additive projects each query and each key once; concat does it "
-    "again for every pair, and pays for that.",
-    mistakes=(
-        Mistake(
-            "You forgot the tanh. Without it the query's part is the same for every key, and a softmax cancels it.",
-            lambda q, k, u, v, b, w: F.linear(_pairs(q, k), torch.cat([u, v], 1), b) @ w,
-        ),
-        Mistake(
-            "You forgot the bias.",
-            lambda q, k, u, v, b, w: torch.tanh(F.linear(_pairs(q, k), torch.cat([u, v], 1))) @ w,
-        ),
-        Mistake(
-            "The order does not match: [q; k] needs [W_1 W_2], queries first in both.",
-            lambda q, k, u, v, b, w: torch.tanh(F.linear(_pairs(q, k, keys_first=True), torch.cat([u, v], 1), b)) @ w,
-        ),
-        Mistake(
-            "You put tanh round the whole; it comes before the vector w.",
-            lambda q, k, u, v, b, w: torch.tanh(F.linear(_pairs(q, k), torch.cat([u, v], 1), b) @ w),
-        ),
-        Mistake(
-            "You summed over the hidden units; weigh them by the vector w.",
-            lambda q, k, u, v, b, w: torch.tanh(F.linear(_pairs(q, k), torch.cat([u, v], 1), b)).sum(3),
-        ),
-        Mistake(
-            "You used a ReLU; the activation here is tanh.",
-            lambda q, k, u, v, b, w: F.relu(F.linear(_pairs(q, k), torch.cat([u, v], 1), b)) @ w,
-        ),
-        Mistake(
-            "You left the query out: every query would give the keys the same scores.",
-            lambda q, k, u, v, b, w: (torch.tanh(F.linear(k, v, b)) @ w)[:, None].expand(-1, q.shape[1], -1),
-        ),
-        Mistake(
-            "You added the bias twice, once with each matrix.",
-            lambda q, k, u, v, b, w: torch.tanh(F.linear(_pairs(q, k), torch.cat([u, v], 1), 2 * b)) @ w,
-        ),
-    ),
-)
-
-LOCAL = Exercise(
-    lesson="4.4",
-    official=local_weights,
-    draw=_draw_local,
-    minutes=8,
-    difficulty=2,
-    axes=("query", "key"),
-    hints=(
-        "First find the distance of every key's index from the center of every query: (Q, K).",
-        "Scores outside the window become -inf before the softmax: `masked_fill(distance > window, -torch.inf)`.",
-        "Multiply by `torch.exp(-(distance**2) / (2 * sigma**2))` with sigma = window / 2, and leave the product so.",
-    ),
-    takeaway="The window itself comes from comparisons and has no gradient; through the Gaussian the center gets one, "
-    "and so it can be learned.",
-    mistakes=(
-        Mistake(
-            "You brought the product back to a sum of 1; Luong's Gaussian leaves it below 1.",
-            lambda e, p, d: F.normalize(_gauss(e, p, d, d**2 / 2), p=1, dim=1),
-        ),
-        Mistake(
-            "You took all keys; the softmax runs over those in the window only.",
-            lambda e, p, d: _gauss(e, p, d, d**2 / 2, reach=math.inf),
-        ),
-        Mistake("You left out the Gaussian.", lambda e, p, d: _gauss(e, p, d, math.inf)),
-        Mistake("You took sigma = D; it is D / 2.", lambda e, p, d: _gauss(e, p, d, 2 * d**2)),
-        Mistake("You forgot the 2 in 2 sigma^2.", lambda e, p, d: _gauss(e, p, d, d**2 / 4)),
-        Mistake(
-            "You left out the keys at a distance of exactly D; the window includes them.",
-            lambda e, p, d: _gauss(e, p, d, d**2 / 2, reach=d - 0.5),
-        ),
-        Mistake(
-            "You counted the keys from 1; the center counts from 0.",
-            lambda e, p, d: _gauss(e, p - 1, d, d**2 / 2),
-        ),
-        Mistake(
-            "You took the softmax over all keys and cut it afterwards; cut the scores first, so that the keys in the "
-            "window share the whole weight before the Gaussian.",
-            lambda e, p, d: _gauss(e, p, d, d**2 / 2, cut_late=True),
-        ),
-    ),
-)
-
-SPARSEMAX = Exercise(
-    lesson="4.4",
-    official=sparsemax_weights,
-    draw=_draw_scores,
-    minutes=10,
-    difficulty=3,
-    axes=("query", "key"),
-    hints=(
-        "If you knew how many keys k keep a weight, tau would follow: (sum of the k largest scores - 1) / k.",
-        "Sort each row, largest first. The k-th keeps a weight if 1 + k times it is above the sum of the first k.",
-        "`cumsum` gives those sums for all k at once; count where the condition holds, `gather` the sum at that place.",
-    ),
-    takeaway="This is the nearest point of the simplex: all weak keys get exactly 0, so no gradient reaches them. "
-    '`align("sparsemax", scores)` finds the same tau without sorting.',
-    mistakes=(
-        Mistake("This is the softmax: it gives every key a weight.", lambda e: e.softmax(dim=1)),
-        Mistake(
-            "You took tau from all keys, also from those that end with 0; only the keys that keep a weight count.",
-            lambda e: _sparse(e, lambda count, ranked, total: torch.ones_like(ranked, dtype=torch.bool)),
-        ),
-        Mistake(
-            "You forgot the 1 in tau: the weights would not sum to 1.",
-            lambda e: _sparse(e, lambda count, ranked, total: 1 + count * ranked > total, mass=0),
-        ),
-        Mistake(
-            "You cut negative scores and divided by the sum; sparsemax subtracts a threshold and divides by nothing.",
-            lambda e: F.normalize(e.clamp(min=0), p=1, dim=1),
-        ),
-        Mistake(
-            "You made the best key 1 and the others 0; sparsemax lets near rivals share.",
-            lambda e: F.one_hot(e.argmax(dim=1), e.shape[1]).to(e.dtype),
-        ),
-        Mistake(
-            "You forgot to cut at 0: scores below tau became negative weights.",
-            lambda e: (
+    Task(
+        sparsemax_weights,
+        _draw_scores,
+        mistakes={
+            "the softmax": lambda e: e.softmax(dim=1),
+            "tau from all keys": lambda e: _sparse(
+                e, lambda count, ranked, total: torch.ones_like(ranked, dtype=torch.bool)
+            ),
+            "forgot the 1": lambda e: _sparse(e, lambda count, ranked, total: 1 + count * ranked > total, mass=0),
+            "cut and divided": lambda e: F.normalize(e.clamp(min=0), p=1, dim=1),
+            "the best key alone": lambda e: F.one_hot(e.argmax(dim=1), e.shape[1]).to(e.dtype),
+            "not cut at 0": lambda e: (
                 e - (e - sparsemax_weights(e)).where(sparsemax_weights(e) > 0, torch.inf).amin(dim=1, keepdim=True)
             ),
-        ),
-        Mistake(
-            "You kept the order of the sorted scores; each weight belongs at its own key's place.",
-            lambda e: sparsemax_weights(e).sort(dim=1, descending=True).values,
-        ),
-        Mistake(
-            "You worked over the queries, axis 0; each query's weights sum to 1 over its keys.",
-            lambda e: sparsemax_weights(e.T).T,
-        ),
+            "in sorted order": lambda e: sparsemax_weights(e).sort(dim=1, descending=True).values,
+            "over the queries": lambda e: sparsemax_weights(e.T).T,
+        },
+    ),
+    Task(
+        straight_through,
+        _draw_drawn,
+        mistakes={
+            "no gradient": _hard(_one_hot),
+            "nothing detached": _hard(lambda e, drawn: _one_hot(e, drawn) + (e.softmax(1) - e.softmax(1))),
+            "wrong sign": _hard(lambda e, drawn: _one_hot(e, drawn) + (e.softmax(1).detach() - e.softmax(1))),
+            "the softmax": _hard(lambda e, drawn: e.softmax(1)),
+            "p at the drawn key": _hard(lambda e, drawn: _one_hot(e, drawn) * e.softmax(1)),
+            "took the best key": _hard(lambda e, drawn: straight_through(e, e.argmax(dim=1))),
+            "gradient of the scores": _hard(lambda e, drawn: _one_hot(e, drawn) + (e - e.detach())),
+            "gradient of the drawn key alone": _hard(
+                lambda e, drawn: _one_hot(e, drawn) * (1 + e.softmax(1) - e.softmax(1).detach())
+            ),
+        },
+        refusal=_refuse_straight_through,
     ),
 )
-
-STRAIGHT_THROUGH = Exercise(
-    lesson="4.4",
-    official=straight_through,
-    draw=_draw_drawn,
-    minutes=8,
-    difficulty=3,
-    axes=("query", "key"),
-    hints=(
-        "The value must come from the one-hot vector, which has no gradient; the gradient from p = softmax(scores).",
-        "`p.detach()` has the value of p and no gradient. What is p - p.detach(): its value, its gradient?",
-        "one_hot + (p - p.detach()): the bracket is 0 in value, and carries the whole gradient of the softmax.",
-    ),
-    takeaway="Forward hard, backward soft. The gradient is that of another function, so it is biased; it is also "
-    "simple, and varies little.",
-    refusal=_refuse_straight_through,
-    mistakes=(
-        _hard_mistake("Your weights are right, but nothing flows back: a one-hot vector has no gradient.", _one_hot),
-        _hard_mistake(
-            "Both p carry a gradient, and they cancel; detach the one that you subtract.",
-            lambda e, drawn: _one_hot(e, drawn) + (e.softmax(1) - e.softmax(1)),
-        ),
-        _hard_mistake(
-            "The gradient has the wrong sign: add p, and subtract p.detach().",
-            lambda e, drawn: _one_hot(e, drawn) + (e.softmax(1).detach() - e.softmax(1)),
-        ),
-        _hard_mistake("This is the softmax itself; forward, only the drawn key counts.", lambda e, drawn: e.softmax(1)),
-        _hard_mistake(
-            "You kept p at the drawn key; its weight is 1, whatever its chance was.",
-            lambda e, drawn: _one_hot(e, drawn) * e.softmax(1),
-        ),
-        _hard_mistake(
-            "You took the best key; take the one that was drawn.",
-            lambda e, drawn: straight_through(e, e.argmax(dim=1)),
-        ),
-        _hard_mistake(
-            "You let the gradient of the scores themselves through; it should be that of their softmax.",
-            lambda e, drawn: _one_hot(e, drawn) + (e - e.detach()),
-        ),
-        _hard_mistake(
-            "Only the drawn key passes a gradient. In straight-through the gradient of every weight passes.",
-            lambda e, drawn: _one_hot(e, drawn) * (1 + e.softmax(1) - e.softmax(1).detach()),
-        ),
-    ),
-)
-
-EXERCISES = (BIASED_GENERAL, MENDED, CONCAT, LOCAL, SPARSEMAX, STRAIGHT_THROUGH)

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...check.engine import Draw, Exercise, Inputs, Mistake
+from ...check.engine import Draw, Inputs
+from ...check.tasks import Task
 
 
 def squeeze(x: Tensor) -> Tensor:
@@ -98,256 +99,90 @@ def _draw_residual(draw: Draw) -> Inputs:
     return x, branch, se
 
 
-SQUEEZE = Exercise(
-    lesson="4.1.1",
-    official=squeeze,
-    draw=lambda draw: (_draw_map(draw),),
-    minutes=3,
-    difficulty=1,
-    axes=("picture", "channel"),
-    hints=(
-        "The four axes of `x` are picture, channel, row, column. Which two should be gone?",
-        "`x.mean(dim=...)` takes one axis or a tuple of axes.",
-        "Rows are axis 2 and columns axis 3: average over both at once.",
+TASKS = (
+    Task(
+        squeeze,
+        lambda draw: (_draw_map(draw),),
+        mistakes={
+            "took the largest value": lambda x: x.amax(dim=(2, 3)),
+            "summed over the positions": lambda x: x.sum(dim=(2, 3)),
+            "kept the axes": lambda x: x.mean(dim=(2, 3), keepdim=True),
+            "averaged over the channels": lambda x: x.mean(dim=1),
+            "averaged over the pictures": lambda x: x.mean(dim=(0, 2, 3)),
+            "as if channels came last": lambda x: x.mean(dim=(1, 2)),
+            "averaged over the columns": lambda x: x.mean(dim=3),
+        },
     ),
-    takeaway="Each channel is one number now: where in the map a value stood is forgotten, how large it was is not.",
-    mistakes=(
-        Mistake("You took the largest value of each map; the squeeze takes the mean.", lambda x: x.amax(dim=(2, 3))),
-        Mistake(
-            "You summed over the positions; divide by their number, so that a larger picture has no larger squeeze.",
-            lambda x: x.sum(dim=(2, 3)),
-        ),
-        Mistake(
-            "You kept the rows and columns as axes of length 1; leave out `keepdim=True`.",
-            lambda x: x.mean(dim=(2, 3), keepdim=True),
-        ),
-        Mistake(
-            "You averaged over the channels, axis 1; keep them, and average over rows and columns.",
-            lambda x: x.mean(dim=1),
-        ),
-        Mistake(
-            "You averaged over the pictures of the batch too; each picture needs its own squeeze.",
-            lambda x: x.mean(dim=(0, 2, 3)),
-        ),
-        Mistake(
-            "You averaged over axes 1 and 2, as if the channels came last; in PyTorch they are axis 1.",
-            lambda x: x.mean(dim=(1, 2)),
-        ),
-        Mistake("You averaged over the columns only; the rows, axis 2, are still there.", lambda x: x.mean(dim=3)),
+    Task(
+        scale,
+        _draw_scale,
+        mistakes={
+            "added the gates": lambda x, gates: x + gates[:, :, None, None],
+            "one plus the gate": lambda x, gates: x * (1 + gates[:, :, None, None]),
+            "the first picture's gates": lambda x, gates: x * gates[:1, :, None, None],
+            "averaged the gates": lambda x, gates: x * gates.mean(dim=0)[:, None, None],
+            "a second sigmoid": lambda x, gates: x * torch.sigmoid(gates)[:, :, None, None],
+            "the gates alone": lambda x, gates: gates[:, :, None, None].expand_as(x),
+        },
     ),
-)
-
-EXCITE = Exercise(
-    lesson="4.1.1",
-    official=excite,
-    draw=_draw_excite,
-    minutes=8,
-    difficulty=2,
-    axes=("picture", "channel"),
-    hints=(
-        "There are four steps: a linear layer, ReLU, a linear layer, sigmoid.",
-        "`F.linear(x, weight, bias)` is a linear layer with the weights you hand it; do not transpose them.",
-        "hidden = ReLU(linear(squeezed, reduce...)); the gates are the sigmoid of linear(hidden, expand...).",
+    Task(
+        excite,
+        _draw_excite,
+        mistakes={
+            "forgot the ReLU": lambda s, w, b, v, c: torch.sigmoid(F.linear(F.linear(s, w, b), v, c)),
+            "forgot the sigmoid": lambda s, w, b, v, c: F.linear(F.relu(F.linear(s, w, b)), v, c),
+            "ended with a softmax": lambda s, w, b, v, c: F.linear(F.relu(F.linear(s, w, b)), v, c).softmax(dim=1),
+            "used a sigmoid": lambda s, w, b, v, c: torch.sigmoid(F.linear(torch.sigmoid(F.linear(s, w, b)), v, c)),
+            "a ReLU before the sigmoid": lambda s, w, b, v, c: torch.sigmoid(
+                F.relu(F.linear(F.relu(F.linear(s, w, b)), v, c))
+            ),
+            "left out both biases": lambda s, w, b, v, c: torch.sigmoid(F.linear(F.relu(F.linear(s, w)), v)),
+            "left out the bias of the first": lambda s, w, b, v, c: torch.sigmoid(
+                F.linear(F.relu(F.linear(s, w)), v, c)
+            ),
+            "left out the bias of the second": lambda s, w, b, v, c: torch.sigmoid(
+                F.linear(F.relu(F.linear(s, w, b)), v)
+            ),
+        },
     ),
-    takeaway="These are SE's gates. Each depends on all channels of its picture, since both layers see all of them.",
-    mistakes=(
-        Mistake(
-            "You forgot the ReLU between the two layers; without it they collapse into one linear layer.",
-            lambda s, w, b, v, c: torch.sigmoid(F.linear(F.linear(s, w, b), v, c)),
-        ),
-        Mistake(
-            "You forgot the sigmoid at the end; a gate must lie between 0 and 1.",
-            lambda s, w, b, v, c: F.linear(F.relu(F.linear(s, w, b)), v, c),
-        ),
-        Mistake(
-            "You ended with a softmax, so the channels compete for a sum of 1; "
-            "SE opens each gate on its own, by a sigmoid.",
-            lambda s, w, b, v, c: F.linear(F.relu(F.linear(s, w, b)), v, c).softmax(dim=1),
-        ),
-        Mistake(
-            "You used a sigmoid between the two layers; the middle one is a ReLU.",
-            lambda s, w, b, v, c: torch.sigmoid(F.linear(torch.sigmoid(F.linear(s, w, b)), v, c)),
-        ),
-        Mistake(
-            "You put a ReLU before the last sigmoid too, so no gate can fall below 0.5.",
-            lambda s, w, b, v, c: torch.sigmoid(F.relu(F.linear(F.relu(F.linear(s, w, b)), v, c))),
-        ),
-        Mistake(
-            "You left out both biases.",
-            lambda s, w, b, v, c: torch.sigmoid(F.linear(F.relu(F.linear(s, w)), v)),
-        ),
-        Mistake(
-            "You left out the bias of the first layer, `reduce_bias`.",
-            lambda s, w, b, v, c: torch.sigmoid(F.linear(F.relu(F.linear(s, w)), v, c)),
-        ),
-        Mistake(
-            "You left out the bias of the second layer, `expand_bias`.",
-            lambda s, w, b, v, c: torch.sigmoid(F.linear(F.relu(F.linear(s, w, b)), v)),
-        ),
+    Task(
+        count_se_parameters,
+        _draw_count,
+        mistakes={
+            "counted one layer": lambda c, r, bias: c * (c // r) + (c // r if bias else 0),
+            "without biases": lambda c, r, bias: 2 * c * (c // r),
+            "always biases": lambda c, r, bias: 2 * c * (c // r) + c // r + c,
+            "fractions of a unit": lambda c, r, bias: 2 * c * (c / r) + (c / r + c if bias else 0),
+            "rounded at the end": lambda c, r, bias: int(2 * c * (c / r) + (c / r + c if bias else 0)),
+            "equal biases in both layers": lambda c, r, bias: 2 * c * (c // r) + (2 * (c // r) if bias else 0),
+        },
     ),
-)
-
-SCALE = Exercise(
-    lesson="4.1.1",
-    official=scale,
-    draw=_draw_scale,
-    minutes=3,
-    difficulty=1,
-    axes=("picture", "channel", "row", "column"),
-    hints=(
-        "One gate stands for a whole map: it must be repeated over rows and columns.",
-        "Broadcasting repeats axes of length 1: bring the gates from (N, C) to (N, C, 1, 1).",
-        "`gates[:, :, None, None]` has that shape; multiply `x` by it.",
+    Task(
+        find_dead_blocks,
+        _draw_blocks,
+        mistakes={
+            "a remainder": lambda blocks: [i for i, (c, r) in enumerate(blocks) if c % r],
+            "equal to the reduction": lambda blocks: [i for i, (c, r) in enumerate(blocks) if c <= r],
+            "True or False for each": lambda blocks: [c // r == 0 for c, r in blocks],
+            "returned the dead blocks": lambda blocks: [(c, r) for c, r in blocks if c // r == 0],
+            "only the first": lambda blocks: find_dead_blocks(blocks)[:1],
+            "counted from 1": lambda blocks: [i + 1 for i in find_dead_blocks(blocks)],
+            "the blocks that work": lambda blocks: [i for i, (c, r) in enumerate(blocks) if c // r],
+        },
     ),
-    takeaway="This is f in f(g(x), x): a product. The mask itself stays small, one number a channel.",
-    mistakes=(
-        Mistake("You added the gates; f multiplies by them.", lambda x, gates: x + gates[:, :, None, None]),
-        Mistake(
-            "You multiplied by 1 + gate, as if a residual were inside; SE multiplies by the gate alone.",
-            lambda x, gates: x * (1 + gates[:, :, None, None]),
-        ),
-        Mistake(
-            "You used the gates of the first picture for the whole batch; each picture has its own.",
-            lambda x, gates: x * gates[:1, :, None, None],
-        ),
-        Mistake(
-            "You averaged the gates over the batch; each picture has its own.",
-            lambda x, gates: x * gates.mean(dim=0)[:, None, None],
-        ),
-        Mistake(
-            "You put the gates through a sigmoid again; `excite` has done that.",
-            lambda x, gates: x * torch.sigmoid(gates)[:, :, None, None],
-        ),
-        Mistake(
-            "You returned the gates, repeated over rows and columns, without `x`.",
-            lambda x, gates: gates[:, :, None, None].expand_as(x),
-        ),
+    Task(
+        se_residual,
+        _draw_residual,
+        mistakes={
+            "gated the sum": lambda x, branch, se: F.relu(se(x + branch(x))),
+            "gated after the ReLU": lambda x, branch, se: se(F.relu(x + branch(x))),
+            "gated the shortcut": lambda x, branch, se: F.relu(se(x) + branch(x)),
+            "SE before the convolutions": lambda x, branch, se: F.relu(x + branch(se(x))),
+            "forgot the shortcut": lambda x, branch, se: F.relu(se(branch(x))),
+            "forgot the ReLU": lambda x, branch, se: x + se(branch(x)),
+            "ReLU on the branch": lambda x, branch, se: x + F.relu(se(branch(x))),
+            "multiplied twice": lambda x, branch, se: F.relu(x + branch(x) * se(branch(x))),
+            "left SE out": lambda x, branch, se: F.relu(x + branch(x)),
+        },
     ),
 )
-
-COUNT = Exercise(
-    lesson="4.1.1",
-    official=count_se_parameters,
-    draw=_draw_count,
-    minutes=5,
-    difficulty=2,
-    hints=(
-        "A linear layer from a to b units has a * b weights and, with biases, b more.",
-        "The middle has `channels // reduction` units, rounded down.",
-        "With h units in the middle: C * h + h * C weights, and h + C biases.",
-    ),
-    takeaway="About 2 C² / r. The wide last stages of a network pay most: C counts squared.",
-    mistakes=(
-        Mistake(
-            "You counted one layer; there are two, C -> C // r and back.",
-            lambda c, r, bias: c * (c // r) + (c // r if bias else 0),
-        ),
-        Mistake("You left out the biases where `bias` is True.", lambda c, r, bias: 2 * c * (c // r)),
-        Mistake(
-            "You counted biases where `bias` is False.",
-            lambda c, r, bias: 2 * c * (c // r) + c // r + c,
-        ),
-        Mistake(
-            "You divided with `/`: a layer has no fraction of a unit, `channels // reduction` rounds down.",
-            lambda c, r, bias: 2 * c * (c / r) + (c / r + c if bias else 0),
-        ),
-        Mistake(
-            "You rounded at the end; round down the number of middle units first, then multiply.",
-            lambda c, r, bias: int(2 * c * (c / r) + (c / r + c if bias else 0)),
-        ),
-        Mistake(
-            "You gave both layers as many biases as the first one; the second has `channels` of them.",
-            lambda c, r, bias: 2 * c * (c // r) + (2 * (c // r) if bias else 0),
-        ),
-    ),
-)
-
-FIND_DEAD = Exercise(
-    lesson="4.1.1",
-    official=find_dead_blocks,
-    draw=_draw_blocks,
-    minutes=5,
-    difficulty=2,
-    hints=(
-        "How many units has the middle layer of a block with 12 channels and r = 16?",
-        "A block is dead if `channels // reduction` is 0: no unit, no weight, so no picture can move a gate.",
-        "`enumerate(blocks)` gives each block with its place.",
-    ),
-    takeaway="A gate that never moves raises no error, and the next layer makes up for it: nobody notices. "
-    "That is why `SEBlock` refuses such a width.",
-    mistakes=(
-        Mistake(
-            "You took the blocks whose channels are no multiple of the reduction; "
-            "a remainder is harmless, the width is only rounded down.",
-            lambda blocks: [i for i, (c, r) in enumerate(blocks) if c % r],
-        ),
-        Mistake(
-            "You took blocks with channels = reduction for dead; they keep one unit in the middle, and it learns.",
-            lambda blocks: [i for i, (c, r) in enumerate(blocks) if c <= r],
-        ),
-        Mistake(
-            "You returned a True or False for each block; return the places of the dead ones.",
-            lambda blocks: [c // r == 0 for c, r in blocks],
-        ),
-        Mistake(
-            "You returned the dead blocks themselves; return their places in the list.",
-            lambda blocks: [(c, r) for c, r in blocks if c // r == 0],
-        ),
-        Mistake("You stopped at the first dead block.", lambda blocks: find_dead_blocks(blocks)[:1]),
-        Mistake(
-            "You counted the places from 1; count from 0.", lambda blocks: [i + 1 for i in find_dead_blocks(blocks)]
-        ),
-        Mistake(
-            "You returned the blocks that work.",
-            lambda blocks: [i for i, (c, r) in enumerate(blocks) if c // r],
-        ),
-    ),
-)
-
-RESIDUAL = Exercise(
-    lesson="4.1.1",
-    official=se_residual,
-    draw=_draw_residual,
-    minutes=6,
-    difficulty=3,
-    axes=("picture", "channel", "row", "column"),
-    hints=(
-        "Without SE the block is ReLU(x + branch(x)). SE gates what the branch adds.",
-        "The shortcut carries `x` as it is: no gate may touch it.",
-        "First `branch`, then `se`, then add `x`, then ReLU.",
-    ),
-    takeaway="SE gates what the branch adds, so the shortcut stays free. In the comparison of places in the "
-    "paper's journal version, gating after the addition had a clearly higher top-1 error; the others were about as "
-    "good.",
-    mistakes=(
-        Mistake(
-            "You gated the sum; put SE before the addition, so that the shortcut stays free.",
-            lambda x, branch, se: F.relu(se(x + branch(x))),
-        ),
-        Mistake(
-            "You gated after the last ReLU; put SE on the branch, before the addition.",
-            lambda x, branch, se: se(F.relu(x + branch(x))),
-        ),
-        Mistake(
-            "You gated the shortcut; gate the branch, and leave `x` as it is.",
-            lambda x, branch, se: F.relu(se(x) + branch(x)),
-        ),
-        Mistake(
-            "You put SE before the convolutions; it comes after them.",
-            lambda x, branch, se: F.relu(x + branch(se(x))),
-        ),
-        Mistake("You forgot the shortcut: add `x`.", lambda x, branch, se: F.relu(se(branch(x)))),
-        Mistake("You forgot the ReLU at the end.", lambda x, branch, se: x + se(branch(x))),
-        Mistake(
-            "You put the ReLU on the branch; it comes after the addition.",
-            lambda x, branch, se: x + F.relu(se(branch(x))),
-        ),
-        Mistake(
-            "You multiplied by se(...), but what it returns is already multiplied by its gates.",
-            lambda x, branch, se: F.relu(x + branch(x) * se(branch(x))),
-        ),
-        Mistake("You left SE out.", lambda x, branch, se: F.relu(x + branch(x))),
-    ),
-)
-
-EXERCISES = (SQUEEZE, SCALE, EXCITE, COUNT, FIND_DEAD, RESIDUAL)

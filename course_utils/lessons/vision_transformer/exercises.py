@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...check.engine import Draw, Exercise, Inputs, Mistake
+from ...check.engine import Draw, Inputs
 from ...check.port import port_mistakes
+from ...check.tasks import Task
 
 
 def cut_patches(images: Tensor, size: int) -> Tensor:
@@ -227,249 +228,100 @@ def _draw_port(draw: Draw) -> Inputs:
     )
 
 
-CUT = Exercise(
-    lesson="4.1.5",
-    official=cut_patches,
-    draw=_draw_pictures,
-    minutes=6,
-    difficulty=1,
-    axes=("picture", "patch", "number"),
-    hints=(
-        "Split the height into (rows, size) and the width into (columns, size): `unflatten` does it. Split the last "
-        "axis first, so that the numbers of the others stay.",
-        "You then have (N, C, rows, size, columns, size). Which order must the axes have before you flatten?",
-        "`permute(0, 2, 4, 1, 3, 5)`: picture, row, column of the patch, then channel, row, column within it. Flatten "
-        "the last three, then the two of the patch.",
-    ),
-    takeaway="Each patch is now a row of C * size * size numbers, and one linear layer can read them all.",
-    mistakes=(
-        Mistake(
-            "You reshaped straight to (N, P, C * size * size). The shape is right, but a row now holds a strip of the "
-            "picture, not a square: split height and width first.",
-            lambda images, size: images.reshape(len(images), -1, images.shape[1] * size * size),
-        ),
-        Mistake(
-            "Your patches go down the columns first; row after row is asked for.",
-            lambda images, size: _cut(images, size, (0, 4, 2, 1, 3, 5)),
-        ),
-        Mistake(
-            "Within a patch your channels come last, as in an array of a picture file; here the channel comes first.",
-            lambda images, size: _cut(images, size, (0, 2, 4, 3, 5, 1)),
-        ),
-        Mistake(
-            "Within a patch you went down the columns first.",
-            lambda images, size: _cut(images, size, (0, 2, 4, 1, 5, 3)),
-        ),
-        Mistake(
-            "You took every size-th pixel: a patch is made of neighbours. The inner axes of your split are the size.",
-            lambda images, size: (
+TASKS = (
+    Task(
+        cut_patches,
+        _draw_pictures,
+        mistakes={
+            "reshaped straight": lambda images, size: images.reshape(len(images), -1, images.shape[1] * size * size),
+            "columns of patches first": lambda images, size: _cut(images, size, (0, 4, 2, 1, 3, 5)),
+            "colours last": lambda images, size: _cut(images, size, (0, 2, 4, 3, 5, 1)),
+            "pixels column by column": lambda images, size: _cut(images, size, (0, 2, 4, 1, 5, 3)),
+            "took every size-th pixel": lambda images, size: (
                 images.unflatten(3, (size, -1)).unflatten(2, (size, -1)).permute(0, 3, 5, 1, 2, 4).flatten(3)
             ).flatten(1, 2),
-        ),
-        Mistake(
-            "Your patches are columns; a row a patch is asked for, (N, P, C * size * size): swap the last two axes.",
-            lambda images, size: cut_patches(images, size).transpose(1, 2),
-        ),
-        Mistake(
-            "You kept rows and columns of patches apart; make one axis of them.",
-            lambda images, size: cut_patches(images, size).unflatten(1, (-1, images.shape[3] // size)),
-        ),
+            "patches as columns": lambda images, size: cut_patches(images, size).transpose(1, 2),
+            "two axes of patches": lambda images, size: cut_patches(images, size).unflatten(
+                1, (-1, images.shape[3] // size)
+            ),
+        },
     ),
-)
-
-TOKENS = Exercise(
-    lesson="4.1.5",
-    official=make_tokens,
-    draw=_draw_patches,
-    minutes=6,
-    difficulty=1,
-    axes=("picture", "token", "number"),
-    hints=(
-        "Three steps: project the patches, put the class token in front, add the positions.",
-        "`F.linear(patches, weight, bias)` projects. The class token is one for all pictures: `expand` it to N.",
-        "torch.cat([class_token.expand(len(patches), -1, -1), projected], dim=1) + positions",
-    ),
-    takeaway="The class token goes in the same for every picture; whatever it says at the end, it has gathered.",
-    mistakes=(
-        Mistake(
-            "You put the class token last. In ViT it is token 0; with released weights every position would be off by "
-            "one.",
-            lambda patches, weight, bias, token, positions: (
+    Task(
+        make_tokens,
+        _draw_patches,
+        mistakes={
+            "class token last": lambda patches, weight, bias, token, positions: (
                 torch.cat([F.linear(patches, weight, bias), token.expand(len(patches), -1, -1)], dim=1) + positions
             ),
-        ),
-        Mistake(
-            "You did not add the positions.",
-            lambda patches, weight, bias, token, positions: make_tokens(
+            "without positions": lambda patches, weight, bias, token, positions: make_tokens(
                 patches, weight, bias, token, torch.zeros_like(positions)
             ),
-        ),
-        Mistake(
-            "The class token has a position too: add positions after you have put it in front, all P + 1 of them.",
-            lambda patches, weight, bias, token, positions: make_tokens(
+            "class token without a position": lambda patches, weight, bias, token, positions: make_tokens(
                 patches, weight, bias, token, torch.cat([torch.zeros_like(token), positions[:, 1:]], dim=1)
             ),
-        ),
-        Mistake(
-            "You gave patch 0 the class token's position, and so on: positions[:, 0] belongs to the class token.",
-            lambda patches, weight, bias, token, positions: make_tokens(
+            "positions from 0 for patches": lambda patches, weight, bias, token, positions: make_tokens(
                 patches, weight, bias, token, torch.cat([torch.zeros_like(token), positions[:, :-1]], dim=1)
             ),
-        ),
-        Mistake(
-            "You left out the bias of the projection.",
-            lambda patches, weight, bias, token, positions: make_tokens(
+            "left out the bias": lambda patches, weight, bias, token, positions: make_tokens(
                 patches, weight, torch.zeros_like(bias), token, positions
             ),
-        ),
-        Mistake(
-            "You sent the class token through the projection's bias too; it is a token already.",
-            lambda patches, weight, bias, token, positions: make_tokens(patches, weight, bias, token + bias, positions),
-        ),
-        Mistake(
-            "You multiplied by the positions; they are added.",
-            lambda patches, weight, bias, token, positions: (
+            "class token through the projection": lambda patches, weight, bias, token, positions: make_tokens(
+                patches, weight, bias, token + bias, positions
+            ),
+            "multiplied by the positions": lambda patches, weight, bias, token, positions: (
                 make_tokens(patches, weight, bias, token, torch.zeros_like(positions)) * positions
             ),
-        ),
-        Mistake(
-            "You left out the class token itself, and put zeros in its place.",
-            lambda patches, weight, bias, token, positions: make_tokens(
+            "without the class token": lambda patches, weight, bias, token, positions: make_tokens(
                 patches, weight, bias, torch.zeros_like(token), positions
             ),
-        ),
+        },
     ),
-)
-
-ROLLOUT = Exercise(
-    lesson="4.1.5",
-    official=attention_rollout,
-    draw=_draw_weights,
-    minutes=8,
-    difficulty=2,
-    axes=("token", "source"),
-    hints=(
-        "For each layer: the mean over its heads, half of it plus half of the identity. That matrix says what of each "
-        "token comes from which.",
-        "Layer 2 reads what layer 1 has made. With rows as readers that is the matrix product: second @ first.",
-        "Start with the identity; for each layer, from the first: rolled = (0.5 * layer + 0.5 * identity) @ rolled.",
+    Task(
+        attention_rollout,
+        _draw_weights,
+        mistakes={
+            "the other order": lambda weights: _roll(weights, backwards=True),
+            "left out the identity": lambda weights: _roll(weights, kept=0.0),
+            "the whole identity": lambda weights: 2 ** len(weights) * _roll(weights),
+            "the largest head": lambda weights: _roll(weights, heads="max"),
+            "sum of the heads": lambda weights: _roll(weights, heads="sum"),
+            "mean of the layers": lambda weights: _roll(weights, added=True),
+            "only the last layer": lambda weights: _roll(weights[-1:]),
+            "mixed the layers": lambda weights: torch.stack(
+                [_roll(one[:, None]) for one in weights.unbind(dim=1)]
+            ).mean(dim=0),
+            "transposed": lambda weights: _roll(weights).mT,
+        },
     ),
-    takeaway="Every row still sums to 1. Rollout assumes that values are only mixed: it knows nothing of the value "
-    "projections, the MLPs, or the class that is asked.",
-    mistakes=(
-        Mistake(
-            "You multiplied in the other order. Rows are readers: the later layer stands left of the earlier one.",
-            lambda weights: _roll(weights, backwards=True),
-        ),
-        Mistake(
-            "You left out the identity: the residual hands half of each token on as it was.",
-            lambda weights: _roll(weights, kept=0.0),
-        ),
-        Mistake(
-            "You added the whole identity to the whole attention; take half of each, so that rows sum to 1.",
-            lambda weights: 2 ** len(weights) * _roll(weights),
-        ),
-        Mistake("You took the largest of the heads; take their mean.", lambda weights: _roll(weights, heads="max")),
-        Mistake("You summed the heads; take their mean.", lambda weights: _roll(weights, heads="sum")),
-        Mistake(
-            "You averaged the layers; what has passed one layer goes through the next: multiply them.",
-            lambda weights: _roll(weights, added=True),
-        ),
-        Mistake("Only the last layer is in your result; all are multiplied.", lambda weights: _roll(weights[-1:])),
-        Mistake(
-            "You mixed the layers of each head and averaged at the end; average the heads of each layer first.",
-            lambda weights: torch.stack([_roll(one[:, None]) for one in weights.unbind(dim=1)]).mean(dim=0),
-        ),
-        Mistake(
-            "Your rows are the sources; row t says where token t has its content from.",
-            lambda weights: _roll(weights).mT,
-        ),
-    ),
-)
-
-OCCLUSION = Exercise(
-    lesson="4.1.5",
-    official=occlusion_map,
-    draw=_draw_picture,
-    minutes=8,
-    difficulty=2,
-    axes=("row", "column"),
-    hints=(
-        "First the probability of `label` for the whole picture. Then, for each patch, of a copy with it set to 0.",
-        "`network` gives logits: take the softmax over the classes, then column `label`. One batch of all copies is "
-        "quickest.",
-        "The fall is whole minus blanked; bring the P numbers to (rows, columns) with `.view(rows, columns)`.",
-    ),
-    takeaway="Occlusion asks the network itself, one question a patch. It costs P forward passes, and it sees one "
-    "patch at a time: what two patches carry together escapes it.",
-    mistakes=(
-        Mistake(
-            "You returned what is left of the probability; the fall is asked for: whole minus blanked.",
-            lambda *inputs: _occluded(*inputs)[1],
-        ),
-        Mistake(
-            "Your sign is turned: a patch that mattered makes the probability fall, so its number is positive.",
-            lambda *inputs: -occlusion_map(*inputs),
-        ),
-        Mistake(
-            "You compared logits; the softmax over the classes makes probabilities of them.",
-            lambda network, image, label, size: torch.sub(
+    Task(
+        occlusion_map,
+        _draw_picture,
+        mistakes={
+            "what is left": lambda *inputs: _occluded(*inputs)[1],
+            "the other sign": lambda *inputs: -occlusion_map(*inputs),
+            "logits": lambda network, image, label, size: torch.sub(
                 *_occluded(network, image, label, size, read=lambda logits: logits)
             ),
-        ),
-        Mistake(
-            "Your earlier blanks stay in the picture. Begin with a fresh copy for each patch.",
-            lambda network, image, label, size: torch.sub(*_occluded(network, image, label, size, keep=True)),
-        ),
-        Mistake(
-            "You followed the likeliest class; the label is asked for, right or not.",
-            lambda network, image, label, size: occlusion_map(network, image, int(network(image[None]).argmax()), size),
-        ),
-        Mistake(
-            "Rows and columns are swapped: patch 1 stands right of patch 0.",
-            lambda network, image, label, size: (
+            "earlier blanks stay": lambda network, image, label, size: torch.sub(
+                *_occluded(network, image, label, size, keep=True)
+            ),
+            "the likeliest class": lambda network, image, label, size: occlusion_map(
+                network, image, int(network(image[None]).argmax()), size
+            ),
+            "rows and columns exchanged": lambda network, image, label, size: (
                 occlusion_map(network, image, label, size).T.contiguous().view(image.shape[1] // size, -1)
             ),
-        ),
-        Mistake(
-            "Your patches are (columns, rows); the map has (rows, columns), as the picture.",
-            lambda *inputs: occlusion_map(*inputs).T,
-        ),
-        Mistake(
-            "You divided by the whole picture's probability; the plain difference is asked for.",
-            lambda *inputs: occlusion_map(*inputs) / _occluded(*inputs)[0],
-        ),
-        Mistake(
-            "You left one axis of patches; bring them to (rows, columns).",
-            lambda *inputs: occlusion_map(*inputs).flatten(),
-        ),
+            "width before height": lambda *inputs: occlusion_map(*inputs).T,
+            "relative fall": lambda *inputs: occlusion_map(*inputs) / _occluded(*inputs)[0],
+            "one axis of patches": lambda *inputs: occlusion_map(*inputs).flatten(),
+        },
+    ),
+    Task(
+        mended_vit,
+        _draw_port,
+        mixtures=port_mistakes(_PLACES, _ported, "departure", _AS_IT_WAS),
+        mistakes={
+            "residuals are left out": partial(_ported, faults=("residual",)),
+        },
     ),
 )
-
-PORT = Exercise(
-    lesson="4.1.5",
-    official=mended_vit,
-    draw=_draw_port,
-    minutes=12,
-    difficulty=3,
-    axes=("picture", "class"),
-    hints=(
-        "The port departs from torchvision's in four places: the scores, the order of the norms, the MLP, and what the "
-        "head reads.",
-        "Divide by the root of a head's width. Normalise before attention, before the MLP, and once before the head; "
-        "add to what was not normalised.",
-        "`query.shape[3] ** 0.5`; `x = tokens + attention(norm(tokens))`, then `x = x + mlp(norm(x))`; `F.gelu` "
-        "without `approximate`; `norm(x)[:, 0]` goes to the head.",
-    ),
-    takeaway="With any of the four the network runs, keeps every shape and can be trained. Loaded with torchvision's "
-    "weights, each gives other logits, without an error.",
-    mistakes=(
-        *port_mistakes(_PLACES, _ported, "departure", _AS_IT_WAS),
-        Mistake(
-            "The residuals are left out: each step adds to what it was given.",
-            partial(_ported, faults=("residual",)),
-        ),
-    ),
-)
-
-EXERCISES = (CUT, TOKENS, ROLLOUT, OCCLUSION, PORT)
