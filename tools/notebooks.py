@@ -32,7 +32,7 @@ METADATA: dict[str, Any] = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-KEPT_CELL_METADATA = ("tags", "jupyter", "cellView")
+KEPT_CELL_METADATA = ("tags", "jupyter", "cellView", "numbers")
 MAX_BYTES = 1_000_000
 PNG_IN_HTML = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
 
