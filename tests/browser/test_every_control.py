@@ -55,7 +55,7 @@ def test_the_exhibits_are_all_widgets_of_the_course() -> None:
 
 @pytest.mark.parametrize("exhibit", EXHIBITS, ids=lambda exhibit: exhibit.title)
 def test_every_control_can_be_moved(alone, exhibit) -> None:
-    opened = alone(exhibit.make())
+    opened = alone(exhibit.widget())
     before = opened.root.locator(NATIVE).count()
     labels = opened.root.evaluate(MOVE)
     settle(opened.page)

@@ -143,7 +143,7 @@ def test_words_of_a_widget_stay_words(
     exhibit: gallery.Exhibit, opened: Callable[[str], Page], record_property: Any
 ) -> None:
     """Every word of the state that the page shows is made hostile, except those that its code knows by name."""
-    widget = exhibit.make()
+    widget = exhibit.widget()
     state = state_of(widget)
     calm = opened(page_of(widget, state))
     calm.wait_for_selector("main[data-ready] .course-widget")

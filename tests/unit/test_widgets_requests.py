@@ -12,7 +12,7 @@ from gallery import EXHIBITS
 
 @pytest.mark.parametrize("exhibit", EXHIBITS, ids=lambda exhibit: exhibit.title)
 def test_every_question_that_the_page_may_ask_is_answered(exhibit):
-    widget = exhibit.make()
+    widget = exhibit.widget()
     for number, request in enumerate(widget.requests()):
         widget.request = {**request, "id": str(number)}
         assert not widget.error, request
