@@ -8,20 +8,17 @@ import contextlib
 import json
 import os
 import stat
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
+
+import platformdirs
+from filelock import FileLock, Timeout
 
 from .counts import Counts, added, are_counts, joined, now
-
-try:
-    import fcntl
-except ImportError:  # Windows: changes are still merged into the file as it is
-    fcntl = None  # type: ignore[assignment]
 
 State = Literal["tried", "done"]
 
@@ -47,14 +44,7 @@ def progress_file() -> Path:
     chosen = os.environ.get("COURSE_PROGRESS")
     if chosen:
         return Path(os.path.expanduser(chosen))
-    home = Path(os.path.expanduser("~"))
-    if sys.platform == "win32":
-        folder = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        folder = home / "Library" / "Application Support"
-    else:
-        folder = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
-    return folder / "attention-course" / "progress.json"
+    return platformdirs.user_data_path("attention-course", appauthor=False) / "progress.json"
 
 
 class Progress:
@@ -267,28 +257,19 @@ def _replace(path: Path, kept: Kept) -> None:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
+    lock = FileLock(f"{path}.lock", timeout=_LOCK_SECONDS, poll_interval=0.01)
     try:
-        file = open(path.with_name(f"{path.name}.lock"), "a", encoding="utf-8")  # noqa: SIM115
+        lock.acquire()
+    except Timeout as error:
+        raise ProgressError(f"Another notebook is holding the progress file {path}.") from error
+    except NotImplementedError:  # a file system without locks, such as some network drives: write without one
+        pass
     except OSError as error:
         raise ProgressError(f"The progress file {path} could not be locked ({_why(error)}).") from error
-    with file:
-        if fcntl is not None:
-            _lock(file, path)
-        yield  # closing the file releases the lock
-
-
-def _lock(file: IO[str], path: Path) -> None:
-    deadline = time.monotonic() + _LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError as error:
-            if time.monotonic() > deadline:
-                raise ProgressError(f"Another notebook is holding the progress file {path}.") from error
-            time.sleep(0.01)
-        except OSError:  # a file system without locks, such as some network drives
-            return
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _why(error: OSError | ValueError) -> str:

@@ -103,7 +103,7 @@ def test_progress_waits_in_memory_and_is_written_when_there_is_room(disk, step, 
     assert told[0] == "right" and WORDS in told[1] and "kept until this notebook closes" in told[1]
     assert waiting == {"4.1.1/squeeze": "done", "4.1.1/scale": "done"}
     assert path.read_bytes() == before
-    assert names(path.parent) == ["progress.json", "progress.json.lock"]
+    assert set(names(path.parent)) - {"progress.json.lock"} == {"progress.json"}
     check.excite(check.excite.official)
     assert set(Progress().states()) == {"4.1.1/squeeze", "4.1.1/scale", "4.1.1/excite"}
 

@@ -92,7 +92,7 @@ def test_a_reader_never_sees_half_a_file(file, monkeypatch):
     progress.record("4.1.1/scale", "done")
     assert file.read_text() == whole
     assert "No space left on device" in progress.note
-    assert sorted(path.name for path in file.parent.iterdir()) == ["progress.json", "progress.json.lock"]
+    assert [path.name for path in file.parent.iterdir() if path.suffix != ".lock"] == ["progress.json"]
 
 
 @pytest.mark.faults("progress files damaged, locked or out of place")
@@ -229,7 +229,6 @@ def test_what_waited_is_written_once_the_file_can_be_written(file):
 
 
 @pytest.mark.faults("progress files damaged, locked or out of place")
-@pytest.mark.skipif(memory.fcntl is None, reason="no locks to wait for")
 def test_a_lock_that_is_never_released_does_not_hang_the_notebook(file, monkeypatch):
     monkeypatch.setattr(memory, "_LOCK_SECONDS", 0.05)
     file.parent.mkdir()
