@@ -573,16 +573,6 @@ def test_hover_focuses_click_locks_arrows_move_escape_releases(page):
 
 
 @EVERY
-def test_every_control_can_be_moved_and_two_copies_do_not_meet(page):
-    page.second_copy()
-    second = page.page.locator(".course-widget").nth(1)
-    words = second.locator("[role=status]").inner_text()
-    assert page.move_every_control() >= 4
-    page.page.wait_for_timeout(100)
-    assert second.locator("[role=status]").inner_text() == words
-
-
-@EVERY
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing(page, theme):
     page.theme(theme)

@@ -271,16 +271,6 @@ def test_copied_code_reproduces_what_is_shown(alone):
     page.assert_clean()
 
 
-def test_every_control_can_be_moved_and_two_copies_do_not_meet(page):
-    page.second_copy()
-    assert page.move_every_control() == 5
-    second = page.page.locator(".course-widget").nth(1)
-    status = second.locator("[role=status]").inner_text()
-    page.root.get_by_role("combobox", name="Picture").select_option(label="kitten")
-    hover(page, 3, 3)
-    assert second.locator("[role=status]").inner_text() == status
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing(page, theme):
     page.theme(theme)

@@ -1,4 +1,7 @@
-"""Every control of every widget is moved: each slider to both ends, each option taken, each box set and cleared."""
+"""Every control of every widget is moved: each slider to both ends, each option taken, each box set and cleared.
+
+A second copy of the widget on the same page does not notice.
+"""
 
 import sys
 from pathlib import Path
@@ -12,6 +15,10 @@ sys.path.insert(0, str(ROOT / "tools"))
 from gallery import EXHIBITS  # noqa: E402
 
 NATIVE = "input:not([type=file]):visible, select:visible"
+SEEN = """
+(root) => [root.innerText, ...[...root.querySelectorAll("canvas")].map((one) => one.toDataURL()),
+  ...[...root.querySelectorAll("input, select")].map((one) => `${one.value} ${one.checked}`)]
+"""
 MOVE = """
 (root) => {
   const seen = new Set();
@@ -56,13 +63,19 @@ def test_the_exhibits_are_all_widgets_of_the_course() -> None:
 @pytest.mark.parametrize("exhibit", EXHIBITS, ids=lambda exhibit: exhibit.title)
 def test_every_control_can_be_moved(alone, exhibit) -> None:
     opened = alone(exhibit.widget())
-    before = opened.root.locator(NATIVE).count()
+    opened.second_copy()
+    settle(opened.page)
+    copy = opened.page.locator(".course-widget").nth(1)
+    untouched = copy.evaluate(SEEN)
+    shown = opened.root.locator(NATIVE).count()
     labels = opened.root.evaluate(MOVE)
     settle(opened.page)
-    assert len(labels) >= before
+    assert len(labels) >= shown
     assert all(label.strip() for label in labels), f"a control without a label: {labels}"
     assert opened.root.locator("[role=alert]:visible").count() == 0
     assert opened.status.strip()
+    assert copy.evaluate(SEEN) == untouched
+    assert opened.page.locator(".course-widget [id]").count() == 0
     opened.assert_clean()
 
 

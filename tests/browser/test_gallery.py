@@ -101,44 +101,6 @@ def test_a_widget_answers_and_leaves_the_others_alone(name, opened):
     assert {other: state(opened, other) for other in others} == others
 
 
-def test_two_copies_of_a_widget_do_not_meet(opened):
-    for name in NAMES:
-        opened.evaluate(
-            """async (name) => {
-              const { exhibits } = JSON.parse(document.querySelector("script[type='application/json']").textContent);
-              const { widget, state } = exhibits.find((one) => one.widget === name.replaceAll("-", "_"));
-              const host = document.createElement("div");
-              host.id = "copy";
-              document.querySelector(`[data-widget=${name}]`).closest("section").append(host);
-              const { modules } = JSON.parse(document.querySelector("script[type='application/json']").textContent);
-              const esm = new Blob([modules[widget]], { type: "text/javascript" });
-              const listeners = [];
-              const model = {
-                get: (key) => state[key], off() {}, save_changes() {}, send() {},
-                set(key, value) {
-                  state[key] = value;
-                  for (const [one, act] of listeners) if (one === `change:${key}`) act();
-                },
-                on: (key, act) => listeners.push([key, act]),
-              };
-              host.end = await (await import(URL.createObjectURL(esm))).default.render({ model, el: host });
-            }""",
-            name,
-        )
-        first = widget(opened, name).first.evaluate("(root) => root.innerText")
-        copy = opened.locator("#copy")
-        for slider in copy.locator("input[type=range]:visible").all():
-            slider.press("End")
-            slider.press("Home")
-        for radio in copy.locator("input[type=radio]:visible").all()[:1]:
-            radio.check()
-            copy.get_by_role("button").first.click()
-        names = copy.locator("[id]").count()
-        assert names == 0, f"{name} gives its parts ids"
-        assert widget(opened, name).first.evaluate("(root) => root.innerText") == first, name
-        opened.evaluate("() => { const host = document.getElementById('copy'); host.end?.(); host.remove(); }")
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing(theme, opened):
     opened.evaluate("(theme) => { document.body.dataset.theme = theme; }", theme)

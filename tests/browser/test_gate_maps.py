@@ -142,16 +142,6 @@ def test_every_control_moves_and_axe_finds_nothing_in_light_and_dark(alone: Call
     page.assert_clean()
 
 
-def test_two_copies_on_a_page_do_not_meet(alone: Callable) -> None:
-    page = alone(widget())
-    page.second_copy()
-    page.root.get_by_label("Threshold").fill("0.2")
-    other = page.page.locator(".course-widget").nth(1)
-    assert "threshold 0.50" in other.locator("[role=status]").inner_text()
-    assert page.page.locator("[id]").count() == 0
-    page.assert_clean()
-
-
 def test_the_code_makes_what_is_shown_and_the_picture_holds_every_panel(alone: Callable) -> None:
     page = alone(widget(), permissions=["clipboard-read", "clipboard-write"])
     page.root.get_by_label("After epoch").select_option("2")

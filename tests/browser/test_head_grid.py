@@ -254,14 +254,6 @@ def test_the_courses_own_network_says_in_the_page_what_it_says_in_the_package(al
     page.assert_clean()
 
 
-def test_every_control_can_be_moved_and_two_copies_do_not_meet(page):
-    page.second_copy()
-    assert page.move_every_control() == 10  # four lists and sliders, six ticks
-    second = page.page.locator("section .course-widget")
-    assert second.locator("canvas[tabindex='0']").get_attribute("data-query") == f"{ROWS},0"
-    assert page.page.locator("[id]").count() == 0
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing(page, theme):
     page.set(off=[[1, 2]])

@@ -391,14 +391,6 @@ def test_what_is_left_of_many_classes_is_one_bar(alone):
     page.assert_clean()
 
 
-def test_every_control_can_be_moved_and_two_copies_do_not_meet(page):
-    page.second_copy()
-    assert page.move_every_control() >= 4
-    second = page.page.locator("section .course-widget")
-    assert second.locator("canvas[tabindex='0']").get_attribute("data-query") is None
-    assert page.page.locator("[id]").count() == 0
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing(page, theme):
     page.theme(theme)

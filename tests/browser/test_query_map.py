@@ -270,18 +270,6 @@ def test_copied_code_reproduces_the_map_shown(page, alone, pool):
     page.assert_clean()
 
 
-def test_every_control_can_be_moved_and_two_copies_do_not_meet(alone):
-    widget = explore_query_map()
-    widget.sources = [*widget.sources, *explore_query_map(Small(), cued_digits(2, seed=0)).sources]
-    page = alone(widget)
-    page.second_copy()
-    assert page.move_every_control() == 4
-    second = page.page.locator("section .course-widget")
-    assert second.locator("canvas[tabindex='0']").get_attribute("data-query") is None
-    assert page.page.locator("[id]").count() == 0
-    page.assert_clean()
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing(page, theme):
     page.theme(theme)

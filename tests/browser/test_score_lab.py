@@ -329,19 +329,6 @@ def test_nothing_is_wrong_for_assistive_tools_in_light_and_dark(alone, make):
     page.assert_clean()
 
 
-def test_two_copies_on_a_page_do_not_meet(alone):
-    page = alone(explore_score_lab())
-    page.second_copy()
-    second = page.page.locator(".course-widget").nth(1)
-    before = second.locator("canvas[data-weights]").first.get_attribute("data-weights")
-    page.canvas.focus()
-    for key in ("Enter", "ArrowLeft", "ArrowUp"):
-        page.canvas.press(key)
-    assert second.locator("canvas[data-weights]").first.get_attribute("data-weights") == before
-    assert page.page.locator("[id]").count() == 0
-    page.assert_clean()
-
-
 def test_one_key_is_drawn_and_a_title_stays_text(alone):
     label = '<img src=x onerror=alert(1)> "&amp;'
     one = {"key": "one", "title": label, "values": np.ones((1, 3)), "start": (0, 0)}

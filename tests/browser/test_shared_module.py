@@ -236,15 +236,6 @@ def _prediction() -> CourseWidget:
 EVERY_WIDGET = pytest.mark.parametrize("make", [_attention_map, _training_curves, _quiz, _prediction])
 
 
-@EVERY_WIDGET
-def test_every_control_moves_to_both_ends_without_an_error(make: Callable, alone: Callable) -> None:
-    page = alone(make())
-    assert page.move_every_control() >= 2
-    page.page.wait_for_timeout(50)
-    assert page.status
-    page.assert_clean()
-
-
 @pytest.mark.faults("pieces of markup in labels, captions, names and answers")
 @pytest.mark.parametrize("make", [_attention_map, _training_curves, _quiz])
 def test_labels_with_markup_arrive_as_text(make: Callable, alone: Callable) -> None:
@@ -333,28 +324,6 @@ def test_forced_colours_keep_runs_apart_and_the_chosen_map_marked(alone: Callabl
         "(all) => all.map((one) => getComputedStyle(one).outlineStyle)"
     )
     assert outlines == ["solid", "none", "none"]
-
-
-@EVERY_WIDGET
-def test_two_copies_on_a_page_do_not_meet(make: Callable, alone: Callable) -> None:
-    page = alone(make())
-    page.second_copy()
-    assert page.page.locator(".course-widget").count() == 2
-    second = page.page.locator(".course-widget").nth(1)
-    before = second.locator("[role=status]").inner_text()
-    ids = page.page.locator(".course-widget [id]").count()
-    assert ids == 0
-    if page.canvas.count():
-        page.hover(page.canvas, 0.3, 0.3)
-        assert page.canvas.get_attribute("data-query")
-    else:
-        second.locator("input").nth(1).check()
-        page.root.locator("input").first.check()
-        page.root.get_by_role("button").first.click()
-        assert second.locator("input").nth(1).is_checked()
-        assert second.locator(".cw-verdict").first.inner_text() == ""
-    assert second.locator("canvas[data-query]").count() == 0
-    assert second.locator("[role=status]").inner_text() == before
 
 
 @EVERY_WIDGET
