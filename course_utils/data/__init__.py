@@ -10,6 +10,7 @@ from .pets import pets
 from .photographs import feature_crop, photograph, photograph_features, photograph_names
 from .scenes import DIGIT_PAIRS, both_digits, cued_scenes
 from .sized import digit_sides, sized_digits
+from .text_lines import draw_text
 
 __all__ = [
     "DIGIT_PAIRS",
@@ -22,6 +23,7 @@ __all__ = [
     "cued_scenes",
     "digit_sides",
     "digits",
+    "draw_text",
     "feature_crop",
     "moving_digits",
     "pets",

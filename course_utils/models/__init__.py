@@ -4,6 +4,7 @@ from .attention_cnn import AttentionCNN
 from .attention_vgg16 import AttentionVGG, AttentionVGG16
 from .loading import CheckpointError, load_network, network_card
 from .person_segmenter import PersonSegmenter
+from .text_reader import TextReader
 from .trained_weights import trained_weights
 from .vision_transformer import VisionTransformer, class_token_maps, rollout
 
@@ -13,6 +14,7 @@ __all__ = [
     "AttentionVGG16",
     "CheckpointError",
     "PersonSegmenter",
+    "TextReader",
     "VisionTransformer",
     "class_token_maps",
     "load_network",

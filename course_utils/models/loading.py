@@ -13,10 +13,11 @@ from ..resources import checksums, resource
 from .attention_cnn import AttentionCNN
 from .attention_vgg16 import AttentionVGG
 from .person_segmenter import PersonSegmenter
+from .text_reader import TextReader
 from .vision_transformer import VisionTransformer
 
 NETWORKS: dict[str, type[nn.Module]] = {
-    kind.__name__: kind for kind in (AttentionCNN, AttentionVGG, PersonSegmenter, VisionTransformer)
+    kind.__name__: kind for kind in (AttentionCNN, AttentionVGG, PersonSegmenter, TextReader, VisionTransformer)
 }
 
 
