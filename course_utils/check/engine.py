@@ -29,7 +29,7 @@ from .memory import State
 from .session import SESSION
 
 ROUNDS = 3  # draws of one check, of different shapes
-_DRAWS = 100  # attempts at a draw that tells every mistake apart
+_DRAWS = 100  # attempts at a draw that separates all mistakes
 _IDLE = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}  # the bytecode of an untouched stub
 
 Inputs = tuple[Any, ...]
@@ -191,7 +191,7 @@ class Exercise:
             return Card(
                 "note",
                 "Solutions are closed here.",
-                ("Whoever set up this course for you closed them (COURSE_SOLUTIONS); `check.hint()` stays open.",),
+                ("The person who set up the course closed them (COURSE_SOLUTIONS); `check.hint()` still works.",),
             )
         if self.item not in SESSION.progress.states() and self.item not in SESSION.warned:
             SESSION.warned.add(self.item)
@@ -208,13 +208,13 @@ class Exercise:
         return textwrap.dedent(inspect.getsource(self.official)).rstrip()
 
     def rounds(self, seed: int) -> list[Round]:
-        """The rounds of one check, drawn until they tell every mistake from the solution and from the others."""
+        """The rounds of one check, drawn until every mistake differs from the solution and from the others."""
         for attempt in range(_DRAWS):
             rounds = [self._round(Draw(seed + ROUNDS * attempt + i)) for i in range(ROUNDS)]
             found = [self._diagnose([each.wrongs[i] for each in rounds], rounds) for i in range(len(self.mistakes))]
             if all(each and each[0] is mistake for each, mistake in zip(found, self.mistakes, strict=True)):
                 return rounds
-        raise RuntimeError(f"{self.item}: no draw in {_DRAWS} tells its mistakes apart; this exercise needs mending")
+        raise RuntimeError(f"{self.item}: no draw in {_DRAWS} keeps its mistakes apart; correct the exercise")
 
     def _round(self, draw: Draw) -> Round:
         inputs = self.draw(draw)
@@ -248,7 +248,7 @@ class Exercise:
             ]
             if changed:
                 return "not yet", [
-                    f"Your function changes its input {' and '.join(changed)} in place; whoever calls it loses the "
+                    f"Your function changes its input {' and '.join(changed)} in place, so its caller loses the "
                     "original. Make a new value instead, for example `y = x * 2` for `x *= 2`."
                 ]
             outputs.append(given)

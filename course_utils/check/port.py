@@ -1,4 +1,4 @@
-"""A port with several faults, to be mended: what is said for each mixture of those that are left in it."""
+"""A port with several faults to fix: a message for each mixture of faults that are left in it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -16,11 +16,11 @@ def port_mistakes(
     """Every way to leave faults in a port.
 
     Args:
-        places: for each place where it may be wrong, the faults possible there, each with what a learner needs to
-            hear; the first of each is the port's own.
+        places: for each place where it may be wrong, the faults possible there, each with the words for a learner;
+            the first of each is the port's own.
         ported: the port, whose `faults` are those that are left.
         noun: what one of them is called, such as "fault".
-        as_it_was: what is said where nothing has been mended.
+        as_it_was: the message where nothing has been fixed.
     """
     words = {fault: said for place in places for fault, said in place.items()}
     own = tuple(next(iter(place)) for place in places)

@@ -34,7 +34,7 @@ class Row(NamedTuple):
 
 
 class ProgressMap:
-    """What `check.progress()` shows: a line a lesson, each exercise and the quiz with a mark."""
+    """What `check.progress()` shows: one line per lesson, each exercise and the quiz with a mark."""
 
     def __init__(self, rows: tuple[Row, ...], note: str = ""):
         self.rows = rows

@@ -242,7 +242,7 @@ def test_right_options_are_those_that_follow_from_the_numbers():
     assert right("4.4", "say 3") == "Nothing under softmax, but the weights under sigmoid"
     twice = torch.cat([torch.full((4,), 5.0)] * 2)
     assert align("softmax", twice)[:4].sum() == pytest.approx(0.5)
-    assert right("4.4", "stands in the picture twice").startswith("They fall to about half under softmax")
+    assert right("4.4", "in the picture twice").startswith("They fall to about half under softmax")
     scores = torch.tensor([2.0, 1.9, -3.0], requires_grad=True)
     weights = align("sparsemax", scores)
     (gradient,) = torch.autograd.grad((weights * torch.tensor([1.0, 2.0, 3.0])).sum(), scores)

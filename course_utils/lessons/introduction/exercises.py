@@ -1,4 +1,4 @@
-"""The exercises of lesson 4.1: share out, apply masks, make a context, tell fixed from dynamic, mend a port."""
+"""The exercises of lesson 4.1: softmax, masks, a context, fixed and dynamic masks, a port to fix."""
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ def share_out(scores: Tensor) -> Tensor:
 def apply_both_masks(x: Tensor, channel_mask: Tensor, spatial_mask: Tensor) -> Tensor:
     """Apply a mask over channels and a mask over positions: x (N, C, H, W) -> (N, C, H, W).
 
-    channel_mask (N, C) has one weight a channel, spatial_mask (N, H, W) one weight a position.
+    channel_mask (N, C) has one weight per channel, spatial_mask (N, H, W) one weight per position.
     """
     return x * channel_mask[:, :, None, None] * spatial_mask[:, None, :, :]
 

@@ -1,4 +1,4 @@
-"""The exercises of lesson 4.1.4: cut into heads, join them, leave one out, entropy, a window, and a port to mend."""
+"""The exercises of lesson 4.1.4: cut into heads, join them, leave one out, entropy, a window, and a port to fix."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

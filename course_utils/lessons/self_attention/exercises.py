@@ -1,4 +1,4 @@
-"""The exercises of lesson 4.1.3: reach, projections, weights, slope, output, and a port to mend."""
+"""The exercises of lesson 4.1.3: reach, projections, weights, slope, output, and a port to fix."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

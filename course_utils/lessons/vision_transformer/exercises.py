@@ -1,4 +1,4 @@
-"""The exercises of lesson 4.1.5: patches, tokens, rollout, occlusion, and a port to mend."""
+"""The exercises of lesson 4.1.5: patches, tokens, rollout, occlusion, and a port to fix."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,7 +13,7 @@ from ...check.tasks import Task
 
 
 def cut_patches(images: Tensor, size: int) -> Tensor:
-    """Cut pictures into patches, a row a patch: images (N, C, H, W) -> (N, P, C * size * size).
+    """Cut pictures into patches, one row per patch: images (N, C, H, W) -> (N, P, C * size * size).
 
     Patches come row after row of the picture. Within one, all numbers of the first channel come first, row after row.
     """
@@ -125,7 +125,7 @@ def _ported(
     heads: int,
     faults: Sequence[str] = (),
 ) -> Tensor:
-    """One block and the head, departing from torchvision's as published ports do, or as people do who mend them."""
+    """One block and the head, departing from torchvision's as published ports do, or as attempts to fix them do."""
     width = tokens.shape[2]
 
     def norm(x: Tensor) -> Tensor:
