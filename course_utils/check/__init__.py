@@ -1,4 +1,4 @@
-"""What is asked: one function an exercise, hints, solutions, quizzes, and a map of what is done.
+"""Exercises and their checks: one function per exercise, hints, solutions, quizzes, and a map of your progress.
 
 from course_utils import check
 

@@ -27,7 +27,7 @@ def progress_files(given: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
 
 
 def learner(path: Path) -> str:
-    """Whose file it is: its name, or, where it kept the name that the course gave it, that of the folder it came in."""
+    """The learner of a file: its name, or the name of its folder if the file is still called progress.json."""
     folders = (part for part in reversed(path.absolute().parent.parts) if part not in _OWN_FOLDERS)
     return next(folders, "") if path.stem == "progress" else path.stem
 

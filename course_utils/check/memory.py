@@ -1,7 +1,7 @@
 """What a learner has done, remembered in one small JSON file of the learner's own.
 
 Two notebooks may write at once: each change is made to the file as it is then, under a lock, and the file is replaced
-in one step. Where the file cannot be read or written the change waits in memory, with a word that says so.
+in one step. If the file cannot be read or written, the change waits in memory and a note says so.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ class Progress:
     """The state of each exercise and quiz, by names such as "4.1.1/squeeze".
 
     Attributes:
-        note: a word for the learner where something went wrong with the file, else "".
+        note: what went wrong with the file, said to the learner, else "".
     """
 
     def __init__(self) -> None:

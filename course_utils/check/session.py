@@ -28,7 +28,7 @@ class Session:
         self._note = ""
 
     def new_note(self) -> str:
-        """The word about the progress file, once: "" while it is the one said before."""
+        """The note about the progress file, once: "" while it has not changed."""
         new = "" if self.progress.note == self._note else self.progress.note
         self._note = self.progress.note
         return new
