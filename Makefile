@@ -12,10 +12,12 @@ QUIET_LAB = @mkdir -p $(VENV)/share/jupyter/lab/settings && echo '{"@jupyterlab/
 ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 PYTEST := $(RUN) -m pytest -q -n 2 --dist loadfile
-# What tells most in little time: blocks against the reference implementations, every exercise with its mistakes, the
-# imports, what a widget's base promises, and every control of every widget moved in a browser.
-QUICK := tests/parity tests/unit/test_packaging.py tests/unit/test_blocks_properties.py tests/unit/test_check_exercises.py \
-  tests/unit/test_widgets_base.py tests/browser/test_every_control.py
+# What tells most in little time: blocks against the reference implementations, every exercise's solution and wrong
+# answers, the imports, what a widget's base promises, and every control of every widget moved in a browser.
+EXERCISES := tests/unit/test_check_exercises.py
+QUICK := tests/parity tests/unit/test_packaging.py tests/unit/test_widgets_base.py tests/browser/test_every_control.py \
+  $(EXERCISES)::test_the_official_solution_is_accepted \
+  $(EXERCISES)::test_each_typical_mistake_is_refused_with_its_own_message
 
 .PHONY: help lab quick test lint unit browser lessons faults colab notebooks figures gallery site bench mutants release links clean
 
@@ -28,7 +30,7 @@ lab: $(VENV)/lab.stamp  ## install the course into .venv and open JupyterLab at 
 	$(RUN) -m jupyter lab --port=$(PORT) --port-retries=20 $(ROOT_FLAG) $(if $(filter 0,$(OPEN)),--no-browser) \
 	  --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url="/lab/tree/notebooks/$$first"
 
-quick: $(VENV)/test.stamp lint  ## style and types, then the tests that tell most, in a minute and a half
+quick: lint  ## style and types, then the tests that tell most, in a minute and a half
 	$(PYTEST) $(QUICK)
 
 test: lint unit browser lessons  ## style, types, unit and parity tests, browser tests, every notebook (REQUIRE_BROWSER=1)
