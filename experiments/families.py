@@ -1,0 +1,417 @@
+"""Which networks' masks are seen, family by family, and how far they are from a reference.
+
+    python -m experiments.families [WORD ...]
+
+Takes the smallest network of each of timm's files of models and of each family of torchvision's classifiers, and small
+vision networks of transformers and open_clip, all with random weights: nothing is downloaded. Each runs plainly and
+recorded. With words only the networks run whose name contains one of them, and nothing is written; otherwise the
+table goes to docs/families.md. It takes about ten minutes on one core.
+"""
+
+import copy
+import importlib
+import math
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from course_utils.attention import Layout, find_tokens, record_masks
+
+TABLE = Path(__file__).resolve().parent.parent / "docs" / "families.md"
+
+NOT_SEEN = {
+    "timm/efficientvit_mit": "linear attention: keys and values are multiplied first, so there are no weights",
+    "timm/mlp_mixer": "gMLP's gate is as large as what it gates, so it is no smaller mask",
+}
+"""Networks with a kind of attention of which nothing is recorded, and why."""
+
+_NAMES_OF_ATTENTION = ("attention", "attn", "squeeze", "semodule", "effectivese", "eca", "cbam", "spatialgating")
+
+
+@dataclass
+class Row:
+    """What was found of one network."""
+
+    family: str
+    network: str
+    masks: dict[str, Tensor] = field(repr=False)
+    exact: bool  # whether the recorded pass gave the plain one's output to the last bit
+    distance: float | None  # the largest from the reference, of the masks that have one
+    compared: int
+    layouts: dict[str, Layout] = field(repr=False)
+    unseen: list[str]  # modules that are named as if they had a mask and gave none
+
+    def kinds(self) -> str:
+        """How many weights, gates and choices between branches were recorded."""
+        counts = Counter(kind_of(mask) for mask in self.masks.values())
+        return ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "nothing"
+
+
+def kind_of(mask: Tensor) -> str:
+    """Whether a mask is made of weights, gates, or a choice between branches, by its shape."""
+    if mask.dim() == 5 and mask.shape[-2:] == (1, 1):
+        return "branches"
+    gate = mask.dim() == 3 or mask.shape[-2:] == (1, 1) or (mask.shape[1] == 1 and not _rows_sum_to_one(mask))
+    return "gates" if gate or (1 in mask.shape[2:] and not _rows_sum_to_one(mask)) else "weights"
+
+
+def _rows_sum_to_one(mask: Tensor) -> bool:
+    sums = mask.float().sum(-1)
+    return bool(torch.allclose(sums, torch.ones_like(sums), atol=1e-2))
+
+
+def check(family: str, network: str, model: nn.Module, inputs: Any, reference: Callable[..., dict[str, Tensor]]) -> Row:
+    """Run a network plainly and recorded, and compare.
+
+    Args:
+        family: such as "timm/swin_transformer".
+        network: its name.
+        model: in evaluation mode.
+        inputs: two pictures, or a dictionary of the model's arguments.
+        reference: from the model and the inputs to masks by name, found without the recorder.
+    """
+
+    def call(given: Any) -> list[Tensor]:
+        output = model(**given) if isinstance(given, dict) else model(given)
+        return list(_tensors(output))
+
+    with torch.no_grad():
+        expected = call(inputs)
+        with record_masks(model) as masks:
+            found = call(inputs)
+        exact = len(found) == len(expected) and all(map(torch.equal, found, expected))
+        known = reference(model, inputs)
+        first = {k: v[:1] for k, v in inputs.items()} if isinstance(inputs, dict) else inputs[:1]
+        layouts = find_tokens(model, first)
+    distances = [_distance(masks[name], known[name]) for name in masks if name in known]
+    owners = {name.split("#")[0] for name in masks}
+    unseen = [name for name, part in model.named_modules() if _looks_like_attention(part) and not _has(owners, name)]
+    return Row(family, network, dict(masks), exact, max(distances, default=None), len(distances), layouts, unseen)
+
+
+def _looks_like_attention(part: nn.Module) -> bool:
+    name = type(part).__name__.lower()
+    return any(word in name for word in _NAMES_OF_ATTENTION) and any(True for _ in part.parameters())
+
+
+def _has(owners: set[str], name: str) -> bool:
+    """Whether a module, a part of it, or the module that it is part of made a mask."""
+    return any(f"{owner}.".startswith(f"{name}.") or f"{name}.".startswith(f"{owner}.") for owner in owners)
+
+
+def _tensors(output: Any) -> Iterator[Tensor]:
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, dict):
+        for part in output.values():
+            yield from _tensors(part)
+    elif isinstance(output, tuple | list):
+        for part in output:
+            yield from _tensors(part)
+
+
+def _distance(mask: Tensor, known: Tensor) -> float:
+    """The largest difference; windows and heads may be kept in another order, which is found by their shapes."""
+    if mask.numel() != known.numel():
+        return math.inf
+    orders = [known.reshape(mask.shape)] if mask.dim() > 2 else [known]
+    if known.dim() == 5:  # (N, heads, windows, Q, K)
+        orders.append(known.transpose(1, 2).reshape(mask.shape))
+    if known.dim() == 4 and mask.dim() == 4 and known.shape != mask.shape:  # (N * heads, windows, Q, K)
+        orders.append(known.unflatten(0, (-1, mask.shape[1])).transpose(1, 2).reshape(mask.shape))
+    return min(float((mask - one).abs().max()) for one in orders)
+
+
+# timm -----------------------------------------------------------------------------------------------------------------
+
+
+def timm_families() -> list[str]:
+    """The names of timm's files of models."""
+    registry = importlib.import_module("timm.models._registry")
+    return sorted(registry._module_to_models)
+
+
+def smallest(family: str) -> str:
+    """The network of one of timm's files that has the fewest parameters."""
+    import timm
+
+    registry = importlib.import_module("timm.models._registry")
+    counts = {}
+    for name in sorted(registry._module_to_models[family]):
+        try:
+            with torch.device("meta"):
+                counts[name] = sum(x.numel() for x in timm.create_model(name).parameters())
+        except (NotImplementedError, RuntimeError):
+            continue  # it computes with its weights while it is made
+    return min(counts, key=lambda name: counts[name])
+
+
+def timm_row(family: str, network: str | None = None) -> Row:
+    """One of timm's files, by its smallest network unless one is named."""
+    import timm
+
+    network = network or smallest(family)
+    torch.manual_seed(0)
+    model = timm.create_model(network).eval()
+    pictures = torch.randn(2, *model.pretrained_cfg["input_size"])
+    return check(f"timm/{family}", network, model, pictures, timm_reference)
+
+
+def timm_reference(model: nn.Module, inputs: Any) -> dict[str, Tensor]:
+    """As timm's `AttentionExtract`: what enters `attn_drop` without fused attention; what a gate's activation gives."""
+    model = copy.deepcopy(model)
+    known: dict[str, Tensor] = {}
+    calls: Counter[str] = Counter()
+
+    def keep(owner: str, tensor: Tensor) -> None:
+        calls[owner] += 1
+        known[owner if calls[owner] == 1 else f"{owner}#{calls[owner]}"] = tensor
+
+    for name, part in model.named_modules():
+        if hasattr(part, "fused_attn"):
+            part.fused_attn = False
+        owner, _, last = name.rpartition(".")
+        if last == "attn_drop":
+            part.register_forward_pre_hook(lambda part, given, owner=owner: keep(owner, given[0]))
+        if last in ("gate", "scale_activation") or (last == "sigmoid" and hasattr(model.get_submodule(owner), "fc2")):
+            part.register_forward_hook(lambda part, given, made, owner=owner: keep(owner, made))
+    model(inputs)
+    return {name: tensor for name, tensor in known.items() if tensor.dim() > 2}
+
+
+# torchvision ----------------------------------------------------------------------------------------------------------
+
+TORCHVISION = {
+    "alexnet": 224, "convnext_tiny": 224, "densenet121": 224, "efficientnet_b0": 224, "efficientnet_v2_s": 224,
+    "googlenet": 224, "inception_v3": 299, "maxvit_t": 224, "mnasnet0_5": 224, "mobilenet_v2": 224,
+    "mobilenet_v3_small": 224, "regnet_x_400mf": 224, "regnet_y_400mf": 224, "resnet18": 224, "resnext50_32x4d": 224,
+    "shufflenet_v2_x0_5": 224, "squeezenet1_1": 224, "swin_t": 224, "swin_v2_t": 256, "vgg11": 224, "vit_b_16": 224,
+    "wide_resnet50_2": 224,
+}  # fmt: skip
+
+
+def torchvision_row(network: str) -> Row:
+    """The smallest classifier of one of torchvision's families."""
+    import torchvision
+
+    torch.manual_seed(0)
+    options = {"init_weights": False} if network in ("googlenet", "inception_v3") else {}
+    model = getattr(torchvision.models, network)(**options).eval()
+    side = TORCHVISION[network]
+    return check(f"torchvision/{network}", network, model, torch.randn(2, 3, side, side), torchvision_reference)
+
+
+def torchvision_reference(model: nn.Module, inputs: Any) -> dict[str, Tensor]:
+    """`nn.MultiheadAttention` asked for its weights; what `F.softmax` gave to a windowed layer; SE's activation."""
+    known: dict[str, Tensor] = {}
+    running: list[str] = []
+    handles = []
+    for name, part in model.named_modules():
+        owner, _, last = name.rpartition(".")
+        if last == "scale_activation":
+            handles.append(part.register_forward_hook(lambda p, given, made, owner=owner: known.update({owner: made})))
+        if isinstance(part, nn.MultiheadAttention):
+            handles.append(
+                part.register_forward_pre_hook(
+                    lambda part, given, name=name: known.update(
+                        {name: type(part).forward(part, *given[:3], average_attn_weights=False)[1]}
+                    )
+                )
+            )
+        if "Attention" in type(part).__name__:
+            handles.append(part.register_forward_pre_hook(lambda part, given, name=name: running.append(name)))
+    plain = F.softmax
+
+    def softmax(x: Tensor, dim: int) -> Tensor:
+        made = plain(x, dim)
+        known[running[-1]] = made
+        return made
+
+    F.softmax = softmax
+    try:
+        model(inputs)
+    finally:
+        F.softmax = plain
+        for handle in handles:
+            handle.remove()
+    return known
+
+
+# transformers and open_clip -------------------------------------------------------------------------------------------
+
+_SMALL = {
+    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64, "image_size": 32,
+    "patch_size": 8,
+}  # fmt: skip
+_WINDOWS = {"image_size": 64, "patch_size": 4, "embed_dim": 16, "depths": [2, 1], "num_heads": [2, 4], "window_size": 4}
+TRANSFORMERS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "ViT": ("ViTModel", "ViTConfig", _SMALL),
+    "DeiT": ("DeiTModel", "DeiTConfig", _SMALL),
+    "BEiT": ("BeitModel", "BeitConfig", _SMALL | {"use_relative_position_bias": True}),
+    "Swin": ("SwinModel", "SwinConfig", _WINDOWS),
+    "SwinV2": ("Swinv2Model", "Swinv2Config", _WINDOWS),
+    "DINOv2": ("Dinov2Model", "Dinov2Config", _SMALL),
+    "DINOv2 with registers": ("Dinov2WithRegistersModel", "Dinov2WithRegistersConfig", _SMALL),
+    "DINOv3": ("DINOv3ViTModel", "DINOv3ViTConfig", _SMALL | {"num_register_tokens": 4}),
+    "CLIP": ("CLIPVisionModel", "CLIPVisionConfig", _SMALL),
+    "SigLIP": ("SiglipVisionModel", "SiglipVisionConfig", _SMALL),
+    "SAM's encoder": (
+        "SamVisionModel",
+        "SamVisionConfig",
+        _SMALL | {"window_size": 3, "global_attn_indexes": [1], "output_channels": 16, "mlp_dim": 64},
+    ),
+    "MAE's encoder": ("ViTMAEModel", "ViTMAEConfig", _SMALL | {"mask_ratio": 0.25}),
+}
+
+
+def transformers_row(family: str) -> Row:
+    """A small network of transformers, with its default (fused) attention, against the same one with eager attention."""
+    import transformers
+
+    kind, config, options = TRANSFORMERS[family]
+    settings = getattr(transformers, config)(**options)
+    torch.manual_seed(0)
+    model = getattr(transformers, kind)(settings).eval()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    side = options["image_size"]
+    inputs: dict[str, Any] = {"pixel_values": torch.randn(2, 3, side, side)}
+    if family.startswith("MAE"):
+        inputs["noise"] = torch.rand(2, (side // options["patch_size"]) ** 2)  # which patches are dropped
+
+    def reference(model: nn.Module, inputs: Any) -> dict[str, Tensor]:
+        eager = copy.deepcopy(model)
+        eager.set_attn_implementation("eager")
+        with record_masks(model) as masks:
+            model(**inputs)
+        given = eager(**inputs, output_attentions=True).attentions
+        names = list(masks)
+        if len(given) != len(names):  # Swin gives one layer of each stage
+            names = [names[i] for i in _last_of_each(masks, given)]
+        return dict(zip(names, given, strict=True))
+
+    return check(f"transformers/{family}", kind, model, inputs, reference)
+
+
+def _last_of_each(masks: dict[str, Tensor], given: tuple[Tensor, ...]) -> list[int]:
+    shapes = [mask.shape for mask in masks.values()]
+    return [max(i for i, shape in enumerate(shapes) if shape == one.shape) for one in given]
+
+
+def open_clip_row(tower: str) -> Row:
+    """A tower of open_clip, with random weights."""
+    import open_clip
+
+    torch.manual_seed(0)
+    clip = open_clip.create_model("ViT-B-32", pretrained=None).eval()
+    if tower == "pictures":
+        inputs = torch.randn(2, 3, 224, 224)
+        return check("open_clip/pictures", "ViT-B-32", clip.visual, inputs, torchvision_reference_of_all)
+    text = open_clip.tokenizer.tokenize(["a photograph of a dog", "two cats"])
+
+    class Text(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.clip = clip
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            return self.clip.encode_text(tokens)
+
+    return check("open_clip/text", "ViT-B-32", Text(), text, torchvision_reference_of_all)
+
+
+def torchvision_reference_of_all(model: nn.Module, inputs: Any) -> dict[str, Tensor]:
+    """Each `nn.MultiheadAttention` of a model asked for its weights, whatever options it is called with."""
+    known: dict[str, Tensor] = {}
+    handles = []
+    for name, part in model.named_modules():
+        if isinstance(part, nn.MultiheadAttention):
+
+            def ask(part: nn.Module, given: tuple, options: dict[str, Any], name: str = name) -> None:
+                asked = {**options, "need_weights": True, "average_attn_weights": False}
+                known[name] = type(part).forward(part, *given, **asked)[1]
+
+            handles.append(part.register_forward_pre_hook(ask, with_kwargs=True))
+    model(inputs)
+    for handle in handles:
+        handle.remove()
+    return known
+
+
+# The table ------------------------------------------------------------------------------------------------------------
+
+
+def rows(words: list[str]) -> Iterator[Row]:
+    """Every row whose family contains one of the words; all of them without words."""
+    makers: dict[str, Callable[[], Row]] = {}
+    makers |= {f"timm/{name}": lambda name=name: timm_row(name) for name in timm_families()}
+    makers |= {f"torchvision/{name}": lambda name=name: torchvision_row(name) for name in TORCHVISION}
+    makers |= {f"transformers/{name}": lambda name=name: transformers_row(name) for name in TRANSFORMERS}
+    makers |= {f"open_clip/{name}": lambda name=name: open_clip_row(name) for name in ("pictures", "text")}
+    for name, make in makers.items():
+        if not words or any(word in name for word in words):
+            yield make()
+
+
+def line(row: Row) -> str:
+    """A row of the table."""
+    distance = "" if row.distance is None else f"{row.distance:.0e} ({row.compared} of {len(row.masks)})"
+    note = NOT_SEEN.get(row.family, "")
+    if not note and not row.masks:
+        note = "no attention"
+    known = [one for one in row.layouts.values() if one.keys is not None and one.queries is not None]
+    channels = [one for one in row.layouts.values() if "channels" in one.why]
+    tokens = f"{len(known)} of {len(row.layouts)}" if row.layouts else ""
+    if channels:
+        tokens += f", {len(channels)} between channels"
+    exact = "yes" if row.exact else "NO"
+    return f"| {row.family} | {row.network} | {row.kinds()} | {exact} | {distance} | {tokens} | {note} |"
+
+
+def main(words: list[str]) -> int:
+    """Print the table, and store it if it is whole."""
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(1)
+    lines, found = [], []
+    for row in rows(words):
+        found.append(row)
+        lines.append(line(row))
+        print(lines[-1], flush=True)
+        if row.unseen and row.family not in NOT_SEEN:
+            print(f"    named as if it had a mask, and gave none: {row.unseen[:3]}", flush=True)
+    if not words:
+        TABLE.write_text(_page(lines, found), encoding="utf-8")
+    return int(any(not row.exact for row in found))
+
+
+def _page(lines: list[str], found: list[Row]) -> str:
+    seen, distances = sum(bool(row.masks) for row in found), [r.distance for r in found if r.distance is not None]
+    return f"""# Whose masks are seen
+
+Written by `python -m experiments.families`: the smallest network of each family, with random weights and two pictures.
+{len(found)} networks; masks of {seen} were recorded, {sum(row.exact for row in found)} outputs were equal to those of a
+plain pass to the last bit, and the masks that have a reference differ from it by {max(distances):.0e} at most.
+
+- Recorded: *weights* are (N, heads, Q, K), *gates* smaller masks that multiply, *branches* choices between branches.
+- Equal: whether the recorded pass gave the same output, to the last bit.
+- Reference: the largest difference, and how many masks were compared. In timm it is what enters `attn_drop` when fused
+  attention is off, and what a gate's activation gives; in torchvision `nn.MultiheadAttention` with `need_weights=True`,
+  the softmax of windowed layers and SE's activation; in transformers eager attention with `output_attentions=True`.
+- Tokens: for how many of the weights it is known where queries and keys lie (`find_tokens`).
+
+| family | network | recorded | equal | reference | tokens | note |
+|---|---|---|---|---|---|---|
+{chr(10).join(lines)}
+"""
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
