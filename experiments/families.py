@@ -4,12 +4,11 @@
 
 Takes the smallest network of each of timm's files of models and of each family of torchvision's classifiers, and small
 vision networks of transformers and open_clip, all with random weights: nothing is downloaded. Each runs plainly and
-recorded. With words only the networks run whose name contains one of them, and nothing is written; otherwise the
-table goes to docs/families.md. It takes about ten minutes on one core.
+recorded. With words only the networks run whose name contains one of them. Each row goes into the table in
+docs/families.md as soon as it is known. All of it takes about ten minutes on one core.
 """
 
 import copy
-import importlib
 import math
 import sys
 import warnings
@@ -133,32 +132,47 @@ def _distance(mask: Tensor, known: Tensor) -> float:
 # timm -----------------------------------------------------------------------------------------------------------------
 
 
-def timm_families() -> list[str]:
-    """The names of timm's files of models."""
-    registry = importlib.import_module("timm.models._registry")
-    return sorted(registry._module_to_models)
+TIMM = {
+    "beit": "beit_base_patch16_224", "byoanet": "halonet_h1", "byobnet": "test_byobnet", "cait": "cait_xxs24_224",
+    "coat": "coat_tiny", "convit": "convit_tiny", "convmixer": "convmixer_768_32", "convnext": "test_convnext",
+    "cpubone": "cpubone_nano", "crossvit": "crossvit_tiny_240", "csatv2": "csatv2", "cspnet": "cs3darknet_focus_s",
+    "cspnext": "cspnext_tiny", "davit": "davit_tiny", "deepseek_vit": "deepseek_vit_412m",
+    "deit": "deit_tiny_patch16_224", "densenet": "densenet121", "dla": "dla46x_c", "dpn": "dpn48b",
+    "edgenext": "edgenext_xx_small", "efficientformer": "efficientformer_l1",
+    "efficientformer_v2": "efficientformerv2_s0", "efficientnet": "test_efficientnet",
+    "efficientvim": "efficientvim_m1", "efficientvit_mit": "efficientvit_b0", "efficientvit_msra": "efficientvit_m0",
+    "eva": "vit_tiny_patch16_dinov3_qkvb", "fasternet": "fasternet_t0", "fastvit": "fastvit_t8",
+    "focalnet": "focalnet_tiny_srf", "gcvit": "gcvit_xxtiny", "gemma4_vit": "gemma4_vit_167m",
+    "ghostnet": "ghostnet_050", "hardcorenas": "hardcorenas_b", "hgnet": "hgnetv2_b0", "hiera": "hiera_tiny_224",
+    "hieradet_sam2": "sam2_hiera_tiny", "hrnet": "hrnet_w18_small", "iformer": "iformer_t",
+    "inception_next": "inception_next_atto", "inception_resnet_v2": "ens_adv_inception_resnet_v2",
+    "inception_v3": "adv_inception_v3", "inception_v4": "inception_v4", "lcnetv2": "lcnetv2_small",
+    "levit": "levit_128s", "lowformer": "lowformer_b0", "mambaout": "test_mambaout", "maxxvit": "test_coatnet",
+    "metaformer": "poolformerv2_s12", "mlp_mixer": "gmlp_ti16_224", "mobilenetv3": "mobilenetv3_small_050",
+    "mobilenetv5": "mobilenetv5_base", "mobilevit": "mobilevit_xxs", "mvitv2": "mvitv2_tiny",
+    "naflexvit": "naflexvit_base_patch16_parfac_gap", "nasnet": "nasnetalarge", "nest": "jx_nest_tiny",
+    "nextvit": "nextvit_small", "nfnet": "test_nfnet", "pit": "pit_ti_224", "pnasnet": "pnasnet5large",
+    "pvt_v2": "pvt_v2_b0", "qwen3_vit": "qwen3_vit_88m", "rdnet": "rdnet_tiny", "regnet": "regnetx_002",
+    "repghost": "repghostnet_050", "repvit": "repvit_m1", "res2net": "res2next50", "resnest": "resnest14d",
+    "resnet": "test_resnet", "resnetv2": "resnetv2_18", "rexnet": "rexnet_100", "selecsls": "selecsls42",
+    "senet": "legacy_seresnet18", "sequencer": "sequencer2d_s", "shvit": "shvit_s1", "sknet": "skresnet18",
+    "starnet": "starnet_s050", "swiftformer": "swiftformer_xs", "swin_transformer": "swin_tiny_patch4_window7_224",
+    "swin_transformer_v2": "swinv2_tiny_window16_256", "swin_transformer_v2_cr": "swinv2_cr_tiny_224",
+    "tiny_vit": "tiny_vit_5m_224", "tnt": "tnt_s_legacy_patch16_224", "tresnet": "tresnet_m",
+    "twins": "twins_svt_small", "vgg": "vgg11", "visformer": "visformer_tiny", "vision_transformer": "test_vit",
+    "vision_transformer_hybrid": "vit_tiny_r_s16_p8_224", "vision_transformer_relpos": "test_vit_relpos",
+    "vision_transformer_sam": "samvit_base_patch16_224", "vitamin": "vitamin_small_224", "volo": "volo_d1_224",
+    "vovnet": "ese_vovnet19b_slim_dw", "xception": "legacy_xception", "xception_aligned": "xception41p",
+    "xcit": "xcit_nano_12_p8_224",
+}  # fmt: skip
+"""Of each of timm's files of models the network with the fewest parameters."""
 
 
-def smallest(family: str) -> str:
-    """The network of one of timm's files that has the fewest parameters."""
+def timm_row(family: str) -> Row:
+    """The smallest network of one of timm's files."""
     import timm
 
-    registry = importlib.import_module("timm.models._registry")
-    counts = {}
-    for name in sorted(registry._module_to_models[family]):
-        try:
-            with torch.device("meta"):
-                counts[name] = sum(x.numel() for x in timm.create_model(name).parameters())
-        except (NotImplementedError, RuntimeError):
-            continue  # it computes with its weights while it is made
-    return min(counts, key=lambda name: counts[name])
-
-
-def timm_row(family: str, network: str | None = None) -> Row:
-    """One of timm's files, by its smallest network unless one is named."""
-    import timm
-
-    network = network or smallest(family)
+    network = TIMM[family]
     torch.manual_seed(0)
     model = timm.create_model(network).eval()
     pictures = torch.randn(2, *model.pretrained_cfg["input_size"])
@@ -230,14 +244,14 @@ def torchvision_reference(model: nn.Module, inputs: Any) -> dict[str, Tensor]:
             handles.append(part.register_forward_pre_hook(lambda part, given, name=name: running.append(name)))
     plain = F.softmax
 
-    def softmax(x: Tensor, dim: int) -> Tensor:
-        made = plain(x, dim)
+    def softmax(*given: Any, **options: Any) -> Tensor:
+        made = plain(*given, **options)
         known[running[-1]] = made
         return made
 
     F.softmax = softmax
     try:
-        model(inputs)
+        model(**inputs) if isinstance(inputs, dict) else model(inputs)
     finally:
         F.softmax = plain
         for handle in handles:
@@ -273,7 +287,7 @@ TRANSFORMERS: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 
 def transformers_row(family: str) -> Row:
-    """A small network of transformers, with its default (fused) attention, against the same one with eager attention."""
+    """A small network of transformers, with its default (fused) attention, against itself with eager attention."""
     import transformers
 
     kind, config, options = TRANSFORMERS[family]
@@ -287,23 +301,27 @@ def transformers_row(family: str) -> Row:
     if family.startswith("MAE"):
         inputs["noise"] = torch.rand(2, (side // options["patch_size"]) ** 2)  # which patches are dropped
 
-    def reference(model: nn.Module, inputs: Any) -> dict[str, Tensor]:
-        eager = copy.deepcopy(model)
-        eager.set_attn_implementation("eager")
+    def reference(model: Any, inputs: Any) -> dict[str, Tensor]:
+        eager = type(model)._from_config(copy.deepcopy(settings), attn_implementation="eager").eval()
+        eager.load_state_dict(model.state_dict())
         with record_masks(model) as masks:
             model(**inputs)
         given = eager(**inputs, output_attentions=True).attentions
-        names = list(masks)
-        if len(given) != len(names):  # Swin gives one layer of each stage
-            names = [names[i] for i in _last_of_each(masks, given)]
+        if not given:  # SAM's encoder does not give them
+            return torchvision_reference(eager, inputs)
+        names = list(masks)[: len(given)]
+        if [masks[name].numel() for name in names] != [
+            one.numel() for one in given
+        ]:  # Swin gives one layer of each stage
+            names = [list(masks)[i] for i in _last_of_each(masks, given)]
         return dict(zip(names, given, strict=True))
 
     return check(f"transformers/{family}", kind, model, inputs, reference)
 
 
 def _last_of_each(masks: dict[str, Tensor], given: tuple[Tensor, ...]) -> list[int]:
-    shapes = [mask.shape for mask in masks.values()]
-    return [max(i for i, shape in enumerate(shapes) if shape == one.shape) for one in given]
+    sizes = [mask.numel() for mask in masks.values()]
+    return [max(i for i, size in enumerate(sizes) if size == one.numel()) for one in given]
 
 
 def open_clip_row(tower: str) -> Row:
@@ -352,7 +370,7 @@ def torchvision_reference_of_all(model: nn.Module, inputs: Any) -> dict[str, Ten
 def rows(words: list[str]) -> Iterator[Row]:
     """Every row whose family contains one of the words; all of them without words."""
     makers: dict[str, Callable[[], Row]] = {}
-    makers |= {f"timm/{name}": lambda name=name: timm_row(name) for name in timm_families()}
+    makers |= {f"timm/{name}": lambda name=name: timm_row(name) for name in TIMM}
     makers |= {f"torchvision/{name}": lambda name=name: torchvision_row(name) for name in TORCHVISION}
     makers |= {f"transformers/{name}": lambda name=name: transformers_row(name) for name in TRANSFORMERS}
     makers |= {f"open_clip/{name}": lambda name=name: open_clip_row(name) for name in ("pictures", "text")}
@@ -377,28 +395,33 @@ def line(row: Row) -> str:
 
 
 def main(words: list[str]) -> int:
-    """Print the table, and store it if it is whole."""
+    """Print the rows and put them into the table, in the place of the earlier ones of the same families."""
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
-    lines, found = [], []
+    order = [f"timm/{name}" for name in TIMM] + [f"torchvision/{name}" for name in TORCHVISION]
+    order += [f"transformers/{name}" for name in TRANSFORMERS] + ["open_clip/pictures", "open_clip/text"]
+    exact = True
     for row in rows(words):
-        found.append(row)
-        lines.append(line(row))
-        print(lines[-1], flush=True)
+        exact &= row.exact
+        print(line(row), flush=True)
         if row.unseen and row.family not in NOT_SEEN:
             print(f"    named as if it had a mask, and gave none: {row.unseen[:3]}", flush=True)
-    if not words:
-        TABLE.write_text(_page(lines, found), encoding="utf-8")
-    return int(any(not row.exact for row in found))
+        lines = TABLE.read_text(encoding="utf-8").splitlines() if TABLE.exists() else []
+        table = {one.split("|")[1].strip(): one for one in lines if one.startswith("| ") and "/" in one.split("|")[1]}
+        table[row.family] = line(row)
+        TABLE.write_text(_page([table[family] for family in order if family in table]), encoding="utf-8")
+    return int(not exact)
 
 
-def _page(lines: list[str], found: list[Row]) -> str:
-    seen, distances = sum(bool(row.masks) for row in found), [r.distance for r in found if r.distance is not None]
+def _page(lines: list[str]) -> str:
+    cells = [[cell.strip() for cell in one.split("|")] for one in lines]
+    seen, exact = sum(cell[3] != "nothing" for cell in cells), sum(cell[4] == "yes" for cell in cells)
+    distances = [float(cell[5].split()[0]) for cell in cells if cell[5]]
     return f"""# Whose masks are seen
 
 Written by `python -m experiments.families`: the smallest network of each family, with random weights and two pictures.
-{len(found)} networks; masks of {seen} were recorded, {sum(row.exact for row in found)} outputs were equal to those of a
-plain pass to the last bit, and the masks that have a reference differ from it by {max(distances):.0e} at most.
+{len(cells)} networks; masks of {seen} were recorded, {exact} outputs were equal to those of a plain pass to the last
+bit, and the masks that have a reference differ from it by {max(distances, default=0):.0e} at most.
 
 - Recorded: *weights* are (N, heads, Q, K), *gates* smaller masks that multiply, *branches* choices between branches.
 - Equal: whether the recorded pass gave the same output, to the last bit.

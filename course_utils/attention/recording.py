@@ -252,6 +252,7 @@ class _Watch(TorchFunctionMode):
         super().__init__()
         self.thread = threading.get_ident()
         self.watched: list[Watched] = []
+        self.traces: list[Any] = []
         self.running: list[nn.Module] = []
         self.origins: sites.Origins = {}
         self.constants: set[int] = set()
@@ -283,12 +284,14 @@ class _Watch(TorchFunctionMode):
                     lambda: cast(list, warnings.filters).remove(quiet) if quiet in warnings.filters else None
                 )
         self.watched.append(watched)
+        self.traces = [one.trace for one in self.watched if one.trace]
         for part in watched.model.modules():
             if isinstance(part, AttentionBlock):
                 part._watches.append(self)
 
     def remove(self, watched: Watched) -> None:
         self.watched.remove(watched)
+        self.traces = [one.trace for one in self.watched if one.trace]
         for part in watched.model.modules():
             if isinstance(part, AttentionBlock) and self in part._watches:
                 part._watches.remove(self)
@@ -312,7 +315,8 @@ class _Watch(TorchFunctionMode):
                 watched.begin()
         if not self.running:
             self._start(module, args)
-        rows = next((len(x) for x in tensors(args) if x.dim() and not x.is_nested), 1)
+        with torch._C.DisableTorchFunction():
+            rows = next((x.shape[0] for x in tensors(args) if not x.is_nested and x.dim()), 1)
         # torch's own layer may be given its tokens first and its pictures second; it always keeps heads in the batch.
         self.batches.append(1 if isinstance(module, nn.MultiheadAttention) else rows)
         self.running.append(module)
@@ -341,9 +345,8 @@ class _Watch(TorchFunctionMode):
     def _start(self, module: nn.Module, args: tuple) -> None:
         inputs = tensors((args, sys._getframe(2).f_locals.get("kwargs", {})))  # hooks are not given keyword arguments
         self.origins = {id(x): DATA if x.is_floating_point() else INDEX for x in inputs}
-        for watched in self.watched:
-            if watched.trace:
-                watched.trace.begin(inputs)
+        for trace in self.traces:
+            trace.begin(inputs)
         self.constants = {id(x) for x in (*module.parameters(), *module.buffers())}
         self.graded = torch.is_grad_enabled()
         torch.overrides.has_torch_function = self._anybody_else
@@ -378,21 +381,22 @@ class _Watch(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
-        traces = [one.trace for one in self.watched if one.trace]
-        if self.quiet and not traces:
+        if self.quiet and not self.traces:
             return func(*args, **kwargs)
         if func is F.multi_head_attention_forward:
             with self:
                 return _seen_from_inside(*args, **kwargs)
         module = self.running[-1] if self.running else None
-        meeting = sites.find(func, args, kwargs, self.origins, module, self.batches[-1] if self.batches else 1)
+        meeting = None
+        if func in sites.SITES:
+            meeting = sites.find(func, args, kwargs, self.origins, module, self.batches[-1] if self.batches else 1)
         if meeting is None:
             result = func(*args, **kwargs)
         else:
             result = self._apply(meeting, meeting.owner or module, lambda: func(*args, **kwargs))
-        for trace in traces:
+        for trace in self.traces:
             trace.follow(func, args, kwargs, result)
-        for out in (result,) if isinstance(result, Tensor) else tensors(result):
+        for out in tensors(result):
             self.origins[id(out)] = sites.origin(func, args, kwargs, out, self.origins)
         return result
 

@@ -76,11 +76,17 @@ _FRESH = methods(
 )
 
 
+_NATIVE = {torch._native_multi_head_attention, torch._transformer_encoder_layer_fwd}
+SITES = {F.scaled_dot_product_attention} | _NATIVE | _PRODUCT | MATMUL | EINSUM
+
+
 def origin(func: Any, args: tuple, kwargs: Mapping[str, Any], out: Tensor, origins: Origins) -> Origin | None:
     """What the result of a call comes from."""
     if func in _FRESH:
         return None
-    given = [found for x in tensors((args, kwargs)) if (found := origins.get(id(x))) is not None]
+    given = [found for x in tensors(args) if (found := origins.get(id(x))) is not None]
+    if kwargs:
+        given += [found for x in tensors(kwargs) if (found := origins.get(id(x))) is not None]
     if not given:
         return None
     if not out.is_floating_point():
@@ -117,16 +123,14 @@ def _still_soft(soft: Soft, func: Any, args: tuple, kwargs: Mapping[str, Any], o
 def find(
     func: Any, args: tuple, kwargs: Mapping[str, Any], origins: Origins, module: nn.Module | None, batch: int
 ) -> Meeting | None:
-    """The meeting of a mask with values in this call, if there is one."""
+    """The meeting of a mask with values in this call, which is one of `SITES`, if it is one."""
     if func is F.scaled_dot_product_attention:
         return _fused(args, kwargs, heads_of(module), batch)
-    if func is torch._native_multi_head_attention or func is torch._transformer_encoder_layer_fwd:
+    if func in _NATIVE:
         return _native(func, args, kwargs, module)
     if func in _PRODUCT:
         return _gate(func, args, origins)
-    if func in MATMUL or func in EINSUM:
-        return _weighted_mean(func, args, kwargs, origins, heads_of(module), batch)
-    return None
+    return _weighted_mean(func, args, kwargs, origins, heads_of(module), batch)
 
 
 # A weighted mean ------------------------------------------------------------------------------------------------------
@@ -415,4 +419,10 @@ def tensors(nest: Any) -> list[Tensor]:
         nest = nest.values()
     elif not isinstance(nest, tuple | list):
         return []
-    return [x for part in nest for x in tensors(part)]
+    found = []
+    for part in nest:
+        if isinstance(part, Tensor):
+            found.append(part)
+        elif isinstance(part, tuple | list | dict):
+            found += tensors(part)
+    return found

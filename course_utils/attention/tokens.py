@@ -6,6 +6,7 @@ and convolutions, pooling and the merging of patches make a coarser grid. Where 
 """
 
 import math
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -269,8 +270,14 @@ class _Trace:
             moved = [self._place(func, (args, kwargs), inputs, known, out) for out in outs]
         for out, places in zip(outs, moved, strict=True):
             self.places[id(out)] = places
+            weakref.finalize(out, self._forget, id(out), places).atexit = False
             if fixed:
                 self.fixed.add(id(out))
+
+    def _forget(self, key: int, places: Tensor) -> None:
+        """A tensor is gone; its id may belong to another one by now."""
+        if self.places.get(key) is places:
+            del self.places[key]
 
     def _move(self, func: Any, args: tuple, kwargs: Mapping[str, Any], inputs: list, known: list) -> list[Tensor]:
         shadows = {
@@ -315,6 +322,9 @@ class _Trace:
             return nothing if known[0] is None else self._resampled(known[0], out)
         if func in _LOSES:
             return nothing
+        known = [places for places in known if places is not None]
+        if len(known) == 1 and known[0] is not None and known[0].shape == out.shape:
+            return known[0]
         found = nothing
         for places in known:
             if places is None:
@@ -384,7 +394,7 @@ class _Trace:
         why = []
         queries = keys = None
         asking, rows, columns = _one(asking, -1), _one(giving, -1), _one(giving, -2)
-        if rows is None and columns is not None:
+        if giving is not None and rows is None and columns is not None and giving.shape[-2] > 1:
             why.append(
                 "The keys of this mask are channels: it says how much each channel takes from the others, for the "
                 "whole picture at once, so it has no map."

@@ -192,6 +192,29 @@ def test_gates_on_a_list_of_tokens(axis, tokens):
     assert recorded(model, tokens)[""].shape == ((3, 1, 16) if axis == 1 else (3, 7, 1))
 
 
+def test_heads_that_take_turns_in_a_batch_of_windows_are_not_taken_for_one_call(tokens):
+    class Cascade(nn.Module):
+        """Four heads, one after the other, on as many windows: 8 rows are not two pictures with four heads."""
+
+        def __init__(self):
+            super().__init__()
+            self.num_heads = 4
+
+        def forward(self, x: Tensor) -> Tensor:
+            return sum((x @ x.mT * head).softmax(-1) @ x for head in range(self.num_heads))
+
+    class Windows(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attn = Cascade()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.attn(x.reshape(8, -1, 16))
+
+    masks = recorded(Windows(), tokens.flatten()[:256].reshape(2, 8, 16))
+    assert [mask.shape[:2] for mask in masks.values()] == [(8, 1)] * 4
+
+
 def test_the_mixed_heads_are_recorded_where_heads_talk(tokens):
     class Talking(Attention):
         def forward(self, x: Tensor) -> Tensor:

@@ -100,6 +100,18 @@ def test_tokens_sorted_by_what_they_hold_are_lost(picture):
     assert layout.queries is layout.keys is None
 
 
+def test_one_lost_token_among_patches_is_not_taken_for_padding(picture):
+    class Summary(Scrambled):
+        def forward(self, x: Tensor) -> Tensor:
+            tokens = self.conv(x).flatten(2).transpose(1, 2)
+            tokens = torch.cat([tokens.sort(dim=1).values[:, :1], tokens], 1)
+            query, key, value = self.qkv(tokens).chunk(3, -1)
+            return F.scaled_dot_product_attention(query, key, value)
+
+    layout = find_tokens(Summary(), picture)[""]
+    assert layout.queries is layout.keys is None
+
+
 def test_the_class_token_that_asks_alone(picture):
     model = timm.models.cait.Cait(img_size=32, patch_size=8, embed_dim=16, depth=1, num_heads=2).eval()
     layout = find_tokens(model, torch.rand(1, 3, 32, 32))["blocks_token_only.0.attn"]
