@@ -40,6 +40,12 @@ def page_graph(network: nn.Module) -> tuple[dict[str, Any], str]:
     raise ValueError(f"page_graph knows {known}, but was given a {type(network).__name__}.")
 
 
+def _folded(norm: Any) -> tuple[Tensor, Tensor]:
+    """A batch norm in eval mode as a scale and a shift of each channel."""
+    gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    return gain, norm.bias - norm.running_mean * gain
+
+
 class _Graph:
     def __init__(self, network: nn.Module) -> None:
         self.names = {module: name for name, module in network.named_modules()}
@@ -72,10 +78,9 @@ class _Graph:
         if bias is None:
             bias = torch.zeros(len(weight))
         if norm is not None:
-            assert norm.running_mean is not None and norm.running_var is not None
-            gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-            weight, bias = weight * gain[:, None, None, None], (bias - norm.running_mean) * gain + norm.bias
-        top, left = layer.padding  # type: ignore[misc]
+            gain, shift = _folded(norm)
+            weight, bias = weight * gain[:, None, None, None], bias * gain + shift
+        top, left = layer.padding  # type: ignore[misc, str-unpack]
         padding = [top, left, top, left]
         if isinstance(layer, SamePadding) and layer.extra:
             first, last = layer.extra // 2, layer.extra - layer.extra // 2
@@ -180,9 +185,9 @@ def _cnn(graph: _Graph, network: Any) -> str:
         if isinstance(layer, nn.Linear):
             x = graph.linear(x, layer)
         elif isinstance(layer, nn.BatchNorm1d):
-            gain = layer.weight / torch.sqrt(layer.running_var + layer.eps)  # type: ignore[operator]
+            gain, shift = _folded(layer)
             folded = nn.Linear(layer.num_features, layer.num_features)
-            folded.weight.data, folded.bias.data = torch.diag(gain), layer.bias - layer.running_mean * gain
+            folded.weight.data, folded.bias.data = torch.diag(gain), shift
             x = graph.linear(x, folded)
         elif isinstance(layer, nn.ReLU):
             x = graph.activation(x, "relu")

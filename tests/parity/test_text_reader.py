@@ -1,5 +1,6 @@
 """TextReader against what the original network answered to two drawn lines: logits, and the weights of both blocks."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from course_utils.attention import MultiHeadAttention, edit_masks, off, record_m
 from course_utils.data.text_lines import TYPEFACES, draw_text
 from course_utils.models import CheckpointError, TextReader, load_network
 from course_utils.models.text_reader import CHARACTERS, decode
-from course_utils.resources import resource
+from course_utils.resources import resource, resource_root
 
 REFERENCE = Path(__file__).with_name("text_reference.npz")
 
@@ -46,8 +47,13 @@ def test_what_ships_answers_as_the_original_up_to_its_rounding(network, referenc
     assert decode(logits) == decode(reference["logits"]) == ["attention", "see the mask"]
 
 
-def test_what_ships_is_small():
+def test_what_ships_is_small_and_loses_no_characters():
     assert resource("weights/text_reader.safetensors").stat().st_size < 4_500_000
+    found = json.loads((resource_root() / "results" / "text_reader.json").read_text(encoding="utf-8"))
+    right = found["characters_read_rightly"]
+    assert found["lines"] >= 300
+    assert right["full"] - right["shipped"] < 0.005
+    assert found["largest_change_of_a_weight"] < 0.02
 
 
 @pytest.mark.parametrize("typeface", TYPEFACES)
