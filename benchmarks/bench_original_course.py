@@ -27,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from course_utils.data import ImageSet, digits
 from course_utils.models import AttentionCNN
 from course_utils.training import train
-from experiments.runs import machine
+from experiments.machine import machine
 
 from .timing import measure_machine
 

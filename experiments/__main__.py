@@ -10,10 +10,11 @@ from course_utils.resources import resource_root
 from course_utils.training import TrainingError
 
 from .costs import measure_costs
-from .ledger import StudyError, read_runs
+from .ledger import StudyError, read_runs, results_folder
 from .maps import record_maps
+from .plan import finished, tuning_runs
 from .report import provenance, study_report, write_summary
-from .runs import finished, results_folder, run_study, tuning_runs
+from .runner import run_study
 from .studies import STUDIES, study
 from .study_league import LEAGUE
 from .weights import RECIPES, make_weights

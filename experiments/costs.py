@@ -19,8 +19,8 @@ from course_utils.training.checkpoints import write_whole
 from course_utils.training.metrics import memory_format
 from course_utils.training.objective import Batch
 
-from .ledger import StudyError
-from .runs import machine, made_folder, results_folder
+from .ledger import StudyError, made_folder, results_folder
+from .machine import machine
 from .study import Entry, Study, Task
 
 _FILE = "costs.json"

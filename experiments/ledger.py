@@ -14,6 +14,10 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock
 
+from course_utils.resources import resource_root
+
+from .study import Study
+
 FILE = "runs.jsonl"
 FORMAT = 2
 _NUMBERS = ("parameters", "accuracy", "seconds")
@@ -40,6 +44,28 @@ class Ledger(NamedTuple):
 
     blocks: list[dict[str, Any]]
     runs: dict[Key, dict[str, Any]]
+
+
+def results_folder(study: Study, out: str | Path | None = None) -> Path:
+    """The study's folder below `out`; by default below resource/results, or below runs where it does not ship."""
+    default = resource_root() / "results" if study.shipped else Path("runs")
+    return (default if out is None else Path(out)) / study.name
+
+
+def made_folder(study: Study, out: str | Path | None = None) -> Path:
+    """The study's folder below `out`, made where it is missing.
+
+    Raises:
+        StudyError: if it cannot be made.
+    """
+    folder = results_folder(study, out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudyError(
+            f"{folder} cannot be made a folder ({error.strerror}); choose another one by --out."
+        ) from error
+    return folder
 
 
 def read_runs(folder: Path) -> dict[Key, dict[str, Any]]:

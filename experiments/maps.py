@@ -12,8 +12,8 @@ from course_utils.training.attention_maps import stage_names
 from course_utils.training.checkpoints import write_whole
 from course_utils.training.pets_comparison import learn_with_maps
 
-from .ledger import read_runs
-from .runs import chosen_lr, results_folder
+from .ledger import read_runs, results_folder
+from .plan import chosen_lr
 from .small_vgg import small_vgg
 from .study_gates import GATES
 from .tasks import SCENES

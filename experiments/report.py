@@ -10,8 +10,8 @@ from course_utils.training.checkpoints import write_whole
 
 from .costs import read_costs
 from .intervals import mean_interval
-from .ledger import FILE, StudyError, read_runs
-from .runs import Runs, chosen_lr, finished, results_folder, seed_runs, trial_accuracies, tuning_runs
+from .ledger import FILE, StudyError, read_runs, results_folder
+from .plan import Runs, chosen_lr, finished, seed_runs, trial_accuracies, tuning_runs
 from .studies import study
 from .study import Study, Task
 

@@ -16,7 +16,7 @@ import sys
 import torch
 from accelerate import Accelerator
 from course_utils.data import digits
-from experiments.runs import run_study
+from experiments.runner import run_study
 from experiments.study import Study, Task
 from experiments.study_league import vit
 

@@ -21,8 +21,10 @@ from course_utils.training import TrainingError
 from experiments import __main__ as command_line
 from experiments.costs import measure_costs, peak_memory
 from experiments.ledger import Key, StudyError, append_run, read_runs
+from experiments.plan import chosen_lr, finished, seed_runs, tuning_runs
 from experiments.report import study_report
-from experiments.runs import Run, chosen_lr, execute, finished, plain_arguments, run_study, seed_runs, tuning_runs
+from experiments.run import Run, execute, plain_arguments
+from experiments.runner import run_study
 from experiments.studies import STUDIES, study
 from experiments.study import FIRST_TRIAL_SEED, Study, Task, cnn
 from experiments.tasks import CUED, DIGITS
@@ -123,9 +125,9 @@ KILLED = """
 import sys
 sys.path.insert(0, sys.argv[2])
 import test_studies
-from experiments.runs import run_study
+from experiments.runner import run_study
 if __name__ == "__main__":
-    run_study(test_studies.TINY, seeds=2, out=sys.argv[1], jobs=2)
+    run_study(test_studies.TINY, seeds=2, out=sys.argv[1], jobs=int(sys.argv[3]))
 """
 
 
@@ -135,7 +137,7 @@ def test_a_killed_study_ends_with_the_same_numbers(tiny, tmp_path):
     script.write_text(KILLED)
     stopped = tmp_path / "stopped"
     process = subprocess.Popen(
-        [sys.executable, str(script), str(stopped), str(Path(__file__).parent)],
+        [sys.executable, str(script), str(stopped), str(Path(__file__).parent), "2"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -152,6 +154,18 @@ def test_a_killed_study_ends_with_the_same_numbers(tiny, tmp_path):
     assert len(said) == 8 - done
     run_study(TINY, seeds=2, out=tmp_path / "whole", say=quiet)
     assert numbers(stopped / "tiny") == numbers(tmp_path / "whole" / "tiny")
+
+
+@pytest.mark.faults("saved networks and studies damaged or stopped")
+def test_two_runners_on_one_study_share_its_runs(tiny, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(KILLED)
+    command = [sys.executable, str(script), str(tmp_path / "both"), str(Path(__file__).parent), "1"]
+    runners = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [runner.wait(timeout=240) for runner in runners] == [0, 0]
+    run_study(TINY, seeds=2, out=tmp_path / "alone", say=quiet)
+    assert numbers(tmp_path / "both" / "tiny") == numbers(tmp_path / "alone" / "tiny")
+    assert len((tmp_path / "both" / "tiny" / "runs.jsonl").read_text().splitlines()) == 1 + 8
 
 
 def test_test_images_are_read_once_and_only_after_the_settings_are_chosen(tmp_path):
@@ -380,7 +394,7 @@ def test_a_short_study_trains_the_same_networks_and_is_kept_apart(tmp_path, monk
     ],
 )
 def test_a_launch_that_would_change_the_numbers_is_refused(tmp_path, monkeypatch, launch, words):
-    runs = importlib.import_module("experiments.runs")
+    runs = importlib.import_module("experiments.runner")
     monkeypatch.setattr(runs.accelerate, "Accelerator", lambda: SimpleNamespace(**launch))
     with pytest.raises(ValueError, match=words):
         run_study(TINY, seeds=1, out=tmp_path, jobs=2, say=quiet)
@@ -406,7 +420,7 @@ def test_the_helpers_of_a_killed_study_end(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(KILLED)
     process = subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path / "out"), str(Path(__file__).parent)],
+        [sys.executable, str(script), str(tmp_path / "out"), str(Path(__file__).parent), "2"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

@@ -15,7 +15,8 @@ from course_utils.data import DIGIT_PAIRS, cued_scenes
 from experiments import maps
 from experiments.ledger import StudyError, read_runs
 from experiments.report import study_report
-from experiments.runs import Run, execute, run_study
+from experiments.run import Run, execute
+from experiments.runner import run_study
 from experiments.small_vgg import SMALL_VGG, EvenGate, TwoDigitsVGG, small_vgg
 from experiments.studies import STUDIES
 from experiments.study_gates import GATES, GATES_TWO
