@@ -11,7 +11,7 @@ import json
 import os
 import re
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -89,6 +89,43 @@ def encode(values: Any, dtype: str | None = None) -> dict[str, Any]:
         raise ValueError(f"float16 ends at 65504, but the largest value is {np.abs(array).max()}; use float32.")
     data = np.ascontiguousarray(array, dtype=np.dtype(dtype).newbyteorder("<"))
     return {"shape": list(array.shape), "dtype": dtype, "data": base64.b64encode(data.tobytes()).decode("ascii")}
+
+
+def encode_fields(fields: Any, exact: Collection[str] = (), name: str = "") -> Any:
+    """Plain data as the page reads it: arrays and tensors encoded at any depth, everything else as it is.
+
+    Args:
+        fields: dictionaries and lists of arrays and of what JSON can hold.
+        exact: the names of the arrays that keep 32 bits: those from which the page computes further.
+        name: under which `fields` stand, if they are part of others.
+
+    Raises:
+        ValueError: as `encode`.
+    """
+    if isinstance(fields, Mapping):
+        return {key: encode_fields(value, exact, key) for key, value in fields.items()}
+    if isinstance(fields, (list, tuple)):
+        return [encode_fields(value, exact, name) for value in fields]
+    if isinstance(fields, np.ndarray) or hasattr(fields, "detach"):
+        return encode(fields, "float32" if name in exact else None)
+    return fields
+
+
+def both_or_neither(function: str, **given: Any) -> bool:
+    """Whether both of two arguments were given, rather than neither.
+
+    Args:
+        function: whose arguments they are, for the message.
+        given: the two arguments by name.
+
+    Raises:
+        ValueError: if only one of them was given.
+    """
+    present = [name for name, value in given.items() if value is not None]
+    if len(present) == 1:
+        missing = next(name for name in given if name not in present)
+        raise ValueError(f"{function} was given {present[0]} without {missing}; give both, or neither.")
+    return bool(present)
 
 
 def _fits_half(array: np.ndarray) -> bool:

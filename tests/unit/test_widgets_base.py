@@ -225,3 +225,19 @@ def test_a_widget_says_what_it_is_where_no_widget_can_be_shown() -> None:
 def test_settings_that_the_page_sends_are_not_echoed(kind: type[base.CourseWidget], hot: set[str]) -> None:
     quiet = {name for name, trait in kind.class_traits().items() if trait.metadata.get("echo_update") is False}
     assert quiet == hot
+
+
+def test_fields_are_encoded_at_any_depth():
+    third = np.full(2, 1 / 3)
+    fields = {"label": "a", "stages": [{"mask": third, "weight": torch.from_numpy(third)}], "image": np.uint8([7])}
+    made = base.encode_fields(fields, exact={"weight"})
+    assert made["label"] == "a"
+    assert made["stages"] == [{"mask": encode(third, "float16"), "weight": encode(third, "float32")}]
+    assert made["image"] == encode(np.uint8([7]), "uint8")
+
+
+def test_one_of_two_arguments_that_belong_together_is_refused():
+    assert base.both_or_neither("f", network=1, data=2)
+    assert not base.both_or_neither("f", network=None, data=None)
+    with pytest.raises(ValueError, match="f was given data without network; give both, or neither"):
+        base.both_or_neither("f", network=None, data=2)
