@@ -156,6 +156,14 @@ class Effect(NamedTuple):
         """after - before, in the shape of the answer."""
         return self.after - self.before
 
+    def __repr__(self) -> str:
+        """The size of the change in words: an answer can have a thousand numbers per picture."""
+        change, size = self.change.abs().max().item(), self.before.abs().max().item()
+        return (
+            f"Effect on an answer of shape {tuple(self.before.shape)}: it changes by {change:.3g} at most, "
+            f"where the largest value was {size:.3g}. See .before, .after and .change."
+        )
+
 
 def effect(model: nn.Module, pictures: Any, name: str, edit: Edit) -> Effect:
     """Whether a network needs a mask: its answer without and with an edit, in evaluation mode and without gradient.

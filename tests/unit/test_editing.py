@@ -10,6 +10,7 @@ from torch.testing import assert_close
 
 from course_utils.attention import (
     CBAM,
+    Effect,
     MultiHeadAttention,
     SEBlock,
     SpaceTimeAttention,
@@ -386,3 +387,9 @@ def test_numbers_that_are_not_finite_are_refused(where, pictures):
     }
     with pytest.raises(ValueError, match=words[where]):
         effect(model, pictures, "blocks.0.attn", off(0))
+
+
+def test_an_effect_is_shown_in_words_and_not_as_a_thousand_numbers() -> None:
+    shown = repr(Effect(torch.tensor([[1.0, -4.0]]), torch.tensor([[1.5, -4.0]])))
+    assert "(1, 2)" in shown and "changes by 0.5" in shown and "largest value was 4" in shown
+    assert "tensor" not in shown
