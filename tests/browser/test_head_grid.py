@@ -54,7 +54,7 @@ def package(data, picture=0, mask="none", off=()):
     for layer, head in off:
         network.blocks[layer - 1].attention.output.weight[:, (head - 1) * 4 : head * 4] = 0
     for block in network.blocks:
-        block.attention.register_forward_pre_hook(lambda part, given: inputs.append(given[1]))
+        block.attention.register_forward_pre_hook(lambda part, given: inputs.append(given[0]))
         block.attention.forward = functools.partial(block.attention.forward, attn_mask=token_mask(mask, ROWS, ROWS))
     with record_masks(network) as masks:
         probabilities = network(data.images[picture : picture + 1]).softmax(1)[0]

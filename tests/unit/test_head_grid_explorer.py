@@ -5,7 +5,7 @@ import torch
 
 from course_utils.data import ImageSet, cued_digits
 from course_utils.models import VisionTransformer
-from course_utils.widgets import HeadGrid, TokenPicture, explore_head_grid
+from course_utils.widgets import explore_head_grid
 from course_utils.widgets.head_grid.explore import token_mask
 
 
@@ -55,9 +55,14 @@ def test_the_learners_network_stays_as_it_is():
     [
         ({"network": small()}, "network without data"),
         ({"data": pictures()}, "data without network"),
+        ({"network": small(), "data": pictures(12)}, r"images \(N, 3, 8, 8\)"),
+        (
+            {"network": small(), "data": ImageSet(torch.rand(0, 3, 8, 8), torch.zeros(0, dtype=torch.int64))},
+            "at least one",
+        ),
         ({"network": small(depth=17), "data": pictures()}, "32 heads at most; this one has .* and 34"),
         ({"network": small(embed_dim=512, mlp_dim=2048), "data": pictures()}, "500,000 parameters"),
-        ({"picture": 6}, "picture=6 is not there; there are 6"),
+        ({"picture": 6}, "picture=6, but there are 6"),
         ({"query": (8, 1)}, r"query=\(8, 1\) is neither"),
         ({"query": (0, 8)}, "8 x 8 patches"),
         ({"chosen": (0, 1)}, r"chosen names \(0, 1\), which is no \(layer, head\) of 4 layers with 4 heads"),
@@ -68,20 +73,6 @@ def test_the_learners_network_stays_as_it_is():
 def test_what_cannot_be_shown_is_refused(arguments, words):
     with pytest.raises(ValueError, match=words):
         explore_head_grid(**arguments)
-
-
-def test_parameters_and_pictures_that_do_not_fit_are_refused():
-    parameters = small().state_dict()
-    picture = TokenPicture("one", torch.zeros(8, 8, 3).numpy(), torch.zeros(5, 4).numpy(), answer=0)
-    assert HeadGrid(parameters, 2, [picture], (2, 2)).layers == 1
-    with pytest.raises(ValueError, match=r"'one' has tokens \(5, 4\).*\(7, 4\)"):
-        HeadGrid(parameters, 2, [picture], (2, 3))
-    with pytest.raises(ValueError, match="width of 4 cannot be shared equally among 3 heads"):
-        HeadGrid(parameters, 3, [picture], (2, 2))
-    with pytest.raises(ValueError, match=r"'blocks.0.narrow.bias' is missing"):
-        HeadGrid({name: p for name, p in parameters.items() if name != "blocks.0.narrow.bias"}, 2, [picture], (2, 2))
-    with pytest.raises(ValueError, match="at least one TokenPicture"):
-        HeadGrid(parameters, 2, [], (2, 2))
 
 
 def test_the_courses_network_is_shown_with_its_class_token_locked():

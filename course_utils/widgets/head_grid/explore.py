@@ -2,15 +2,16 @@
 
 import copy
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ...data import ImageSet, cued_digits
 from ...models import VisionTransformer, load_network
-from .widget import MASKS, HeadGrid, TokenPicture
+from ..attention_map.widget import image_bytes
+from ..base import both_or_neither
+from .widget import MASKS, HeadGrid
 
 _TRAINED = "vit_cued_digits"
 _MOST_PICTURES = 6
@@ -48,9 +49,7 @@ def explore_head_grid(
         >>> explore_head_grid(off=[(1, 3), (1, 4)])
         >>> explore_head_grid(network, cued_digits(6, seed=1))
     """
-    if (network is None) != (data is None):
-        given, missing = ("data", "network") if network is None else ("network", "data")
-        raise ValueError(f"explore_head_grid was given {given} without {missing}; give both, or neither.")
+    both_or_neither("explore_head_grid", network=network, data=data)
     if network is None or data is None:
         network = cast(VisionTransformer, load_network(_TRAINED))
         data = cued_digits(_MOST_PICTURES, seed=3, split="test")
@@ -65,7 +64,12 @@ def explore_head_grid(
     side = int(network.settings["image_size"]) // int(network.settings["patch_size"])
     heads, depth = int(network.settings["num_heads"]), int(network.settings["depth"])
     return HeadGrid(
-        network.state_dict(),
+        {
+            name: values
+            for name, values in network.state_dict().items()
+            if name.startswith(("blocks.", "norm.", "head."))
+        },
+        depth,
         heads,
         _pictures(network, data, made),
         (side, side),
@@ -122,19 +126,17 @@ def _small_enough(network: VisionTransformer) -> VisionTransformer:
 
 
 @torch.no_grad()
-def _pictures(network: VisionTransformer, data: ImageSet, code: str) -> list[TokenPicture]:
+def _pictures(network: VisionTransformer, data: ImageSet, code: str) -> list[dict[str, Any]]:
     images = data.images[:_MOST_PICTURES].cpu()
+    if not len(images):
+        raise ValueError("data holds no picture; give at least one.")
     return [
-        TokenPicture(
-            label=f"picture {i + 1}, class {int(data.labels[i])}",
-            image=_as_bytes(images[i]),
-            tokens=tokens.numpy(),
-            answer=int(data.labels[i]),
-            code=f"{code}\nimage = images[{i} : {i + 1}]",
-        )
-        for i, tokens in enumerate(network.embed(images))
+        {
+            "label": f"picture {i + 1}, class {label}",
+            "image": image_bytes(images[i].clamp(0, 1)),
+            "tokens": tokens,
+            "answer": label,
+            "code": f"{code}\nimage = images[{i} : {i + 1}]",
+        }
+        for i, (tokens, label) in enumerate(zip(network.embed(images), data.labels.tolist(), strict=False))
     ]
-
-
-def _as_bytes(image: Tensor) -> np.ndarray:
-    return image.permute(1, 2, 0).mul(255).round().clamp(0, 255).byte().numpy()

@@ -1,46 +1,15 @@
 """`head-grid`: every head of a small transformer side by side, for one query; heads knocked out, keys masked."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import traitlets
 
-from ..base import CourseWidget, as_array, encode
+from ..base import CourseWidget, encode_fields
+from ..limits import check_indices
 
 MASKS = ("none", "causal", "window 1", "window 2", "window 3", "padding")
 LIMITS = (1 / 128, 1.0)
-_LAYER = (
-    "attention_norm",
-    "attention.query",
-    "attention.key",
-    "attention.value",
-    "attention.output",
-    "mlp_norm",
-    "widen",
-    "narrow",
-)
-_KINDS = ("weight", "bias")
-
-
-@dataclass(frozen=True, eq=False)
-class TokenPicture:
-    """One picture as the tokens that a transformer's first layer reads.
-
-    Args:
-        label: what it shows, in words.
-        image: (H, W) or (H, W, 3), uint8.
-        tokens: (1 + rows * columns, embed_dim): the class token, then the patches row by row, positions added.
-        answer: index of the right class.
-        code: lines that make `network` and `image`, a batch of this picture.
-    """
-
-    label: str
-    image: np.ndarray
-    tokens: np.ndarray
-    answer: int
-    code: str = ""
 
 
 class HeadGrid(CourseWidget):
@@ -51,10 +20,12 @@ class HeadGrid(CourseWidget):
     of patches from 0; the class token stands below the last row, at (rows, 0).
 
     Args:
-        parameters: by the names of `VisionTransformer.state_dict()`, from "blocks.0.attention_norm.weight" on, with
-            "norm" and "head"; others are left out.
+        parameters: by the names of `VisionTransformer.state_dict()`: of the blocks, "norm" and "head".
+        layers: how many there are.
         heads: of each layer.
-        pictures: what the learner may choose from, all with the same number of tokens.
+        pictures: what the learner may choose from: `label`; `image`, (H, W) or (H, W, 3), uint8; `tokens`,
+            (1 + rows * columns, embed_dim), the class token, then the patches row by row, positions added; `answer`,
+            index of the right class; `code`, lines that make `network` and `image`, a batch of this picture.
         grid: (rows, columns) of the patches.
         label: the widget's name for a screen reader.
         traits: other traits, such as `picture`, `query`, `off`, `mask`, `caption`.
@@ -69,7 +40,7 @@ class HeadGrid(CourseWidget):
         limit: the weight at which the colours end.
 
     Raises:
-        ValueError: if the parameters do not fit together, or a trait names what is not there.
+        ValueError: if a trait names what is not there.
     """
 
     _module = "head_grid"
@@ -90,30 +61,25 @@ class HeadGrid(CourseWidget):
     def __init__(
         self,
         parameters: Mapping[str, Any],
+        layers: int,
         heads: int,
-        pictures: Sequence[TokenPicture],
-        grid: Sequence[int],
+        pictures: Sequence[Mapping[str, Any]],
+        grid: tuple[int, int],
         label: str = "Head grid: every head of a transformer for one query",
         **traits: Any,
     ) -> None:
-        arrays = {name: as_array(values) for name, values in parameters.items()}
-        rows, columns = (int(size) for size in grid)
-        layers = _check_network(arrays, heads)
-        _check_pictures(pictures, rows * columns + 1, arrays["head.weight"].shape[1])
-        query, key = (_place(name, traits.pop(name, ()), rows, columns) for name in ("query", "key"))
-        known = {(layer, head) for layer in range(1, layers + 1) for head in range(1, heads + 1)}
-        chosen = _head("chosen", traits.pop("chosen", (1, 1)), known, layers, heads)
-        off = [_head("off", one, known, layers, heads) for one in traits.pop("off", ())]
-        if traits.get("picture", 0) not in range(len(pictures)):
-            raise ValueError(f"picture={traits['picture']!r} is not there; there are {len(pictures)}, counted from 0.")
+        check_indices(traits, {"picture": len(pictures)})
         if traits.get("mask", "none") not in MASKS:
             raise ValueError(f"There is no mask {traits['mask']!r}; there are: {', '.join(map(repr, MASKS))}.")
+        query, key = (_place(name, traits.pop(name, ()), *grid) for name in ("query", "key"))
+        chosen = _head("chosen", traits.pop("chosen", (1, 1)), layers, heads)
+        off = [_head("off", one, layers, heads) for one in traits.pop("off", ())]
         super().__init__(
-            parameters={name: encode(arrays[name], "float32") for name in _names(layers)},
-            pictures=[_encode_picture(picture) for picture in pictures],
+            parameters=encode_fields(parameters, exact=parameters),
+            pictures=encode_fields(pictures, exact={"tokens"}),
             layers=layers,
             heads=heads,
-            grid=[rows, columns],
+            grid=list(grid),
             label=label,
             query=query,
             key=key,
@@ -121,37 +87,6 @@ class HeadGrid(CourseWidget):
             off=off,
             **traits,
         )
-
-
-def _names(layers: int) -> list[str]:
-    parts = [f"blocks.{layer}.{part}" for layer in range(layers) for part in _LAYER]
-    return [f"{part}.{kind}" for part in (*parts, "norm", "head") for kind in _KINDS]
-
-
-def _check_network(arrays: Mapping[str, np.ndarray], heads: int) -> int:
-    """How many layers there are; refuses a network that lacks a part."""
-    layers = sum(f"blocks.{layer}.attention.query.weight" in arrays for layer in range(len(arrays)))
-    missing = [name for name in _names(max(layers, 1)) if name not in arrays]
-    if missing:
-        raise ValueError(
-            f"HeadGrid needs the parameters of a whole VisionTransformer; {missing[0]!r} is missing. "
-            "`VisionTransformer(...).state_dict()` has them."
-        )
-    width = arrays["head.weight"].shape[1]
-    if heads < 1 or width % heads:
-        raise ValueError(f"A width of {width} cannot be shared equally among {heads} heads.")
-    return layers
-
-
-def _check_pictures(pictures: Sequence[TokenPicture], length: int, width: int) -> None:
-    if not pictures:
-        raise ValueError("HeadGrid needs at least one TokenPicture; none was given.")
-    for picture in pictures:
-        if picture.tokens.shape != (length, width):
-            raise ValueError(
-                f"{picture.label!r} has tokens {picture.tokens.shape}; for this grid and network needed are "
-                f"({length}, {width}): the class token and the patches."
-            )
 
 
 def _place(name: str, place: Iterable[Any], rows: int, columns: int) -> list[int]:
@@ -166,20 +101,11 @@ def _place(name: str, place: Iterable[Any], rows: int, columns: int) -> list[int
     return found
 
 
-def _head(name: str, head: Iterable[Any], known: set[tuple[int, int]], layers: int, heads: int) -> list[int]:
-    found = tuple(int(i) for i in head)
-    if found not in known:
+def _head(name: str, head: Iterable[Any], layers: int, heads: int) -> list[int]:
+    found = [int(i) for i in head]
+    if not (len(found) == 2 and 1 <= found[0] <= layers and 1 <= found[1] <= heads):
         raise ValueError(
-            f"{name} names {found}, which is no (layer, head) of {layers} layers with {heads} heads, counted from 1."
+            f"{name} names {tuple(found)}, which is no (layer, head) of {layers} layers with {heads} heads, counted "
+            "from 1."
         )
-    return list(found)
-
-
-def _encode_picture(picture: TokenPicture) -> dict[str, Any]:
-    return {
-        "label": picture.label,
-        "image": encode(picture.image, "uint8"),
-        "tokens": encode(picture.tokens, "float32"),
-        "answer": int(picture.answer),
-        "code": picture.code,
-    }
+    return found
