@@ -2,8 +2,8 @@
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,7 +12,9 @@ from ...attention import SelfAttention2d
 from ...data import ImageSet, cued_digits, feature_crop, photograph_features, photograph_names
 from ...models import load_network
 from ...resources import checksums
-from .widget import QueryExample, QueryMap, QuerySource
+from ..attention_map.widget import image_bytes
+from ..base import both_or_neither
+from .widget import QueryMap
 
 _PHOTOGRAPHS = "photographs"
 _TRAINED = "self_attention_cued_digits"
@@ -48,14 +50,12 @@ def explore_query_map(
         >>> explore_query_map(picture="cow", query=(6, 6))
         >>> explore_query_map(network, cued_digits(9, seed=0))
     """
-    if (network is None) != (data is None):
-        given, missing = ("data", "network") if network is None else ("network", "data")
-        raise ValueError(f"explore_query_map was given {given} without {missing}; give both, or neither.")
+    both_or_neither("explore_query_map", network=network, data=data)
     if network is not None and data is not None:
         if picture is not None:
             raise ValueError(f"picture={picture!r} chooses among the photographs; leave it out with a network.")
         sources = network_sources(network, data, "images = data.images  # network, data: what you gave", "yours")
-        return _show(sources, source, 0, query)
+        return QueryMap(sources, source=source or sources[0]["key"], query=query)
     sources = [_photographs()]
     if f"weights/{_TRAINED}.safetensors" in checksums():
         made = (
@@ -68,12 +68,7 @@ def explore_query_map(
         if picture not in photograph_names():
             raise ValueError(f"There is no photograph {picture!r}; there are: {', '.join(_names())}.")
         first = _names().index(picture)
-    return _show(sources, source, first, query)
-
-
-def _show(sources: list[QuerySource], source: str | None, example: int, query: Sequence[int]) -> QueryMap:
-    source = sources[0].key if source is None else source
-    return QueryMap(sources, source=source, example=example, query=query)
+    return QueryMap(sources, source=source or _PHOTOGRAPHS, example=first, query=query)
 
 
 def _names() -> list[str]:
@@ -81,38 +76,38 @@ def _names() -> list[str]:
     return [*(name for name in _FIRST if name in known), *(name for name in known if name not in _FIRST)]
 
 
-def _photographs() -> QuerySource:
+def _photographs() -> dict[str, Any]:
     examples = []
     for name in _names():
         features = photograph_features(name).permute(1, 2, 0).numpy()  # (14, 14, 16)
         examples.append(
-            QueryExample(
-                label=name.replace("_", " "),
-                image=_as_picture(F.interpolate(feature_crop(name)[None], size=_SIDE, mode="area")[0]),
-                query=features,
-                key=features,
-                value=features[:, :, :3],
-                shown=features[:, :, :3],
-                code=(
+            {
+                "label": name.replace("_", " "),
+                "image": image_bytes(F.interpolate(feature_crop(name)[None], size=_SIDE, mode="area")[0].clamp(0, 1)),
+                "query": features,
+                "key": features,
+                "value": features[:, :, :3],
+                "shown": features[:, :, :3],
+                "code": (
                     "from course_utils.data import photograph_features\n\n"
                     f'x = photograph_features("{name}").flatten(1).T  # (196, 16)\n'
                     "query = key = value = x  # identity projections"
                 ),
-            )
+            }
         )
-    return QuerySource(
-        key=_PHOTOGRAPHS,
-        title="photographs",
-        about="No weight was trained for attention here: query, key and value of a position are its 16 standardised "
+    return {
+        "key": _PHOTOGRAPHS,
+        "title": "photographs",
+        "about": "No weight was trained for attention here: query, key and value of a position are its 16 standardised "
         "features (identity projections), made by a network that was trained to name pictures.",
-        examples=examples,
-        temperature=features.shape[2] ** 0.5,
-        gamma=0.0,
-    )
+        "examples": examples,
+        "temperature": features.shape[2] ** 0.5,
+        "gamma": 0.0,
+    }
 
 
 @torch.no_grad()
-def network_sources(network: nn.Module, data: ImageSet, code: str, title: str) -> list[QuerySource]:
+def network_sources(network: nn.Module, data: ImageSet, code: str, title: str) -> list[dict[str, Any]]:
     """Each `SelfAttention2d` of a network as a source: queries, keys and values by its own trained projections.
 
     Args:
@@ -126,6 +121,8 @@ def network_sources(network: nn.Module, data: ImageSet, code: str, title: str) -
     """
     network = copy.deepcopy(network).cpu().eval()
     images = data.images[:_MOST_IMAGES].cpu()
+    if not len(images):
+        raise ValueError("data holds no picture; give at least one.")
     blocks = {name: part for name, part in network.named_modules() if isinstance(part, SelfAttention2d)}
     if not blocks:
         raise ValueError(
@@ -148,7 +145,7 @@ def network_sources(network: nn.Module, data: ImageSet, code: str, title: str) -
 
 def _block_source(
     name: str, block: SelfAttention2d, x: Tensor, images: Tensor, labels: Tensor, code: str, title: str
-) -> QuerySource:
+) -> dict[str, Any]:
     query, key, value = block.query(x), block.key(x), block.value(x)
     if block.pool:
         key, value = F.max_pool2d(key, 2), F.max_pool2d(value, 2)
@@ -158,14 +155,14 @@ def _block_source(
     gamma = round(float(block.gamma), 3)
     pool = ("F.max_pool2d(", ", 2)", "\nimport torch.nn.functional as F") if block.pool else ("", "", "")
     examples = [
-        QueryExample(
-            label=f"picture {i + 1}, class {int(labels[i])}",
-            image=_as_picture(images[i]),
-            query=_rows(query)[i].numpy(),
-            key=_rows(key)[i].numpy(),
-            value=(_rows(value)[i] @ directions).numpy(),
-            shown=shown[i].numpy(),
-            code=code.replace("import torch", f"import torch{pool[2]}", 1)
+        {
+            "label": f"picture {i + 1}, class {int(labels[i])}",
+            "image": image_bytes(images[i].clamp(0, 1)),
+            "query": _rows(query)[i],
+            "key": _rows(key)[i],
+            "value": _rows(value)[i] @ directions,
+            "shown": shown[i],
+            "code": code.replace("import torch", f"import torch{pool[2]}", 1)
             + f"""
 block, seen = network.get_submodule("{name}"), []
 block.register_forward_pre_hook(lambda block, inputs: seen.append(inputs[0]))
@@ -173,20 +170,20 @@ with torch.no_grad():
     network(images[{i} : {i + 1}])
     maps = [block.query(seen[0]), {pool[0]}block.key(seen[0]){pool[1]}, {pool[0]}block.value(seen[0]){pool[1]}]
     maps[2] = block.output(maps[2])  # v may come first: the weights of a query sum to 1
-x, query, key, value = (one[0].flatten(1).T for one in (seen[0], *maps))  # a row a position""",
-        )
+x, query, key, value = (one[0].flatten(1).T for one in (seen[0], *maps))  # one row for each position""",
+        }
         for i in range(len(images))
     ]
     height, width = x.shape[2:]
-    return QuerySource(
-        key=name,
-        title=f"{title}, {name.replace('.attention', '')}: {height} × {width}",
-        about=f"Queries, keys and values by the block's own trained 1×1 convolutions, {key.shape[1]} channels a key; "
-        f"it was trained with temperature 1, and learned γ = {gamma}.",
-        examples=examples,
-        temperature=1.0,
-        gamma=gamma,
-    )
+    return {
+        "key": name,
+        "title": f"{title}, {name.replace('.attention', '')}: {height} × {width}",
+        "about": f"Queries, keys and values by the block's own trained 1×1 convolutions, {key.shape[1]} channels for "
+        f"each key; it was trained with temperature 1, and learned γ = {gamma}.",
+        "examples": examples,
+        "temperature": 1.0,
+        "gamma": gamma,
+    }
 
 
 def _principal_directions(x: Tensor) -> Tensor:
@@ -200,9 +197,3 @@ def _principal_directions(x: Tensor) -> Tensor:
 
 def _rows(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C)
-
-
-def _as_picture(image: Tensor) -> np.ndarray:
-    """(C, H, W) in [0, 1] as (H, W, 3) or (H, W), uint8."""
-    pixels = (image * 255).round().byte()
-    return pixels[0].numpy() if len(pixels) == 1 else pixels.permute(1, 2, 0).contiguous().numpy()
