@@ -13,12 +13,12 @@ from course_utils.attention import record_masks
 from course_utils.data import moving_digits
 from course_utils.models import AttentionCNN
 from course_utils.widgets.branch_weights.explore import SIDES, explore_branch_weights, pictures_of
-from course_utils.widgets.branch_weights.widget import BranchStage, BranchWeights
+from course_utils.widgets.branch_weights.widget import BranchWeights
 from course_utils.widgets.cbam_steps.explore import explore_cbam_steps, switched
-from course_utils.widgets.cbam_steps.widget import CBAMPicture, CBAMStage, CBAMSteps
+from course_utils.widgets.cbam_steps.widget import CBAMSteps
 from course_utils.widgets.space_time import explore as space_time_explorer
 from course_utils.widgets.space_time.explore import explore_space_time, identity_attention
-from course_utils.widgets.space_time.widget import Clip, SpaceTime
+from course_utils.widgets.space_time.widget import SpaceTime
 
 torch.set_num_threads(1)
 
@@ -312,10 +312,15 @@ def test_the_lines_and_the_dot_stand_at_the_means(page):
         assert len(inked(branch, 6)) >= 7  # the dot of the size in focus
 
 
+def branch_stage(name, kernels, shares, spread, example_shares):
+    measured = {"shares": shares, "spread": spread, "example_shares": example_shares}
+    return {"name": name, "kernels": kernels, "stride": 1, **measured}
+
+
 def test_the_band_of_a_line_is_its_deviation(alone):
     mean = np.array([0.3, 0.4, 0.5])
     shares = np.stack([mean, 1 - mean], axis=1)[:, :, None]
-    stage = BranchStage("s", (3, 5), 1, shares, np.full((3, 2), 0.05), shares[:, None])
+    stage = branch_stage("s", (3, 5), shares, np.full((3, 2), 0.05), shares[:, None])
     pictures, squares = np.zeros((3, 1, 8, 8), np.uint8), np.ones((3, 1, 3), int)
     page = alone(BranchWeights((8, 16, 24), (1, 1, 1), pictures, squares, [stage], query=(0, 2)))
     pixels = page.pixels(page.root.locator("canvas[data-means]")).astype(int)
@@ -357,7 +362,7 @@ def test_words_of_a_picture_are_those_of_the_one_shown(alone):
     own = np.array(
         [[[[0.1], [0.9]], [[0.2], [0.8]]], [[[0.3], [0.7]], [[0.4], [0.6]]]]
     )  # (sizes, examples, branches, 1)
-    stage = BranchStage("s", (3, 5), 1, shares, np.zeros((2, 2)), own)
+    stage = branch_stage("s", (3, 5), shares, np.zeros((2, 2)), own)
     pictures, squares = np.zeros((2, 2, 8, 8), np.uint8), np.ones((2, 2, 3), int)
     page = alone(BranchWeights((8, 16), (2, 2), pictures, squares, [stage]))
     for size, example, small, large in ((0, 0, 10, 90), (0, 1, 20, 80), (1, 0, 30, 70), (1, 1, 40, 60)):
@@ -600,8 +605,8 @@ def test_the_picture_can_be_saved(page, tmp_path):
 
 
 def tiny_cbam(label: str) -> CBAMSteps:
-    part = {"reduce_weight": np.ones((1, 1)), "reduce_bias": np.ones(1), "expand_weight": np.ones((1, 1))}
-    stage = CBAMStage(
+    ones = {"reduce_weight": np.ones((1, 1)), "reduce_bias": np.ones(1), "expand_weight": np.ones((1, 1))}
+    stage = dict(
         name=label,
         weight=np.ones((1, 1, 3, 3)),
         scale=np.ones(1),
@@ -611,21 +616,22 @@ def tiny_cbam(label: str) -> CBAMSteps:
         spatial_scale=1,
         spatial_shift=0,
         pool=1,
-        **part,
+        **ones,
     )
-    picture = CBAMPicture(label, np.full((1, 1), 255, np.uint8))
-    return CBAMSteps([stage], np.ones((2, 1)), np.zeros(2), [picture], label=label)
+    picture = {"label": label, "image": np.full((1, 1), 255, np.uint8), "code": ""}
+    return CBAMSteps([stage], {"weight": np.ones((2, 1)), "bias": np.zeros(2)}, [picture], label=label)
 
 
 def tiny_branches(label: str) -> BranchWeights:
-    stage = BranchStage(label, (3,), 1, np.ones((2, 1, 1)), np.zeros((2, 1)), np.ones((2, 1, 1, 1)))
+    stage = branch_stage(label, (3,), np.ones((2, 1, 1)), np.zeros((2, 1)), np.ones((2, 1, 1, 1)))
     pictures, squares = np.zeros((2, 1, 1, 1), np.uint8), np.ones((2, 1, 3), int)
     return BranchWeights((1, 2), (1, 1), pictures, squares, [stage], label=label, branch=0)
 
 
 def tiny_clip(label: str) -> SpaceTime:
-    cover = np.zeros((1, 1, 1))
-    return SpaceTime([Clip(label, np.zeros((1, 1, 1), np.uint8), np.ones((1, 1, 1)), cover, cover)], label=label)
+    dark = np.zeros((1, 1, 1), np.uint8)
+    clip = {"label": label, "frames": dark, "tokens": np.ones((1, 1, 1)), "moving": dark, "standing": dark, "code": ""}
+    return SpaceTime([clip], label=label)
 
 
 @pytest.mark.parametrize("make", [tiny_cbam, tiny_branches, tiny_clip])

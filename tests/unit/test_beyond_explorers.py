@@ -1,18 +1,20 @@
 """What stands behind the widgets on CBAM, branches and clips: the same numbers as the blocks themselves."""
 
-import numpy as np
 import pytest
 import torch
+from traitlets import TraitError
 
 from course_utils.attention import CBAM, record_masks
 from course_utils.data import moving_digits
 from course_utils.models import AttentionCNN
 from course_utils.widgets.branch_weights.explore import explore_branch_weights
-from course_utils.widgets.branch_weights.widget import BranchStage, BranchWeights
 from course_utils.widgets.cbam_steps.explore import explore_cbam_steps, switched
-from course_utils.widgets.cbam_steps.widget import CBAMPicture, CBAMStage, CBAMSteps
-from course_utils.widgets.space_time.explore import clip_tokens, identity_attention, weight_elsewhere
-from course_utils.widgets.space_time.widget import Clip, SpaceTime
+from course_utils.widgets.space_time.explore import (
+    clip_tokens,
+    explore_space_time,
+    identity_attention,
+    weight_elsewhere,
+)
 
 torch.set_num_threads(1)
 
@@ -118,120 +120,27 @@ def test_joint_attention_follows_a_moved_thing_and_divided_finds_a_standing_one(
     assert joint > 0.6 and both > 0.6
 
 
-def stage_of(**changes) -> CBAMStage:
-    parts = {
-        "name": "s",
-        "weight": np.zeros((4, 1, 3, 3)),
-        "scale": np.ones(4),
-        "shift": np.zeros(4),
-        "reduce_weight": np.zeros((2, 4)),
-        "reduce_bias": np.zeros(2),
-        "expand_weight": np.zeros((4, 2)),
-        "expand_bias": np.zeros(4),
-        "kernel": np.zeros((2, 7, 7)),
-        "spatial_scale": 1.0,
-        "spatial_shift": 0.0,
-        "pool": 2,
-    }
-    return CBAMStage(**{**parts, **changes})
+def test_a_network_without_finite_weights_is_refused():
+    network = AttentionCNN(10, "cbam")
+    torch.nn.init.constant_(network.stage1.convolution.weight, torch.nan)
+    with pytest.raises(ValueError, match=r"index \(0, 0, 0, 0\) is nan"):
+        explore_cbam_steps(network)
 
 
 @pytest.mark.parametrize(
-    ("stage", "shape", "settings", "message"),
+    ("explore", "settings", "message"),
     [
-        ({"spatial_scale": float("nan")}, (8, 8), {}, "spatial_scale=nan; a finite number"),
-        ({"weight": np.full((4, 1, 3, 3), np.nan)}, (8, 8), {}, r"index \(0, 0, 0, 0\) is nan"),
-        ({"kernel": np.zeros((2, 6, 6))}, (8, 8), {}, "side 6 .* must be odd"),
-        ({"pool": 0}, (8, 8), {}, "pool=0"),
-        ({}, (0, 8), {}, r"shape \(0, 8\), but \(H, W, 3\)"),
-        ({}, (1, 8, 8, 3), {}, r"\(1, 8, 8, 3\), but \(H, W, 3\)"),
-        ({}, (1, 1), {}, "1 x 1 pixels are too small"),
-        ({}, (8, 8), {"picture": 1}, "picture=1, but there are 1"),
-        ({}, (8, 8), {"stage": -1}, "stage=-1"),
-        ({}, (8, 8), {"query": [8, 0]}, r"query=\(8, 0\) is not a \(row, column\)"),
-        ({}, (8, 8), {"query": [1]}, r"query=\(1,\) is not"),
+        (explore_cbam_steps, {"picture": 10}, "picture=10, but there are 10; give a number from 0 to 9"),
+        (explore_cbam_steps, {"stage": 0}, "no stage 0; give a number from 1 to 3"),
+        (explore_cbam_steps, {"step": 6}, "step"),
+        (explore_branch_weights, {"branch": 2}, "branch=2, but there are 2"),
+        (explore_branch_weights, {"stage": 9}, "no stage 9"),
+        (explore_branch_weights, {"query": [3, 9]}, r"query=\(3, 9\) is not a \(row, size\)"),
+        (explore_space_time, {"clip": 3}, "clip=3, but there are 3"),
+        (explore_space_time, {"query": (6, 0, 0)}, r"not a \(frame, row, column\)"),
+        (explore_space_time, {"query": (0, 0)}, r"not a \(frame, row, column\)"),
     ],
 )
-def test_cbam_steps_refuses_what_it_cannot_show(stage, shape, settings, message):
-    with pytest.raises(ValueError, match=message):
-        CBAMSteps(
-            [stage_of(**stage)],
-            np.zeros((3, 4)),
-            np.zeros(3),
-            [CBAMPicture("a", np.zeros(shape, np.uint8))],
-            **settings,
-        )
-
-
-def branches_of(measured: dict | None = None, /, **changes) -> BranchWeights:
-    parts = {
-        "sizes": (8, 12),
-        "counts": (1, 1),
-        "pictures": np.zeros((2, 1, 8, 8), np.uint8),
-        "squares": np.zeros((2, 1, 3), int),
-    }
-    one = {
-        "name": "s",
-        "kernels": (3, 5),
-        "stride": 1,
-        "shares": np.full((2, 2, 3), 0.5),
-        "spread": np.zeros((2, 2)),
-        "example_shares": np.full((2, 1, 2, 3), 0.5),
-    }
-    return BranchWeights(**{**parts, "stages": [BranchStage(**{**one, **(measured or {})})], **changes})
-
-
-@pytest.mark.parametrize(
-    ("stage", "changes", "message"),
-    [
-        ({"example_shares": np.full((2, 1, 2, 3), 0.4)}, {}, "must sum to 1 over the branches"),
-        ({"shares": np.array([[[2.0] * 3, [-1.0] * 3]] * 2)}, {}, "from 0 to 1, but -1 is one"),
-        ({"shares": np.full((2, 2, 3), np.nan)}, {}, "must sum to 1 over the branches, but nan"),
-        ({"kernels": (3, 5, 7)}, {}, r"\(2, 3, 3\) is needed"),
-        ({}, {"sizes": (8,)}, "at least one stage and two sizes"),
-        ({}, {"stages": []}, "at least one stage and two sizes"),
-        ({}, {"sizes": (12, 8)}, "must grow"),
-        (
-            {"example_shares": np.zeros((2, 0, 2, 3))},
-            {"pictures": np.zeros((2, 0, 8, 8), np.uint8), "squares": np.zeros((2, 0, 3), int)},
-            "none of it 0",
-        ),
-        ({}, {"branch": 2}, "branch=2, but there are 2"),
-        ({}, {"stage": 1}, "stage=1, but there are 1"),
-        ({}, {"example": 1}, "example=1, but there are 1"),
-        ({}, {"query": [3, 0]}, r"query=\(3, 0\) is not a \(row, size\)"),
-    ],
-)
-def test_branch_weights_refuses_what_it_cannot_show(stage, changes, message):
-    branches_of()
-    with pytest.raises(ValueError, match=message):
-        branches_of(stage, **changes)
-
-
-@pytest.mark.parametrize(
-    ("clip", "settings", "message"),
-    [
-        ({"tokens": np.zeros((2, 5, 3))}, {}, r"tokens of shape \(2, 5, 3\)"),
-        ({"tokens": np.zeros((2, 4, 0))}, {}, r"tokens of shape \(2, 4, 0\)"),
-        ({"tokens": np.full((2, 4, 3), np.nan)}, {}, r"index \(0, 0, 0\) is nan"),
-        ({"moving": np.full((2, 2, 2), 2.0)}, {}, "moving from 2.0 to 2.0; parts go from 0 to 1"),
-        ({"standing": np.full((2, 2, 2), np.nan)}, {}, "standing from nan"),
-        ({"moving": np.zeros((2, 4)), "standing": np.zeros((2, 4))}, {}, r"\(T, rows, columns\) is needed"),
-        ({"frames": np.zeros((2, 1, 8, 8), np.uint8)}, {}, r"\(T, H, W\) is needed"),
-        ({"frames": np.zeros((3, 8, 8), np.uint8)}, {}, "has 3 frames"),
-        ({}, {"query": (2, 0, 0)}, r"not a \(frame, row, column\)"),
-        ({}, {"query": (0, 0)}, r"not a \(frame, row, column\)"),
-        ({}, {"clip": 1}, "clip=1, but there are 1"),
-    ],
-)
-def test_space_time_refuses_what_it_cannot_show(clip, settings, message):
-    cover = np.zeros((2, 2, 2))
-    parts = {"frames": np.zeros((2, 8, 8), np.uint8), "tokens": np.zeros((2, 4, 3)), "moving": cover, "standing": cover}
-    SpaceTime([Clip("a", **parts)])
-    with pytest.raises(ValueError, match=message):
-        SpaceTime([Clip("a", **{**parts, **clip})], **settings)
-
-
-def test_space_time_without_a_clip_is_refused():
-    with pytest.raises(ValueError, match="at least one Clip"):
-        SpaceTime([])
+def test_what_is_not_there_is_refused(explore, settings, message):
+    with pytest.raises((ValueError, TraitError), match=message):
+        explore(**settings)

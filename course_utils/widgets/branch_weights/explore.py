@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 from ...attention import SelectiveKernel, record_masks
 from ...data import ImageSet, sized_digits
 from ...models import load_network
-from .widget import BranchStage, BranchWeights
+from .widget import BranchWeights
 
 NETWORK = "sk_sized_digits"
 SIDES = tuple(range(8, 41, 4))
@@ -72,7 +73,7 @@ def pictures_of(side: int) -> ImageSet:
 
 
 @torch.no_grad()
-def _measure(network: nn.Module, sets: Sequence[ImageSet]) -> list[BranchStage]:
+def _measure(network: nn.Module, sets: Sequence[ImageSet]) -> list[dict[str, Any]]:
     blocks = {name: block for name, block in network.named_modules() if isinstance(block, SelectiveKernel)}
     if not blocks:
         raise ValueError(
@@ -88,14 +89,14 @@ def _measure(network: nn.Module, sets: Sequence[ImageSet]) -> list[BranchStage]:
     for number, (name, block) in enumerate(blocks.items()):
         shares = np.stack(found[name])  # (sizes, pictures, branches, C)
         made.append(
-            BranchStage(
-                name=name,
-                kernels=[2 * index + 3 for index in range(len(block.branches))],
-                stride=2**number,
-                shares=shares.mean(axis=1),
-                spread=shares.mean(axis=3).std(axis=1),
-                example_shares=shares[:, :_EXAMPLES],
-            )
+            {
+                "name": name,
+                "kernels": [2 * index + 3 for index in range(len(block.branches))],
+                "stride": 2**number,
+                "shares": shares.mean(axis=1),
+                "spread": shares.mean(axis=3).std(axis=1),
+                "example_shares": shares[:, :_EXAMPLES],
+            }
         )
     return made
 

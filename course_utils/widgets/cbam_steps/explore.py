@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ...attention import CBAM
 from ...data import cued_digits
 from ...models import AttentionCNN, load_network
-from .widget import ORDERS, CBAMPicture, CBAMStage, CBAMSteps
+from .widget import ORDERS, CBAMSteps
 
 NETWORK = "cbam_cued_digits"
 POOLS = ("max", "mean")
@@ -47,16 +47,12 @@ def explore_cbam_steps(
     stages = _stages(shown)
     if not 1 <= stage <= len(stages):
         raise ValueError(f"There is no stage {stage}; give a number from 1 to {len(stages)}.")
-    pictures = _pictures()
-    if not 0 <= picture < len(pictures):
-        raise ValueError(f"There is no picture {picture}; give a number from 0 to {len(pictures) - 1}.")
     head = shown.get_submodule("head.layers.0")
     assert isinstance(head, nn.Linear)
     return CBAMSteps(
         stages,
-        head.weight.detach().numpy(),
-        head.bias.detach().numpy(),
-        pictures,
+        {"weight": head.weight, "bias": head.bias},
+        _pictures(),
         picture=picture,
         stage=stage - 1,
         step=step,
@@ -125,7 +121,7 @@ def _spatial_mask(block: CBAM, x: Tensor, pools: Sequence[str]) -> Tensor:
 
 
 @torch.no_grad()
-def _stages(network: nn.Module) -> list[CBAMStage]:
+def _stages(network: nn.Module) -> list[dict[str, Any]]:
     made = []
     parts = network.stages() if isinstance(network, AttentionCNN) else []
     for name, stage in zip(getattr(network, "stage_names", ()), parts, strict=True):
@@ -135,20 +131,20 @@ def _stages(network: nn.Module) -> list[CBAMStage]:
         scale, shift = _folded(stage.norm)
         spatial_scale, spatial_shift = _folded(block.spatial.norm)
         made.append(
-            CBAMStage(
-                name=f"{name}.attention",
-                weight=convolution.weight.numpy(),
-                scale=scale.numpy(),
-                shift=shift.numpy(),
-                reduce_weight=block.channel.reduce.weight.numpy(),
-                reduce_bias=block.channel.reduce.bias.numpy(),
-                expand_weight=block.channel.expand.weight.numpy(),
-                expand_bias=block.channel.expand.bias.numpy(),
-                kernel=block.spatial.conv.weight[0].numpy(),
-                spatial_scale=float(spatial_scale),
-                spatial_shift=float(spatial_shift),
-                pool=stage.pool,
-            )
+            {
+                "name": f"{name}.attention",
+                "weight": convolution.weight,
+                "scale": scale,
+                "shift": shift,
+                "reduce_weight": block.channel.reduce.weight,
+                "reduce_bias": block.channel.reduce.bias,
+                "expand_weight": block.channel.expand.weight,
+                "expand_bias": block.channel.expand.bias,
+                "kernel": block.spatial.conv.weight[0],
+                "spatial_scale": float(spatial_scale),
+                "spatial_shift": float(spatial_shift),
+                "pool": stage.pool,
+            }
         )
     settings: dict[str, Any] = getattr(network, "settings", {})
     if not made or len(made) < len(parts) or settings.get("head") != "linear":
@@ -166,7 +162,7 @@ def _folded(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     return scale, norm.bias - norm.running_mean * scale
 
 
-def _pictures() -> list[CBAMPicture]:
+def _pictures() -> list[dict[str, Any]]:
     """The first picture of each answer, from 0 to 9."""
     data = cued_digits(100, seed=4, split="test")
     made = []
@@ -174,10 +170,10 @@ def _pictures() -> list[CBAMPicture]:
         index = int((data.labels == digit).nonzero()[0])
         image = (data.images[index] * 255).round().byte()
         made.append(
-            CBAMPicture(
-                label=f"the answer is {digit}",
-                image=image.permute(1, 2, 0).contiguous().numpy(),
-                code=f"image = ({_PICTURES}.images[{index}][None] * 255).round() / 255",
-            )
+            {
+                "label": f"the answer is {digit}",
+                "image": image.permute(1, 2, 0).numpy(),
+                "code": f"image = ({_PICTURES}.images[{index}][None] * 255).round() / 255",
+            }
         )
     return made

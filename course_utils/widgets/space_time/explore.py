@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,7 @@ from ...attention import SpaceTimeAttention
 from ...attention.space_time import Mode
 from ...data.moving import moving_digits
 from ...models import load_network
-from .widget import Clip, SpaceTime
+from .widget import SpaceTime
 
 NETWORK = "sk_sized_digits"
 _SEED, _CLIPS = 5, 40  # moving_digits(_CLIPS, seed=_SEED, split="test") holds the clips shown
@@ -44,8 +45,6 @@ def explore_space_time(
     Example:
         >>> explore_space_time(query=(2, 5, 4))
     """
-    if not 0 <= clip < len(_SHOWN):
-        raise ValueError(f"There is no clip {clip}; give a number from 0 to {len(_SHOWN) - 1}.")
     return SpaceTime(
         _clips(),
         clip=clip,
@@ -140,25 +139,25 @@ def _network() -> nn.Module:
 
 
 @functools.cache
-def _clips() -> list[Clip]:
+def _clips() -> list[dict[str, Any]]:
     data = moving_digits(_CLIPS, _SEED, "test")
-    made: list[Clip] = []
+    made: list[dict[str, Any]] = []
     for index in _SHOWN:
         clip = data.clips[index]
         tokens = clip_tokens(clip)
         cells = round(tokens.shape[2] ** 0.5)
         covers = [
-            F.adaptive_avg_pool2d(masks.float(), cells).numpy()
+            (F.adaptive_avg_pool2d(masks.float(), cells) * 255).round().byte()
             for masks in (data.moving[index], data.standing[index].expand_as(data.moving[index]))
         ]
         made.append(
-            Clip(
-                label=f"clip {len(made)}: a {int(data.labels[index])} moves",
-                frames=(clip[:, 0] * 255).round().byte().numpy(),
-                tokens=tokens[0].numpy(),
-                moving=covers[0],
-                standing=covers[1],
-                code=f'tokens = clip_tokens(moving_digits({_CLIPS}, seed={_SEED}, split="test").clips[{index}])',
-            )
+            {
+                "label": f"clip {len(made)}: a {int(data.labels[index])} moves",
+                "frames": (clip[:, 0] * 255).round().byte().numpy(),
+                "tokens": tokens[0].numpy(),
+                "moving": covers[0].numpy(),
+                "standing": covers[1].numpy(),
+                "code": f'tokens = clip_tokens(moving_digits({_CLIPS}, seed={_SEED}, split="test").clips[{index}])',
+            }
         )
     return made
