@@ -10,25 +10,20 @@ A mutant is applied to a copy in a temporary folder, never to the working tree. 
 and survives when all pass: then a test is missing.
 """
 
-import importlib
-import multiprocessing.connection
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
-import time
 import tomllib
-import traceback
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLES = ROOT / "tools" / "mutants"
 SECONDS = 900
-LOADED_ONCE = ("torch", "torch._dynamo", "torch.export", "torchvision", "timm.layers", "entmax")
 
 
 @dataclass(frozen=True)
@@ -69,83 +64,25 @@ def read_mutants(folder: Path = TABLES) -> list[Mutant]:
     return mutants
 
 
-class Run:
-    """The tests on a copy of the package, broken by the mutant if there is one, in a process forked from this one.
-
-    A fork has torch loaded already: a mutant costs its tests and not their imports.
-    """
-
-    def __init__(self, tests: Sequence[str], mutant: Mutant | None = None):
-        self.mutant = mutant
-        self.folder = tempfile.TemporaryDirectory(prefix="mutant-")
-        copy = Path(self.folder.name)
-        leave = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / "course_utils", copy / "course_utils", ignore=leave)
-        shutil.copytree(ROOT / "tests", copy / "tests", ignore=leave)
+def run_tests(tests: Sequence[str], mutant: Mutant | None = None) -> tuple[int, str]:
+    """Run tests on a copy of the package, broken by the mutant if there is one; pytest's exit status and words."""
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        copy = Path(folder)
+        for name in ("course_utils", "tests"):
+            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", copy)
         (copy / "resource").symlink_to(ROOT / "resource")
         if mutant:
             source = copy / "course_utils" / mutant.file
             text = source.read_text(encoding="utf-8")
             source.write_text(text.replace(mutant.original, mutant.broken), encoding="utf-8")
-        self.output = copy / "output.txt"
-        self.started = time.monotonic()
-        self.process = multiprocessing.get_context("fork").Process(target=self._test, args=(copy, tests))
-        self.process.start()
-
-    def _test(self, copy: Path, tests: Sequence[str]) -> None:
-        code = 9  # none of pytest's: something went wrong around it
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=line", *tests]
+        settings = {"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": folder, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         try:
-            with self.output.open("w") as output:
-                os.dup2(output.fileno(), 1)
-                os.dup2(output.fileno(), 2)
-            os.chdir(copy)
-            os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # plugins cannot be rewritten once they are loaded
-            sys.path.insert(0, str(copy))
-            said = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--tb=line", *tests])
-            if Path(sys.modules["course_utils"].__file__ or "").is_relative_to(copy):
-                code = int(said)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            os._exit(code)
-
-    def verdict(self) -> str | None:
-        """None while it runs; "killed", "SURVIVED", or what went wrong."""
-        if self.process.is_alive():
-            if time.monotonic() - self.started < SECONDS:
-                return None
-            self.process.kill()
-            return "killed"
-        # pytest: 0 all passed, 1 some failed
-        return {0: "SURVIVED", 1: "killed"}.get(self.process.exitcode, f"NOT RUN ({self.process.exitcode})")
-
-    def finish(self) -> str:
-        """What was printed; the copy is gone afterwards."""
-        self.process.join()
-        text = self.output.read_text(encoding="utf-8")
-        self.folder.cleanup()
-        return text
-
-
-def run_all(mutants: Sequence[Mutant]) -> int:
-    """Run every mutant, as many at a time as there are processors; the number that were not killed."""
-    waiting, running, failed = list(mutants), [], 0
-    while waiting or running:
-        while waiting and len(running) < (os.cpu_count() or 1):
-            mutant = waiting.pop(0)
-            running.append(Run(mutant.tests, mutant))
-        multiprocessing.connection.wait([run.process.sentinel for run in running], timeout=SECONDS)
-        for run in [run for run in running if run.verdict()]:
-            running.remove(run)
-            said = run.verdict()
-            text = run.finish()
-            failed += said != "killed"
-            print(f"{said:9} {run.mutant.why}", flush=True)
-            if said not in ("killed", "SURVIVED"):
-                print(text)
-    return failed
+            done = subprocess.run(command, cwd=copy, env=settings, capture_output=True, text=True, timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            return 1, f"The tests did not end within {SECONDS} seconds."
+    return done.returncode, done.stdout + done.stderr
 
 
 def main(words: Sequence[str]) -> int:
@@ -160,15 +97,19 @@ def main(words: Sequence[str]) -> int:
     if problems:
         print(*problems, sep="\n")
         return 1
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # a fork cannot use its parent's threads
-    for name in LOADED_ONCE:
-        importlib.import_module(name)
-    plain = Run(sorted({test for mutant in mutants for test in mutant.tests}))
-    text = plain.finish()
-    if plain.process.exitcode:
-        print(f"The tests fail on the unbroken package, so they can tell nothing:\n{text}")
+    code, said = run_tests(sorted({test for mutant in mutants for test in mutant.tests}))
+    if code:
+        print(f"The tests fail on the unbroken package, so they can tell nothing:\n{said}")
         return 1
-    failed = run_all(mutants)
+    failed = 0
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        runs = {pool.submit(run_tests, mutant.tests, mutant): mutant for mutant in mutants}
+        for run in as_completed(runs):
+            code, said = run.result()
+            failed += code != 1  # pytest: 0 all passed, 1 some failed
+            print(f"{ {0: 'SURVIVED', 1: 'killed'}.get(code, 'NOT RUN'):9} {runs[run].why}", flush=True)
+            if code not in (0, 1):
+                print(said)
     print(f"{len(mutants) - failed} of {len(mutants)} mutants killed.")
     return 1 if failed else 0
 

@@ -2,7 +2,7 @@
 
     python tools/release.py        leaves dist/*.whl, dist/*.tar.gz and build/release-notes.md
 
-From a clean checkout of the last commit it builds the sdist, from the sdist the wheel, and looks into both. Then it
+From a clean checkout of the last commit it builds the sdist and the wheel, and looks into both. Then it
 installs the wheel into a folder outside this one, finds every shipped file there by its checksum, and runs lesson 4.1.1
 alone in an empty folder. TAG=v0.1.0 must be the version's tag, if it is set. (That the wheel needs nothing but what
 pyproject.toml names is shown by `make colab`, where nothing else is installed.)
@@ -29,17 +29,6 @@ paths = [course_utils.__file__, *(str(resource(name)) for name in checksums())]
 assert all(path.startswith(home) for path in paths) and course_utils.__version__ == sys.argv[2] and not damaged()
 print(f"Installed outside the tree: version {course_utils.__version__}, {len(paths) - 1} listed files found whole.")
 """
-RUN = """
-import sys, nbformat
-from nbclient import NotebookClient
-notebook = nbformat.read(sys.argv[2], as_version=4)
-notebook.cells.append(nbformat.v4.new_code_cell("import course_utils; print(course_utils.__file__)"))
-NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
-outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-assert not [output for output in outputs if output.get("name") == "stderr"]
-assert outputs[-1]["text"].startswith(sys.argv[1]), outputs[-1]
-print(f"{sys.argv[2]} ran alone in an empty folder, by the installed package.")
-"""
 
 
 def run(*command: str | Path, folder: Path, **environment: str) -> str:
@@ -49,13 +38,6 @@ def run(*command: str | Path, folder: Path, **environment: str) -> str:
     if done.returncode:
         raise SystemExit(f"`{' '.join(map(str, command[:4]))} ...` failed:\n{(done.stdout + done.stderr)[-3000:]}")
     return done.stdout
-
-
-def build(folder: Path, kind: str) -> Path:
-    """Build one kind of distribution in a folder with hatchling alone."""
-    run(sys.executable, "-m", "hatchling", "build", "-t", kind, folder=folder)
-    (made,) = (folder / "dist").glob("*.whl" if kind == "wheel" else "*.tar.gz")
-    return made
 
 
 def look_into(wheel: Path, sdist: Path, tracked: list[str]) -> None:
@@ -91,11 +73,8 @@ def main() -> int:
         run("git", "clone", "-q", "--no-hardlinks", "--depth=1", ROOT.as_uri(), checkout, folder=ROOT)
         if run("git", "status", "--porcelain", folder=ROOT):
             print("Only what is committed is released; changed and new files are left out.", flush=True)
-        run(sys.executable, "tools/links.py", "--check", folder=checkout)
-        sdist = build(checkout, "sdist")
-        with tarfile.open(sdist) as packed:
-            packed.extractall(scratch, filter="data")
-        wheel = build(scratch / sdist.name.removesuffix(".tar.gz"), "wheel")
+        run(sys.executable, "-m", "hatchling", "build", folder=checkout)
+        (wheel,), (sdist,) = (checkout / "dist").glob("*.whl"), (checkout / "dist").glob("*.tar.gz")
         look_into(wheel, sdist, run("git", "ls-files", "-z", folder=checkout).rstrip("\0").split("\0"))
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "-q", "--no-index", "--no-deps"]
         run(*pip, "--target", installed, wheel, folder=scratch)
@@ -103,7 +82,8 @@ def main() -> int:
         print(run(sys.executable, "-P", "-c", LOOK, str(installed), version, folder=scratch, **away), end="")
         alone.mkdir()
         shutil.copy(checkout / "notebooks" / LESSON, alone)
-        print(run(sys.executable, "-P", "-c", RUN, str(installed), LESSON, folder=alone, **away), end="")
+        run(sys.executable, "-m", "jupyter", "execute", "--timeout=300", LESSON, folder=alone, **away)
+        print(f"{LESSON} ran alone in an empty folder.")
         if left := [path.name for path in alone.iterdir() if path.name != LESSON]:
             raise SystemExit(f"{LESSON} left something behind in its folder: {', '.join(left)}.")
         shutil.rmtree(ROOT / "dist", ignore_errors=True)

@@ -76,7 +76,6 @@ broken = "if False:"
         "import pathlib, sys, mutants; listed = mutants.read_mutants(pathlib.Path(sys.argv[1]));"
         "mutants.read_mutants = lambda: listed; sys.exit(mutants.main([]))"
     )
-    # In its own process: torch's threads in this one would not survive a fork.
     ran = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT / "tools", capture_output=True, text=True, check=False
     )
