@@ -10,7 +10,7 @@ from PIL import Image
 from course_utils.attention import GSoPBlock, SEBlock, covariance_pool
 from course_utils.widgets import explore_covariance
 from course_utils.widgets.covariance.explore import EXAMPLES, example_channels, gsop_weights, rearrange, se_weights
-from course_utils.widgets.covariance.widget import Covariance, CovarianceExample
+from course_utils.widgets.covariance.widget import Covariance
 
 torch.set_num_threads(1)
 HEAD = 62  # the margin of the matrix, in CSS pixels
@@ -99,7 +99,7 @@ def test_any_maps_and_weights_are_computed_alike(alone):
     maps = torch.randn(5, 6, 9)  # negative values too, and not square
     se, gsop = SEBlock(5, reduction=2, bias=False), GSoPBlock(5, reduced_channels=3, expansion=2).eval()
     widget = Covariance(
-        [CovarianceExample("drawn", maps.numpy(), "x")], list("abcde"), se_weights(se), gsop_weights(gsop)
+        [{"label": "drawn", "maps": maps.numpy(), "code": "x"}], list("abcde"), se_weights(se), gsop_weights(gsop)
     )
     page = alone(widget)
     page.set(moved=3, leader=4, turn=0.8)
@@ -232,7 +232,10 @@ def test_a_constant_channel_has_no_correlation(alone, blocks):
     maps = example_channels("hens").numpy().copy()
     maps[2] = 0.25
     widget = Covariance(
-        [CovarianceExample("flat blue", maps, "x")], list("rgbspqtu"), se_weights(blocks[0]), gsop_weights(blocks[1])
+        [{"label": "flat blue", "maps": maps, "code": "x"}],
+        list("rgbspqtu"),
+        se_weights(blocks[0]),
+        gsop_weights(blocks[1]),
     )
     page = alone(widget)
     hover(page, 0, 2)
@@ -300,7 +303,7 @@ def test_names_from_outside_stay_text(alone, blocks):
     names = ["<b>red</b>", *"gbspqtu"]
     maps = example_channels("hens").numpy()
     widget = Covariance(
-        [CovarianceExample("<i>hens</i>", maps, "x")], names, se_weights(blocks[0]), gsop_weights(blocks[1])
+        [{"label": "<i>hens</i>", "maps": maps, "code": "x"}], names, se_weights(blocks[0]), gsop_weights(blocks[1])
     )
     page = alone(widget)
     hover(page, 0, 1)

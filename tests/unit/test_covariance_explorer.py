@@ -17,7 +17,6 @@ from course_utils.widgets.covariance.explore import (
     train_on_pairs,
     trained_blocks,
 )
-from course_utils.widgets.covariance.widget import Covariance, CovarianceExample, GSoPWeights, SEWeights
 
 torch.set_num_threads(1)
 
@@ -108,7 +107,7 @@ def test_the_trained_blocks_do_what_the_lesson_says():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"se": SEBlock(8, 1)}, "give both se and gsop"),
+        ({"se": SEBlock(8, 1)}, "se without gsop; give both, or neither"),
         ({"se": SEBlock(8, 1), "gsop": GSoPBlock(9, 4)}, "GSoPBlock was built for 9 channels, but there are 8"),
         ({"example": "cats"}, "no example 'cats'; there are: hens"),
         ({"moved": "pink"}, "no moved 'pink'; there are: red"),
@@ -119,40 +118,15 @@ def test_wrong_arguments_are_named(arguments, message):
         explore_covariance(**arguments)
 
 
-def parts(**changes):
-    """The arguments of a small widget: 4 channels, 2 reduced ones."""
-    rng = np.random.default_rng(0)
-    arrays = {
-        "maps": rng.random((4, 3, 5)),
-        "reduce": rng.random((2, 4)),
-        "rows": rng.random((2, 3, 2)),
-        "names": ["r", "g", "b", "a"],
-    } | changes
-    se = SEWeights(arrays["reduce"], rng.random(2), rng.random((4, 2)), rng.random(4))
-    gsop = GSoPWeights(
-        rng.random((2, 4)), rng.random(2), arrays["rows"], rng.random((2, 3)), rng.random((4, 6)), rng.random(4)
-    )
-    return [CovarianceExample("noise", arrays["maps"], "x")], arrays["names"], se, gsop
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"maps": np.ones((3, 3, 5))}, r"\(4, h, w\) is needed"),
-        ({"maps": np.ones((4, 1, 1))}, "at least two positions"),
-        ({"reduce": np.ones((2, 5))}, r"se.reduce_weight has shape \(2, 5\), but \(2, 4\)"),
-        ({"rows": np.ones((2, 3, 4))}, r"gsop.row_weight has shape \(2, 3, 4\), but \(2, 3, 2\)"),
-    ],
-)
-def test_arrays_that_do_not_fit_together_are_refused(changes, message):
-    with pytest.raises(ValueError, match=message):
-        Covariance(*parts(**changes))
+def test_what_is_no_number_is_refused():
+    se, gsop = SEBlock(8, 1), GSoPBlock(8, 4)
+    torch.nn.init.constant_(se.expand.bias, torch.nan)
+    with pytest.raises(ValueError, match=r"index \(0,\) is nan; every value must be a finite number"):
+        explore_covariance(se, gsop)
 
 
 def test_settings_that_do_not_exist_are_refused():
-    with pytest.raises(ValueError, match="at least one CovarianceExample"):
-        Covariance([], *parts()[1:])
-    widget = Covariance(*parts())
-    for name, value in (("example", 1), ("moved", 4), ("leader", -1), ("turn", 1.5), ("view", "all")):
+    widget = explore_covariance(SEBlock(8, 1), GSoPBlock(8, 4))
+    for name, value in (("example", 4), ("moved", 8), ("leader", -1), ("turn", 1.5), ("view", "all")):
         with pytest.raises(TraitError):
             setattr(widget, name, value)

@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,7 +10,8 @@ from torch import Tensor, nn
 from ...attention import AttentionBlock, GSoPBlock, SEBlock
 from ...data import photograph
 from ...data.images import square_image
-from .widget import Covariance, CovarianceExample, GSoPWeights, SEWeights
+from ..base import both_or_neither
+from .widget import Covariance
 
 CHANNELS = ("red", "green", "blue", "spots", "edge —", "edge |", "edge /", "edge \\")
 """The channels that `named_channels` makes, in order."""
@@ -55,9 +55,7 @@ def explore_covariance(
     Example:
         >>> explore_covariance(example="coffee", turn=0.5)
     """
-    if (se is None) != (gsop is None):
-        raise ValueError("explore_covariance compares two blocks: give both se and gsop, or neither.")
-    own = se is not None
+    own = both_or_neither("explore_covariance", se=se, gsop=gsop)
     if se is None or gsop is None:
         se, gsop = trained_blocks()
     for block, channels in ((se, se.reduce.in_features), (gsop, gsop.reduce.in_channels)):
@@ -69,7 +67,7 @@ def explore_covariance(
     blocks = "" if own else "se, gsop = trained_blocks()\n"
     return Covariance(
         [
-            CovarianceExample(name, example_channels(name).numpy(), f'example_channels("{name}")[None]')
+            {"label": name, "maps": example_channels(name), "code": f'example_channels("{name}")[None]'}
             for name in EXAMPLES
         ],
         CHANNELS,
@@ -216,34 +214,30 @@ def trained_blocks() -> tuple[SEBlock, GSoPBlock]:
     return se, gsop
 
 
-def se_weights(block: SEBlock) -> SEWeights:
+def se_weights(block: SEBlock) -> dict[str, Tensor]:
     """What the page needs to compute the block's mask."""
-    reduce, expand = block.reduce, block.expand
-    return SEWeights(
-        _numbers(reduce.weight),
-        _numbers(_bias(reduce)),
-        _numbers(expand.weight),
-        _numbers(_bias(expand)),
-    )
+    return {
+        "reduce_weight": block.reduce.weight,
+        "reduce_bias": _bias(block.reduce),
+        "expand_weight": block.expand.weight,
+        "expand_bias": _bias(block.expand),
+    }
 
 
-def gsop_weights(block: GSoPBlock) -> GSoPWeights:
+def gsop_weights(block: GSoPBlock) -> dict[str, Tensor]:
     """What the page needs to compute the block's mask in eval mode, both batch norms folded into their neighbours."""
     scale, shift = _affine(block.norm)
-    reduce = block.reduce.weight.flatten(1) * scale[:, None]  # (d, C)
-    reduce_bias = _bias(block.reduce) * scale + shift
     row_scale, row_shift = _affine(block.row_norm)
     rows = len(row_scale)
     kernels = block.row_conv.weight.view(rows, -1, rows)  # (d, expansion, d)
-    row_bias = _bias(block.row_conv).view(rows, -1) + row_shift[:, None] * kernels.sum(dim=2)
-    return GSoPWeights(
-        _numbers(reduce),
-        _numbers(reduce_bias),
-        _numbers(kernels * row_scale[:, None, None]),
-        _numbers(row_bias),
-        _numbers(block.expand.weight),
-        _numbers(_bias(block.expand)),
-    )
+    return {
+        "reduce_weight": block.reduce.weight.flatten(1) * scale[:, None],  # (d, C)
+        "reduce_bias": _bias(block.reduce) * scale + shift,
+        "row_weight": kernels * row_scale[:, None, None],
+        "row_bias": _bias(block.row_conv).view(rows, -1) + row_shift[:, None] * kernels.sum(dim=2),
+        "expand_weight": block.expand.weight,
+        "expand_bias": _bias(block.expand),
+    }
 
 
 def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
@@ -254,10 +248,6 @@ def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 def _bias(layer: nn.Linear | nn.Conv2d) -> Tensor:
     return layer.weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias
-
-
-def _numbers(values: Tensor) -> np.ndarray:
-    return values.detach().cpu().numpy()
 
 
 def _ranks(values: Tensor) -> Tensor:

@@ -1,76 +1,26 @@
 """`covariance`: how channels vary together, cell by cell; rearrange one, and see what SE and GSoP make of it."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import traitlets
 
-from ..base import CourseWidget, as_array, encode
-
-
-@dataclass(frozen=True, eq=False)
-class CovarianceExample:
-    """One picture as a feature map.
-
-    Args:
-        label: what it is, in words.
-        maps: (C, h, w); the first three channels are red, green and blue in [0, 1] and are shown as a picture too.
-        code: an expression that makes the maps, (1, C, h, w).
-    """
-
-    label: str
-    maps: np.ndarray
-    code: str
-
-
-@dataclass(frozen=True, eq=False)
-class SEWeights:
-    """The two layers of an SE block.
-
-    Args:
-        reduce_weight: (hidden, C).
-        reduce_bias: (hidden,).
-        expand_weight: (C, hidden).
-        expand_bias: (C,).
-    """
-
-    reduce_weight: np.ndarray
-    reduce_bias: np.ndarray
-    expand_weight: np.ndarray
-    expand_bias: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class GSoPWeights:
-    """The layers of a GSoP block, with its batch norms folded into them.
-
-    Args:
-        reduce_weight: (d, C), the 1x1 convolution.
-        reduce_bias: (d,).
-        row_weight: (d, expansion, d), the kernels of each row of the covariance.
-        row_bias: (d, expansion).
-        expand_weight: (C, d * expansion).
-        expand_bias: (C,).
-    """
-
-    reduce_weight: np.ndarray
-    reduce_bias: np.ndarray
-    row_weight: np.ndarray
-    row_bias: np.ndarray
-    expand_weight: np.ndarray
-    expand_bias: np.ndarray
+from ..base import CourseWidget, encode_fields
 
 
 class Covariance(CourseWidget):
     """The C x C covariances of a feature map, and the masks of two blocks beside each other; all computed in the page.
 
     Args:
-        examples: what the learner may choose from; all have maps of as many channels.
+        examples: the pictures to choose from: `label`, what it is, in words; `maps`, (C, h, w), whose first three
+            channels are red, green and blue in [0, 1] and are shown as a picture too; `code`, an expression that makes
+            the maps, (1, C, h, w).
         names: the names of the C channels; the first three are the colours.
-        se: the weights of an SE block for C channels.
-        gsop: the weights of a GSoP block for C channels.
+        se: an SE block for C channels: `reduce_weight`, (hidden, C), `reduce_bias`, `expand_weight`, (C, hidden),
+            `expand_bias`.
+        gsop: a GSoP block for C channels, its batch norms folded into the layers: `reduce_weight`, (d, C), the 1x1
+            convolution, `reduce_bias`; `row_weight`, (d, expansion, d), the kernels of each row of the covariance,
+            `row_bias`, (d, expansion); `expand_weight`, (C, d * expansion), `expand_bias`.
         label: the widget's name for a screen reader.
         traits: other traits, such as `example`, `moved`, `leader`, `turn`, `view`, `query`, `caption`, `code`; `code`
             are the lines that make `se` and `gsop`.
@@ -85,7 +35,8 @@ class Covariance(CourseWidget):
         query: (row, column) of the locked cell; empty while none is locked.
 
     Raises:
-        ValueError: if there is no example, or shapes do not fit together.
+        ValueError: if a value is not finite.
+        TraitError: if an index or a setting does not exist.
     """
 
     _module = "covariance"
@@ -103,22 +54,18 @@ class Covariance(CourseWidget):
 
     def __init__(
         self,
-        examples: Sequence[CovarianceExample],
+        examples: Sequence[Mapping[str, Any]],
         names: Sequence[str],
-        se: SEWeights,
-        gsop: GSoPWeights,
+        se: Mapping[str, Any],
+        gsop: Mapping[str, Any],
         label: str = "Covariances of channels, and the masks of SE and GSoP",
         **traits: Any,
     ) -> None:
-        _check(examples, names, se, gsop)
         super().__init__(
-            examples=[
-                {"label": one.label, "maps": encode(as_array(one.maps), "float32"), "code": one.code}
-                for one in examples
-            ],
+            examples=encode_fields(examples, exact={"maps"}),
             names=list(names),
-            se=_encode_weights(se),
-            gsop=_encode_weights(gsop),
+            se=encode_fields(se, exact=se),
+            gsop=encode_fields(gsop, exact=gsop),
             label=label,
             **traits,
         )
@@ -130,35 +77,3 @@ class Covariance(CourseWidget):
         if count and not 0 <= value < count:
             raise traitlets.TraitError(f"{name}={value}, but there are {count}; give a number from 0 to {count - 1}.")
         return value
-
-
-def _encode_weights(weights: SEWeights | GSoPWeights) -> dict[str, Any]:
-    return {name: encode(values, "float32") for name, values in asdict(weights).items()}
-
-
-def _check(examples: Sequence[CovarianceExample], names: Sequence[str], se: SEWeights, gsop: GSoPWeights) -> None:
-    channels = len(names)
-    if not examples:
-        raise ValueError("Covariance needs at least one CovarianceExample, but none was given.")
-    for one in examples:
-        shape = as_array(one.maps).shape
-        if len(shape) != 3 or shape[0] != channels or channels < 3 or shape[1] * shape[2] < 2:
-            raise ValueError(
-                f"{one.label!r} has maps of shape {shape}, but ({channels}, h, w) is needed: one map for each name, at "
-                "least three, and at least two positions."
-            )
-    hidden, reduced = len(se.reduce_bias), len(gsop.reduce_bias)
-    expansion = gsop.row_weight.shape[1]
-    needed = {
-        "se.reduce_weight": (se.reduce_weight, (hidden, channels)),
-        "se.expand_weight": (se.expand_weight, (channels, hidden)),
-        "se.expand_bias": (se.expand_bias, (channels,)),
-        "gsop.reduce_weight": (gsop.reduce_weight, (reduced, channels)),
-        "gsop.row_weight": (gsop.row_weight, (reduced, expansion, reduced)),
-        "gsop.row_bias": (gsop.row_bias, (reduced, expansion)),
-        "gsop.expand_weight": (gsop.expand_weight, (channels, reduced * expansion)),
-        "gsop.expand_bias": (gsop.expand_bias, (channels,)),
-    }
-    for name, (values, shape) in needed.items():
-        if values.shape != shape:
-            raise ValueError(f"{name} has shape {values.shape}, but {shape} is needed for {channels} channels.")
