@@ -30,7 +30,6 @@ from course_utils.data import photograph  # noqa: E402
 from course_utils.widgets import (  # noqa: E402  # noqa: E402
     AttentionMap,
     CourseWidget,
-    PatchPicture,
     PatchTokens,
     SentenceAttention,
     TrainingCurves,
@@ -185,7 +184,8 @@ def largest_widgets() -> dict[str, CourseWidget]:
     shares = rng.dirichlet(np.ones(197), (12, 13)).astype(np.float32)  # as ViT-B/16: 12 layers, 12 heads, 197 tokens
     pixels = (255 * dog.permute(1, 2, 0)).byte().numpy()
     answers = rng.random((196, 5)).astype(np.float32) / 5
-    photo = PatchPicture("dog", pixels, shares[:, :12], shares[:, 12], answers[0], answers, list("abcde"))
+    rows = {"attention": shares[:, :12], "rollout": shares[:, 12], "probabilities": answers[0], "single": answers}
+    photo = {"label": "dog", "image": pixels, **rows, "classes": list("abcde"), "asked": 0, "code": ""}
     return {
         "channel-gates": explore_channel_gates(source="cued digits", stage=1),
         "gate-maps": explore_gate_maps(),

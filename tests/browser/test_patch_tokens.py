@@ -12,7 +12,7 @@ from torch import nn
 
 from course_utils.data import ImageSet
 from course_utils.models import VisionTransformer, class_token_maps, rollout
-from course_utils.widgets import PatchPicture, PatchTokens, explore_patch_tokens
+from course_utils.widgets import PatchTokens, explore_patch_tokens
 from course_utils.widgets.patch_tokens.explore import occlude
 
 torch.set_num_threads(1)
@@ -371,17 +371,16 @@ def test_copied_code_of_another_cut_makes_its_patches(page):
     assert printed == [(1, 9, 192)]
 
 
+def picture(label, image, attention, rollout, probabilities, single, classes):
+    """What the explorer makes of one picture, from drawn arrays; its code is its label."""
+    rows = {"attention": attention, "rollout": rollout, "probabilities": probabilities, "single": single}
+    return {"label": label, "image": image, **rows, "classes": classes, "asked": 0, "code": label}
+
+
 def test_what_is_left_of_many_classes_is_one_bar(alone):
     image = np.zeros((4, 4), np.uint8)
-    shown = PatchPicture(
-        "one",
-        image,
-        np.full((1, 1, 5), 0.2),
-        np.full((1, 5), 0.2),
-        np.array([0.5, 0.2]),
-        np.full((4, 2), 0.3),
-        ["a", "b"],
-    )
+    rows = np.full((1, 1, 5), 0.2)
+    shown = picture("one", image, rows, rows[0], np.array([0.5, 0.2]), np.full((4, 2), 0.3), ["a", "b"])
     page = alone(PatchTokens([shown], 2, np.eye(5)))
     assert "a 50.0 %, b 20.0 %, all others 30.0 %" in bars(page).get_attribute("aria-label")
     click_one = canvas(page, "picture")
@@ -426,7 +425,7 @@ def test_words_from_outside_stay_text(alone):
     bad = "<img src=x onerror=alert(1)>"
     image = np.zeros((4, 4), np.uint8)
     rows = np.full((1, 1, 5), 0.2)
-    one = PatchPicture(bad, image, rows, rows[0], np.ones(1), np.ones((4, 1)), [bad], code=bad)
+    one = picture(bad, image, rows, rows[0], np.ones(1), np.ones((4, 1)), [bad])
     page = alone(PatchTokens([one, one], 2, np.eye(5), label=bad, caption=bad))
     assert page.root.locator("img").count() == 0
     page.assert_clean()
@@ -436,15 +435,8 @@ def test_twelve_layers_of_twelve_heads_answer_a_hover_at_once(alone):
     """Against the course's own goal of 5 ms with room for a busy machine; the bench measures it by itself."""
     rng = np.random.default_rng(0)
     rows = rng.random((12, 12, 197)).astype(np.float32) / 100
-    shown = PatchPicture(
-        "noise",
-        rng.integers(0, 256, (224, 224, 3), dtype=np.uint8),
-        rows,
-        rows[0],
-        np.ones(1),
-        rng.random((196, 1)),
-        ["a"],
-    )
+    noise = rng.integers(0, 256, (224, 224, 3), dtype=np.uint8)
+    shown = picture("noise", noise, rows, rows[0], np.ones(1), rng.random((196, 1)), ["a"])
     page = alone(PatchTokens([shown], 16, np.eye(197)))
     times = page.page.evaluate(
         """async () => {

@@ -12,7 +12,7 @@ from torch import nn
 from course_utils.attention import record_masks
 from course_utils.data import ImageSet
 from course_utils.models import VisionTransformer, rollout
-from course_utils.widgets import PatchPicture, PatchTokens, explore_patch_tokens
+from course_utils.widgets import PatchTokens, explore_patch_tokens
 
 torch.set_num_threads(1)
 
@@ -152,15 +152,17 @@ def vit_b_16_sized(n=1):
         return (sharp / sharp.sum(-1, keepdims=True)).astype(np.float32)
 
     shown = [
-        PatchPicture(
-            f"picture {i}",
-            rng.integers(0, 256, (224, 224, 3), dtype=np.uint8),
-            rows(12, 12, 197),
-            rows(12, 197),
-            np.array([0.6, 0.2, 0.1], np.float32),
-            rng.random((196, 3)).astype(np.float32) / 3,
-            ["dog", "cat", "cow"],
-        )
+        {
+            "label": f"picture {i}",
+            "image": rng.integers(0, 256, (224, 224, 3), dtype=np.uint8),
+            "attention": rows(12, 12, 197),
+            "rollout": rows(12, 197),
+            "probabilities": np.array([0.6, 0.2, 0.1], np.float32),
+            "single": rng.random((196, 3)).astype(np.float32) / 3,
+            "classes": ["dog", "cat", "cow"],
+            "asked": 0,
+            "code": "",
+        }
         for i in range(n)
     ]
     return PatchTokens(shown, 16, np.eye(197, dtype=np.float32))
@@ -188,28 +190,11 @@ def test_twelve_layers_of_twelve_heads_cross_in_less_than_half_a_megabyte(tmp_pa
         ({"head": 5}, "head=5 is not there; it can be 0 to 4"),
         ({"picture": 6}, "picture=6 is not there; it can be 0 to 5"),
         ({"cut": 7}, "cut=7 is not there; it can be one of"),
-        ({"query": (8, 0)}, "of 8 x 8 patches"),
-        ({"cut": 10, "query": (4, 0)}, "of 4 x 4 patches"),
+        ({"query": (8, 0)}, "8 x 8 cells"),
+        ({"cut": 10, "query": (4, 0)}, "4 x 4 cells"),
         ({"blanked": [64]}, "no patch 64 to blank"),
     ],
 )
 def test_what_cannot_be_shown_is_refused(arguments, words):
     with pytest.raises(ValueError, match=words):
         explore_patch_tokens(**arguments)
-
-
-def test_arrays_that_do_not_fit_together_are_refused():
-    image = np.zeros((4, 4), np.uint8)
-    rows, rolled, whole, single = np.ones((1, 2, 5)), np.ones((1, 5)), np.ones(2), np.ones((4, 2))
-    one = PatchPicture("one", image, rows, rolled, whole, single, ["a", "b"])
-    with pytest.raises(ValueError, match=r"needed are attention \(depth, heads, P \+ 1\)"):
-        PatchPicture("one", image, rows, rolled, whole, single[:3], ["a", "b"])
-    with pytest.raises(ValueError, match="one of them asked"):
-        PatchPicture("one", image, rows, rolled, whole, single, ["a", "b"], asked=2)
-    with pytest.raises(ValueError, match=r"similarity \(P \+ 1, P \+ 1\)"):
-        PatchTokens([one], 2, np.eye(4))
-    with pytest.raises(ValueError, match="that the patches divide"):
-        PatchTokens([one], 3, np.eye(5))
-    with pytest.raises(ValueError, match="at least one PatchPicture"):
-        PatchTokens([], 2, np.eye(5))
-    assert PatchTokens([one], 2, np.eye(5)).requests() == []

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...data import photograph
-from .widget import CATEGORIES, FRAMES_ACROSS, MaskPlayground, PlaygroundPicture
+from ..attention_map.widget import image_bytes
+from .widget import CATEGORIES, FRAMES_ACROSS, MaskPlayground
 
 HEIGHT, WIDTH = 144, 192
 FRAMES = FRAMES_ACROSS**2
@@ -83,12 +85,12 @@ def playground_input(name: str, category: str) -> Tensor:
 def explore_mask_playground(**settings: Any) -> MaskPlayground:
     """The mask playground on three photographs; `settings` as in `MaskPlayground`."""
     pictures = [
-        PlaygroundPicture(
-            name,
-            title,
-            (playground_input(name, "spatial") * 255).round().byte().permute(1, 2, 0).numpy(),
-            (playground_input(name, "temporal") * 255).round().byte().permute(0, 2, 3, 1).numpy(),
-        )
+        {
+            "key": name,
+            "title": title,
+            "still": image_bytes(playground_input(name, "spatial")),
+            "clip": np.stack([image_bytes(frame) for frame in playground_input(name, "temporal")]),
+        }
         for name, title in PICTURES.items()
     ]
     settings.setdefault(

@@ -5,7 +5,7 @@ import {
 
 const TABLE = "magma";
 const RANGE = { table: TABLE, low: 0, high: 1 };
-const CELL = 4; // pixels of the picture in a cell of the focus, as in Python
+const CELL = 4; // pixels of the picture in a cell of the focus
 const ACROSS = 3; // frames beside each other
 const GAP = 0.02; // between frames, as a share of the panel
 const FONT = "system-ui, sans-serif";

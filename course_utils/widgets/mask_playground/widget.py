@@ -1,47 +1,15 @@
 """`mask-playground`: one picture, and a mask of each of the six categories to move by hand or to have made from it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import traitlets
 
-from ..base import CourseWidget, encode
+from ..base import CourseWidget, encode_fields
 
 CATEGORIES = ("channel", "spatial", "channel & spatial", "temporal", "spatial & temporal", "branch")
 SOURCES = ("hand", "picture")
-CELL = 4
-"""A cell of the focus is so many pixels high and wide."""
 FRAMES_ACROSS = 3
-
-
-@dataclass(frozen=True, eq=False)
-class PlaygroundPicture:
-    """A picture at rest and as a clip.
-
-    Args:
-        key: its name in code.
-        title: its name in words.
-        still: (H, W, 3), uint8.
-        clip: (9, H / 3, W / 3, 3), uint8: nine frames, which fill three rows of three.
-    """
-
-    key: str
-    title: str
-    still: np.ndarray
-    clip: np.ndarray
-
-    def __post_init__(self) -> None:
-        height, width = self.still.shape[:2]
-        step = CELL * FRAMES_ACROSS
-        frame = (FRAMES_ACROSS**2, height // FRAMES_ACROSS, width // FRAMES_ACROSS, 3)
-        if self.still.ndim != 3 or self.still.shape[2] != 3 or height % step or width % step:
-            raise ValueError(
-                f"The still of {self.key!r} has shape {self.still.shape}; give (H, W, 3), H and W multiples of {step}."
-            )
-        if self.clip.shape != frame:
-            raise ValueError(f"The clip of {self.key!r} has shape {self.clip.shape}; beside this still give {frame}.")
 
 
 class MaskPlayground(CourseWidget):
@@ -51,7 +19,9 @@ class MaskPlayground(CourseWidget):
     the distance from the mean colour. Everything is computed in the page.
 
     Args:
-        pictures: what the learner may choose from, all of one size.
+        pictures: what the learner may choose from, all of one size. Each has `key`, its name in code; `title`, its
+            name in words; `still`, (H, W, 3), uint8, H and W multiples of 12; `clip`, (9, H / 3, W / 3, 3), uint8:
+            nine frames, which fill three rows of three.
         label, caption, code: as in `CourseWidget`; `code` are the lines that import what the copied code needs.
         traits: the settings below.
 
@@ -67,7 +37,7 @@ class MaskPlayground(CourseWidget):
         fine: the fine branch's share; the coarse branch has the rest.
 
     Raises:
-        ValueError: if there is no picture, or the pictures differ in size.
+        ValueError: if there is no picture of the name given.
     """
 
     _module = "mask_playground"
@@ -85,31 +55,18 @@ class MaskPlayground(CourseWidget):
 
     def __init__(
         self,
-        pictures: Sequence[PlaygroundPicture],
+        pictures: Sequence[Mapping[str, Any]],
         *,
         label: str = "Mask playground: a picture, a mask, and the picture with the mask applied",
         caption: str = "",
         code: str = "",
         **traits: Any,
     ) -> None:
-        if not pictures:
-            raise ValueError("MaskPlayground was given no picture; give at least one PlaygroundPicture.")
-        sizes = {picture.still.shape for picture in pictures}
-        if len(sizes) > 1:
-            raise ValueError(f"The stills have the shapes {sorted(sizes)}; give pictures of one size.")
-        keys = [picture.key for picture in pictures]
+        keys = [picture["key"] for picture in pictures]
         if traits.setdefault("picture", keys[0]) not in keys:
             raise ValueError(f"There is no picture {traits['picture']!r} here; there are: {', '.join(keys)}.")
         super().__init__(
-            pictures=[
-                {
-                    "key": picture.key,
-                    "title": picture.title,
-                    "still": encode(picture.still, "uint8"),
-                    "clip": encode(picture.clip, "uint8"),
-                }
-                for picture in pictures
-            ],
+            pictures=encode_fields(pictures),
             label=label,
             caption=caption,
             code=code,

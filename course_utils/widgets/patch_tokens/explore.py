@@ -10,11 +10,13 @@ from torch import Tensor
 
 from ...data import ImageSet, cued_digits
 from ...models import VisionTransformer, load_network, rollout
-from .widget import PatchPicture, PatchTokens
+from ..attention_map.widget import image_bytes
+from ..base import both_or_neither
+from .widget import PatchTokens
 
 _TRAINED = "vit_cued_digits"
 _MOST_PICTURES = 6
-_SEED = 9  # pictures of which some hang on one patch, some on none
+_SEED = 9  # of these pictures some answers depend on one patch, some on none
 _ALL_CLASSES = 10  # so many are shown whole, of more the likeliest
 _LIKELIEST = 5
 _BATCH = 49  # pictures at a time: a quarter of the 196 patches of ViT-B/16
@@ -87,9 +89,7 @@ def explore_patch_tokens(
         >>> explore_patch_tokens(layer=3, head=4)
         >>> explore_patch_tokens(network, images, prepare=normalise, classes=names, level=0.45)
     """
-    if (network is None) != (data is None):
-        given, missing = ("data", "network") if network is None else ("network", "data")
-        raise ValueError(f"explore_patch_tokens was given {given} without {missing}; give both, or neither.")
+    both_or_neither("explore_patch_tokens", network=network, data=data)
     if network is None or data is None:
         trained, pictures = load_network(_TRAINED), cued_digits(_MOST_PICTURES, seed=_SEED, split="test")
         assert isinstance(trained, VisionTransformer)
@@ -139,7 +139,7 @@ def _show(
     for i, (image, label) in enumerate(zip(images, labels, strict=True)):
         picture, chosen = _look(seeing, image, label, names, prepare, level)
         asked.append(chosen)
-        pictures.append(PatchPicture(**picture, label=_label(i, label, names), code=_code(code, i, level, prepare)))
+        pictures.append({**picture, "label": _label(i, label, names), "code": _code(code, i, level, prepare)})
     positions = seeing.positions[0].cpu()  # (P + 1, embed_dim)
     similarity = F.cosine_similarity(positions[:, None], positions[None], dim=2)
     small = seeing.cpu()  # questions come one at a time
@@ -171,11 +171,11 @@ def _look(
         chosen += [label] if label is not None and label not in chosen else []
     steps = [rollout(weights[:, : depth + 1])[0, 0] for depth in range(weights.shape[1])]
     return {
-        "image": _as_picture(image),
-        "attention": weights[0, :, :, 0].cpu().numpy(),
-        "rollout": torch.stack(steps).cpu().numpy(),
-        "probabilities": whole[chosen].numpy(),
-        "single": occlude(network, image, level, prepare)[:, chosen].numpy(),
+        "image": image_bytes(image.clamp(0, 1)),
+        "attention": weights[0, :, :, 0],
+        "rollout": torch.stack(steps),
+        "probabilities": whole[chosen],
+        "single": occlude(network, image, level, prepare)[:, chosen],
         "classes": [names[index] for index in chosen],
         "asked": chosen.index(int(whole.argmax()) if label is None else label),
     }, chosen
@@ -205,9 +205,3 @@ def _code(made: str, index: int, level: float, prepare: Prepare | None) -> str:
         f"with torch.no_grad():\n    weights = network.eval().attention_weights({before})\n"
         f"single = occlude(network, image{after})  # probabilities, a row for each blanked patch"
     )
-
-
-def _as_picture(image: Tensor) -> Any:
-    """(C, H, W) in [0, 1] as (H, W, 3) or (H, W), uint8."""
-    pixels = (image.clamp(0, 1) * 255).round().byte()
-    return pixels[0].numpy() if len(pixels) == 1 else pixels.permute(1, 2, 0).contiguous().numpy()

@@ -1,13 +1,12 @@
 """`patch-tokens`: a picture as a sequence of patches, what the class token looks at, and what blanking changes."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import traitlets
 
-from ..base import CourseWidget, as_array, encode
+from ..base import CourseWidget, as_array, encode, encode_fields
+from ..limits import check_place
 
 VIEWS = ("attention", "rollout", "positions")
 _MOST_TOKENS = 800
@@ -17,50 +16,6 @@ Answer = Callable[[int, Sequence[int]], Any]
 """Which picture and which of its patches are blanked -> the probabilities of the shown classes."""
 
 
-@dataclass(frozen=True, eq=False)
-class PatchPicture:
-    """One picture with what a vision transformer made of it.
-
-    Args:
-        label: what it shows, in words.
-        image: (H, W) or (H, W, 3), uint8.
-        attention: (depth, heads, P + 1), the class token's row of weights: to itself first, then to the P patches.
-        rollout: (depth, P + 1), the class token's row of the rollout of the first 1, 2, ... blocks.
-        probabilities: (K,), of the shown classes.
-        single: (P, K), the same with each patch blanked alone.
-        classes: the K names.
-        asked: the index of the class whose loss the occlusion map shows.
-        code: lines that make `attention`, `rolled` and `single` for this picture.
-    """
-
-    label: str
-    image: np.ndarray
-    attention: np.ndarray
-    rollout: np.ndarray
-    probabilities: np.ndarray
-    single: np.ndarray
-    classes: Sequence[str]
-    asked: int = 0
-    code: str = ""
-
-    def __post_init__(self) -> None:
-        depth, tokens, count = self.attention.shape[0], self.attention.shape[-1], len(self.classes)
-        given = {name: tuple(getattr(self, name).shape) for name in ("attention", "rollout", "probabilities", "single")}
-        fits = (
-            self.attention.ndim == 3
-            and given["rollout"] == (depth, tokens)
-            and given["probabilities"] == (count,)
-            and given["single"] == (tokens - 1, count)
-            and 0 <= self.asked < count
-        )
-        if not fits:
-            raise ValueError(
-                f"{self.label!r} has {', '.join(f'{name} {shape}' for name, shape in given.items())}, {count} classes "
-                f"and asked={self.asked}; needed are attention (depth, heads, P + 1), rollout (depth, P + 1), "
-                "probabilities (K,), single (P, K), K classes and one of them asked."
-            )
-
-
 class PatchTokens(CourseWidget):
     """Cut a picture into patches, see what the class token looks at in each layer and head, and blank patches.
 
@@ -68,7 +23,12 @@ class PatchTokens(CourseWidget):
     page too; of several the kernel is asked.
 
     Args:
-        pictures: of one network, all square and of one size.
+        pictures: of one network, all square and of one size. Each has `label`, what it shows; `image`, (H, W) or
+            (H, W, 3), uint8; `attention`, (depth, heads, P + 1), the class token's row of weights, to itself first,
+            then to the P patches; `rollout`, (depth, P + 1), its row of the rollout of the first 1, 2, ... blocks;
+            `classes`, K names; `probabilities`, (K,); `single`, (P, K), the same with each patch blanked alone;
+            `asked`, the index of the class whose loss the occlusion map shows; `code`, lines that make `attention`,
+            `rolled` and `single`.
         patch_size: side of the network's patches, in pixels of the pictures.
         similarity: (P + 1, P + 1), cosines of the position embeddings, the class token's first.
         answer: makes the probabilities for several blanked patches; without it the page says that it cannot.
@@ -87,7 +47,7 @@ class PatchTokens(CourseWidget):
         answered: the kernel's last answer, with the picture and the patches that it is for.
 
     Raises:
-        ValueError: if there is no picture, sizes do not fit together, or a trait names what is not there.
+        ValueError: if a trait names what is not there.
     """
 
     _module = "patch_tokens"
@@ -108,16 +68,15 @@ class PatchTokens(CourseWidget):
 
     def __init__(
         self,
-        pictures: Sequence[PatchPicture],
+        pictures: Sequence[Mapping[str, Any]],
         patch_size: int,
         similarity: Any,
         answer: Answer | None = None,
         label: str = "Patch tokens: a picture as a sequence, and what the class token looks at",
         **traits: Any,
     ) -> None:
-        if not pictures:
-            raise ValueError("PatchTokens needs at least one PatchPicture; none was given.")
-        depth, heads, side = _common_sizes(pictures, patch_size, as_array(similarity).shape)
+        depth, heads, _ = pictures[0]["attention"].shape
+        side = len(pictures[0]["image"])
         cuts = [size for size in range(_LEAST_SIDE, side) if side % size == 0 and (side // size) ** 2 < _MOST_TOKENS]
         traits = {"cut": patch_size, "layer": depth, **traits}
         blanked, query = sorted(set(traits.pop("blanked", ()))), [int(i) for i in traits.pop("query", ())]
@@ -132,12 +91,12 @@ class PatchTokens(CourseWidget):
             if value not in known:
                 words = f"{known[0]} to {known[-1]}" if isinstance(known, range) else f"one of {known}"
                 raise ValueError(f"{name}={value!r} is not there; it can be {words}.")
-        if query and not (len(query) == 2 and all(0 <= i < grid for i in query)):
-            raise ValueError(f"query={tuple(query)} is not a (row, column) of {grid} x {grid} patches.")
+        check_place(query, (grid, grid), "(row, column) of the patches")
         _check_blanked(blanked, (side // patch_size) ** 2)
         self._answer = answer
         super().__init__(
-            pictures=[_encode_picture(picture) for picture in pictures],
+            # The page shows differences of these, often small ones: no float16 for them.
+            pictures=encode_fields(pictures, exact={"probabilities", "single"}),
             similarity=encode(similarity),
             patch_size=patch_size,
             cuts=sorted({*cuts, patch_size}),
@@ -170,38 +129,3 @@ def _check_blanked(blanked: Sequence[int], patches: int) -> None:
     missing = [patch for patch in blanked if not 0 <= patch < patches]
     if missing:
         raise ValueError(f"There is no patch {missing[0]} to blank; patches are counted from 0 to {patches - 1}.")
-
-
-def _common_sizes(
-    pictures: Sequence[PatchPicture], patch_size: int, similarity: tuple[int, ...]
-) -> tuple[int, int, int]:
-    shapes = {(picture.attention.shape, picture.image.shape[:2]) for picture in pictures}
-    (depth, heads, tokens), (height, width) = next(iter(shapes))
-    grid = height // max(1, patch_size)
-    fits = (
-        len(shapes) == 1
-        and height == width
-        and height % max(1, patch_size) == 0
-        and tokens == grid**2 + 1
-        and similarity == (tokens, tokens)
-    )
-    if not fits:
-        found = "; ".join(f"attention {attention}, image {image}" for attention, image in sorted(shapes))
-        raise ValueError(
-            f"The pictures have {found}, with patches of {patch_size} and similarity {similarity}; needed are square "
-            "pictures of one size, that the patches divide, with P + 1 tokens each and similarity (P + 1, P + 1)."
-        )
-    return depth, heads, height
-
-
-def _encode_picture(picture: PatchPicture) -> dict[str, Any]:
-    return {
-        "label": picture.label,
-        "image": encode(picture.image, "uint8"),
-        **{name: encode(getattr(picture, name)) for name in ("attention", "rollout")},
-        # Falls are differences of these, often small ones: no float16 here.
-        **{name: encode(getattr(picture, name), "float32") for name in ("probabilities", "single")},
-        "classes": [str(name) for name in picture.classes],
-        "asked": picture.asked,
-        "code": picture.code,
-    }
