@@ -1,6 +1,5 @@
 """`score-lab` in a browser: every score and every alignment computed in the page as the package computes it."""
 
-import dataclasses
 import itertools
 import math
 import re
@@ -15,24 +14,25 @@ from torch import Tensor
 from course_utils.attention import align
 from course_utils.widgets import explore_score_lab
 from course_utils.widgets.score_lab.explore import WIDTHS, lab_agent, lab_inputs, lab_parameters, lab_score
-from course_utils.widgets.score_lab.widget import ALIGNMENT_NAMES, PLANE_STEPS, SCORE_NAMES, LabSource, ScoreLab
+from course_utils.widgets.score_lab.widget import ALIGNMENT_NAMES, PLANE_STEPS, SCORE_NAMES, ScoreLab
 
 torch.set_num_threads(1)
 PAIRS = list(itertools.product(SCORE_NAMES, ALIGNMENT_NAMES))
 
 
-def noise_picture() -> LabSource:
+def noise_picture() -> dict:
     """A picture of 4 x 5 cells whose keys are noise."""
     rng = np.random.default_rng(5)
-    return LabSource(
-        key="noise",
-        title="noise",
-        keys=rng.normal(size=(20, 64)).astype(np.float32),
-        values=rng.random((20, 3)).astype(np.float32),
-        start=(2, 1),
-        image=rng.integers(0, 256, (40, 50, 3), np.uint8),
-        grid=(4, 5),
-    )
+    return {
+        "key": "noise",
+        "title": "noise",
+        "keys": rng.normal(size=(20, 64)).astype(np.float32),
+        "values": rng.random((20, 3)).astype(np.float32),
+        "start": (2, 1),
+        "steps": (4, 5),
+        "rest": None,
+        "image": rng.integers(0, 256, (40, 50, 3), np.uint8),
+    }
 
 
 def on_noise(**settings) -> ScoreLab:
@@ -48,9 +48,9 @@ def shown(page, panel: int) -> dict[str, np.ndarray]:
 def inputs(page) -> tuple[Tensor, Tensor, Tensor]:
     width, (row, column) = page.state("width"), page.state("query")
     source = noise_picture()
-    if page.state("source") != source.key:
+    if page.state("source") != source["key"]:
         return lab_inputs(page.state("source"), width, (row, column))
-    keys, values = torch.from_numpy(source.keys)[None, :, :width], torch.from_numpy(source.values)[None]
+    keys, values = torch.from_numpy(source["keys"])[None, :, :width], torch.from_numpy(source["values"])[None]
     return keys[:, 5 * row + column][None], keys, values
 
 
@@ -331,8 +331,8 @@ def test_nothing_is_wrong_for_assistive_tools_in_light_and_dark(alone, make):
 
 def test_one_key_is_drawn_and_a_title_stays_text(alone):
     label = '<img src=x onerror=alert(1)> "&amp;'
-    one = {"key": "one", "title": label, "values": np.ones((1, 3)), "start": (0, 0)}
-    source = LabSource(keys=np.zeros((1, 2)), image=np.zeros((1, 1, 3), np.uint8), grid=(1, 1), **one)
+    one = {"key": "one", "title": label, "start": (0, 0), "steps": (1, 1), "rest": None}
+    source = {**one, "keys": np.zeros((1, 2)), "values": np.ones((1, 3)), "image": np.zeros((1, 1, 3), np.uint8)}
     page = alone(ScoreLab([source, noise_picture()], {2: lab_parameters(2)}, label=label))
     assert page.root.get_attribute("aria-label") == label and page.root.locator("img").count() == 0
     for score, alignment in PAIRS:
@@ -427,7 +427,7 @@ def test_entropy_sum_and_context_are_said_in_words(alone):
 
 
 def test_a_photograph_shows_each_panels_weights_and_the_contexts_colour(alone):
-    black = dataclasses.replace(noise_picture(), image=np.zeros((40, 50, 3), np.uint8))
+    black = {**noise_picture(), "image": np.zeros((40, 50, 3), np.uint8)}
     page = alone(ScoreLab([black], {64: lab_parameters(64)}, alignments=("softmax", "sparsemax"), temperature=3.0))
     both = [shown(page, panel) for panel in (0, 1)]
     most = max(one["weights"].max() for one in both)

@@ -1,13 +1,12 @@
 """The lesson's lab for scores: the package's own modules with drawn parameters, and what cannot be shown."""
 
-import numpy as np
 import pytest
 import torch
 
 from course_utils.data import photograph_features
 from course_utils.widgets import explore_score_lab
-from course_utils.widgets.score_lab.explore import WIDTHS, lab_inputs, lab_parameters, lab_score
-from course_utils.widgets.score_lab.widget import SCORE_NAMES, LabSource, ScoreLab
+from course_utils.widgets.score_lab.explore import WIDTHS, lab_inputs, lab_score
+from course_utils.widgets.score_lab.widget import SCORE_NAMES
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -66,7 +65,10 @@ def test_the_first_width_is_two_in_the_plane_and_all_numbers_on_a_photograph():
         ({"alignments": ("softmax",)}, "needs two of softmax"),
         ({"width": 3}, "width=3 is not possible for 'plane'"),
         ({"width": 64, "source": "hens"}, "its keys have 16 numbers"),
-        ({"query": (14, 0), "source": "hens"}, "of 14 x 14 places"),
+        ({"chosen": 12}, "chosen=12, but there are 12; give a number from 0 to 11"),
+        ({"temperature": float("nan")}, "temperature=nan"),
+        ({"window": float("nan")}, "window=nan"),
+        ({"query": (14, 0), "source": "hens"}, "14 x 14 cells"),
     ],
 )
 def test_what_cannot_be_shown_is_named(arguments, message):
@@ -77,67 +79,3 @@ def test_what_cannot_be_shown_is_named(arguments, message):
 def test_inputs_of_an_unknown_source_are_refused():
     with pytest.raises(ValueError, match="no source 'cats'; there are: plane, hens"):
         lab_inputs("cats", 2, (0, 0))
-
-
-def plane(**changes) -> LabSource:
-    parts = {"key": "p", "title": "p", "keys": np.zeros((3, 4)), "values": np.zeros((3, 2)), "start": (0, 0)}
-    return LabSource(**{**parts, "rest": np.zeros(2), **changes})
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"values": np.zeros((3, 3))}, r"needs values \(3, 2\)"),
-        ({"rest": np.zeros(4)}, r"need a rest of shape \(2,\)"),
-        ({"rest": None}, "a plane, with rest, or a picture"),
-        ({"start": (61, 0)}, "of 61 x 61"),
-        (
-            {"rest": None, "values": np.zeros((3, 3)), "image": np.zeros((4, 4, 3)), "grid": (2, 2)},
-            "2 x 2 cells has not 3 keys",
-        ),
-        (
-            {"rest": None, "values": np.zeros((3, 3)), "image": np.zeros((4, 4)), "grid": (1, 3)},
-            r"image \(4, 4\), but \(H, W, 3\)",
-        ),
-        ({"keys": np.zeros(3)}, r"keys of shape \(3,\), but \(K, D\)"),
-        ({"keys": np.zeros((0, 4)), "values": np.zeros((0, 2))}, "at least one key"),
-    ],
-)
-def test_shapes_that_do_not_fit_are_refused(changes, message):
-    plane()
-    with pytest.raises(ValueError, match=message):
-        plane(**changes)
-
-
-def test_a_widget_without_sources_is_refused():
-    with pytest.raises(ValueError, match="there are: none"):
-        ScoreLab([], {2: lab_parameters(2)})
-
-
-def without(name: str) -> dict[str, np.ndarray]:
-    return {key: values for key, values in lab_parameters(2).items() if key != name}
-
-
-@pytest.mark.parametrize(
-    ("sources", "parameters", "settings", "message"),
-    [
-        (1, {}, {}, "parameters for the widths none"),
-        (1, {2: without("concat.joint.bias")}, {}, r"need concat.joint.bias of shape \(8,\); there is none"),
-        (1, {2: without("additive.query.weight")}, {}, "need additive.query.weight of shape"),
-        (1, {2: lab_parameters(4)}, {}, r"width 2 need additive.query.weight of shape \(8, 2\); there is \(8, 4\)"),
-        (2, {2: lab_parameters(2)}, {}, "Two sources have one key: p, p"),
-        (1, {2: lab_parameters(2)}, {"chosen": 3}, "chosen=3, but there are 3; give a number from 0 to 2"),
-        (1, {2: lab_parameters(2)}, {"temperature": float("nan")}, "temperature=nan"),
-        (1, {2: lab_parameters(2)}, {"window": float("nan")}, "window=nan"),
-    ],
-)
-def test_parameters_and_settings_that_cannot_be_shown_are_refused(sources, parameters, settings, message):
-    with pytest.raises(ValueError, match=message):
-        ScoreLab([plane()] * sources, parameters, **settings)
-
-
-def test_a_key_that_is_no_number_is_named_by_its_place():
-    keys = np.zeros((3, 4))
-    keys[1, 2] = np.nan
-    with pytest.raises(ValueError, match=r"index \(1, 2\) is nan"):
-        ScoreLab([plane(keys=keys)], {2: lab_parameters(2)})

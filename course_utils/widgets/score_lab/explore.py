@@ -2,7 +2,7 @@
 
 On a photograph the keys are features that a trained network made of its positions, and the query is one of them; no
 projection lies between. The learned scores are not trained: their parameters are drawn once, from a fixed seed. That is
-enough to see what each formula can say, and it is no statement on what training would make of it.
+enough to see what each formula can express; it does not say what training would make of it.
 """
 
 import functools
@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from ...attention import SubsetAgent, score
 from ...data import feature_crop, photograph_features
 from ...data.images import square_image
-from .widget import PLANE_STEPS, LabSource, ScoreLab
+from ..attention_map.widget import image_bytes
+from .widget import PLANE_STEPS, ScoreLab
 
 WIDTHS = (2, 4, 8, 16, 32, 64)
 HIDDEN = 8
@@ -69,7 +70,7 @@ def explore_score_lab(
 def lab_score(name: str, width: int) -> nn.Module:
     """A score as the lab uses it, with the same parameters.
 
-    The parameters are drawn with seed 0. W is one and the same in general, biased_general and activated_general, and
+    The parameters are drawn with seed 0. W is the same in general, biased_general and activated_general, and
     concat's W is [W_1 W_2] of additive: what differs between them is the formula alone.
 
     Args:
@@ -117,13 +118,13 @@ def lab_inputs(source: str, width: int, place: tuple[int, int]) -> tuple[Tensor,
     if source not in ("plane", *_PHOTOGRAPHS):
         raise ValueError(f"There is no source {source!r}; there are: plane, {', '.join(_PHOTOGRAPHS)}.")
     shown = _plane() if source == "plane" else _photograph(source)
-    keys, values = torch.from_numpy(shown.keys), torch.from_numpy(shown.values)
-    if shown.rest is None:
-        query = keys[place[0] * shown.steps[1] + place[1]]
+    keys, values = shown["keys"], shown["values"]
+    if shown["rest"] is None:
+        query = keys[place[0] * shown["steps"][1] + place[1]]
     else:
         half = PLANE_STEPS // 2
         here = torch.tensor([(place[1] - half) / 10, (half - place[0]) / 10])
-        query = torch.cat([here, torch.from_numpy(shown.rest)])
+        query = torch.cat([here, shown["rest"]])
     return query[None, None, :width], keys[None, :, :width], values[None]
 
 
@@ -160,35 +161,36 @@ def lab_parameters(width: int) -> dict[str, np.ndarray]:
 
 
 @functools.cache
-def _plane() -> LabSource:
+def _plane() -> dict[str, Any]:
     """Twelve keys: their place in the plane, then numbers drawn from N(0, 1) for widths above 2."""
     generator = torch.Generator().manual_seed(1)
     places = torch.tensor(_PLACES)
     more = torch.randn(len(places) + 1, max(WIDTHS) - 2, generator=generator)
     keys = torch.cat([places, more[1:]], dim=1)
-    return LabSource(
-        key="plane",
-        title="keys in the plane",
-        keys=keys.numpy(),
-        values=places.numpy(),
-        start=(20, 38),
-        rest=more[0].numpy(),
-    )
+    return {
+        "key": "plane",
+        "title": "keys in the plane",
+        "keys": keys,
+        "values": places,
+        "start": (20, 38),
+        "steps": (PLANE_STEPS, PLANE_STEPS),
+        "rest": more[0],
+        "image": None,
+    }
 
 
 @functools.cache
-def _photograph(name: str) -> LabSource:
+def _photograph(name: str) -> dict[str, Any]:
     """The features of a photograph's positions as keys, the mean colours of the positions as values."""
     features, crop = photograph_features(name), feature_crop(name)  # (16, 14, 14), (3, 448, 448)
     rows, columns = features.shape[1:]
-    colours = F.adaptive_avg_pool2d(crop, (rows, columns))
-    image = (crop * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
-    return LabSource(
-        key=name,
-        title=f"photograph: {name.replace('_', ' ')}",
-        keys=features.flatten(1).T.contiguous().numpy(),
-        values=colours.flatten(1).T.contiguous().numpy(),
-        start=_PHOTOGRAPHS[name],
-        image=square_image(image, _SHOWN),
-        grid=(rows, columns),
-    )
+    return {
+        "key": name,
+        "title": f"photograph: {name.replace('_', ' ')}",
+        "keys": features.flatten(1).T,
+        "values": F.adaptive_avg_pool2d(crop, (rows, columns)).flatten(1).T,
+        "start": _PHOTOGRAPHS[name],
+        "steps": (rows, columns),
+        "rest": None,
+        "image": square_image(image_bytes(crop), _SHOWN),
+    }

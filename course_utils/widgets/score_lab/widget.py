@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import traitlets
 
-from ..base import CourseWidget, encode
-from ..limits import check_indices
+from ..base import CourseWidget, encode_fields
+from ..limits import check_indices, check_place
 
 PLANE_STEPS = 61
 """A plane is walked in 61 x 61 steps of 0.1: row 0 is y = 3, column 0 is x = -3."""
@@ -28,69 +27,18 @@ SCORE_NAMES = (
 ALIGNMENT_NAMES = ("softmax", "sparsemax", "sigmoid", "hard", "local", "reinforced")
 
 
-@dataclass(frozen=True, eq=False)
-class LabSource:
-    """Keys to be weighed, and the queries that weigh them.
+class ScoreLab(CourseWidget):
+    """Two combinations of a score and an alignment on the same query, keys and values, side by side.
 
     In a plane the first two numbers of a key are its place, and so are those of the query, which goes wherever the
     learner takes it. On a picture each cell of a grid has a key, and the query is the key of the cell in focus.
 
     Args:
-        key: a short name, such as "plane".
-        title: what the learner reads in the list.
-        keys: (K, D); the first d numbers of each are used, d being what the learner chooses.
-        values: (K, dv): (K, 2) places in a plane, (K, 3) colours in [0, 1] on a picture.
-        start: the (row, column) of the query at first: a step of the plane, or a cell of the picture.
-        rest: (D - 2,), the query's numbers after its place; for a plane.
-        image: (H, W, 3), uint8; for a picture.
-        grid: (rows, columns) of the picture's cells, rows * columns = K.
-
-    Raises:
-        ValueError: if the shapes do not fit together.
-    """
-
-    key: str
-    title: str
-    keys: np.ndarray
-    values: np.ndarray
-    start: tuple[int, int]
-    rest: np.ndarray | None = None
-    image: np.ndarray | None = None
-    grid: tuple[int, int] | None = None
-
-    def __post_init__(self) -> None:
-        if self.keys.ndim != 2 or 0 in self.keys.shape:
-            raise ValueError(
-                f"The source {self.key!r} has keys of shape {self.keys.shape}, but (K, D) is needed: at least one key "
-                "of at least one number."
-            )
-        count, width = self.keys.shape
-        if (self.image is None) != (self.grid is None) or (self.image is None) == (self.rest is None):
-            raise ValueError(f"The source {self.key!r} is a plane, with rest, or a picture, with image and grid.")
-        wanted = (count, 2 if self.grid is None else 3)
-        if self.values.shape != wanted:
-            raise ValueError(f"The source {self.key!r} needs values {wanted}, but was given {self.values.shape}.")
-        if self.rest is not None and self.rest.shape != (width - 2,):
-            raise ValueError(f"Keys {self.keys.shape} need a rest of shape {(width - 2,)}, not {self.rest.shape}.")
-        if self.grid is not None and self.grid[0] * self.grid[1] != count:
-            raise ValueError(f"A grid of {self.grid[0]} x {self.grid[1]} cells has not {count} keys.")
-        if self.image is not None and (self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.size == 0):
-            raise ValueError(f"The source {self.key!r} has an image {self.image.shape}, but (H, W, 3) is needed.")
-        rows, columns = self.steps
-        if not (0 <= self.start[0] < rows and 0 <= self.start[1] < columns):
-            raise ValueError(f"start={self.start} is no (row, column) of {rows} x {columns}.")
-
-    @property
-    def steps(self) -> tuple[int, int]:
-        """How many rows and columns of places the query may take."""
-        return self.grid or (PLANE_STEPS, PLANE_STEPS)
-
-
-class ScoreLab(CourseWidget):
-    """Two combinations of a score and an alignment on the same query, keys and values, side by side.
-
-    Args:
-        sources: what the learner may choose from.
+        sources: what the learner may choose from. Each has `key`, a short name; `title`, what the learner reads in the
+            list; `keys`, (K, D), of which the first d numbers are used; `values`, (K, 2) places in a plane, (K, 3)
+            colours in [0, 1] on a picture; `steps`, how many (rows, columns) of places the query may take, a picture's
+            cells; `start`, its (row, column) at first; `rest`, (D - 2,), the query's numbers after its place, None on
+            a picture; `image`, (H, W, 3), uint8, None in a plane.
         parameters: {d: {"additive.query.weight": array, ...}}: the parameters of the learned scores for each width d,
             by the score's name and the parameter's; those of the agent of "reinforced" begin with "agent.policy.".
         scores: the scores of A and B.
@@ -113,7 +61,7 @@ class ScoreLab(CourseWidget):
         locked: whether it is pinned.
 
     Raises:
-        ValueError: if a name is unknown, a width fits no source, or the query lies outside.
+        ValueError: if a name is unknown, a width does not fit the source, or the query lies outside.
     """
 
     _module = "score_lab"
@@ -140,7 +88,7 @@ class ScoreLab(CourseWidget):
 
     def __init__(
         self,
-        sources: Sequence[LabSource],
+        sources: Sequence[Mapping[str, Any]],
         parameters: Mapping[int, Mapping[str, np.ndarray]],
         scores: tuple[str, str] = ("scaled_multiplicative", "similarity_euclidean"),
         alignments: tuple[str, str] = ("softmax", "softmax"),
@@ -148,80 +96,37 @@ class ScoreLab(CourseWidget):
         label: str = "Score lab: one query, two ways to score and to align",
         **traits: Any,
     ) -> None:
-        known = {source.key: source for source in sources}
-        shown = known.get(traits.setdefault("source", next(iter(known), "")))
+        known = {source["key"]: source for source in sources}
+        shown = known.get(traits.setdefault("source", sources[0]["key"]))
         if shown is None:
-            raise ValueError(f"There is no source {traits['source']!r}; there are: {', '.join(known) or 'none'}.")
-        if len(known) < len(sources):
-            raise ValueError(f"Two sources have one key: {', '.join(source.key for source in sources)}.")
-        for width, arrays in parameters.items():
-            _check_parameters(width, arrays)
+            raise ValueError(f"There is no source {traits['source']!r}; there are: {', '.join(known)}.")
         for given, names in ((scores, SCORE_NAMES), (alignments, ALIGNMENT_NAMES)):
             unknown = [name for name in given if name not in names]
             if unknown or len(given) != 2:
                 raise ValueError(f"ScoreLab was given {given}, but needs two of {', '.join(names)}.")
-        widths = [width for width in sorted(parameters) if width <= shown.keys.shape[1]]
-        smallest, widest = (widths[0], widths[-1]) if widths else (2, 2)
-        if traits.setdefault("width", smallest if shown.grid is None else widest) not in widths:
+        count, numbers = shown["keys"].shape
+        on_plane = shown["image"] is None
+        widths = [width for width in sorted(parameters) if width <= numbers]
+        if traits.setdefault("width", widths[0 if on_plane else -1]) not in widths:
             raise ValueError(
-                f"width={traits['width']} is not possible for {shown.key!r}: its keys have {shown.keys.shape[1]} "
-                f"numbers each, and there are parameters for the widths "
-                f"{', '.join(map(str, sorted(parameters))) or 'none'}."
+                f"width={traits['width']} is not possible for {shown['key']!r}: its keys have {numbers} numbers each, "
+                f"and there are parameters for the widths {', '.join(map(str, sorted(parameters)))}."
             )
-        rows, columns = shown.steps
-        place = shown.start if query is None else query
-        if not (0 <= place[0] < rows and 0 <= place[1] < columns):
-            raise ValueError(f"query={tuple(place)} is no (row, column) of {rows} x {columns} places.")
-        traits.setdefault("chosen", 0 if shown.grid is None else place[0] * columns + place[1])
-        check_indices(traits, {"chosen": len(shown.keys)})
+        row, column = place = [int(i) for i in (query or shown["start"])]
+        check_place(place, shown["steps"], "(row, column) of the query's places")
+        traits.setdefault("chosen", 0 if on_plane else row * shown["steps"][1] + column)
+        check_indices(traits, {"chosen": count})
         for name in ("temperature", "window", "center"):
             if not math.isfinite(traits.get(name, 0)):
-                raise ValueError(f"{name}={traits[name]} is no number to go on with; give a finite one.")
+                raise ValueError(f"{name}={traits[name]} is not a finite number; give one.")
         super().__init__(
-            sources=[_encode_source(source) for source in sources],
+            sources=encode_fields(sources, exact={"keys", "values", "rest"}),
             parameters={
-                str(width): {name: encode(values, "float32") for name, values in parameters[width].items()}
-                for width in sorted(parameters)
+                str(width): encode_fields(arrays, exact=arrays) for width, arrays in sorted(parameters.items())
             },
             scores=list(scores),
             alignments=list(alignments),
-            query=[int(i) for i in place],
+            query=place,
             label=label,
             **traits,
         )
-
-
-def _check_parameters(width: int, given: Mapping[str, np.ndarray]) -> None:
-    """Refuse parameters that lack one, or have one of another shape, for the width d; dw is additive's."""
-    first = np.shape(given.get("additive.query.weight", ()))
-    hidden = first[0] if first else 0
-    pair = {"query.weight": (hidden, width), "key.weight": (hidden, width), "key.bias": (hidden,)}
-    joint = {"joint.weight": (hidden, 2 * width), "joint.bias": (hidden,)}
-    turn: dict[str, tuple[int, ...]] = {"weight.weight": (width, width)}
-    scores: dict[str, dict[str, tuple[int, ...]]] = {
-        "additive": {**pair, "vector.weight": (1, hidden)},
-        "concat": {**joint, "vector.weight": (1, hidden)},
-        "general": turn,
-        "biased_general": {**turn, "weight.bias": (width,)},
-        "activated_general": {**turn, "scalar": ()},
-        "agent.policy": {**pair, "vector.weight": (1, hidden)},
-    }
-    for score, parts in scores.items():
-        for part, shape in parts.items():
-            name = f"{score}.{part}"
-            found = np.shape(given[name]) if name in given else "none"
-            if found != shape:
-                raise ValueError(f"The parameters of width {width} need {name} of shape {shape}; there is {found}.")
-
-
-def _encode_source(source: LabSource) -> dict[str, Any]:
-    return {
-        "key": source.key,
-        "title": source.title,
-        "keys": encode(source.keys, "float32"),
-        "values": encode(source.values, "float32"),
-        "start": list(source.start),
-        "steps": list(source.steps),
-        "rest": None if source.rest is None else encode(source.rest, "float32"),
-        "image": None if source.image is None else encode(source.image, "uint8"),
-    }
