@@ -8,6 +8,7 @@ import traitlets
 
 from ..base import CourseWidget, as_array, encode
 from ..colours import TABLES
+from ..limits import check_indices, check_place
 
 
 class AttentionMap(CourseWidget):
@@ -68,11 +69,8 @@ class AttentionMap(CourseWidget):
     ) -> None:
         state = _shown_state(image, masks, labels, place)
         many = len(state["names"])
-        if not 0 <= chosen < many:
-            raise ValueError(f"chosen={chosen}, but there are {many} maps; give a number from 0 to {many - 1}.")
-        rows, columns = state["maps"]["shape"][1:]
-        if query and not (len(query) == 2 and 0 <= query[0] < rows and 0 <= query[1] < columns):
-            raise ValueError(f"query={tuple(query)} is not a (row, column) of a map of {rows} x {columns} cells.")
+        check_indices({"chosen": chosen}, {"chosen": many})
+        check_place(query, state["maps"]["shape"][1:], "(row, column) of the map")
         signed = bool((_maps(masks) < 0).any())
         super().__init__(
             chosen=chosen,

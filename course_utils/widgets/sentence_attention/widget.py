@@ -147,17 +147,7 @@ class SentenceAttention(CourseWidget):
             raise ValueError(
                 f"sentence={sentence}, but {len(sentences)} sentences were given; count from 0, and give at least one."
             )
-        every = [
-            {
-                "title": one.title,
-                "words": list(one.words),
-                "features": list(one.features),
-                "table": _numbers(one.table),
-                "looks_for": _numbers(one.looks_for),
-                "word": one.word,
-            }
-            for one in sentences
-        ]
+        every = [{**vars(one), "table": _numbers(one.table), "looks_for": _numbers(one.looks_for)} for one in sentences]
         traits.setdefault("table", every[sentence]["table"])
         traits.setdefault("looks_for", every[sentence]["looks_for"])
         super().__init__(sentences=every, sentence=sentence, label=label, caption=caption, code=code, **traits)
