@@ -27,7 +27,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 from links import binder, colab, project  # noqa: E402
 
 from course_utils.lessons import LESSONS, Lesson, glossary  # noqa: E402
-from course_utils.widgets.base import STAND_IN, join_module  # noqa: E402
+from course_utils.widgets.base import join_module  # noqa: E402
+from course_utils.widgets.joiner import join  # noqa: E402
 
 EXERCISE = re.compile(r"^check\.(\w+)\(\1\)$")
 SOURCE_SHOWN = re.compile(r"^print\(inspect\.getsource\(")
@@ -140,8 +141,7 @@ def write_static(folder: Path) -> None:
     (folder / "widgets").mkdir(parents=True)
     for name, module in widget_modules().items():
         (folder / "widgets" / f"{name}.js").write_text(classic(name, module), encoding="utf-8")
-    start = (here / "live.js").read_text(encoding="utf-8")
-    (folder / "live.js").write_text(f'"use strict";\n{STAND_IN}\n{start}', encoding="utf-8")
+    (folder / "live.js").write_text(f'"use strict";\n{join(here / "live.js")}', encoding="utf-8")
     # A part of STIX Two Math 2.12: letters and operators, subscripts held to their line under letters that reach below.
     # It stands inside the style sheet, since some browsers load no font from a folder on disk.
     font = base64.b64encode((here / "stix-two-math.woff").read_bytes()).decode()

@@ -1,3 +1,5 @@
+import { show } from "../course_utils/widgets/page/host.js";
+
 (() => {
   // What scrolls sideways can be reached by the keyboard; what fits is no stop on the way.
   const scrolling = new ResizeObserver((entries) => {

@@ -26,7 +26,8 @@ from course_utils.data import cued_digits  # noqa: E402
 from course_utils.lessons import Lesson, lesson  # noqa: E402
 from course_utils.models import load_network  # noqa: E402
 from course_utils.widgets import AttentionMap, CourseWidget, TrainingCurves  # noqa: E402
-from course_utils.widgets.base import STAND_IN, own_state, page_document  # noqa: E402
+from course_utils.widgets.base import own_state, page_document  # noqa: E402
+from course_utils.widgets.joiner import join  # noqa: E402
 from experiments.ledger import read_runs  # noqa: E402
 
 RESULTS = ROOT / "resource" / "results" / "4.2"
@@ -88,21 +89,6 @@ def recorded_losses() -> TrainingCurves:
 LISTED = tomllib.loads((ROOT / "site" / "gallery.toml").read_text(encoding="utf-8"))
 EXHIBITS = [Exhibit(**entry) for entry in LISTED["exhibit"]]
 
-START = """
-const page = JSON.parse(document.querySelector("script[type='application/json']").textContent);
-const loaded = new Map();
-function load(name) {
-  if (!loaded.has(name)) {
-    loaded.set(name, import(URL.createObjectURL(new Blob([page.modules[name]], { type: "text/javascript" }))));
-  }
-  return loaded.get(name);
-}
-for (const host of document.querySelectorAll("[data-exhibit]")) {
-  const { widget, state } = page.exhibits[host.dataset.exhibit];
-  show(host, () => load(widget), state);
-}
-"""
-
 
 def on_github(shown: Lesson) -> str:
     """A lesson's page in the repository."""
@@ -134,7 +120,8 @@ def gallery(link: Callable[[Lesson], str] = on_github) -> str:
     )
     body = f"<main>{heading}<nav aria-label='Widgets'>{''.join(places)}</nav>{''.join(sections)}</main>"
     data = {"modules": modules, "exhibits": shown}
-    return page_document("Attention in computer vision: the widgets", css + style, body, data, STAND_IN + START)
+    start = join(ROOT / "site" / "gallery.js")
+    return page_document("Attention in computer vision: the widgets", css + style, body, data, start)
 
 
 def main() -> None:

@@ -9,7 +9,6 @@ import hashlib
 import html
 import json
 import os
-import re
 import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
@@ -20,34 +19,18 @@ import numpy as np
 import traitlets
 from IPython.core.getipython import get_ipython
 
+from course_utils.widgets.joiner import join
+
 Result = TypeVar("Result")
 
 _HERE = Path(__file__).parent
-_IMPORT = re.compile(r'^import \{[^}]*\} from "\.\./page/shared\.js";\n', re.MULTILINE)
-_EXPORT = re.compile(r"^export (?!default)", re.MULTILINE)
 _NOT_STATE = ("comm", "keys", "layout", "log", "request", "tabbable", "tooltip")
 _shown: dict[str, tuple[str, list["weakref.ref[CourseWidget]"]]] = {}
 
 
 def join_module(name: str) -> str:
-    """The source of one widget's ES module, with the shared module in front of it.
-
-    The page loads a widget from a Blob, which cannot import a file beside it; so the two are joined here.
-
-    Args:
-        name: the widget's folder.
-
-    Raises:
-        ValueError: if the module does not import from "../page/shared.js" exactly once.
-    """
-    shared = (_HERE / "page" / "shared.js").read_text(encoding="utf-8")
-    module = (_HERE / name / "view.js").read_text(encoding="utf-8")
-    joined, imports = _IMPORT.subn("", module)
-    if imports != 1:
-        raise ValueError(
-            f'{name}/view.js has {imports} lines `import {{ ... }} from "../page/shared.js";`, but needs exactly one.'
-        )
-    return _EXPORT.sub("", shared) + "\n" + joined
+    """The source of the ES module of one widget, `name` being its folder, with all that it imports in front of it."""
+    return join(_HERE / name / "view.js")
 
 
 def as_array(values: Any) -> np.ndarray:
@@ -280,42 +263,6 @@ def _let_go(widget: CourseWidget) -> None:
             names.pop(f"_{count}", None)
 
 
-STAND_IN = """
-// What a widget holds on to where there is no kernel: its traits, and who listens to them.
-function standIn(state) {
-  const handlers = new Map();
-  return {
-    get: (name) => state[name],
-    set(name, value) {
-      if (JSON.stringify(state[name]) === JSON.stringify(value)) return;
-      state[name] = value;
-      for (const handler of [...(handlers.get(`change:${name}`) ?? [])]) handler();
-    },
-    on(name, handler) { handlers.set(name, [...(handlers.get(name) ?? []), handler]); },
-    off(name, handler) { handlers.set(name, (handlers.get(name) ?? []).filter((one) => one !== handler)); },
-    save_changes() {},
-    send() {},
-  };
-}
-// Draw a widget in a host; `load` hands over its module.
-async function show(host, load, state) {
-  host.model = standIn(state);
-  try {
-    const { default: widget } = await load();
-    await widget.render({ model: host.model, el: host });
-    host.dataset.ready = "true";
-  } catch (error) {
-    host.textContent = `This widget could not start: ${error.message}`;
-  }
-}
-"""
-
-_START = """
-const page = JSON.parse(document.querySelector("script[type='application/json']").textContent);
-const address = (esm) => URL.createObjectURL(new Blob([esm], { type: "text/javascript" }));
-show(document.querySelector("main"), () => import(address(page.esm)), page.state);
-"""
-
 _PAGE_STYLE = """
 :root { color-scheme: light dark; }
 body { margin: 0; padding: 16px; background: light-dark(#f4f5f7, #101317); }
@@ -340,7 +287,8 @@ def standalone_page(esm: str, css: str, state: Mapping[str, Any], title: str) ->
             (names that begin with `_`, questions to the kernel, layout and the like) is left out.
         title: the page's title.
     """
-    return page_document(title, css, "<main></main>", {"esm": esm, "state": own_state(state)}, STAND_IN + _START)
+    start = join(_HERE / "page" / "saved.js")
+    return page_document(title, css, "<main></main>", {"esm": esm, "state": own_state(state)}, start)
 
 
 def page_document(title: str, css: str, body: str, data: Mapping[str, Any], script: str) -> str:
@@ -357,7 +305,7 @@ def page_document(title: str, css: str, body: str, data: Mapping[str, Any], scri
     style = _PAGE_STYLE + css.replace("</", "<\\/")
     policy = (
         f"default-src 'none'; script-src '{_fingerprint(script)}' blob:; style-src '{_fingerprint(style)}'; "
-        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+        "img-src data: blob:; connect-src 'none'; base-uri 'none'; form-action 'none'"
     )
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

@@ -1,6 +1,6 @@
 """The colour tables of the page, made from matplotlib's.
 
-`python -m course_utils.widgets.colours` writes them into `page/shared.js`; a test holds the two equal.
+`python -m course_utils.widgets.colours` writes them into `page/paint.js`; a test holds the two equal.
 """
 
 import base64
@@ -11,7 +11,7 @@ TABLES = ("viridis", "magma", "cividis", "RdBu")
 """Perceptually even tables for weights, and RdBu for signed values."""
 
 _BLOCK = re.compile(r"(const COLOUR_TABLES = \{\n).*?(\n\};)", re.DOTALL)
-_SHARED = Path(__file__).parent / "page" / "shared.js"
+_PAINT = Path(__file__).parent / "page" / "paint.js"
 
 
 def table_base64(name: str) -> str:
@@ -22,8 +22,8 @@ def table_base64(name: str) -> str:
     return base64.b64encode(rows.tobytes()).decode("ascii")
 
 
-def write_tables(path: Path = _SHARED) -> None:
-    """Replace the tables inside the shared module by those of the installed matplotlib."""
+def write_tables(path: Path = _PAINT) -> None:
+    """Replace the tables inside the page's module by those of the installed matplotlib."""
     rows = "\n".join(f'  {name}: "{table_base64(name)}",' for name in TABLES)
     source = path.read_text(encoding="utf-8")
     path.write_text(_BLOCK.sub(lambda block: block[1] + rows + block[2], source), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The shared module: what it decodes, colours and interpolates equals numpy's and matplotlib's."""
+"""The modules that all widgets share: what it decodes, colours and interpolates equals numpy's and matplotlib's."""
 
 import json
 import re
@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page
 
 from course_utils.widgets import AttentionMap, CourseWidget, Question, Quiz, TrainingCurves, encode
 from course_utils.widgets.colours import TABLES, table_base64
+from course_utils.widgets.joiner import join
 
 PAGE = Path(__file__).parents[2] / "course_utils" / "widgets" / "page"
 SOURCES = sorted(path for path in PAGE.parent.rglob("*") if path.suffix in (".js", ".css"))
@@ -20,14 +21,23 @@ SOURCES = sorted(path for path in PAGE.parent.rglob("*") if path.suffix in (".js
 
 @pytest.fixture(scope="module")
 def module(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
-    """`module(expression, argument)` evaluates with the shared module's exports in `shared`, the argument in `x`."""
+    """`module(expression, argument)` evaluates with all exports of page/ in `shared`, the argument in `x`."""
+    names, lines = [], []
+    for path in sorted(PAGE.glob("*.js")):
+        exported = re.findall(r"^export (?:async )?(?:function|const) (\w+)", path.read_text("utf-8"), re.MULTILINE)
+        if exported:
+            names += exported
+            lines.append(f'import {{ {", ".join(exported)} }} from "{path.as_posix()}";\n')
+    everything = tmp_path_factory.mktemp("modules") / "everything.js"
+    everything.write_text("".join(lines) + f"export default {{ {', '.join(names)} }};\n", encoding="utf-8")
     context = browser.new_context()
     page: Page = context.new_page()
     page.evaluate(
         """async (source) => {
-          window.shared = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
+          const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+          window.shared = (await import(address)).default;
         }""",
-        (PAGE / "shared.js").read_text(encoding="utf-8"),
+        join(everything),
     )
     yield lambda expression, argument=None: page.evaluate(f"(x) => {{ {expression} }}", argument)
     context.close()
@@ -38,7 +48,7 @@ def test_colour_tables_are_matplotlibs(name: str, module: Callable[..., Any]) ->
     rows = module("return [...shared.colourTable(x)]", name)
     expected = matplotlib.colormaps[name](np.arange(256), bytes=True)[:, :3]
     assert rows == expected.ravel().tolist()
-    assert table_base64(name) in (PAGE / "shared.js").read_text(encoding="utf-8")
+    assert table_base64(name) in (PAGE / "paint.js").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float16", "float32"])

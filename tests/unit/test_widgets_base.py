@@ -200,16 +200,6 @@ def test_the_module_is_one_file_with_one_default_export() -> None:
     assert re.findall(r"^export .*", joined, re.MULTILINE) == ["export default { render };"]
 
 
-def test_a_module_that_does_not_name_its_imports_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for folder in ("page", "bare"):
-        (tmp_path / folder).mkdir()
-    (tmp_path / "page" / "shared.js").write_text("export const one = 1;\n")
-    (tmp_path / "bare" / "view.js").write_text("export default {};\n")
-    monkeypatch.setattr(base, "_HERE", tmp_path)
-    with pytest.raises(ValueError, match="needs exactly one"):
-        base.join_module("bare")
-
-
 def test_a_widget_says_what_it_is_where_no_widget_can_be_shown() -> None:
     assert repr(TrainingCurves(label="SE and plain")) == "<training-curves: SE and plain>"
 

@@ -1,7 +1,9 @@
-import {
-  TABLE_NAMES, blend, choice, colourRange, copyButton, decode, drawMap, element, fit, focusController, frame, mapPicture,
-  markCell, number, paintImage, percent, pictureButtons, regionPath, saveButton, scaleBar, slider, store, toggle,
-} from "../page/shared.js";
+import { choice, focusController, slider, store, toggle } from "../page/bind.js";
+import { element } from "../page/elements.js";
+import { frame } from "../page/frame.js";
+import { colourRange, decode, number, percent } from "../page/maths.js";
+import { blend, drawMap, fit, mapPicture, markCell, paintImage, regionPath, TABLE_NAMES } from "../page/paint.js";
+import { copyButton, pictureButtons, saveButton, scaleBar } from "../page/panels.js";
 
 const MOST_THUMBNAILS = 16;
 

@@ -1,7 +1,9 @@
-import {
-  choice, copyButton, decode, element, fit, focusController, frame, outline, paintImage, paintMap, percent,
-  saveButton, scaleBar, slider, store, styled,
-} from "../page/shared.js";
+import { choice, focusController, slider, store } from "../page/bind.js";
+import { element, styled } from "../page/elements.js";
+import { frame } from "../page/frame.js";
+import { decode, percent } from "../page/maths.js";
+import { fit, outline, paintImage, paintMap } from "../page/paint.js";
+import { copyButton, saveButton, scaleBar } from "../page/panels.js";
 
 const TABLE = "RdBu";
 const FONT = "system-ui, sans-serif";

@@ -1,8 +1,9 @@
-import {
-  button, changeInWords, choice, copyButton, decode, element, fit, focusController, frame, largest, number, outline,
-  paintImage, paintMap, percent, pictureButtons, saveButton, scaleBar, sigmoid, slider, softmax, store, styled,
-  toggle,
-} from "../page/shared.js";
+import { button, choice, focusController, slider, store, toggle } from "../page/bind.js";
+import { element, styled } from "../page/elements.js";
+import { frame } from "../page/frame.js";
+import { changeInWords, decode, largest, number, percent, sigmoid, softmax } from "../page/maths.js";
+import { fit, outline, paintImage, paintMap } from "../page/paint.js";
+import { copyButton, pictureButtons, saveButton, scaleBar } from "../page/panels.js";
 
 const MAPS = "viridis";
 const MASKS = "magma";

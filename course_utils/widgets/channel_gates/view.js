@@ -1,8 +1,9 @@
-import {
-  asker, button, changeInWords, choice, copyButton, decode, element, fill, fit, focusController, frame, largest,
-  number, outline, paintImage, paintMap, percent, pictureButtons, saveButton, scaleBar, slider, softmax, store,
-  styled,
-} from "../page/shared.js";
+import { asker, button, choice, fill, focusController, slider, store } from "../page/bind.js";
+import { element, styled } from "../page/elements.js";
+import { frame } from "../page/frame.js";
+import { changeInWords, decode, largest, number, percent, softmax } from "../page/maths.js";
+import { fit, outline, paintImage, paintMap } from "../page/paint.js";
+import { copyButton, pictureButtons, saveButton, scaleBar } from "../page/panels.js";
 
 const TABLE = "viridis";
 const OWN = -1; // the index of the learner's own picture

@@ -1,7 +1,9 @@
-import {
-  button, choice, colourOf, copyButton, decode, element, fill, fit, focusController, frame, number, outline,
-  paintImage, paintMap, saveButton, scaleBar, sigmoid, slider, store,
-} from "../page/shared.js";
+import { button, choice, fill, focusController, slider, store } from "../page/bind.js";
+import { element } from "../page/elements.js";
+import { frame } from "../page/frame.js";
+import { decode, number, sigmoid } from "../page/maths.js";
+import { colourOf, fit, outline, paintImage, paintMap } from "../page/paint.js";
+import { copyButton, saveButton, scaleBar } from "../page/panels.js";
 
 const MAPS = "viridis";
 const SIGNED = "RdBu";

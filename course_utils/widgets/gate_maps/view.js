@@ -1,7 +1,9 @@
-import {
-  blend, choice, copyButton, decode, element, fit, focusController, frame, mapPicture, markCell, number, paintImage,
-  percent, regionPath, resample, saveButton, scaleBar, slider, store, toggle,
-} from "../page/shared.js";
+import { choice, focusController, slider, store, toggle } from "../page/bind.js";
+import { element } from "../page/elements.js";
+import { frame } from "../page/frame.js";
+import { decode, number, percent, resample } from "../page/maths.js";
+import { blend, fit, mapPicture, markCell, paintImage, regionPath } from "../page/paint.js";
+import { copyButton, saveButton, scaleBar } from "../page/panels.js";
 
 const TABLE = "magma";
 

@@ -1,7 +1,9 @@
-import {
-  button, choice, colourOf, copyButton, decode, element, fit, focusController, frame, largest, number, outline,
-  paintImage, paintMap, percent, pictureButtons, saveButton, scaleBar, slider, store,
-} from "../page/shared.js";
+import { button, choice, focusController, slider, store } from "../page/bind.js";
+import { element } from "../page/elements.js";
+import { frame } from "../page/frame.js";
+import { decode, largest, number, percent } from "../page/maths.js";
+import { colourOf, fit, outline, paintImage, paintMap } from "../page/paint.js";
+import { copyButton, pictureButtons, saveButton, scaleBar } from "../page/panels.js";
 
 const TABLE = "magma";
 const OPACITY = 0.72;

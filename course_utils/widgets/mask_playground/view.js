@@ -1,7 +1,9 @@
-import {
-  choice, colourOf, copyButton, decode, element, fit, focusController, frame, number, outline, paintMap, percent,
-  saveButton, scaleBar, slider, store,
-} from "../page/shared.js";
+import { choice, focusController, slider, store } from "../page/bind.js";
+import { element } from "../page/elements.js";
+import { frame } from "../page/frame.js";
+import { decode, number, percent } from "../page/maths.js";
+import { colourOf, fit, outline, paintMap } from "../page/paint.js";
+import { copyButton, saveButton, scaleBar } from "../page/panels.js";
 
 const TABLE = "magma";
 const RANGE = { table: TABLE, low: 0, high: 1 };

@@ -1,8 +1,9 @@
-import {
-  asker, blend, button, choice, colourOf, colourRange, copyButton, decode, element, fit, focusController, frame,
-  largest, markCell, number, outline, paintImage, paintMap, percent, pictureButtons, saveButton, scaleBar, slider,
-  store, toggle,
-} from "../page/shared.js";
+import { asker, button, choice, focusController, slider, store, toggle } from "../page/bind.js";
+import { element } from "../page/elements.js";
+import { frame } from "../page/frame.js";
+import { colourRange, decode, largest, number, percent } from "../page/maths.js";
+import { blend, colourOf, fit, markCell, outline, paintImage, paintMap } from "../page/paint.js";
+import { copyButton, pictureButtons, saveButton, scaleBar } from "../page/panels.js";
 
 const TABLE = "magma";
 const SIGNED = "RdBu";

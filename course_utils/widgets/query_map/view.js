@@ -1,7 +1,9 @@
-import {
-  blend, button, choice, copyButton, decode, element, fit, focusController, frame, number, outline, paintImage,
-  paintMap, percent, pictureButtons, saveButton, scaleBar, slider, store,
-} from "../page/shared.js";
+import { button, choice, focusController, slider, store } from "../page/bind.js";
+import { element } from "../page/elements.js";
+import { frame } from "../page/frame.js";
+import { decode, number, percent } from "../page/maths.js";
+import { blend, fit, outline, paintImage, paintMap } from "../page/paint.js";
+import { copyButton, pictureButtons, saveButton, scaleBar } from "../page/panels.js";
 
 const TABLE = "magma";
 const OPACITY = 0.6;

@@ -1,4 +1,6 @@
-import { button, element, frame, prose, store } from "../page/shared.js";
+import { button, store } from "../page/bind.js";
+import { element, prose } from "../page/elements.js";
+import { frame } from "../page/frame.js";
 
 let groups = 0;
 const page = Math.random().toString(36).slice(2);

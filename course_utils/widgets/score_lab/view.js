@@ -1,7 +1,9 @@
-import {
-  blend, button, choice, colourIndex, colourOf, colourTable, copyButton, decode, element, fit, focusController,
-  frame, largest, number, outline, paintImage, paintMap, saveButton, scaleBar, slider, store, styled, toggle,
-} from "../page/shared.js";
+import { button, choice, focusController, slider, store, toggle } from "../page/bind.js";
+import { element, styled } from "../page/elements.js";
+import { frame } from "../page/frame.js";
+import { colourIndex, decode, largest, number } from "../page/maths.js";
+import { blend, colourOf, colourTable, fit, outline, paintImage, paintMap } from "../page/paint.js";
+import { copyButton, saveButton, scaleBar } from "../page/panels.js";
 
 const TABLE = "magma";
 const FONT = "system-ui, sans-serif";

@@ -1,7 +1,9 @@
-import {
-  button, choice, copyButton, element, fit, focusController, frame, number, outline, paintMap, saveButton, scaleBar,
-  slider, softmax, store, styled,
-} from "../page/shared.js";
+import { button, choice, focusController, slider, store } from "../page/bind.js";
+import { element, styled } from "../page/elements.js";
+import { frame } from "../page/frame.js";
+import { number, softmax } from "../page/maths.js";
+import { fit, outline, paintMap } from "../page/paint.js";
+import { copyButton, saveButton, scaleBar } from "../page/panels.js";
 
 const TABLE = "cividis";
 const RANGE = { table: TABLE, low: 0, high: 1 };

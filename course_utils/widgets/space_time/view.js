@@ -1,7 +1,9 @@
-import {
-  choice, copyButton, decode, element, fit, focusController, frame, largest, number, outline, paintImage, paintMap,
-  percent, saveButton, slider, softmax, store,
-} from "../page/shared.js";
+import { choice, focusController, slider, store } from "../page/bind.js";
+import { element } from "../page/elements.js";
+import { frame } from "../page/frame.js";
+import { decode, largest, number, percent, softmax } from "../page/maths.js";
+import { fit, outline, paintImage, paintMap } from "../page/paint.js";
+import { copyButton, saveButton } from "../page/panels.js";
 
 const TABLE = "magma";
 const GAP = 8;

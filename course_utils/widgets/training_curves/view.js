@@ -1,6 +1,9 @@
-import {
-  choice, copyButton, element, fit, focusController, frame, number, saveButton, store,
-} from "../page/shared.js";
+import { choice, focusController, store } from "../page/bind.js";
+import { element } from "../page/elements.js";
+import { frame } from "../page/frame.js";
+import { number } from "../page/maths.js";
+import { fit } from "../page/paint.js";
+import { copyButton, saveButton } from "../page/panels.js";
 
 const COLOURS = 6;
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [14, 4], [5, 2, 2, 2, 2, 2]];

@@ -1,0 +1,190 @@
+// Controls, traits, focus and questions to the kernel.
+//
+// A trait is the only state that a view keeps: a control writes it with `store`, and `house.listen` draws from it.
+
+import { element } from "./elements.js";
+import { number } from "./maths.js";
+
+/** A labelled slider. Returns its node, its input and `set(value)`; `onInput(value)` hears the learner. */
+export function slider({ label, min, max, step, value, show = number, onInput }) {
+  const input = element("input", { type: "range", min, max, step });
+  const words = element("span", { class: "cw-value", "aria-hidden": "true" });
+  const set = (next) => {
+    input.value = next;
+    words.textContent = show(Number(next)); // which the browser's input may have rounded to a step
+    input.setAttribute("aria-valuetext", words.textContent);
+  };
+  input.addEventListener("input", () => {
+    set(input.value);
+    onInput(Number(input.value));
+  });
+  set(value);
+  return { node: element("span", { class: "cw-control" }, element("label", {}, label, input), words), input, set };
+}
+
+/** A labelled list of choices, `options` = [[value, words], ...]. Values are text. */
+export function choice({ label, options, value, onChange }) {
+  const input = element("select", {}, ...options.map(([name, words]) => element("option", { value: name }, words)));
+  const set = (next) => { input.value = String(next); };
+  input.addEventListener("change", () => onChange(input.value));
+  set(value);
+  return { node: element("span", { class: "cw-control" }, element("label", {}, label, input)), input, set };
+}
+
+/** Give a `choice` other options, and choose one of them. */
+export function fill({ input, set }, options, value) {
+  if (JSON.stringify(options) !== input.dataset.options) {
+    input.replaceChildren(...options.map(([name, words]) => element("option", { value: name }, words)));
+    input.dataset.options = JSON.stringify(options);
+  }
+  set(value);
+}
+
+/** A labelled checkbox. */
+export function toggle({ label, value, onChange }) {
+  const input = element("input", { type: "checkbox", checked: Boolean(value) });
+  const set = (next) => { input.checked = Boolean(next); };
+  input.addEventListener("change", () => onChange(input.checked));
+  return { node: element("span", { class: "cw-control" }, element("label", {}, input, label)), input, set };
+}
+
+/** A button with words on it. */
+export function button(label, onPress, primary = false) {
+  return element("button", { type: "button", class: primary ? "cw-primary" : "", onclick: onPress }, label);
+}
+
+/** Put values into the model and send them. */
+export function store(model, values) {
+  for (const [name, value] of Object.entries(values)) model.set(name, value);
+  model.save_changes();
+}
+
+/**
+ * One place of a grid in focus: hover focuses, click or Enter locks, arrows move, Escape releases.
+ *
+ * Args: `canvases` (the first takes the keyboard), `rows()`, `columns()`, `locate(canvas, x, y)` -> [row, column] or
+ * null with x and y from 0 to 1, `onChange(query, locked, quiet)` with query [row, column] or null, quiet when the
+ * focus merely left; `start()` -> where the keys begin (else the last place, at first the middle); `onEdge()` when an
+ * arrow can go no further.
+ * Returns `get()`, `isLocked()`, `set(query, locked)`, which tells nobody, and `hint(word)`: what the status line says of
+ * the lock, so that a release is heard as a lock is.
+ */
+export function focusController({ canvases, rows, columns, locate, onChange, onEdge, start = null }) {
+  const main = canvases[0];
+  let query = null;
+  let last = null;
+  let locked = false;
+  let released = false;
+  const show = () => {
+    if (query) main.dataset.query = query.join(",");
+    else delete main.dataset.query;
+    main.dataset.locked = String(locked);
+  };
+  const set = (next, lock = false) => {
+    query = next;
+    last = next ?? last;
+    locked = Boolean(next) && lock;
+    released = false;
+    show();
+  };
+  const change = (next, lock, quiet = false) => {
+    const same = String(next) === String(query) && lock === locked;
+    if (same) return;
+    const held = locked;
+    set(next, lock);
+    released = held && !locked;
+    onChange(query, locked, quiet);
+  };
+  const within = ([row, column]) =>
+    [[row, rows()], [column, columns()]].map(([value, size]) => Math.max(0, Math.min(size - 1, value)));
+  const begin = () => {
+    if (!rows() || !columns()) return null;
+    return within(start ? start() : last ?? [Math.floor((rows() - 1) / 2), Math.floor((columns() - 1) / 2)]);
+  };
+  const place = (event) => {
+    const box = event.target.getBoundingClientRect();
+    return locate(event.target, (event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+  };
+  const keys = {
+    ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1],
+  };
+  main.tabIndex = 0;
+  show();
+  for (const canvas of canvases) {
+    canvas.addEventListener("pointermove", (event) => { if (!locked) change(place(event), false); });
+    canvas.addEventListener("pointerleave", () => { if (!locked) change(null, false); });
+    canvas.addEventListener("click", (event) => {
+      const next = place(event);
+      if (locked && String(next) === String(query)) change(query, false);
+      else if (next) change(next, true);
+    });
+  }
+  main.addEventListener("keydown", (event) => {
+    const step = keys[event.key];
+    if (step) {
+      const before = query;
+      const next = query ? within([query[0] + step[0], query[1] + step[1]]) : begin();
+      if (next) change(next, locked);
+      if (before && String(query) === String(before)) onEdge();
+    } else if (event.key === "Enter" || event.key === " ") {
+      const next = query ?? begin();
+      if (next) change(next, !locked);
+    } else if (event.key === "Escape") {
+      change(null, false);
+    } else return;
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  main.addEventListener("blur", () => { if (!locked) change(null, false, true); });
+  const hint = (word = "Locked") => (locked ? `${word}; Escape releases.` : released ? "Released." : "");
+  return { get: () => query, isLocked: () => locked, set, hint };
+}
+
+/**
+ * Ask the kernel for what it alone can compute. Returns `ask(question)`.
+ *
+ * One request is under way at a time; of those that come meanwhile only the latest is sent afterwards, so that a flood
+ * of events leaves no lag. `onAnswer(answer, question)` hears each answer that did not fail. Where none comes within
+ * five seconds the status line says so, and again at each further gesture until one comes.
+ */
+export function asker(model, house, onAnswer) {
+  const view = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
+  let count = 0;
+  let current = null;
+  let waiting = null;
+  let patience = 0;
+  let late = false;
+  const tellLate = () => {
+    late = true;
+    house.say("No answer yet: the kernel is busy, or it is gone and this cell must be run again.", { again: true });
+  };
+  const send = (question) => {
+    current = { id: `${view}-${++count}`, question };
+    late = false;
+    store(model, { request: { ...question, id: current.id } });
+    clearTimeout(patience);
+    patience = setTimeout(tellLate, 5000);
+  };
+  house.listen("answer", () => {
+    const answer = model.get("answer");
+    if (!current || answer.id !== current.id) return;
+    const { question } = current;
+    clearTimeout(patience);
+    current = null;
+    if (!answer.failed) onAnswer(answer, question);
+    if (waiting) {
+      const next = waiting;
+      waiting = null;
+      send(next);
+    }
+  });
+  house.endings.push(() => clearTimeout(patience));
+  return (question) => {
+    const missing = "This needs a running notebook: here there is no kernel to ask.";
+    if (!model.widget_manager) house.say(missing, { again: true });
+    else if (current) {
+      waiting = question;
+      if (late) tellLate();
+    } else send(question);
+  };
+}

@@ -1,0 +1,110 @@
+// Numbers without a page: arrays from Python, softmax, ranges, words for numbers, bilinear values. Runs in node too.
+
+/** The bytes of base64 text. */
+export function bytes(text) {
+  const characters = atob(text);
+  const result = new Uint8Array(characters.length);
+  for (let i = 0; i < result.length; i++) result[i] = characters.charCodeAt(i);
+  return result;
+}
+
+function half(bits) {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  return sign * (exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25));
+}
+
+/** An array that Python's `encode` made: its shape and its values, last axis fastest. */
+export function decode({ shape, dtype, data }) {
+  const raw = bytes(data);
+  if (dtype === "uint8") return { shape, values: raw };
+  if (dtype === "float32") return { shape, values: new Float32Array(raw.buffer) };
+  const bits = new Uint16Array(raw.buffer);
+  const values = new Float32Array(bits.length);
+  for (let i = 0; i < bits.length; i++) values[i] = half(bits[i]);
+  return { shape, values };
+}
+
+/** A number in three figures, as Python's `.3g` would write it for everyday sizes. */
+export function number(value) {
+  if (value === null || value === undefined || !Number.isFinite(value)) return "none";
+  const size = Math.abs(value);
+  if (size !== 0 && (size < 1e-4 || size >= 1e6)) return value.toExponential(2);
+  return String(Number(value.toPrecision(3)));
+}
+
+/** A share of one, as a percentage in words. */
+export function percent(value) {
+  return `${(100 * value).toFixed(1)} %`;
+}
+
+/** How far a probability moved, in percentage points. */
+export function changeInWords(moved) {
+  if (Math.abs(moved) < 5e-4) return "±0";
+  return `${moved > 0 ? "+" : "−"}${(100 * Math.abs(moved)).toFixed(1)}`;
+}
+
+export const sigmoid = (value) => 1 / (1 + Math.exp(-value));
+
+export function softmax(scores) {
+  let top = -Infinity;
+  for (const score of scores) top = Math.max(top, score);
+  const powers = scores.map((score) => Math.exp(score - top));
+  let sum = 0;
+  for (const power of powers) sum += power;
+  return powers.map((power) => power / sum);
+}
+
+/** The index of the largest value, the first of several. */
+export function largest(values) {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
+  return best;
+}
+
+/** The range that a colour table needs for these values: symmetric round 0 for RdBu, from 0 for weights. */
+export function colourRange(values, table, fromZero = true) {
+  let low = Infinity;
+  let high = -Infinity;
+  for (const value of values) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  if (table === "RdBu") {
+    const size = Math.max(Math.abs(low), Math.abs(high)) || 1;
+    return { low: -size, high: size };
+  }
+  if (fromZero && low > 0) low = 0;
+  return high > low ? { low, high } : { low, high: low + 1 };
+}
+
+/** The row of the colour table for a value, as matplotlib chooses it. */
+export function colourIndex(value, low, high) {
+  return Math.max(0, Math.min(255, Math.floor(((value - low) / (high - low)) * 256)));
+}
+
+/** Bilinear values on a finer grid; pixel centres stand at half steps, the edge is held. */
+export function resample(values, height, width, rows, columns) {
+  const result = new Float32Array(rows * columns);
+  const across = weights(width, columns);
+  const down = weights(height, rows);
+  for (let r = 0; r < rows; r++) {
+    const [top, bottom, y] = down[r];
+    for (let c = 0; c < columns; c++) {
+      const [left, right, x] = across[c];
+      const above = values[top * width + left] * (1 - x) + values[top * width + right] * x;
+      const below = values[bottom * width + left] * (1 - x) + values[bottom * width + right] * x;
+      result[r * columns + c] = above * (1 - y) + below * y;
+    }
+  }
+  return result;
+}
+
+function weights(from, to) {
+  return Array.from({ length: to }, (_, i) => {
+    const place = Math.max(0, Math.min(from - 1, ((i + 0.5) * from) / to - 0.5));
+    const first = Math.floor(place);
+    return [first, Math.min(from - 1, first + 1), place - first];
+  });
+}
