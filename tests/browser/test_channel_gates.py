@@ -11,7 +11,7 @@ from PIL import Image
 
 from course_utils.models import AttentionCNN
 from course_utils.widgets import explore_channel_gates
-from course_utils.widgets.channel_gates.widget import ChannelGates, GateExample, GateSource, GateStage, LinearTail
+from course_utils.widgets.channel_gates.widget import ChannelGates
 
 torch.set_num_threads(1)
 
@@ -476,14 +476,18 @@ def test_the_picture_can_be_saved(page, tmp_path):
 def test_words_from_outside_stay_text(alone):
     nasty = "<img src=x onerror=\"document.title='broken'\">"
     rng = np.random.default_rng(0)
-    example = GateExample(
-        nasty,
-        rng.integers(0, 256, (8, 8), np.uint8),
-        [GateStage(rng.random((4, 3, 3)), rng.random(4))],
-        np.array([0.3, 0.7]),
-        rng.random((4, 2)),
-    )
-    page = alone(ChannelGates([GateSource("a", nasty, [nasty, "y"], [nasty], [example], LinearTail(np.zeros(2)))]))
+    maps = {"maps": rng.integers(0, 256, (4, 3, 3), np.uint8), "low": 0.0, "high": 1.0, "means": rng.random(4)}
+    example = {
+        "label": nasty,
+        "image": rng.integers(0, 256, (8, 8), np.uint8),
+        "stages": [{**maps, "gates": rng.random(4)}],
+        "probabilities": np.array([0.3, 0.7]),
+        "contributions": rng.random((4, 2)),
+        "code": nasty,
+    }
+    words = {"key": "a", "title": nasty, "classes": [nasty, "y"], "stages": [nasty], "code": nasty, "pending": ""}
+    tail = {"bias": np.zeros(2), "weight": None, "output_bias": None}
+    page = alone(ChannelGates([{**words, "examples": [example], "tail": tail}]))
     page.page.mouse.move(500, 400)
     assert page.page.title() != "broken"
     assert page.page.locator(".course-widget img").count() == 0

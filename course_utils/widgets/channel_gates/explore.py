@@ -4,6 +4,7 @@ import contextlib
 import copy
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,17 +12,11 @@ from torch import Tensor, nn
 
 from ...attention import AttentionBlock, record_masks
 from ...data import ImageSet, cued_digits, digits, photograph
-from ...data.images import digit_input, square_image
+from ...data.images import decode_base64, digit_input, square_image
 from ...data.photographs import normalised
 from ...models import load_network, trained_weights
-from .widget import (
-    OWN_PICTURE,
-    ChannelGates,
-    GateExample,
-    GateSource,
-    GateStage,
-    LinearTail,
-)
+from ..base import both_or_neither
+from .widget import OWN_PICTURE, ChannelGates
 
 _DIGITS = "digits"
 _CUED = "cued digits"
@@ -54,10 +49,8 @@ def explore_channel_gates(
         >>> explore_channel_gates()
         >>> explore_channel_gates(network, digits("test"))
     """
-    if (network is None) != (data is None):
-        given, missing = ("data", "network") if network is None else ("network", "data")
-        raise ValueError(f"explore_channel_gates was given {given} without {missing}; give both, or neither.")
-    kernel = _Kernel()
+    both_or_neither("explore_channel_gates", network=network, data=data)
+    kernel = Kernel()
     if network is not None and data is not None:
         if source is not None:
             raise ValueError(f"source={source!r} chooses among the course's own networks; leave it out with a network.")
@@ -170,7 +163,7 @@ class GatedNetwork:
             return self.network(image[None]).softmax(1)[0]
 
     @torch.no_grad()
-    def linear_tail(self, images: Tensor) -> tuple[LinearTail, list[np.ndarray]] | None:
+    def linear_tail(self, images: Tensor) -> tuple[dict[str, Any], list[np.ndarray]] | None:
         """The way from the last gates to the answer, where it is: a sum over channels, then at most ReLU and a layer.
 
         Max-pooling commutes with a gate that is not negative; batch norm in eval mode, means and linear layers add up.
@@ -178,7 +171,8 @@ class GatedNetwork:
         the network itself, with drawn gates, before it is believed.
 
         Returns:
-            The tail and, for each image, its contributions (C, hidden); None where the tail is of another kind.
+            The tail, as `ChannelGates` takes it, and for each image its contributions (C, hidden); None where the tail
+            is of another kind.
         """
         after = self._modules_after_last_block(images[:1])
         linear = [part for part in after if isinstance(part, nn.Linear)]
@@ -196,7 +190,7 @@ class GatedNetwork:
         tail, contributions = None, []
         for image, feature_map in zip(images, last_maps, strict=True):
             hidden, logits = self._run_tail(image[None], feature_map * gates[:, :, None, None], summing[-1])
-            tail = tail or LinearTail(hidden[0].numpy(), weight, output_bias)
+            tail = tail or {"bias": hidden[0].numpy(), "weight": weight, "output_bias": output_bias}
             contributions.append((hidden[1:-1] - hidden[0]).numpy())
             found = _tail_logits(tail, contributions[-1], drawn[0].numpy())
             effect = float((logits[-1] - logits[0]).abs().max())  # of the gates: what a wrong sum would miss a part of
@@ -226,11 +220,9 @@ class GatedNetwork:
         return outputs[-1], logits
 
 
-def _tail_logits(tail: LinearTail, contributions: np.ndarray, gates: np.ndarray) -> np.ndarray:
-    hidden = tail.bias + gates @ contributions
-    if tail.weight is None:
-        return hidden
-    return tail.weight @ hidden.clip(min=0) + (0 if tail.output_bias is None else tail.output_bias)
+def _tail_logits(tail: dict[str, Any], contributions: np.ndarray, gates: np.ndarray) -> np.ndarray:
+    hidden = tail["bias"] + gates @ contributions
+    return hidden if tail["weight"] is None else tail["weight"] @ hidden.clip(min=0) + tail["output_bias"]
 
 
 def _bias_of(layer: nn.Linear) -> Tensor:
@@ -253,55 +245,68 @@ class _Shown:
         self.inputs = inputs
         self.prepare = prepare
         self.own: Tensor | None = None
-        self.tail: LinearTail | None = None
+        self.tail: dict[str, Any] | None = None
 
     def examples(
         self, inputs: Tensor, pictures: Sequence[np.ndarray], labels: Sequence[str], codes: Sequence[str]
-    ) -> list[GateExample]:
+    ) -> list[dict[str, Any]]:
         maps, gates, logits = self.gated.read(inputs)
         probabilities = logits.softmax(1).numpy()
         linear = self.gated.linear_tail(inputs)
         contributions: list[np.ndarray | None] = [None] * len(inputs)
         if linear is not None:
             self.tail = self.tail or linear[0]
-            if np.allclose(linear[0].bias, self.tail.bias, atol=_TOLERANCE):  # else it depends on the image
+            if np.allclose(linear[0]["bias"], self.tail["bias"], atol=_TOLERANCE):  # else it depends on the image
                 contributions = list(linear[1])
         return [
-            GateExample(
-                label=labels[i],
-                image=pictures[i],
-                stages=[GateStage(map_[i].numpy(), gate[i].numpy()) for map_, gate in zip(maps, gates, strict=True)],
-                probabilities=probabilities[i],
-                contributions=contributions[i],
-                code=codes[i],
-            )
+            {
+                "label": labels[i],
+                "image": pictures[i],
+                "stages": [_as_stage(map_[i].numpy(), gate[i]) for map_, gate in zip(maps, gates, strict=True)],
+                "probabilities": probabilities[i],
+                "contributions": contributions[i],
+                "code": codes[i],
+            }
             for i in range(len(inputs))
         ]
 
 
-class _Kernel:
+def _as_stage(maps: np.ndarray, gates: Tensor) -> dict[str, Any]:
+    """The maps as bytes between one low and one high for all channels; the means are those of the exact maps."""
+    low, high = min(0.0, float(maps.min())), float(maps.max())
+    if high <= low:
+        high = low + 1
+    levels = np.rint((maps - low) / (high - low) * 255).astype(np.uint8)
+    return {"maps": levels, "low": low, "high": high, "means": maps.mean(axis=(1, 2)), "gates": gates}
+
+
+class Kernel:
     """Answers what the page asks: the networks stay here, on the CPU."""
 
     def __init__(self) -> None:
         self._shown: dict[str, _Shown] = {}
 
     def probabilities(self, source: str, example: int, stage: int, gates: dict[int, float]) -> np.ndarray:
+        """(K,): the answer with some gates of one stage replaced."""
         image = torch.from_numpy(self.picture(source, example))
         return self._shown[source].gated.probabilities(image, stage, gates).numpy()
 
-    def example(self, source: str, image: np.ndarray, drawn: bool) -> GateExample:
+    def example(self, source: str, data: str, name: str, drawn: bool) -> dict[str, Any]:
+        """A learner's picture, base64 text of an image file, as an example; from now on its index is `OWN_PICTURE`."""
         shown = self._shown[source]
-        own, picture = shown.prepare(image)
+        own, picture = shown.prepare(decode_base64(data, name))
         label = "your drawing" if drawn else "your picture"
         code = "image = torch.from_numpy(widget.picture)[None]  # widget: what explore_channel_gates() returned"
         made = shown.examples(own[None], [picture], [label], [code])[0]
         shown.own = own
         return made
 
-    def fetch(self, source: str) -> GateSource:
+    def fetch(self, source: str) -> dict[str, Any]:
+        """A source that was pending."""
         return self.add_photographs(_photograph_network)
 
     def picture(self, source: str, example: int) -> np.ndarray:
+        """(C, H, W), float: what the network is given."""
         shown = self._shown[source]
         if example == OWN_PICTURE:
             if shown.own is None:
@@ -313,7 +318,8 @@ class _Kernel:
             raise ValueError(f"There is no example {example} of {source!r}; there are {len(shown.inputs)}.")
         return shown.inputs[example].numpy()
 
-    def add_digits(self) -> GateSource:
+    def add_digits(self) -> dict[str, Any]:
+        """Handwritten digits."""
         return self._add(
             _DIGITS,
             "digits",
@@ -324,7 +330,8 @@ class _Kernel:
             setup=_setup("from course_utils.data import digits", 'network = load_network("se_digits")'),
         )
 
-    def add_cued_digits(self) -> GateSource:
+    def add_cued_digits(self) -> dict[str, Any]:
+        """Three digits; the colour of the border tells which one to classify."""
         return self._add(
             _CUED,
             "cued digits",
@@ -335,7 +342,8 @@ class _Kernel:
             setup=_setup("from course_utils.data import cued_digits", 'network = load_network("se_cued_digits")'),
         )
 
-    def add_network(self, network: nn.Module, data: ImageSet) -> GateSource:
+    def add_network(self, network: nn.Module, data: ImageSet) -> dict[str, Any]:
+        """The learner's own network and images."""
         return self._add(
             "yours",
             "your network",
@@ -355,7 +363,7 @@ class _Kernel:
         label: str,
         code: str,
         setup: str,
-    ) -> GateSource:
+    ) -> dict[str, Any]:
         gated = GatedNetwork(network, data.images[:1].cpu())
         chosen = _least_sure(gated.network, data)
         inputs = data.images[chosen].cpu()
@@ -364,20 +372,22 @@ class _Kernel:
         grey, side = inputs.shape[1] == 1, inputs.shape[-1]
         shown = self._shown[key] = _Shown(gated, inputs, _as_digit(side) if grey else _as_square(side))
         examples = shown.examples(inputs, [_as_picture(image) for image in inputs], labels, codes)
-        return GateSource(
-            key=key,
-            title=title,
-            classes=[str(i) for i in range(len(examples[0].probabilities))],
-            stages=gated.stages,
-            examples=examples,
-            tail=shown.tail,
-            draw=grey,
-            upload=True,
-            code=setup,
-            records=gated.records,
-        )
+        return {
+            "key": key,
+            "title": title,
+            "classes": [str(i) for i in range(len(examples[0]["probabilities"]))],
+            "stages": gated.stages,
+            "examples": examples,
+            "tail": shown.tail,
+            "draw": grey,
+            "upload": True,
+            "code": setup,
+            "records": gated.records,
+            "pending": "",
+        }
 
-    def add_photographs(self, make: Callable[[], tuple[nn.Module, list[str]]]) -> GateSource:
+    def add_photographs(self, make: Callable[[], tuple[nn.Module, list[str]]]) -> dict[str, Any]:
+        """Photographs, with the network and the names of its classes that `make` returns."""
         network, classes = make()
         squares = [square_image(_as_picture(photograph(name)), 224) for name in _PHOTOGRAPHS_SHOWN]
         inputs = torch.stack([_normalise(square) for square in squares])
@@ -393,22 +403,21 @@ class _Kernel:
                 for name in _PHOTOGRAPHS_SHOWN
             ],
         )
-        return GateSource(
-            key=_PHOTOGRAPHS,
-            title="photographs",
-            classes=classes,
-            stages=gated.stages,
-            examples=examples,
-            tail=shown.tail,
-            upload=True,
-            code=(
+        return {
+            **_photographs_pending(),
+            "upload": True,
+            "classes": classes,
+            "stages": gated.stages,
+            "examples": examples,
+            "tail": shown.tail,
+            "code": (
                 "import torch\nfrom torchvision.models import mobilenet_v3_small\n\n"
                 "from course_utils.data import photograph\n"
                 "from course_utils.widgets.channel_gates.explore import photograph_input\n\n"
                 'network = mobilenet_v3_small(weights="DEFAULT").eval()'
             ),
-            records=False,
-        )
+            "pending": "",
+        }
 
 
 def _setup(data: str, network: str) -> str:
@@ -461,12 +470,20 @@ def _as_photograph(image: np.ndarray) -> tuple[Tensor, np.ndarray]:
     return _normalise(square), square_image(square, 112)
 
 
-def _photographs_pending() -> GateSource:
-    return GateSource(
-        key=_PHOTOGRAPHS,
-        title="photographs",
-        pending="torchvision's mobilenet_v3_small, 10 MB, fetched once",
-    )
+def _photographs_pending() -> dict[str, Any]:
+    return {
+        "key": _PHOTOGRAPHS,
+        "title": "photographs",
+        "classes": [],
+        "stages": [],
+        "examples": [],
+        "tail": None,
+        "draw": False,
+        "upload": False,
+        "code": "",
+        "records": False,
+        "pending": "torchvision's mobilenet_v3_small, 10 MB, fetched once",
+    }
 
 
 def _photograph_network() -> tuple[nn.Module, list[str]]:
