@@ -41,7 +41,7 @@ def test_live_networks_show_their_gates_or_grad_cam():
 
 def test_half_of_what_is_needed_is_refused():
     scenes = cued_scenes(2, 0, size=32)
-    with pytest.raises(ValueError, match="both networks and data"):
+    with pytest.raises(ValueError, match="networks without data; give both, or neither"):
         explore_gate_maps({"one": network("sigmoid")})
     with pytest.raises(ValueError, match="have no masks"):
         explore_gate_maps({"one": network("sigmoid")}, ImageSet(scenes.images, scenes.labels))

@@ -13,6 +13,7 @@ from ...models import AttentionVGG
 from ...resources import resource
 from ...training.attention_maps import gate_maps, grad_cam, stage_names
 from ...training.metrics import predict
+from ..base import both_or_neither
 from .widget import GateMaps, MapSeries
 
 _RECORDED = "results/4.5/maps.safetensors"
@@ -44,8 +45,7 @@ def explore_gate_maps(
         >>> explore_gate_maps(stage=1, threshold=0.5)
         >>> explore_gate_maps({"mine": network}, cued_scenes(8, seed=1, split="test"))
     """
-    if (networks is None) != (data is None):
-        raise ValueError("explore_gate_maps needs both networks and data, or neither: maps are of networks, on images.")
+    both_or_neither("explore_gate_maps", networks=networks, data=data)
     if networks is None or data is None:
         return _recorded(epoch=epoch, **shown)
     if data.masks is None:

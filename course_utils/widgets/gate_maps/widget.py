@@ -8,7 +8,8 @@ import numpy as np
 import traitlets
 
 from ..attention_map.widget import image_bytes
-from ..base import CourseWidget, as_array, encode
+from ..base import CourseWidget, as_array, encode, encode_fields
+from ..limits import check_indices
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,11 +89,7 @@ class GateMaps(CourseWidget):
                 "each image, and at least one network."
             )
         encoded = [_encode_series(one, epochs, stages, len(pictures)) for one in series]
-        for trait, count in (("image", len(pictures)), ("stage", len(stages)), ("epoch", len(epochs))):
-            if not 0 <= traits.get(trait, 0) < count:
-                raise ValueError(
-                    f"{trait}={traits[trait]}, but there are {count}; give a number from 0 to {count - 1}."
-                )
+        check_indices(traits, {"image": len(pictures), "stage": len(stages), "epoch": len(epochs)})
         super().__init__(
             pictures=encode(pictures),
             places=encode(truth.astype(np.uint8)),
@@ -121,8 +118,5 @@ def _encode_series(one: MapSeries, epochs: Sequence[int], stages: Sequence[str],
         raise ValueError(f"{one.title!r} has a value below zero; a map of weights has none.")
     if one.answers and [len(row) for row in one.answers] != [many] * len(epochs):
         raise ValueError(f"{one.title!r} needs an answer for each of {len(epochs)} epochs and {many} images, or none.")
-    return {
-        "title": one.title,
-        "maps": [encode(map_) for map_ in maps],
-        "answers": [[str(answer) for answer in row] for row in one.answers],
-    }
+    answers = [[str(answer) for answer in row] for row in one.answers]
+    return {"title": one.title, "maps": encode_fields(maps), "answers": answers}
