@@ -89,6 +89,10 @@ function multiply(rows, count, width, weight, bias, outputs, out, base, rowStep,
     const w1 = some > 1 ? w0 + width : w0;
     const w2 = some > 2 ? w1 + width : w0;
     const w3 = some > 3 ? w2 + width : w0;
+    const d0 = bias ? bias[o] : 0;
+    const d1 = bias && some > 1 ? bias[o + 1] : 0;
+    const d2 = bias && some > 2 ? bias[o + 2] : 0;
+    const d3 = bias && some > 3 ? bias[o + 3] : 0;
     for (let r = 0; r < count; r += 2) {
       const a = r * width;
       const b = r + 1 < count ? a + width : a;
@@ -100,12 +104,16 @@ function multiply(rows, count, width, weight, bias, outputs, out, base, rowStep,
         b0 += y * p; b1 += y * q; b2 += y * s; b3 += y * t;
       }
       const first = base + r * rowStep + o * outputStep;
-      const sums = [a0, a1, a2, a3, b0, b1, b2, b3];
-      for (let k = 0; k < some; k += 1) {
-        const shift = bias ? bias[o + k] : 0;
-        out[first + k * outputStep] = sums[k] + shift;
-        if (r + 1 < count) out[first + rowStep + k * outputStep] = sums[4 + k] + shift;
-      }
+      out[first] = a0 + d0;
+      if (some > 1) out[first + outputStep] = a1 + d1;
+      if (some > 2) out[first + 2 * outputStep] = a2 + d2;
+      if (some > 3) out[first + 3 * outputStep] = a3 + d3;
+      if (b === a) continue;
+      const second = first + rowStep;
+      out[second] = b0 + d0;
+      if (some > 1) out[second + outputStep] = b1 + d1;
+      if (some > 2) out[second + 2 * outputStep] = b2 + d2;
+      if (some > 3) out[second + 3 * outputStep] = b3 + d3;
     }
   }
 }
