@@ -57,7 +57,7 @@ class PersonSegmenter(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         """The probabilities: (N, 3, 256, 256) -> (N, 1, 256, 256)."""
         check_pictures("PersonSegmenter", pictures, SIDE, SIDE, _NARROWER)
-        x = F.hardswish(self.stem(pictures))
+        x = F.hardswish(self.stem(pictures.contiguous(memory_format=torch.channels_last)))  # the original's layout
         maps = [x]  # 128 x 128, then one after each block of the encoder
         for block in self.encoder:
             maps.append(block(maps[-1]))
