@@ -1,7 +1,8 @@
 """Convert PP-OCRv4's mobile text recogniser to the course's TextReader.
 
 `python -m experiments.convert_reader PATH/text_recognition.onnx` writes resource/weights/text_reader.
-The file is ch_PP-OCRv4_rec_infer.onnx of the package rapidocr-onnxruntime 1.4.4; `pip install onnx` reads it.
+The file is ch_PP-OCRv4_rec_infer.onnx of the package rapidocr-onnxruntime 1.4.4;
+`pip install -e '.[experiments]'` brings the package onnx, which reads it.
 `--compare` draws 300 words in six typefaces, and records in resource/results/text_reader.json what rounding changes.
 """
 
@@ -41,11 +42,14 @@ def read_steps(path: Path) -> tuple[list, dict[str, np.ndarray], list[str]]:
     """The operators, the stored arrays and the characters of an ONNX file.
 
     Raises:
-        SystemExit: if the file is missing or is not a network.
+        SystemExit: if onnx is not installed, or the file is missing or is not a network.
     """
-    import onnx
-    from google.protobuf.message import DecodeError
-    from onnx import numpy_helper
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+        from onnx import numpy_helper
+    except ImportError as error:
+        raise SystemExit(f"{error.name} is missing; install it with: pip install -e '.[experiments]'") from error
 
     try:
         model = onnx.load(str(path))

@@ -1,7 +1,8 @@
 """Convert MediaPipe's selfie segmentation to the course's PersonSegmenter.
 
 `python -m experiments.convert_segmenter PATH/selfie_segmentation.tflite` writes resource/weights/person_segmenter.
-The file lies in the package mediapipe 0.10.14, in modules/selfie_segmentation; `pip install tflite` reads it.
+The file lies in the package mediapipe 0.10.14, in modules/selfie_segmentation.
+`pip install -e '.[experiments]'` brings the package tflite, which reads it.
 """
 
 import argparse
@@ -29,9 +30,12 @@ def read_layers(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     """Weight and bias of every convolution, in the order in which the network runs them.
 
     Raises:
-        SystemExit: if the file is missing or is not a network of TensorFlow Lite.
+        SystemExit: if tflite is not installed, or the file is missing or is not a network of TensorFlow Lite.
     """
-    import tflite
+    try:
+        import tflite
+    except ImportError as error:
+        raise SystemExit(f"{error.name} is missing; install it with: pip install -e '.[experiments]'") from error
 
     try:
         content = path.read_bytes()
