@@ -428,7 +428,7 @@ bit, and the masks that have a reference differ from it by {max(distances, defau
 - Reference: the largest difference, and how many masks were compared. In timm it is what enters `attn_drop` when fused
   attention is off, and what a gate's activation gives; in torchvision `nn.MultiheadAttention` with `need_weights=True`,
   the softmax of windowed layers and SE's activation; in transformers eager attention with `output_attentions=True`.
-- Tokens: for how many of the weights it is known where queries and keys lie (`find_tokens`).
+- Tokens: for how many of the weights it is known where queries and keys are (`find_tokens`).
 
 | family | network | recorded | equal | reference | tokens | note |
 |---|---|---|---|---|---|---|

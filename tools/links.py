@@ -173,7 +173,7 @@ def security_report(address: str, version: str) -> str:
     """How to report a hole, in SECURITY.md."""
     return (
         f"Write a private report at {address}/security/advisories/new. Say what you did, what happened and with which\n"
-        "version; a notebook or a file that shows it helps most. Please wait with publishing until it is mended."
+        "version; a notebook or a file that shows it helps most. Please do not publish it until it is fixed."
     )
 
 
