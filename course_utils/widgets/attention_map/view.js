@@ -1,4 +1,4 @@
-import { choice, focusController, slider, store, toggle } from "../page/bind.js";
+import { bindFocus, choice, slider, store, toggle } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { colourRange, decode, number, percent } from "../page/maths.js";
@@ -87,17 +87,14 @@ function render({ model, el }) {
   const smooth = toggle({ label: "Smooth", value: model.get("smooth"), onChange: (on) => store(model, { smooth: on }) });
   house.controls.append(picker.node, opacity.node, colours.node, span.node, smooth.node);
 
-  const focus = focusController({
+  const focus = bindFocus({
+    model,
+    house,
+    describe: () => describe(),
     canvases: [over.canvas, alone.canvas],
     rows: () => height,
     columns: () => width,
-    locate: (_, x, y) => (x < 0 || y < 0 || x >= 1 || y >= 1 ? null : [Math.floor(y * height), Math.floor(x * width)]),
-    onEdge: () => house.say([...describe(), "Edge."], { again: true }),
-    onChange: (query, locked, quiet) => {
-      mark(quiet);
-      const stored = locked ? query : [];
-      if (String(stored) !== String(model.get("query"))) store(model, { query: stored });
-    },
+    onChange: (_, __, quiet) => mark(quiet),
   });
 
   const describe = () => {
@@ -199,11 +196,6 @@ function render({ model, el }) {
     if (house.root.clientWidth > 0) drawThumbnails();
     refresh();
   };
-  const takeQuery = () => {
-    const query = model.get("query");
-    if (query.length) focus.set(query, true);
-    else if (focus.isLocked()) focus.set(null);
-  };
   const reload = () => {
     load();
     picker.input.replaceChildren(...model.get("names").map((name, k) => element("option", { value: k }, name)));
@@ -213,7 +205,7 @@ function render({ model, el }) {
     own.textContent = many > 1 ? "each map's own" : "from its least value";
     for (const { name, words } of [over, alone]) name.textContent = place ? `${words}; yellow: the true place` : words;
     focus.set(null);
-    takeQuery();
+    focus.take();
     restyle();
   };
 
@@ -227,7 +219,7 @@ function render({ model, el }) {
   });
   house.listen(["table", "smooth", "own_range"], restyle);
   house.listen("query", () => {
-    takeQuery();
+    focus.take();
     if (house.root.clientWidth > 0) mark();
   });
   house.whenShown(restyle);

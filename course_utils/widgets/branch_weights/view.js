@@ -1,4 +1,4 @@
-import { choice, focusController, slider, store } from "../page/bind.js";
+import { bindFocus, choice, slider, store } from "../page/bind.js";
 import { element, styled } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { decode, percent } from "../page/maths.js";
@@ -94,18 +94,14 @@ function render({ model, el }) {
   };
   const sizeNow = () => focus.get()?.[1] ?? Math.floor(sizes.length / 2);
 
-  const focus = focusController({
+  const focus = bindFocus({
+    model,
+    house,
+    describe: () => describe(),
     canvases: [grid],
     rows: () => stageNow().channels,
     columns: () => sizes.length,
-    locate: (_, x, y) => (x < 0 || y < 0 || x >= 1 || y >= 1 ? null
-      : [Math.floor(y * stageNow().channels), Math.floor(x * sizes.length)]),
-    onEdge: () => house.say([...describe(), "Edge."], { again: true }),
-    onChange: (query, locked, quiet) => {
-      showFocus(quiet);
-      const stored = locked ? query : [];
-      if (String(stored) !== String(model.get("query"))) store(model, { query: stored });
-    },
+    onChange: (_, __, quiet) => showFocus(quiet),
   });
 
   let map = null;
@@ -275,15 +271,10 @@ function render({ model, el }) {
     showFocus();
     if (model.get("query").length && !focus.isLocked()) store(model, { query: [] }); // the stage has no such place
   };
-  const takeQuery = () => {
-    const query = model.get("query");
-    if (query.length) focus.set(query, true);
-    else if (focus.isLocked()) focus.set(null);
-  };
-  takeQuery();
+  focus.take();
   house.listen(["stage", "branch", "order", "example"], refresh);
   house.listen("query", () => {
-    takeQuery();
+    focus.take();
     if (map) showFocus();
   });
   house.whenShown(refresh);

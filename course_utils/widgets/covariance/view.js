@@ -1,4 +1,4 @@
-import { button, choice, fill, focusController, slider, store } from "../page/bind.js";
+import { bindFocus, button, choice, fill, slider, store } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { decode, number, sigmoid } from "../page/maths.js";
@@ -416,7 +416,10 @@ function render({ model, el }) {
     return [same, slid, focus.hint()];
   };
 
-  const focus = focusController({
+  const focus = bindFocus({
+    model,
+    house,
+    describe: () => describe(),
     canvases: [matrix],
     rows: () => shown().names.length,
     columns: () => shown().names.length,
@@ -426,14 +429,11 @@ function render({ model, el }) {
       return place.every((at) => at >= 0 && at < shown().names.length) ? place : null;
     },
     start: () => cell(),
-    onEdge: () => house.say([...describe(), "Edge."], { again: true }),
     onChange: (query, locked, quiet) => {
       last = query ?? last;
       mark();
       paintLenses();
       house.say(describe(), { quiet });
-      const stored = locked ? query : [];
-      if (String(stored) !== String(model.get("query"))) store(model, { query: stored });
     },
   });
 

@@ -1,4 +1,4 @@
-import { choice, focusController, slider, store, toggle } from "../page/bind.js";
+import { bindFocus, choice, slider, store, toggle } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { decode, number, percent, resample } from "../page/maths.js";
@@ -122,20 +122,14 @@ function render({ model, el }) {
   epochPick.node.hidden = epochs.length < 2;
   house.controls.append(pick.node, stagePick.node, epochPick.node, threshold.node, opacity.node, span.node);
 
-  const focus = focusController({
+  const focus = bindFocus({
+    model,
+    house,
+    describe: () => describe(),
     canvases: panels.flatMap((panel) => [panel.over, panel.alone]),
     rows: () => sizeOf(shown().stage)[0],
     columns: () => sizeOf(shown().stage)[1],
-    locate: (_, x, y) => {
-      const [rows, columns] = sizeOf(shown().stage);
-      return x < 0 || y < 0 || x >= 1 || y >= 1 ? null : [Math.floor(y * rows), Math.floor(x * columns)];
-    },
-    onEdge: () => house.say([...describe(), "Edge."], { again: true }),
-    onChange: (query, locked, quiet) => {
-      mark(quiet);
-      const stored = locked ? query : [];
-      if (String(stored) !== String(model.get("query"))) store(model, { query: stored });
-    },
+    onChange: (_, __, quiet) => mark(quiet),
   });
 
   const describe = () => {
@@ -234,13 +228,7 @@ function render({ model, el }) {
     span.set(model.get("own_range"));
     if (house.root.clientWidth > 0) draw();
   };
-  const takeQuery = () => {
-    const query = model.get("query");
-    const [rows, columns] = sizeOf(shown().stage);
-    if (query.length === 2 && query[0] < rows && query[1] < columns) focus.set(query, true);
-    else if (focus.isLocked() || query.length) focus.set(null);
-  };
-  takeQuery();
+  focus.take();
   house.listen(["image", "epoch", "threshold", "opacity", "own_range"], refresh);
   house.listen("stage", () => {
     focus.set(null);
@@ -248,7 +236,7 @@ function render({ model, el }) {
     refresh();
   });
   house.listen("query", () => {
-    takeQuery();
+    focus.take();
     if (house.root.clientWidth > 0) mark();
   });
   house.whenShown(refresh);

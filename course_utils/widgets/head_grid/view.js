@@ -1,9 +1,9 @@
-import { button, choice, focusController, slider, store } from "../page/bind.js";
+import { bindFocus, button, choice, slider, store } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { decode, largest, number, percent } from "../page/maths.js";
 import { colourOf, fit, outline, paintImage, paintMap } from "../page/paint.js";
-import { copyButton, pictureButtons, saveButton, scaleBar } from "../page/panels.js";
+import { copyButton, pictureButtons, pictureSheet, saveButton, scaleBar } from "../page/panels.js";
 
 const TABLE = "magma";
 const OPACITY = 0.72;
@@ -292,7 +292,10 @@ function render({ model, el }) {
     ...row.map(({ canvas, input, numbers }) =>
       element("div", { class: "cw-heads-cell" }, canvas, element("div", { class: "cw-heads-foot" }, input, numbers)))));
 
-  const focus = focusController({
+  const focus = bindFocus({
+    model,
+    house,
+    describe: () => describe(),
     canvases: [pictureCanvas],
     rows: () => rows + 1,
     columns: () => columns,
@@ -301,12 +304,9 @@ function render({ model, el }) {
       const row = Math.floor(y * (rows + 1));
       return row === rows ? [rows, 0] : [row, Math.floor(x * columns)];
     },
-    onEdge: () => house.say([...describe(), "Edge."], { again: true }),
     onChange: (query, locked, quiet) => {
       if (query && query[0] === rows && query[1] > 0) focus.set([rows, 0], locked); // the class token is one cell
       look(quiet);
-      const stored = locked ? focus.get() : [];
-      if (String(stored) !== String(model.get("query"))) store(model, { query: stored });
     },
   });
 
@@ -646,17 +646,12 @@ function render({ model, el }) {
     const off = offNow();
     cells.forEach((row, layer) => row.forEach(({ input }, head) => { input.checked = !off.has(`${layer + 1},${head + 1}`); }));
   };
-  const takeQuery = () => {
-    const query = model.get("query");
-    if (query.length === 2) focus.set(query, true);
-    else if (focus.isLocked()) focus.set(null);
-  };
   const reload = () => {
     compute();
     refresh();
     draw();
   };
-  takeQuery();
+  focus.take();
   reload();
   house.listen(["picture", "mask", "off"], reload);
   house.listen("limit", () => {
@@ -668,42 +663,11 @@ function render({ model, el }) {
     explain();
   });
   house.listen("query", () => {
-    takeQuery();
+    focus.take();
     look();
   });
   house.whenShown(draw);
 
-  const compose = () => {
-    const pixels = pixelsOf(pictureCanvas);
-    const gap = 16;
-    const around = house.stage.getBoundingClientRect();
-    const lines = describe().slice(0, 3);
-    const sheet = document.createElement("canvas");
-    sheet.width = Math.round((around.width + 2 * gap) * pixels);
-    sheet.height = Math.round((around.height + 3 * gap + 20 * lines.length) * pixels);
-    const context = sheet.getContext("2d");
-    context.fillStyle = house.ink("surface");
-    context.fillRect(0, 0, sheet.width, sheet.height);
-    context.fillStyle = house.ink("ink");
-    context.textBaseline = "top";
-    const parts = "canvas:not(button canvas), .cw-panel-name, .cw-heads-name, .cw-heads-numbers, .cw-scale-numbers span";
-    for (const node of house.stage.querySelectorAll(parts)) {
-      const box = node.getBoundingClientRect();
-      const [x, y] = [Math.round((box.left - around.left + gap) * pixels), Math.round((box.top - around.top + gap) * pixels)];
-      if (node.localName === "canvas") {
-        context.imageSmoothingEnabled = false;
-        context.drawImage(node, x, y, Math.round(box.width * pixels), Math.round(box.height * pixels));
-      } else {
-        context.font = `${Math.round(parseFloat(getComputedStyle(node).fontSize) * pixels)}px ${FONT}`;
-        const words = node.classList.contains("cw-heads-numbers") ? node.textContent.split(" ") : [node.textContent];
-        words.forEach((word, i) => context.fillText(word, x, y + 16 * i * pixels, Math.ceil(box.width * pixels)));
-      }
-    }
-    context.font = `${Math.round(13 * pixels)}px ${FONT}`;
-    lines.forEach((line, i) =>
-      context.fillText(line, gap * pixels, (around.height + 2 * gap + 20 * i) * pixels, sheet.width - 2 * gap * pixels));
-    return sheet;
-  };
   const code = () => {
     const [layer, head] = model.get("chosen");
     const name = model.get("mask");
@@ -730,7 +694,7 @@ function render({ model, el }) {
       `print(${query === null ? "weights.mean(dim=0)" : `weights[${query}]`})  # the map shown`,
     ].filter((line, i) => line !== "import functools" || name !== "none").join("\n").replace(/^\n/, "");
   };
-  house.actions.append(saveButton(house, compose, "head-grid.png"), copyButton(house, code));
+  house.actions.append(saveButton(house, () => pictureSheet(house, describe().slice(0, 3)), "head-grid.png"), copyButton(house, code));
   return house.end;
 }
 

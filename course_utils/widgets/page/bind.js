@@ -1,6 +1,8 @@
 // Controls, traits, focus and questions to the kernel.
 //
-// A trait is the only state that a view keeps: a control writes it with `store`, and `house.listen` draws from it.
+// A trait is the only state that a view keeps: a control writes it with `store`, and `house.listen` draws from it. Focus:
+//   const focus = bindFocus({ model, house, canvases, rows, columns, describe: () => describe(), onChange: look });
+//   house.listen("query", () => { focus.take(); look(); });
 
 import { element } from "./elements.js";
 import { number } from "./maths.js";
@@ -187,4 +189,33 @@ export function asker(model, house, onAnswer) {
       if (late) tellLate();
     } else send(question);
   };
+}
+
+/**
+ * A `focusController` whose locked place is the trait `query`, [] while nothing is locked.
+ *
+ * Args: those of `focusController`, where `locate` may be left out for a grid of even cells over the whole canvas, and
+ * `describe()` -> the parts of the status line, said again with "Edge." when an arrow can go no further.
+ * Returns what `focusController` does, and `take()`, which follows the trait after a change from outside.
+ */
+export function bindFocus({ model, house, describe, onChange, rows, columns, ...others }) {
+  const focus = focusController({
+    rows,
+    columns,
+    locate: (_, x, y) => (x < 0 || y < 0 || x >= 1 || y >= 1 ? null : [Math.floor(y * rows()), Math.floor(x * columns())]),
+    onEdge: () => house.say([...describe(), "Edge."], { again: true }),
+    onChange: (query, locked, quiet) => {
+      onChange(query, locked, quiet);
+      const stored = locked ? focus.get() : [];
+      if (String(stored) !== String(model.get("query"))) store(model, { query: stored });
+    },
+    ...others,
+  });
+  const within = ([row, column]) => row < rows() && column < columns();
+  const take = () => {
+    const query = model.get("query");
+    if (query.length === 2 && within(query)) focus.set(query, true);
+    else if (focus.isLocked() || (focus.get() && !within(focus.get()))) focus.set(null);
+  };
+  return { ...focus, take };
 }

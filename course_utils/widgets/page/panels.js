@@ -1,4 +1,7 @@
 // Parts that several widgets show: buttons with pictures, scales, saving and copying.
+//
+// A view saves what it shows, with the words of its status line below:
+//   saveButton(house, () => pictureSheet(house, describe(), [house.stage, scale.node]), "query-map.png")
 
 import { button } from "./bind.js";
 import { element } from "./elements.js";
@@ -78,4 +81,44 @@ export function saveButton(house, draw, fileName) {
       house.add(`Saved as ${fileName}.`);
     });
   });
+}
+
+const ON_A_SHEET = "canvas:not(button canvas), .cw-panel-name:not(.cw-keys), .cw-heads-name, .cw-heads-numbers, "
+  + ".cw-scale-numbers span";
+
+/** A picture of some nodes of a widget as a canvas: their canvases and names where they stand, and lines of words below. */
+export function pictureSheet(house, lines, nodes = [house.stage]) {
+  const pixels = window.devicePixelRatio || 1;
+  const gap = 16;
+  const boxes = nodes.map((node) => node.getBoundingClientRect());
+  const left = Math.min(...boxes.map((box) => box.left));
+  const top = Math.min(...boxes.map((box) => box.top));
+  const width = Math.max(...boxes.map((box) => box.right)) - left;
+  const height = Math.max(...boxes.map((box) => box.bottom)) - top;
+  const sheet = element("canvas", {
+    width: Math.round((width + 2 * gap) * pixels), height: Math.round((height + 3 * gap + 20 * lines.length) * pixels),
+  });
+  const context = sheet.getContext("2d");
+  const font = (size) => { context.font = `${Math.round(size * pixels)}px ${getComputedStyle(house.root).fontFamily}`; };
+  context.fillStyle = house.ink("surface");
+  context.fillRect(0, 0, sheet.width, sheet.height);
+  context.fillStyle = house.ink("ink");
+  context.textBaseline = "top";
+  context.imageSmoothingEnabled = false;
+  for (const node of nodes.flatMap((one) => [...one.querySelectorAll(ON_A_SHEET)])) {
+    const box = node.getBoundingClientRect();
+    if (!box.width || !box.height) continue;
+    const [x, y] = [Math.round((box.left - left + gap) * pixels), Math.round((box.top - top + gap) * pixels)];
+    if (node.localName === "canvas") {
+      context.drawImage(node, x, y, Math.round(box.width * pixels), Math.round(box.height * pixels));
+    } else {
+      font(parseFloat(getComputedStyle(node).fontSize));
+      const words = node.classList.contains("cw-heads-numbers") ? node.textContent.split(" ") : [node.textContent];
+      words.forEach((word, i) => context.fillText(word, x, y + 16 * i * pixels, Math.ceil(box.width * pixels)));
+    }
+  }
+  font(13);
+  lines.forEach((line, i) =>
+    context.fillText(line, gap * pixels, (height + 2 * gap + 20 * i) * pixels, sheet.width - 2 * gap * pixels));
+  return sheet;
 }

@@ -1,4 +1,4 @@
-import { button, choice, focusController, slider, store } from "../page/bind.js";
+import { bindFocus, button, choice, slider, store } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { decode, number, percent } from "../page/maths.js";
@@ -175,18 +175,14 @@ function render({ model, el }) {
   heat.style.flexWrap = "wrap";
   house.controls.append(sources.node, heat, gamma.node, layers.node);
 
-  const focus = focusController({
+  const focus = bindFocus({
+    model,
+    house,
+    describe: () => describe(),
     canvases: panels.map(({ canvas }) => canvas),
     rows: () => shown.rows,
     columns: () => shown.columns,
-    locate: (_, x, y) => (x < 0 || y < 0 || x >= 1 || y >= 1 ? null
-      : [Math.floor(y * shown.rows), Math.floor(x * shown.columns)]),
-    onEdge: () => house.say([...describe(), "Edge."], { again: true }),
-    onChange: (query, locked, quiet) => {
-      look(quiet);
-      const stored = locked ? query : [];
-      if (String(stored) !== String(model.get("query"))) store(model, { query: stored });
-    },
+    onChange: (_, __, quiet) => look(quiet),
   });
 
   const describe = () => {
@@ -313,17 +309,9 @@ function render({ model, el }) {
     drawThumbs();
     look();
   };
-  const takeQuery = () => {
-    const query = model.get("query");
-    const fits = query.length === 2 && query[0] < shown.rows && query[1] < shown.columns;
-    if (fits) focus.set(query, true);
-    else if (focus.isLocked() || (focus.get() && (focus.get()[0] >= shown.rows || focus.get()[1] >= shown.columns))) {
-      focus.set(null);
-    }
-  };
   const reload = () => {
     spread();
-    takeQuery();
+    focus.take();
     refresh();
     draw();
   };
@@ -344,7 +332,7 @@ function render({ model, el }) {
     look();
   });
   house.listen("query", () => {
-    takeQuery();
+    focus.take();
     look();
   });
   house.whenShown(draw);
