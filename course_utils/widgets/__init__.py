@@ -19,6 +19,8 @@ _WHERE = {
     "gate_maps.widget": ("GateMaps", "MapSeries"),
     "head_grid.explore": ("explore_head_grid",),
     "head_grid.widget": ("HeadGrid",),
+    "look_into.explore": ("look",),
+    "look_into.widget": ("Look",),
     "mask_playground.explore": ("explore_mask_playground",),
     "mask_playground.widget": ("MaskPlayground",),
     "patch_tokens.explore": ("explore_patch_tokens",),

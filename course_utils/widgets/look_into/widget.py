@@ -1,0 +1,85 @@
+"""`look`: the masks of any network, over the picture, with the answer beside them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import traitlets
+
+from ..base import CourseWidget, encode_fields
+
+
+class Look(CourseWidget):
+    """Every mask of a network: weights as maps for one query, channel gates as cells, spatial gates as maps.
+
+    Args:
+        layers: the masks in the order in which they were made: `name`; `kind`, "weights", "channels", "map", or "" for
+            one that cannot be drawn; `words`, its shape in words; `why`, why it cannot be drawn, or empty; `editable`,
+            whether it can be changed; of weights also `heads`, `grid` and `key_grid`, (rows, columns), `queries`, for
+            each patch of the grid its row of the weights, -1 if it has none, `tokens`, the row of each other token by
+            its name, and `cells`, (windows, K), where each key lies in `key_grid`, -1 for none.
+        pictures: `label`; `image`, (H, W) or (H, W, 3), uint8; `answer`, pairs of a class and its probability.
+        masks: those sent at once, by "picture/layer"; the page asks for the others.
+        label: the widget's name for a screen reader.
+        traits: other traits, such as `rollout`, `uploads`, `code`, `caption`.
+
+    Attributes:
+        picture: index of the picture shown.
+        layer: index of the layer shown.
+        head: index of the head shown; -1 for the average of all heads, -2 for rollout.
+        token: the query shown while nobody points: the name of a token, or empty for the patch in the middle.
+        query: (row, column) of the pinned query in the grid of the layer shown; empty without one.
+        off: (layer, head) of every head that is switched off.
+        gates: (layer, channel, factor) of every gate that is multiplied by hand.
+    """
+
+    _module = "look_into"
+
+    layers: traitlets.List = traitlets.List().tag(sync=True)
+    pictures: traitlets.List = traitlets.List().tag(sync=True)
+    masks = traitlets.Dict().tag(sync=True)
+    rollout = traitlets.Bool(False).tag(sync=True)
+    uploads = traitlets.Bool(False).tag(sync=True)
+    picture = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
+    layer = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
+    head = traitlets.Int(0, min=-2).tag(sync=True, echo_update=False)
+    token = traitlets.Unicode("").tag(sync=True, echo_update=False)
+    query: traitlets.List = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
+    off: traitlets.List = traitlets.List().tag(sync=True, echo_update=False)
+    gates: traitlets.List = traitlets.List().tag(sync=True, echo_update=False)
+
+    def __init__(
+        self,
+        layers: Sequence[Mapping[str, Any]],
+        pictures: Sequence[Mapping[str, Any]],
+        masks: Mapping[str, Mapping[str, Any]],
+        label: str = "Look: the masks of a network over the picture",
+        **traits: Any,
+    ) -> None:
+        self._sent: dict[str, Any] = {}
+        super().__init__(
+            layers=encode_fields(layers, exact={"queries", "cells"}),
+            pictures=encode_fields(pictures),
+            masks=encode_fields(masks, exact={"high"}),
+            label=label,
+            **traits,
+        )
+
+    def keep(self, name: str, mask: Mapping[str, Any]) -> dict[str, Any]:
+        """Remember a mask that the page asked for, so that `save_html` stores it too; returns it encoded."""
+        self._sent[name] = encode_fields(mask, exact={"high"})
+        return self._sent[name]
+
+    def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
+        """The widget's state; the masks that were opened later are part of it."""
+        state = super().get_state(key, drop_defaults)
+        if "masks" in state:
+            state["masks"] = {**state["masks"], **self._sent}
+        return state
+
+    def requests(self) -> Iterable[dict[str, Any]]:
+        """Each mask once, then the answer with one head off or one gate closed, for each layer that can be changed."""
+        for i, layer in enumerate(self.layers):
+            yield {"picture": 0, "layer": i}
+            if layer["editable"]:
+                weights = layer["kind"] == "weights"
+                yield {"picture": 0, "off": [[i, 0]] if weights else [], "gates": [] if weights else [[i, 0, 0.0]]}
