@@ -27,6 +27,7 @@ from browser import launch  # noqa: E402
 from conftest import Lab  # noqa: E402
 
 from course_utils.data import photograph  # noqa: E402
+from course_utils.models import VisionTransformer  # noqa: E402
 from course_utils.widgets import (  # noqa: E402  # noqa: E402
     AttentionMap,
     CourseWidget,
@@ -43,6 +44,7 @@ from course_utils.widgets import (  # noqa: E402  # noqa: E402
     explore_query_map,
     explore_score_lab,
     explore_space_time,
+    look,
 )
 
 HOVER = """async () => {
@@ -200,6 +202,7 @@ def largest_widgets() -> dict[str, CourseWidget]:
         "space-time": explore_space_time(),
         "score-lab": explore_score_lab(("additive", "concat"), ("softmax", "local"), source="hens"),
         "attention-map": AttentionMap(dog.permute(1, 2, 0), rng.random((12, 14, 14)), smooth=True),
+        "look": look(VisionTransformer(224, 16, 12, 768, 12, 3072, 1000), dog[None]),
         "training-curves": curves,
     }
 

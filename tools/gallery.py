@@ -44,7 +44,8 @@ class Exhibit(NamedTuple):
     def widget(self) -> CourseWidget:
         """Make it, by the names of course_utils.widgets and those below."""
         names = {name: getattr(widgets, name) for name in widgets.__all__}
-        return eval(self.make, names | {"check": check, "last_masks": last_masks, "recorded_losses": recorded_losses})
+        names |= {"check": check, "last_masks": last_masks, "recorded_losses": recorded_losses}
+        return eval(self.make, names | {"cued_digits": cued_digits, "load_network": load_network})
 
 
 def last_masks() -> AttentionMap:

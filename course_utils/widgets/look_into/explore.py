@@ -347,6 +347,8 @@ def _layer(name: str, mask: Tensor, layout: Layout | None) -> dict[str, Any]:
         made |= {"heads": heads, "words": words + (f", {windows} windows" if windows > 1 else "")}
         made["editable"] = mask.dim() == 4
         queries, keys = layout.queries, layout.keys
+        if queries is not None and keys is not None and queries.cells.shape[1] < shape[-2] == keys.cells.shape[1]:
+            queries = keys  # a last layer that asks for the class alone, unless it is recorded
         if queries is None or keys is None or keys.grid is None or len(keys.cells) != windows:
             why = layout.why or "No key of this mask is a patch, so nothing lies on the picture."
             return made | {"why": why}

@@ -1,7 +1,9 @@
-import {
-  blend, button, changeInWords, choice, colourOf, copyButton, decode, element, fill, fit, focusController, frame, largest, asker,
-  number, outline, paintImage, paintMap, percent, pictureButtons, saveButton, scaleBar, slider, store, styled,
-} from "../page/shared.js";
+import { asker, button, choice, fill, focusController, slider, store } from "../page/bind.js";
+import { element, styled } from "../page/elements.js";
+import { frame } from "../page/frame.js";
+import { changeInWords, decode, largest, number, percent } from "../page/maths.js";
+import { blend, colourOf, fit, outline, paintImage, paintMap } from "../page/paint.js";
+import { copyButton, pictureButtons, saveButton, scaleBar } from "../page/panels.js";
 
 const OPACITY = 0.6;
 const LABEL = 28; // pixels before a row of the grid, for its number
