@@ -135,7 +135,7 @@ def broken():
     [
         (lambda: look(torchvision.models.resnet18(), torch.rand(3, 64, 64)), "made no mask"),
         (lambda: look(tiny(), Image.new("RGB", (32, 32))), "pass prepare"),
-        (lambda: look(tiny(), torch.rand(3, 40, 40)), r"\(3, 32, 32\).*pass prepare"),
+        (lambda: look(tiny(), torch.rand(3, 40, 40)), r"\(N, 3, 32, 32\).*pass prepare"),
         (lambda: look(tiny(), (one for one in [torch.rand(3, 32, 32)])), "pass a list"),
         (lambda: look(broken(), torch.rand(3, 32, 32)), "NaN"),
         (lambda: look(tiny(), torch.rand(3, 32, 32), classes=["cat"]), "holds 1 names"),
