@@ -90,7 +90,8 @@ class _Looked:
             self.described(name, x, self.run(x, record=False)[1])
             for name, x in zip(shown[1:], self.inputs[1:], strict=True)
         ]
-        sent, size = {}, 0
+        sent: dict[str, dict[str, Any]] = {}
+        size = 0
         for i, mask in enumerate(masks.values()):
             size += mask.numel()
             if size <= _SENT_AT_ONCE or not sent:
