@@ -133,7 +133,11 @@ def execute(path: Path) -> float:
         os.environ["COURSE_PROGRESS"] = str(Path(scratch) / "progress.json")
         started = time.perf_counter()
         NotebookClient(
-            notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": NOTEBOOKS}}
+            notebook,
+            timeout=600,
+            kernel_name="python3",
+            coalesce_streams=True,
+            resources={"metadata": {"path": NOTEBOOKS}},
         ).execute()
         seconds = time.perf_counter() - started
     state = notebook.metadata.get("widgets", {}).get(STATE, {}).get("state", {})
