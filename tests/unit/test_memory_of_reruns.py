@@ -72,9 +72,11 @@ def test_a_hundred_runs_of_a_widgets_cell_leave_memory_where_it_was(number, kern
     run(kernel, cells[0].source)  # the imports
     for _ in range(5):  # what is loaded or compiled once is there afterwards
         run(kernel, shown)
-    before = resident(kernel)
-    for _ in range(RUNS):
-        run(kernel, shown)
-    grown = resident(kernel) - before
-    print(f"{number}: {grown / 1e6:+.1f} MB in {RUNS} runs")
-    assert grown < MOST_BYTES
+    halves = []
+    for _ in range(2):
+        before = resident(kernel)
+        for _ in range(RUNS // 2):
+            run(kernel, shown)
+        halves.append(resident(kernel) - before)
+    print(f"{number}: {' and '.join(f'{grown / 1e6:+.1f}' for grown in halves)} MB in {RUNS // 2} runs each")
+    assert min(halves) < MOST_BYTES / 2  # an allocator takes more memory once; what is kept grows with every run
