@@ -13,7 +13,7 @@ const [AVERAGE, ROLLOUT] = [-1, -2];
 const FONT = '12px system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
 
 function render({ model, el }) {
-  const house = frame({ model, el, name: "look" });
+  const house = frame({ model, el, name: "look-into" });
   const layers = model.get("layers").map((layer) => ({
     ...layer,
     queries: layer.queries && decode(layer.queries).values,
