@@ -58,7 +58,7 @@ def run(kernel: BlockingKernelClient, source: str) -> str:
     return "".join(heard)
 
 
-# What is held: pages that the allocator has free and keeps for itself come and go by 30 MB, so it gives them back first.
+# What is held: the pages that the allocator keeps free come and go by 30 MB, so it gives them back first.
 RESIDENT = """
 import ctypes, gc, platform, psutil
 gc.collect()
