@@ -27,6 +27,11 @@ class AttentionBlock(nn.Module):
         """Whether someone wants this block's mask: a block on a fused path makes its weights only then."""
         return any(watch.wants(self) for watch in self._watches)
 
+    @property
+    def followed(self) -> bool:
+        """Whether `find_tokens` follows this pass: a block that computes only some of its queries then computes all."""
+        return any(watch.traces for watch in self._watches)
+
     def record(self, mask: Tensor) -> Tensor:
         """Give the mask of this forward pass to whoever records it, and return the one to use.
 

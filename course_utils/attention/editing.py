@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .recording import Edit, Masks, Watched, record_masks
+from .recording import Edit, Masks, Watched, evaluating, record_masks
 
 Indices = int | Sequence[int]
 
@@ -184,32 +184,34 @@ def effect(model: nn.Module, pictures: Any, name: str, edit: Edit) -> Effect:
     Example:
         >>> effect(model, images, "blocks.3.attn", off(heads=[2])).change.abs().max()
     """
-    modes = {part: part.training for part in model.modules()}
-    model.eval()
-    try:
-        with torch.no_grad():
-            with record_masks(model, layers=name):  # an error in the name or the pictures is explained
-                before = _answer(model, pictures)
-            if not before.isfinite().all():
-                raise ValueError(f"The answer is not finite without any edit: {_first_broken(model, pictures)}")
-            with edit_masks(model, {name: edit}):
-                return Effect(before, _answer(model, pictures))
-    finally:
-        for part, training in modes.items():
-            part.training = training
+    with evaluating(model), torch.no_grad():
+        with record_masks(model, layers=name):  # an error in the name or the pictures is explained
+            before = _answered(model, pictures)
+        if not before.isfinite().all():
+            raise ValueError(f"The answer is not finite without any edit: {_first_broken(model, pictures)}")
+        with edit_masks(model, {name: edit}):
+            return Effect(before, _answered(model, pictures))
 
 
-def _answer(model: nn.Module, pictures: Any) -> Tensor:
-    output = model(**pictures) if isinstance(pictures, Mapping) else model(pictures)
+def answer_of(output: Any) -> Tensor:
+    """The answer in what a model returned: the tensor itself, its `logits`, or the first part of a tuple or dictionary.
+
+    Raises:
+        TypeError: if it holds no tensor in any of these places.
+    """
     found = output if isinstance(output, Tensor) else getattr(output, "logits", None)
     if found is None and isinstance(output, Sequence | Mapping) and len(output):
         found = next(iter(output.values() if isinstance(output, Mapping) else output))
     if not isinstance(found, Tensor):
         raise TypeError(
-            f"{type(model).__name__} returned {type(output).__name__}, which holds no answer to compare; wrap it in a "
-            "module that returns one tensor."
+            f"The model returned {type(output).__name__}, which holds no answer to compare; wrap it in a module that "
+            "returns one tensor."
         )
-    return found.clone()
+    return found
+
+
+def _answered(model: nn.Module, pictures: Any) -> Tensor:
+    return answer_of(model(**pictures) if isinstance(pictures, Mapping) else model(pictures)).clone()
 
 
 def _first_broken(model: nn.Module, pictures: Any) -> str:

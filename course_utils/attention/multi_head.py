@@ -94,11 +94,12 @@ class MultiHeadAttention(AttentionBlock):
         """The output, and the weights if they were made; `windows` is what the first axis of the recorded mask is."""
         self._check(query, key, value)
         attn_mask = self._spread(attn_mask)
-        q = self._split(self.query(query[:, :read]))
+        asked = None if self.followed else read
+        q = self._split(self.query(query[:, :asked]))
         k, v = self._split(self.key(key)), self._split(self.value(value))
         weights, changed = None, False
         if need_weights or self.recording:
-            asking = q if read is None else self._split(self.query(query))
+            asking = q if asked is None else self._split(self.query(query))
             mask = attention_weights(asking, k, attn_mask)
             recorded = mask.unflatten(0, windows) if windows else mask
             used = self.record(recorded)
@@ -107,7 +108,8 @@ class MultiHeadAttention(AttentionBlock):
         if weights is not None and (need_weights or changed):
             context = weights[:, :, :read] @ v
         else:
-            context = fused_attention(q, k, v, attn_mask if attn_mask is None else attn_mask[..., :read, :])
+            context = fused_attention(q, k, v, attn_mask if attn_mask is None else attn_mask[..., :asked, :])
+            context = context[:, :, :read]
         merged = context.transpose(1, 2).flatten(2)  # (N, heads, Q, d) -> (N, Q, embed_dim)
         return self.output(merged), weights
 

@@ -14,6 +14,7 @@ import warnings
 import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -92,6 +93,18 @@ def record_masks(model: nn.Module, layers: str | Iterable[str] | None = None) ->
         torch.Size([8, 48, 1, 1])
     """
     return Masks(Watched(model, layers=(layers,) if isinstance(layers, str) else layers))
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode, and each of its modules back into its own mode afterwards."""
+    modes = {part: part.training for part in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
@@ -252,6 +265,7 @@ class _Watch(TorchFunctionMode):
         super().__init__()
         self.thread = threading.get_ident()
         self.watched: list[Watched] = []
+        self.active: list[Watched] = []  # those of `find_tokens` alone while it runs: its pass is nobody else's
         self.traces: list[Any] = []
         self.running: list[nn.Module] = []
         self.origins: sites.Origins = {}
@@ -284,14 +298,14 @@ class _Watch(TorchFunctionMode):
                     lambda: cast(list, warnings.filters).remove(quiet) if quiet in warnings.filters else None
                 )
         self.watched.append(watched)
-        self.traces = [one.trace for one in self.watched if one.trace]
+        self._choose()
         for part in watched.model.modules():
             if isinstance(part, AttentionBlock):
                 part._watches.append(self)
 
     def remove(self, watched: Watched) -> None:
         self.watched.remove(watched)
-        self.traces = [one.trace for one in self.watched if one.trace]
+        self._choose()
         for part in watched.model.modules():
             if isinstance(part, AttentionBlock) and self in part._watches:
                 part._watches.remove(self)
@@ -301,10 +315,14 @@ class _Watch(TorchFunctionMode):
             while self._undo:
                 self._undo.pop()()
 
+    def _choose(self) -> None:
+        self.active = [one for one in self.watched if one.trace] or self.watched
+        self.traces = [one.trace for one in self.active if one.trace]
+
     # A pass -----------------------------------------------------------------------------------------------------------
 
     def _enter(self, module: nn.Module, args: tuple) -> None:
-        mine = [watched for watched in self.watched if id(module) in watched.names]
+        mine = [watched for watched in self.active if id(module) in watched.names]
         if not mine:
             return
         if threading.get_ident() != self.thread:
@@ -328,7 +346,7 @@ class _Watch(TorchFunctionMode):
         if (
             output is None
             and (error := sys.exception()) is not None
-            and any(module is one.model for one in self.watched)
+            and any(module is one.model for one in self.active)
         ):
             for note in _notes(module, args):
                 error.add_note(note)
@@ -372,7 +390,7 @@ class _Watch(TorchFunctionMode):
     def _anybody_else(self, args: Iterable[Any]) -> bool:
         """Answer torch's own layers, which leave their fast path where a torch function is overridden."""
         here = threading.get_ident() == self.thread and self in torch.overrides._get_current_function_mode_stack()
-        slow = any(one.trace or (one.edits is not None and one.inside(self.running)) for one in self.watched)
+        slow = any(one.trace or (one.edits is not None and one.inside(self.running)) for one in self.active)
         if not here or slow:
             return self._asks(args)
         return self._without(lambda: self._asks(args))
@@ -412,7 +430,7 @@ class _Watch(TorchFunctionMode):
         return plain() if used is mask else meeting.apply(used)
 
     def _names(self, module: nn.Module | None) -> Iterator[tuple[Watched, str]]:
-        for watched in self.watched:
+        for watched in self.active:
             if id(module) in watched.names:
                 yield watched, watched.names[id(module)]
 
@@ -422,7 +440,7 @@ class _Watch(TorchFunctionMode):
 
     def meet(self, module: nn.Module, mask: Tensor) -> Tensor:
         """Change a mask as was asked, then keep it; another tensor is returned where it is to be used instead."""
-        if threading.get_ident() != self.thread:
+        if threading.get_ident() != self.thread or self.traces:
             return mask
         if self.graded and self.running:
             _refuse_checkpointing(mask)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import sites
-from .recording import Masks, Watched, nearest
+from .recording import Masks, Watched, evaluating, nearest
 from .sites import bind, tensors
 
 Place = str | tuple[int, int]
@@ -157,15 +157,9 @@ def find_tokens(model: nn.Module, picture: Any, tokens: Mapping[str, Tokens] | N
     if not given or any(len(x) != 1 for x in given if x.dim() == 4):
         shapes = [tuple(x.shape) for x in given]
         raise ValueError(f"find_tokens needs one picture (1, C, H, W), but was given {shapes}; pass pictures[:1].")
-    modes = {part: part.training for part in model.modules()}
-    model.eval()
     trace = _Trace(model)
-    try:
-        with Masks(Watched(model, trace=trace)):
-            model(**picture) if isinstance(picture, Mapping) else model(picture)
-    finally:
-        for part, training in modes.items():
-            part.training = training
+    with evaluating(model), Masks(Watched(model, trace=trace)):
+        model(**picture) if isinstance(picture, Mapping) else model(picture)
     found = trace.layouts
     for name, own in (tokens or {}).items():
         if name not in found:

@@ -36,8 +36,7 @@ def drawn(page):
 def expected(network, images, name, query, head):
     with torch.no_grad(), record_masks(network) as masks:
         network(images[:1])
-    tokens = find_tokens(network, images[:1])["blocks.0.attention"]  # those of every layer
-    return tokens.look(masks[name], query)[0, head].numpy()
+    return find_tokens(network, images[:1])[name].look(masks[name], query)[0, head].numpy()
 
 
 def test_maps_are_those_of_the_package(page, network, images):

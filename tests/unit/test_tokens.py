@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from course_utils.attention import Tokens, find_tokens, record_masks
+from course_utils.attention import Tokens, edit_masks, find_tokens, record_masks
 from course_utils.models import VisionTransformer
 
 
@@ -138,9 +138,25 @@ def test_padding_is_no_place():
 
 def test_our_own_network_is_followed_like_any_other():
     model = VisionTransformer(16, 4, 2, 16, 2, 32, 5).eval()
-    layouts = find_tokens(model, torch.rand(1, 3, 16, 16))
+    x = torch.rand(1, 3, 16, 16)
+    layouts = find_tokens(model, x)
     assert list(layouts) == ["blocks.0.attention", "blocks.1.attention"]
-    assert layouts["blocks.0.attention"].keys.extra == ["class"]
+    with torch.no_grad(), record_masks(model) as masks:
+        model(x)
+    for name, layout in layouts.items():  # the last block answers for the class token alone, but has the other rows too
+        assert layout.keys.extra == layout.queries.extra == ["class"]
+        assert_close(layout.look(masks[name], (2, 1)), masks[name][:, :, 10, 1:].unflatten(2, (4, 4)))
+
+
+def test_a_recording_that_is_open_keeps_its_masks(picture):
+    model = nn.Sequential(VisionTransformer(16, 4, 2, 16, 2, 32, 5)).eval()
+    x = torch.rand(3, 3, 16, 16)
+    with record_masks(model) as masks, edit_masks(model, {"0.blocks.1.attention": torch.zeros_like}):
+        model(x)
+        before = dict(masks)
+        layouts = find_tokens(model, x[:1])
+        assert list(layouts) == list(masks) and all(masks[name] is before[name] for name in masks)
+        assert layouts["0.blocks.1.attention"].keys.extra == ["class"]
 
 
 def test_the_model_is_left_as_it_was(picture):

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ...attention import Layout, edit_masks, find_tokens, off, record_masks, scale
-from ...attention.editing import _answer
-from ...attention.recording import Edit, contents
+from ...attention.editing import answer_of
+from ...attention.recording import Edit, contents, evaluating
 from ...data.images import decode_base64, decode_image
 from ..base import as_array, encode
 from .widget import Look
@@ -135,7 +134,7 @@ class _Looked:
 
     def quietly(self, act: Callable[[], Any]) -> Any:
         """Call `act` in evaluation mode and without gradient; the model's own error says what it was given as well."""
-        with _evaluating(self.model), torch.no_grad():
+        with evaluating(self.model), torch.no_grad():
             try:
                 return act()
             except (RuntimeError, AssertionError, ValueError, IndexError) as error:
@@ -173,7 +172,7 @@ class _Looked:
         if hasattr(output, "last_hidden_state") or getattr(self.model, "num_classes", None) == 0:
             return None
         try:
-            found = _answer(lambda _: output, None)  # type: ignore[arg-type]
+            found = answer_of(output)
         except TypeError:
             return None
         if found.dim() != 2 or found.shape[1] < 2:
@@ -248,17 +247,6 @@ def _all_of(edits: Sequence[Edit]) -> Edit:
         return mask
 
     return edit
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    modes = {part: part.training for part in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes.items():
-            part.training = training
 
 
 def _own_prepare(model: nn.Module) -> Prepare | None:
@@ -348,8 +336,6 @@ def _layer(name: str, mask: Tensor, layout: Layout | None) -> dict[str, Any]:
         made |= {"heads": heads, "words": words + (f", {windows} windows" if windows > 1 else "")}
         made["editable"] = mask.dim() == 4
         queries, keys = layout.queries, layout.keys
-        if queries is not None and keys is not None and queries.cells.shape[1] < shape[-2] == keys.cells.shape[1]:
-            queries = keys  # a last layer that asks for the class alone, unless it is recorded
         if queries is None or keys is None or keys.grid is None or len(keys.cells) != windows:
             why = layout.why or "No key of this mask is a patch, so nothing lies on the picture."
             return made | {"why": why}
