@@ -1,23 +1,32 @@
-// Runs a small network in the page. A graph is a list of steps, each with the names of the values that it reads;
-// a map is {shape: [C, H, W], data}, tokens are {shape: [L, D], data}, a gate is {shape: [C], data}.
-// Every value is kept, and a run computes again only what comes after a change: a new input, or another edit.
-
-const TILE = 32;
+// Runs a small network in the page, in this thread or beside it.
+//
+//   const network = createNetwork(graph, weights);           // both as models/page_graph.py gives them
+//   const { output, values, computed } = network.run(input, edits);
+//   const beside = inWorker(graph, weights);                  // the page stays responsive meanwhile
+//   const { output, values } = await beside.run(input, edits, ["blocks.0.attention"]);
+//   beside.end();
+//
+// A value is {shape, data}: a map [C, H, W], tokens [L, D], a gate [C], the weights of all heads [heads, L, L]. `values`
+// has one for the name of each step: those that record_masks knows have the same name here. input: null keeps the last.
+// edits: for the name of a step a list [[index, number], ...]: that channel's gate, or all weights of that head, becomes
+// the number; in this thread also a function of (data, shape) that returns the data to use. A run computes again only
+// what comes after a change, of the input or of an edit: of a list its numbers count, of a function the object. The
+// `values` of createNetwork's run are good until the next run, which writes into the same arrays; the output stays.
 
 export function createNetwork(graph, base64) {
   const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
   const weights = graph.tensors.map(({ offset, length, half }) =>
-    half ? fromHalf(new Uint16Array(bytes.buffer, offset, length)) : new Float32Array(bytes.buffer, offset, length),
+    half ? fromHalf(new Uint16Array(bytes.buffer, offset, length))
+      : Float64Array.from(new Float32Array(bytes.buffer, offset, length)),
   );
   const steps = graph.steps.map((step) => ({
     ...step,
     tensors: Object.fromEntries(Object.entries(step.tensors).map(([name, index]) => [name, weights[index]])),
   }));
+  const calls = operations();
   const values = {};
   let before = {};
 
-  // input: {shape, data}, or null to keep the last one. edits: for the name of a step, a function of its value's data
-  // that returns the data to use; the same function object again means that nothing changed.
   function run(input, edits = {}) {
     for (const name of Object.keys(edits)) {
       if (!steps.some((step) => step.name === name)) throw new Error(`The network has no step "${name}".`);
@@ -35,23 +44,124 @@ export function createNetwork(graph, base64) {
     }
     let computed = 0;
     for (const step of steps) {
-      const edited = edits[step.name] !== before[step.name];
+      const edit = edits[step.name];
+      const edited = !sameEdit(edit, before[step.name]);
       if (!edited && values[step.name] && !step.inputs.some((name) => changed.has(name))) continue;
-      const value = OPERATIONS[step.op](step.inputs.map((name) => values[name]), step);
-      if (edits[step.name]) value.data = Float32Array.from(edits[step.name](value.data, value.shape));
-      values[step.name] = value;
+      const value = calls[step.op](step.inputs.map((name) => values[name]), step);
+      values[step.name] = edit ? editedValue(value, edit) : value;
       changed.add(step.name);
       computed += 1;
     }
-    before = { ...edits };
-    return { output: values[graph.output], values, computed };
+    before = Object.fromEntries(Object.entries(edits).map(([name, edit]) => [name, keptEdit(edit)]));
+    const { shape, data } = values[graph.output];
+    return { output: { shape, data: data.slice() }, values: { ...values }, computed };
   }
   return { run };
 }
 
+/** A network in a worker: `run(input, edits, names)` promises the output and the values of these steps; `end()` stops it. */
+export function inWorker(graph, base64) {
+  const waiting = new Map();
+  let count = 0;
+  let last = null;
+  let network = null;
+  const settle = ({ id, failed, ...result }) => {
+    const { done, fail } = waiting.get(id);
+    waiting.delete(id);
+    if (failed) fail(new Error(failed));
+    else done(result);
+  };
+  const here = (question) => {
+    network ??= createNetwork(graph, base64);
+    settle(answerRun(network, question));
+  };
+  const address = URL.createObjectURL(new Blob([`${SOURCE}\nanswerMessages(self);`], { type: "text/javascript" }));
+  let worker = null;
+  try {
+    worker = new Worker(address);
+    worker.onmessage = ({ data }) => settle(data);
+    worker.onerror = () => { // the page may start none: what was asked is answered in this thread
+      worker = null;
+      for (const { question } of [...waiting.values()]) here(question);
+    };
+    worker.postMessage({ graph, base64 });
+  } catch {
+    worker = null;
+  }
+  const run = (input, edits = {}, names = []) => new Promise((done, fail) => {
+    const question = { id: ++count, input: worker && input === last ? null : input, edits, names };
+    last = input ?? last;
+    waiting.set(question.id, { question: { ...question, input: last }, done, fail });
+    if (worker) worker.postMessage(question);
+    else here(question);
+  });
+  const end = () => {
+    worker?.terminate();
+    waiting.clear();
+    URL.revokeObjectURL(address);
+  };
+  return { run, end };
+}
+
+/** Calls of `work`, which returns a promise, one at a time; of those that come meanwhile only one more follows. */
+export function latest(work) {
+  let busy = false;
+  let again = false;
+  return async () => {
+    again = true;
+    if (busy) return;
+    busy = true;
+    try {
+      while (again) {
+        again = false;
+        await work();
+      }
+    } finally {
+      busy = false;
+    }
+  };
+}
+
+function answerMessages(scope) {
+  let network = null;
+  scope.onmessage = ({ data }) => {
+    if (data.graph) network = createNetwork(data.graph, data.base64);
+    else scope.postMessage(answerRun(network, data));
+  };
+}
+
+function answerRun(network, { id, input, edits, names }) {
+  try {
+    const { output, values } = network.run(input, edits);
+    return { id, output, values: Object.fromEntries(names.map((name) => [name, values[name]])) };
+  } catch (error) {
+    return { id, failed: error.message };
+  }
+}
+
+function sameEdit(one, other) {
+  return Array.isArray(one) && Array.isArray(other) ? JSON.stringify(one) === JSON.stringify(other) : one === other;
+}
+
+function keptEdit(edit) {
+  return Array.isArray(edit) ? edit.map((pair) => [...pair]) : edit;
+}
+
+function editedValue({ shape, data }, edit) {
+  if (!Array.isArray(edit)) return { shape, data: Float32Array.from(edit(data, shape)) };
+  const copy = data.slice();
+  const size = data.length / shape[0];
+  for (const [index, number] of edit) {
+    if (!(index >= 0 && index < shape[0])) throw new Error(`There is no index ${index}; there are ${shape[0]}.`);
+    copy.fill(number, index * size, (index + 1) * size);
+  }
+  return { shape, data: copy };
+}
+
+// Weights are kept as doubles: JavaScript multiplies doubles, and to widen each factor anew costs a fifth of the time.
 function fromHalf(halves) {
-  const table = fromHalf.table ?? (fromHalf.table = Float32Array.from({ length: 65536 }, (_, bits) => halfNumber(bits)));
-  return Float32Array.from(halves, (bits) => table[bits]);
+  const table = fromHalf.table ?? (fromHalf.table = Float64Array.from({ length: 65536 }, (_, bits) => halfNumber(bits)));
+  return Float64Array.from(halves, (bits) => table[bits]);
 }
 
 function halfNumber(bits) {
@@ -63,15 +173,71 @@ function halfNumber(bits) {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
-const sigmoid = (x) => 1 / (1 + Math.exp(-x));
-const ACTIVATIONS = {
-  relu: (x) => (x > 0 ? x : 0),
-  hard_swish: (x) => (x <= -3 ? 0 : x >= 3 ? x : (x * (x + 3)) / 6),
-  hard_sigmoid: (x) => (x <= -3 ? 0 : x >= 3 ? 1 : (x + 3) / 6),
-  sigmoid,
-  silu: (x) => x * sigmoid(x),
-  gelu: (x) => 0.5 * x * (1 + errorFunction(x * Math.SQRT1_2)),
-};
+// The step's own array of the last run, where the length is the same: a new one would have to be cleared first.
+function roomFor(step, length) {
+  if (step.room?.length !== length) step.room = new Float32Array(length);
+  return step.room;
+}
+
+function sigmoid(x) {
+  return 1 / (1 + Math.exp(-x));
+}
+
+// Loops of their own for the two that run over whole maps: a call for each value would cost more than the value.
+function activation([{ shape, data }], step) {
+  const { kind } = step;
+  const out = roomFor(step, data.length);
+  if (kind === "relu") {
+    for (let i = 0; i < out.length; i += 1) out[i] = data[i] > 0 ? data[i] : 0;
+  } else if (kind === "hard_swish") {
+    for (let i = 0; i < out.length; i += 1) {
+      const x = data[i];
+      out[i] = x <= -3 ? 0 : x >= 3 ? x : (x * (x + 3)) / 6;
+    }
+  } else if (kind === "sigmoid") {
+    for (let i = 0; i < out.length; i += 1) out[i] = sigmoid(data[i]);
+  } else if (kind === "silu") {
+    for (let i = 0; i < out.length; i += 1) out[i] = data[i] * sigmoid(data[i]);
+  } else if (kind === "hard_sigmoid") {
+    for (let i = 0; i < out.length; i += 1) out[i] = Math.min(1, Math.max(0, (data[i] + 3) / 6));
+  } else if (kind === "gelu") {
+    for (let i = 0; i < out.length; i += 1) out[i] = 0.5 * data[i] * (1 + errorFunction(data[i] * Math.SQRT1_2));
+  } else {
+    throw new Error(`There is no activation "${kind}".`);
+  }
+  return { shape, data: out };
+}
+
+function affine([{ shape, data }], step) {
+  const { scale, shift } = step;
+  const out = roomFor(step, data.length);
+  for (let i = 0; i < out.length; i += 1) out[i] = data[i] * scale + shift;
+  return { shape, data: out };
+}
+
+function add([a, b], step) {
+  const [one, other] = [a.data, b.data];
+  const out = roomFor(step, one.length);
+  for (let i = 0; i < out.length; i += 1) out[i] = one[i] + other[i];
+  return { shape: a.shape, data: out };
+}
+
+function gate([{ shape, data }, { data: gates }], step) {
+  const size = shape[1] * shape[2];
+  const out = roomFor(step, data.length);
+  for (let c = 0; c < shape[0]; c += 1) {
+    const factor = gates[c];
+    for (let i = c * size; i < (c + 1) * size; i += 1) out[i] = data[i] * factor;
+  }
+  return { shape, data: out };
+}
+
+function concatenate([a, b]) {
+  const data = new Float32Array(a.data.length + b.data.length);
+  data.set(a.data);
+  data.set(b.data, a.data.length);
+  return { shape: [a.shape[0] + b.shape[0], ...a.shape.slice(1)], data };
+}
 
 // Abramowitz and Stegun, 7.1.26: the error stays below 1.5e-7.
 function errorFunction(x) {
@@ -138,33 +304,50 @@ function outputSides([, height, width], { kernel, stride, padding }) {
 function convolution([x], step) {
   const [channels, height, width] = x.shape;
   const [rows, columns] = outputSides(x.shape, step);
-  const { kernel, stride, padding, outputs, tensors } = step;
-  const [tall, wide] = [height + padding[0] + padding[2], width + padding[1] + padding[3]];
+  const { kernel, padding, outputs, tensors } = step;
+  const tall = height + padding[0] + padding[2];
+  const wide = width + padding[1] + padding[3];
   let source = x.data;
   if (padding.some(Boolean)) {
     source = new Float32Array(channels * tall * wide);
-    for (let c = 0; c < channels; c += 1) source.set(padded(x.data, height, width, padding, c * height * width), c * tall * wide);
+    for (let c = 0; c < channels; c += 1) {
+      source.set(padded(x.data, height, width, padding, c * height * width), c * tall * wide);
+    }
   }
   const places = rows * columns;
-  const out = new Float32Array(outputs * places);
+  const out = roomFor(step, outputs * places);
   const size = channels * kernel[0] * kernel[1];
-  const packed = new Float32Array(TILE * size);
-  for (let start = 0; start < places; start += TILE) {
-    const count = Math.min(TILE, places - start);
-    for (let r = 0; r < count; r += 1) {
-      const y = Math.floor((start + r) / columns) * stride[0];
-      const corner = y * wide + ((start + r) % columns) * stride[1];
-      let to = r * size;
+  const tile = 32;
+  const packed = new Float64Array(tile * size);
+  for (let start = 0; start < places; start += tile) {
+    const count = Math.min(tile, places - start);
+    if (size === channels && places === tall * wide) {
       for (let c = 0; c < channels; c += 1) {
-        for (let ky = 0; ky < kernel[0]; ky += 1) {
-          const from = c * tall * wide + corner + ky * wide;
-          for (let kx = 0; kx < kernel[1]; kx += 1) packed[to++] = source[from + kx];
-        }
+        const from = c * places + start;
+        for (let r = 0, to = c; r < count; r += 1, to += size) packed[to] = source[from + r];
       }
+    } else {
+      packNeighbours(source, channels, tall, wide, step, columns, start, count, packed);
     }
     multiply(packed, count, size, tensors.weight, tensors.bias, outputs, out, start, 1, places);
   }
   return { shape: [outputs, rows, columns], data: out };
+}
+
+// What the kernel sees at `count` places from `start` on, one place after the other.
+function packNeighbours(source, channels, tall, wide, { kernel, stride }, columns, start, count, packed) {
+  const size = channels * kernel[0] * kernel[1];
+  for (let r = 0; r < count; r += 1) {
+    const y = Math.floor((start + r) / columns) * stride[0];
+    const corner = y * wide + ((start + r) % columns) * stride[1];
+    let to = r * size;
+    for (let c = 0; c < channels; c += 1) {
+      for (let ky = 0; ky < kernel[0]; ky += 1) {
+        const from = c * tall * wide + corner + ky * wide;
+        for (let kx = 0; kx < kernel[1]; kx += 1) packed[to++] = source[from + kx];
+      }
+    }
+  }
 }
 
 function depthwise([x], step) {
@@ -173,7 +356,7 @@ function depthwise([x], step) {
   const { kernel, stride, padding, tensors } = step;
   const wide = width + padding[1] + padding[3];
   const [tallKernel, wideKernel] = kernel;
-  const out = new Float32Array(channels * rows * columns);
+  const out = roomFor(step, channels * rows * columns);
   for (let c = 0; c < channels; c += 1) {
     const plane = padded(x.data, height, width, padding, c * height * width);
     const weight = tensors.weight.subarray(c * tallKernel * wideKernel, (c + 1) * tallKernel * wideKernel);
@@ -185,7 +368,9 @@ function depthwise([x], step) {
         const w = ky * wideKernel;
         if (wideKernel === 3) {
           const p = weight[w], q = weight[w + 1], r = weight[w + 2];
-          for (let i = 0, j = from; i < columns; i += 1, j += stride[1]) out[to + i] += p * plane[j] + q * plane[j + 1] + r * plane[j + 2];
+          for (let i = 0, j = from; i < columns; i += 1, j += stride[1]) {
+            out[to + i] += p * plane[j] + q * plane[j + 1] + r * plane[j + 2];
+          }
         } else if (wideKernel === 5) {
           const p = weight[w], q = weight[w + 1], r = weight[w + 2], s = weight[w + 3], t = weight[w + 4];
           for (let i = 0, j = from; i < columns; i += 1, j += stride[1]) {
@@ -222,28 +407,36 @@ function enlarge([x], { outputs, tensors }) {
   return { shape: [outputs, 2 * height, 2 * width], data: out };
 }
 
-function resize([x], { factor }) {
+function resize([x], step) {
+  const { factor } = step;
   const [channels, height, width] = x.shape;
-  const places = (side) =>
-    Array.from({ length: side * factor }, (_, i) => {
-      const at = Math.max(0, (i + 0.5) / factor - 0.5);
-      const low = Math.floor(at);
-      return [low, Math.min(low + 1, side - 1), at - low];
-    });
-  const [rows, columns] = [places(height), places(width)];
-  const out = new Float32Array(channels * rows.length * columns.length);
-  let to = 0;
-  for (let c = 0; c < channels; c += 1) {
-    const plane = x.data.subarray(c * height * width, (c + 1) * height * width);
-    for (const [y0, y1, down] of rows) {
-      for (const [x0, x1, right] of columns) {
-        const upper = plane[y0 * width + x0] * (1 - right) + plane[y0 * width + x1] * right;
-        const lower = plane[y1 * width + x0] * (1 - right) + plane[y1 * width + x1] * right;
-        out[to++] = upper * (1 - down) + lower * down;
+  const rows = height * factor;
+  const columns = width * factor;
+  const low = new Int32Array(columns);
+  const high = new Int32Array(columns);
+  const share = new Float64Array(columns);
+  const split = (place, side) => {
+    const at = Math.max(0, (place + 0.5) / factor - 0.5);
+    const first = Math.floor(at);
+    return [first, Math.min(first + 1, side - 1), at - first];
+  };
+  for (let i = 0; i < columns; i += 1) [low[i], high[i], share[i]] = split(i, width);
+  const out = roomFor(step, channels * rows * columns);
+  for (let c = 0, to = 0; c < channels; c += 1) {
+    for (let y = 0; y < rows; y += 1) {
+      const [top, bottom, down] = split(y, height);
+      const a = (c * height + top) * width;
+      const b = (c * height + bottom) * width;
+      for (let i = 0; i < columns; i += 1, to += 1) {
+        const l = low[i];
+        const h = high[i];
+        const upper = x.data[a + l] + (x.data[a + h] - x.data[a + l]) * share[i];
+        const lower = x.data[b + l] + (x.data[b + h] - x.data[b + l]) * share[i];
+        out[to] = upper + (lower - upper) * down;
       }
     }
   }
-  return { shape: [channels, rows.length, columns.length], data: out };
+  return { shape: [channels, rows, columns], data: out };
 }
 
 function pool([x], { kernel, kind }) {
@@ -282,7 +475,8 @@ function linear([x], { outputs, tensors }) {
   const width = x.shape.at(-1);
   const count = x.data.length / width;
   const out = new Float32Array(count * outputs);
-  multiply(x.data, count, width, tensors.weight, tensors.bias, outputs, out, 0, outputs, 1);
+  const rows = Float64Array.from(x.data);
+  multiply(rows, count, width, tensors.weight, tensors.bias, outputs, out, 0, outputs, 1);
   return { shape: [...x.shape.slice(0, -1), outputs], data: out };
 }
 
@@ -345,42 +539,43 @@ function transposed(data, rows, columns) {
   return out;
 }
 
-const OPERATIONS = {
-  convolution,
-  depthwise,
-  enlarge,
-  resize,
-  pool,
-  mean,
-  linear,
-  layer_norm: layerNorm,
-  attention_weights: attentionWeights,
-  attend,
-  activation: ([x], { kind }) => ({ shape: x.shape, data: x.data.map(ACTIVATIONS[kind]) }),
-  affine: ([x], { scale, shift }) => ({ shape: x.shape, data: x.data.map((value) => value * scale + shift) }),
-  add: ([a, b]) => ({ shape: a.shape, data: a.data.map((value, i) => value + b.data[i]) }),
-  gate: ([x, gate]) => {
-    const size = x.shape[1] * x.shape[2];
-    return { shape: x.shape, data: x.data.map((value, i) => value * gate.data[(i / size) | 0]) };
-  },
-  concatenate: ([a, b]) => {
-    const data = new Float32Array(a.data.length + b.data.length);
-    data.set(a.data);
-    data.set(b.data, a.data.length);
-    return { shape: [a.shape[0] + b.shape[0], ...a.shape.slice(1)], data };
-  },
-  flatten: ([x]) => ({ shape: [x.data.length], data: x.data }),
-  to_tokens: ([x]) => {
-    const places = x.shape[1] * x.shape[2];
-    return { shape: [places, x.shape[0]], data: transposed(x.data, x.shape[0], places) };
-  },
-  to_map: ([x]) => ({ shape: [x.shape[1], 1, x.shape[0]], data: transposed(x.data, x.shape[0], x.shape[1]) }),
-  with_class_token: ([x], { tensors }) => {
-    const data = Float32Array.from(tensors.positions);
-    const width = x.shape[1];
-    for (let i = 0; i < width; i += 1) data[i] += tensors.token[i];
-    for (let i = 0; i < x.data.length; i += 1) data[width + i] += x.data[i];
-    return { shape: [x.shape[0] + 1, width], data };
-  },
-  first_token: ([x]) => ({ shape: [x.shape[1]], data: x.data.slice(0, x.shape[1]) }),
-};
+function toTokens([{ shape: [channels, height, width], data }]) {
+  const places = height * width;
+  return { shape: [places, channels], data: transposed(data, channels, places) };
+}
+
+function toMap([{ shape: [length, width], data }]) {
+  return { shape: [width, 1, length], data: transposed(data, length, width) };
+}
+
+function withClassToken([x], { tensors }) {
+  const data = Float32Array.from(tensors.positions);
+  const width = x.shape[1];
+  for (let i = 0; i < width; i += 1) data[i] += tensors.token[i];
+  for (let i = 0; i < x.data.length; i += 1) data[width + i] += x.data[i];
+  return { shape: [x.shape[0] + 1, width], data };
+}
+
+function firstToken([x]) {
+  return { shape: [x.shape[1]], data: x.data.slice(0, x.shape[1]) };
+}
+
+function flatten([x]) {
+  return { shape: [x.data.length], data: x.data };
+}
+
+function operations() {
+  return {
+    convolution, depthwise, enlarge, resize, pool, mean, linear, layer_norm: layerNorm, activation, affine, add, gate,
+    attention_weights: attentionWeights, attend, concatenate, flatten, to_tokens: toTokens, to_map: toMap,
+    with_class_token: withClassToken, first_token: firstToken,
+  };
+}
+
+// A worker can import no file of the page: it is given the text of these functions, which use nothing else.
+const SOURCE = [
+  createNetwork, answerMessages, answerRun, sameEdit, keptEdit, editedValue, fromHalf, halfNumber, roomFor, sigmoid,
+  activation, affine, add, gate, concatenate, errorFunction, multiply, padded, outputSides, convolution, packNeighbours,
+  depthwise, enlarge, resize, pool, mean, linear, layerNorm, attentionWeights, attend, transposed, toTokens, toMap,
+  withClassToken, firstToken, flatten, operations,
+].map(String).join("\n");
