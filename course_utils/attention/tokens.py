@@ -317,6 +317,8 @@ class _Trace:
         if func in _LOSES:
             return nothing
         known = [places for places in known if places is not None]
+        if len(known) > 1:  # a gate that was made from the whole picture takes no part in where a number stands
+            known = [places for places in known if not self._whole(places)] or known[:1]
         if len(known) == 1 and known[0] is not None and known[0].shape == out.shape:
             return known[0]
         found = nothing
@@ -331,6 +333,10 @@ class _Trace:
             better = (found == 0) | ((found < 0) & (here > 0))
             found = torch.where(disagree, 0.0, torch.where(better, here, found))
         return found
+
+    def _whole(self, places: Tensor) -> bool:
+        """Whether all numbers stand for the whole picture."""
+        return (1, 1) in self.grids and bool((places == self.starts[self.grids.index((1, 1))]).all())
 
     def _pooled(self, places: Tensor, dim: int | Sequence[int], out: Tensor) -> Tensor:
         """What a mean or maximum along axes makes: the cell that its numbers fill, if they fill one."""

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from course_utils.attention import Tokens, edit_masks, find_tokens, record_masks
-from course_utils.models import VisionTransformer
+from course_utils.data import draw_text
+from course_utils.models import VisionTransformer, load_network
 
 
 def vit(**options) -> nn.Module:
@@ -98,6 +99,16 @@ def test_tokens_sorted_by_what_they_hold_are_lost(picture):
 
     layout = find_tokens(Sorted(), picture)[""]
     assert layout.queries is layout.keys is None
+
+
+def test_a_gate_before_the_attention_loses_no_place():
+    reader = load_network("text_reader")
+    line = draw_text("maps")[None]
+    layout = find_tokens(reader, line)["blocks.1.attention"]
+    with torch.no_grad(), record_masks(reader) as masks:
+        reader(line)
+    assert layout.keys.grid == layout.queries.grid == (1, 40)
+    assert_close(layout.look(masks["blocks.1.attention"], (0, 7)), masks["blocks.1.attention"][:, :, 7, None])
 
 
 def test_one_lost_token_among_patches_is_not_taken_for_padding(picture):
