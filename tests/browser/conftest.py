@@ -1,7 +1,9 @@
 """Chromium for the widgets: alone on file://, and inside a real JupyterLab."""
 
 import base64
+import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -14,11 +16,16 @@ from typing import Any
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from settle import wait_drawn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 from browser import NO_BROWSER, find_browser, launch
+
+# How long a test waits for what must come. It is no bound on the widgets: a slow machine only takes longer.
+PATIENCE = 30_000
+expect.set_options(timeout=PATIENCE)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -58,9 +65,8 @@ class WidgetPage:
         for event, heard in self._heard.items():
             page.on(event, heard)
         page.goto(self.address)
-        page.wait_for_selector("main[data-ready] .course-widget", timeout=10_000)
-        # Two frames later everything that the widget asked for is drawn.
-        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        page.wait_for_selector("main[data-ready] .course-widget")
+        wait_drawn(page)
 
     def release(self) -> None:
         """Stop listening: the next test gets the same page."""
@@ -87,11 +93,23 @@ class WidgetPage:
         return self.page.evaluate("(name) => document.querySelector('main').model.get(name)", name)
 
     def set(self, **traits: Any) -> None:
-        """Set traits in the page, as the kernel would."""
+        """Set traits in the page, as the kernel would, and wait until they are drawn."""
         for name, value in traits.items():
             self.page.evaluate(
                 "([name, value]) => document.querySelector('main').model.set(name, value)", [name, value]
             )
+        wait_drawn(self.page)
+
+    def becomes(self, name: str, value: Any) -> None:
+        """Wait until a trait has a value."""
+        self.page.wait_for_function(
+            "([name, text]) => JSON.stringify(document.querySelector('main').model.get(name)) === text",
+            arg=[name, json.dumps(value, separators=(",", ":"))],
+        )
+
+    def says(self, pattern: str) -> None:
+        """Wait until the status line says something, a regular expression."""
+        expect(self.root.locator("[role=status]")).to_have_text(re.compile(pattern))
 
     def pixels(self, canvas: Any) -> np.ndarray:
         """The pixels of a canvas as they are drawn, (height, width, 4), uint8."""
@@ -110,7 +128,7 @@ class WidgetPage:
     def theme(self, name: str) -> None:
         """Switch the page between "light" and "dark", as a static site does."""
         self.page.evaluate("(name) => { document.body.dataset.theme = name; }", name)
-        self.page.wait_for_timeout(200)
+        wait_drawn(self.page)
 
     def violations(self) -> list[str]:
         """What axe-core finds wrong in the widget."""
@@ -173,7 +191,7 @@ VIEWPORT = {"width": 1000, "height": 800}
 def new_page(browser: Browser, **options: Any) -> Page:
     """A page of its own; options go to the browser's context."""
     context = browser.new_context(**{"viewport": VIEWPORT, "offline": True, "service_workers": "block", **options})
-    context.set_default_timeout(8000)
+    context.set_default_timeout(PATIENCE)
     return context.new_page()
 
 
@@ -297,13 +315,20 @@ class Lab:
 
     def run_all(self) -> None:
         """Run every cell; wait for what the cells show, for awaiting the command may never end."""
-        self.page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        self.page.evaluate(
+            """() => {
+              const { sessionContext } = window.jupyterapp.shell.currentWidget;
+              window.courseBegan = false;
+              sessionContext.statusChanged.connect((_, status) => { window.courseBegan ||= status === "busy"; });
+              void window.jupyterapp.commands.execute("notebook:run-all-cells");
+            }"""
+        )
 
     def wait_idle(self, seconds: float = 60) -> None:
-        """Wait until the kernel has worked off every cell."""
-        self.page.wait_for_timeout(300)
+        """Wait until the kernel has begun, and has worked off every cell."""
         self.page.wait_for_function(
-            """() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'
+            """() => window.courseBegan
+                && window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'
                 && ![...document.querySelectorAll('.jp-InputPrompt')].some((one) => one.textContent.includes('*'))""",
             timeout=1000 * seconds,
         )

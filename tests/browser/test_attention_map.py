@@ -2,6 +2,7 @@
 
 import ast
 import io
+import re
 from collections.abc import Callable
 
 import matplotlib
@@ -172,8 +173,7 @@ def test_what_a_button_did_is_said_behind_what_the_map_shows(alone: Callable) ->
     for _ in range(2):
         with page.page.expect_download():
             page.root.get_by_role("button", name="Save the picture").click()
-        page.page.wait_for_timeout(100)
-        assert page.status == f"{shown} Saved as attention-map.png."
+        page.says(f"^{re.escape(shown)} Saved as attention-map\\.png\\.$")
 
 
 def test_a_click_locks_and_a_second_click_on_the_cell_releases(alone: Callable) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from settle import wait_drawn
 
 from course_utils.attention import record_masks
 from course_utils.data import moving_digits
@@ -102,7 +103,6 @@ def test_the_pages_network_is_the_packages(page, cbam_network, settings, order, 
     image = torch.from_numpy(decoded(page, 4)).permute(2, 0, 1)[None].float() / 255
     for stage, part in enumerate(cbam_network.stages()):
         page.set(picture=4, stage=stage, **settings)
-        page.page.wait_for_timeout(100)
         with switched(part.attention, order, channel_pools, spatial_pools), record_masks(part.attention) as masks:
             expected = cbam_network(image).softmax(1)[0]
         np.testing.assert_allclose(data(page, "probabilities"), expected, atol=1e-5)
@@ -119,7 +119,6 @@ def decoded(page, index: int) -> np.ndarray:
 @on("cbam")
 def test_the_spatial_masks_pixels_are_magma_of_its_values(page):
     page.set(stage=2)
-    page.page.wait_for_timeout(100)
     mask = data(page, "mask").reshape(10, 10)
     pixels = page.pixels(page.root.locator("canvas[data-mask]"))
     places = ((np.arange(10) + 0.5) * pixels.shape[0] / 10).astype(int)
@@ -152,7 +151,7 @@ def test_a_changed_block_is_named_and_can_be_undone(page):
     assert "With this block changed the network answers" in page.status
     assert np.abs(data(page, "probabilities") - before).max() > 1e-4
     undo.press("Enter")
-    page.page.wait_for_timeout(100)
+    wait_drawn(page.page)
     np.testing.assert_array_equal(data(page, "probabilities"), before)
     assert page.root.get_by_label("Order").evaluate("(select) => select === document.activeElement")
 
@@ -160,7 +159,6 @@ def test_a_changed_block_is_named_and_can_be_undone(page):
 @on("cbam")
 def test_the_code_of_cbam_steps_reproduces_its_numbers(page, cbam_network, monkeypatch):
     page.set(stage=1, order="spatial first", channel_max=False, picture=7)
-    page.page.wait_for_timeout(100)
     names = run_code(page, monkeypatch, cbam_network)
     np.testing.assert_allclose(data(page, "probabilities"), names["probabilities"][0], atol=1e-5)
     np.testing.assert_allclose(data(page, "gates"), names["masks"]["stage2.attention.channel"].flatten(), rtol=1e-4)
@@ -173,7 +171,6 @@ INKS = (BAR, (184, 74, 0))
 @on("cbam")
 def test_gates_and_probabilities_are_bars_as_long_as_their_numbers(page):
     page.set(channel_mean=False, stage=0)
-    page.page.wait_for_timeout(100)
     canvas = page.root.locator("canvas[data-gates]")
     gates = data(page, "gates")
     pixels = page.pixels(canvas)[:, :, :3].astype(int)
@@ -192,7 +189,6 @@ def test_gates_and_probabilities_are_bars_as_long_as_their_numbers(page):
 def test_a_change_is_said_and_the_trained_gate_is_marked(page):
     before, own = data(page, "probabilities"), data(page, "gates")
     page.set(channel_mean=False)
-    page.page.wait_for_timeout(100)
     words = page.root.locator("canvas[data-probabilities]").get_attribute("aria-label")
     said = re.findall(r"\((±0|[+−][\d.]+)\)", words)
     moved = 100 * (data(page, "probabilities") - before)
@@ -214,7 +210,6 @@ def test_the_strongest_channel_and_the_frame_of_a_gate_are_drawn_where_they_are(
     strongest = seen[0][0].amax(dim=0).numpy()  # (20, 20)
     mean = (seen[0] * part.attention.channel.mask(seen[0]))[0].mean(dim=0).numpy()
     page.set(stage=1, picture=0, query=[12, 6], spatial_max=False)
-    page.page.wait_for_timeout(100)
     tiles = {
         name: page.pixels(
             page.root.locator("div", has=page.page.get_by_text(f"· {name}", exact=False)).last.locator("canvas")
@@ -235,7 +230,6 @@ def test_the_strongest_channel_and_the_frame_of_a_gate_are_drawn_where_they_are(
         assert near.min(axis=2).max() == 255
     was = re.search(r"its mask here is ([\d.]+) \(CBAM's own: ([\d.]+)\)", page.status)
     page.set(spatial_max=True)
-    page.page.wait_for_timeout(100)
     assert float(was[2]) == pytest.approx(data(page, "mask")[12 * 20 + 6], abs=0.006)
 
 
@@ -290,7 +284,6 @@ def test_the_table_is_sorted_and_coloured_by_the_share(page, branches):
 @on("branches")
 def test_the_lines_and_the_dot_stand_at_the_means(page):
     page.set(query=[0, 6])
-    page.page.wait_for_timeout(100)
     canvas = page.root.locator("canvas[data-means]")
     means = np.array([line.split(",") for line in canvas.get_attribute("data-means").split(";")], dtype=float)
     pixels = page.pixels(canvas).astype(int)
@@ -336,7 +329,6 @@ def test_the_band_of_a_line_is_its_deviation(alone):
 @on("branches")
 def test_the_picture_shown_has_the_chosen_size_and_squares_of_the_kernels_reach(page, branches):
     page.set(query=[0, 7], example=2, stage=1)
-    page.page.wait_for_timeout(100)
     json = branches.pictures
     every = np.frombuffer(base64.b64decode(json["data"]), np.uint8).reshape(json["shape"])
     canvas = page.root.get_by_label("A digit whose square has", exact=False)
@@ -367,7 +359,6 @@ def test_words_of_a_picture_are_those_of_the_one_shown(alone):
     page = alone(BranchWeights((8, 16), (2, 2), pictures, squares, [stage]))
     for size, example, small, large in ((0, 0, 10, 90), (0, 1, 20, 80), (1, 0, 30, 70), (1, 1, 40, 60)):
         page.set(query=[0, size], example=example)
-        page.page.wait_for_timeout(50)
         words = page.status.replace("\u00a0", " ")
         assert f"in the picture shown, 3 × 3: {small}.0 %, 5 × 5: {large}.0 %." in words
 
@@ -397,7 +388,6 @@ def test_the_code_of_branch_weights_reproduces_a_picture(page, monkeypatch):
 @pytest.mark.parametrize("query", [(0, 0, 0), (2, 4, 3), (5, 9, 9)])
 def test_the_weights_are_those_of_the_blocks(page, clips, query):
     page.set(query=list(query), clip=1, temperature=0.75)
-    page.page.wait_for_timeout(50)
     array = clips.clips[1]["tokens"]
     tokens = torch.from_numpy(
         np.frombuffer(base64.b64decode(array["data"]), "<f2").reshape(array["shape"]).astype("f4")
@@ -437,7 +427,6 @@ def test_arrows_walk_into_the_next_frame_and_the_slider_keeps_the_place(page):
 @on("clips")
 def test_cells_that_a_step_does_not_look_at_are_grey(page):
     page.set(query=[2, 5, 5])
-    page.page.wait_for_timeout(50)
     pixels = page.pixels(page.canvas)[:, :, :3].astype(int)
     height = pixels.shape[0]
     step = (height - 20) / 5  # the strip of words above, then five rows of panels
@@ -456,7 +445,6 @@ def test_cells_that_a_step_does_not_look_at_are_grey(page):
 def test_frames_and_weights_are_drawn_in_their_panels(page, clips, own_range):
     query = (3, 6, 4)
     page.set(query=list(query), clip=1, own_range=own_range)
-    page.page.wait_for_timeout(100)
     json = clips.clips[1]
     frames = np.frombuffer(base64.b64decode(json["frames"]["data"]), np.uint8).reshape(json["frames"]["shape"])
     tokens = np.frombuffer(base64.b64decode(json["tokens"]["data"]), "<f2").reshape(json["tokens"]["shape"])
@@ -508,7 +496,6 @@ def test_words_name_the_strongest_other_cell_and_the_weight_on_the_digit(page, c
     tokens = torch.from_numpy(tokens.astype("f4"))
     s = int(np.flatnonzero(moving[2] > 0.9)[0])
     page.set(clip=0, query=[2, s // 10, s % 10])
-    page.page.wait_for_timeout(50)
     joint = identity_attention(tokens.shape[2], "joint", page.state("temperature")).mask(tokens[None])[0, 0, 200 + s]
     weights = joint.view(6, 100).numpy().copy()
     others = [0, 1, 3, 4, 5]
@@ -531,7 +518,6 @@ def test_at_rest_the_middle_of_what_moves_in_the_middle_frame_is_shown(page, cli
 @on("clips")
 def test_the_code_of_space_time_reproduces_the_weights(page, monkeypatch):
     page.set(query=[3, 2, 6], clip=2)
-    page.page.wait_for_timeout(50)
     names = run_code(page, monkeypatch, None)
     weights = {
         "joint": names["all_at_once"],
@@ -573,8 +559,7 @@ def test_hover_focuses_click_locks_arrows_move_escape_releases(page):
     assert canvas.get_attribute("data-locked") == "true"
     for _ in range(60):
         canvas.press("ArrowUp")
-    page.page.wait_for_timeout(100)  # the same words come anew, to be heard again
-    assert page.status.endswith("Edge.")
+    page.says(r"Edge\.$")
 
 
 @EVERY
@@ -588,7 +573,7 @@ def test_axe_finds_nothing(page, theme):
 def test_nothing_needs_sideways_scrolling(page):
     for width in (420, 700):
         page.page.set_viewport_size({"width": width, "height": 800})
-        page.page.wait_for_timeout(150)
+        wait_drawn(page.page)
         assert page.page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
 
 

@@ -214,8 +214,7 @@ def test_keys_begin_at_the_slider_s_pair_and_an_edge_is_told(page):
     assert page.status.startswith("Variance of green")
     for _ in range(8):
         page.canvas.press("ArrowLeft")
-    page.page.wait_for_timeout(100)
-    assert page.status.endswith("Edge.")
+    page.says(r"Edge\.$")
 
 
 def test_outside_the_cells_nothing_is_in_focus(page):
@@ -257,7 +256,7 @@ def test_a_moving_slider_is_heard_once_when_it_rests(page):
         slider.press(key)
     assert "−0.90" in page.status  # seen at once
     assert set(page.page.evaluate("heard")) == {"off"}
-    page.page.wait_for_timeout(700)
+    page.page.wait_for_function("() => heard.includes('polite')")
     assert page.page.evaluate("heard").count("polite") <= 2
 
 

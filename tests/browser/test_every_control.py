@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from settle import wait_drawn
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -64,12 +64,12 @@ def test_the_exhibits_are_all_widgets_of_the_course() -> None:
 def test_every_control_can_be_moved(alone, exhibit) -> None:
     opened = alone(exhibit.widget())
     opened.second_copy()
-    settle(opened.page)
+    wait_drawn(opened.page)
     copy = opened.page.locator(".course-widget").nth(1)
     untouched = copy.evaluate(SEEN)
     shown = opened.root.locator(NATIVE).count()
     labels = opened.root.evaluate(MOVE)
-    settle(opened.page)
+    wait_drawn(opened.page)
     assert len(labels) >= shown
     assert all(label.strip() for label in labels), f"a control without a label: {labels}"
     assert opened.root.locator("[role=alert]:visible").count() == 0
@@ -77,8 +77,3 @@ def test_every_control_can_be_moved(alone, exhibit) -> None:
     assert copy.evaluate(SEEN) == untouched
     assert opened.page.locator(".course-widget [id]").count() == 0
     opened.assert_clean()
-
-
-def settle(page: Page) -> None:
-    """Wait until what was asked for is drawn."""
-    page.evaluate("() => new Promise((done) => setTimeout(() => requestAnimationFrame(done), 50))")

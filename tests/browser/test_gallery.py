@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page
+from settle import wait_drawn
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -30,7 +31,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def opened(browser: Browser, path: Path) -> Iterator[Page]:
     """The page without a network; what goes wrong on it fails the last test of this file."""
     context = browser.new_context(viewport={"width": 1000, "height": 900}, offline=True)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)
     page = context.new_page()
     page.heard = []
     page.on("pageerror", lambda error: page.heard.append(str(error)))
@@ -104,7 +105,7 @@ def test_a_widget_answers_and_leaves_the_others_alone(name, opened):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing(theme, opened):
     opened.evaluate("(theme) => { document.body.dataset.theme = theme; }", theme)
-    opened.wait_for_timeout(400)
+    wait_drawn(opened)
     found = Axe().run(opened).response["violations"]
     assert [
         f"{one['id']}: {node['html'][:200]} {node['failureSummary']}" for one in found for node in one["nodes"]
@@ -115,7 +116,7 @@ def test_axe_finds_nothing(theme, opened):
 def test_nothing_is_cut_off(width, opened):
     """A phone, and a window of 1000 pixels at 200 % zoom, need no sideways scrolling of the page."""
     opened.set_viewport_size({"width": width, "height": 900})
-    opened.wait_for_timeout(300)
+    wait_drawn(opened)
     assert opened.evaluate("document.documentElement.scrollWidth") == width
 
 

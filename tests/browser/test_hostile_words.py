@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
+from settle import wait_drawn
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -45,7 +46,7 @@ def opened(browser: Browser, tmp_path: Path) -> Iterator[Callable[[str], Page]]:
         path = tmp_path / f"{len(contexts)}.html"
         path.write_text(content, encoding="utf-8", errors="replace")
         context = browser.new_context(bypass_csp=True, offline=True, viewport={"width": 1000, "height": 800})
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         contexts.append(context)
         page = context.new_page()
         page.heard = []
@@ -60,7 +61,8 @@ def opened(browser: Browser, tmp_path: Path) -> Iterator[Callable[[str], Page]]:
 
 def assert_quiet(page: Page) -> None:
     """Nothing was executed, nothing was made that could be, and nothing broke."""
-    page.wait_for_timeout(100)
+    page.wait_for_load_state()
+    wait_drawn(page)
     assert page.evaluate("window.executed") is None
     active = (
         "[onerror], [onload], [onmouseover], [onfocus], [autofocus], main script, [href^='javascript:'], img[src='x']"

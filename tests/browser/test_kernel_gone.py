@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,7 +27,7 @@ def move_gate(root, value: float) -> None:
 
 def answered(root) -> None:
     """Wait until the kernel's own numbers are drawn."""
-    root.locator("canvas[data-by=kernel]").wait_for(timeout=20_000)
+    root.locator("canvas[data-by=kernel]").wait_for(timeout=60_000)
 
 
 def test_a_widget_whose_kernel_stops_or_dies_says_so_and_works_again_when_the_cell_is_run(
@@ -60,7 +59,7 @@ def test_a_widget_whose_kernel_stops_or_dies_says_so_and_works_again_when_the_ce
     os.kill(first, signal.SIGSTOP)  # as in a cell that never ends
     try:
         move_gate(root, 0.2)
-        expect(status).to_contain_text("No answer yet", timeout=8_000)
+        expect(status).to_contain_text("No answer yet", timeout=60_000)
         expect(status).to_contain_text("run again")
         root.locator("canvas[tabindex='0']").focus()
         for _ in range(2):
@@ -74,7 +73,7 @@ def test_a_widget_whose_kernel_stops_or_dies_says_so_and_works_again_when_the_ce
 
     os.kill(first, signal.SIGKILL)
     move_gate(root, 0.4)
-    expect(status).to_contain_text("No answer yet", timeout=8_000)
+    expect(status).to_contain_text("No answer yet", timeout=60_000)
     dialog = page.locator(".jp-Dialog").get_by_role("button", name=re.compile("OK|Ok"))
     dialog.first.wait_for(timeout=30_000)
     dialog.first.click()
@@ -85,9 +84,6 @@ def test_a_widget_whose_kernel_stops_or_dies_says_so_and_works_again_when_the_ce
         "() => window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'", timeout=60_000
     )
     server.run_all()
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and pid() in (0, first):
-        page.wait_for_timeout(200)
     server.wait_idle()
     assert pid() not in (0, first)
     again = page.locator(".course-widget[data-widget=channel-gates]").last

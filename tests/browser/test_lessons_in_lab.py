@@ -164,7 +164,7 @@ def test_senet_is_hovered_dragged_and_typed_into(lesson):
         page.keyboard.press("ControlOrMeta+a")
         page.keyboard.insert_text(f"def squeeze(x):\n    return {body}\n\n\ncheck.squeeze(squeeze)")
         page.keyboard.press("Shift+Enter")
-        cell.get_by_text(word, exact=False).first.wait_for(timeout=20_000)
+        cell.get_by_text(word, exact=False).first.wait_for(timeout=60_000)
 
 
 def decoded(array):
@@ -264,7 +264,7 @@ def test_the_experiment_trains_and_draws_its_curves(lesson):
     curves = widget(server.page, "training-curves")
     status = curves.locator("[role=status]").first
     for words in ("plain", "SE", "epoch 6"):
-        expect(status).to_contain_text(words, timeout=15_000)  # a widget draws itself when it comes into view
+        expect(status).to_contain_text(words, timeout=60_000)  # a widget draws itself when it comes into view
 
 
 def test_gate_maps_are_weighed_in_the_lesson_as_the_package_weighs_them(lesson):
@@ -323,7 +323,7 @@ def test_beyond_channel_and_space_is_switched_hovered_and_typed_into(lesson):
     body = "torch.stack([x.mean(dim=1), x.amax(dim=1)], dim=1)"
     page.keyboard.insert_text(f"def pool_channels(x):\n    return {body}\n\n\ncheck.pool_channels(pool_channels)")
     page.keyboard.press("Shift+Enter")
-    cell.get_by_text("You stacked [mean, max]", exact=False).first.wait_for(timeout=20_000)
+    cell.get_by_text("You stacked [mean, max]", exact=False).first.wait_for(timeout=60_000)
 
 
 def test_scores_are_dragged_aligned_and_typed_into(lesson):
@@ -447,7 +447,7 @@ def test_patches_are_pointed_at_and_blanked_and_the_network_answers(lesson):
     side = picture.bounding_box()["width"] / 8
     for row, column in ((5, 2), (1, 6)):
         picture.click(position={"x": (column + 0.5) * side, "y": (row + 0.5) * side})
-    expect(bars).to_have_attribute("data-by", "kernel", timeout=20_000)
+    expect(bars).to_have_attribute("data-by", "kernel", timeout=60_000)
     with torch.no_grad():
         answer = network(blank_patches(data.images[2], [42, 14], 5)[None]).softmax(1)[0].numpy()
     shown = [float(value) for value in bars.get_attribute("data-probabilities").split(",")]

@@ -208,8 +208,7 @@ def test_arrows_carry_the_spotlight_and_an_edge_is_told(page):
     np.testing.assert_allclose(page.state("spot"), [(row + 1.5) / 36, (column - 0.5) / 48], atol=0.01)
     for _ in range(row + 3):
         page.canvas.press("ArrowUp")
-    page.page.wait_for_timeout(100)
-    assert page.status.endswith("Edge.")
+    page.says(r"Edge\.$")
 
 
 def test_over_a_clip_the_pointer_says_where_and_when(page):

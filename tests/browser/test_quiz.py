@@ -80,7 +80,7 @@ def test_a_second_press_writes_the_same_words_anew(alone: Callable) -> None:
     check = page.root.get_by_role("button", name="Check")
     for presses, words in ((1, "Choose an option first."), (2, "Choose an option first.")):
         check.click()
-        page.page.wait_for_timeout(120)
+        page.page.wait_for_function("(presses) => written >= presses", arg=presses)
         assert page.status == words
         assert page.page.evaluate("written") == presses
     page.root.get_by_label("The largest value").check()

@@ -7,6 +7,7 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
+from settle import wait_drawn
 
 from course_utils.attention import scaled_dot_product_attention
 from course_utils.widgets import SENTENCES, Sentence, SentenceAttention
@@ -142,10 +143,8 @@ def test_hover_asks_click_locks_arrows_move_escape_releases(page):
     assert page.state("word") == [1]
     page.canvas.press("ArrowLeft")
     page.canvas.press("ArrowLeft")
-    page.page.wait_for_timeout(100)
+    page.says(r"the same weight on every word, 0\.1; all 10 sum to 1\..*Edge\.$")
     assert page.state("word") == [0]
-    assert "the same weight on every word, 0.1; all 10 sum to 1." in page.status
-    assert page.status.endswith("Edge.")
     page.canvas.press("Escape")
     assert page.canvas.get_attribute("data-locked") == "false"
     assert page.state("word") == []
@@ -202,7 +201,7 @@ def test_nothing_for_axe_to_complain_about(alone, theme):
     assert page.violations() == []
     page.page.set_viewport_size({"width": 420, "height": 800})
     page.root.get_by_label("A word's query").select_option("itself")
-    page.page.wait_for_timeout(100)
+    wait_drawn(page.page)
     assert page.violations() == []
     page.assert_clean()
 

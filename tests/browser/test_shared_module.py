@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
+from settle import wait_drawn
 
 from course_utils.widgets import AttentionMap, CourseWidget, Question, Quiz, TrainingCurves, encode
 from course_utils.widgets.colours import TABLES, table_base64
@@ -270,7 +271,7 @@ def test_axe_finds_nothing_wrong(make: Callable, theme: str, alone: Callable) ->
         for fieldset in page.root.locator("fieldset").all():
             fieldset.locator("input").last.check()
             fieldset.get_by_role("button").click()
-    page.page.wait_for_timeout(150)
+    wait_drawn(page.page)
     assert page.violations() == []
 
 
@@ -322,11 +323,11 @@ def test_forced_colours_keep_runs_apart_and_the_chosen_map_marked(alone: Callabl
 
     page = alone(_training_curves())
     page.page.emulate_media(forced_colors="active")
-    page.page.wait_for_timeout(150)
+    wait_drawn(page.page)
     assert len({colour(page, name) for name in ("Highlight", "LinkText", "CanvasText")}) == 3
     assert all(drawn(page, name) for name in ("Highlight", "LinkText", "CanvasText"))
     page.page.emulate_media(forced_colors="none")
-    page.page.wait_for_timeout(150)
+    wait_drawn(page.page)
     assert not drawn(page, "LinkText")
 
     page = alone(_attention_map(), forced_colors="active")
@@ -385,5 +386,4 @@ def test_a_page_on_a_finer_screen_is_drawn_in_its_pixels(alone: Callable) -> Non
     session = page.page.context.new_cdp_session(page.page)
     size = {"width": 1000, "height": 700, "deviceScaleFactor": 2, "mobile": False}
     session.send("Emulation.setDeviceMetricsOverride", size)
-    page.page.wait_for_timeout(300)
-    assert page.canvas.evaluate("(canvas) => canvas.width") == 2 * before
+    page.page.wait_for_function("(wide) => document.querySelector('canvas[tabindex]').width === wide", arg=2 * before)

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urldefrag, urlsplit
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
+from settle import wait_drawn
 
 from course_utils.lessons import LESSONS
 
@@ -114,7 +115,7 @@ def reader(browser: Browser) -> Iterator[Callable[..., Reader]]:
 
     def start(base: str, **options: Any) -> Reader:
         context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(30_000)
         contexts.append(context)
         return Reader(context.new_page(), base)
 
@@ -162,7 +163,7 @@ def test_widgets_live_from_a_folder_and_from_a_server(page, reader, served):
 def test_axe_finds_nothing_on_a_page(page, theme, reader):
     shown = reader(SITE.as_uri(), color_scheme=theme)
     shown.open(page)
-    shown.page.wait_for_timeout(200)
+    wait_drawn(shown.page)
     found = Axe().run(shown.page).response["violations"]
     words = [f"{one['id']}: {node['html'][:200]} {node['failureSummary']}" for one in found for node in one["nodes"]]
     assert words == []
@@ -227,7 +228,7 @@ def test_the_search_finds_a_word_of_a_lesson(from_folder, reader, served):
     box.press("Enter")
     shown.page.wait_for_selector("#search-results li a")
     assert any("SENet" in title for title in shown.page.locator("#search-results li a").all_inner_texts())
-    shown.page.wait_for_timeout(500)
+    shown.page.wait_for_load_state("networkidle")
     shown.assert_clean()
 
 

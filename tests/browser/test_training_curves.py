@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from settle import wait_drawn
 
 from course_utils.widgets import TrainingCurves
 
@@ -99,7 +100,7 @@ def test_the_chart_is_drawn_again_in_the_colours_of_a_new_theme(hidden: bool, al
         }""",
         hidden,
     )
-    page.page.wait_for_timeout(150)
+    wait_drawn(page.page)
     pixels = page.pixels(page.canvas)[..., :3].astype(int)
     assert (np.abs(pixels - (116, 180, 245)).max(axis=2) < 8).any()
     assert not (np.abs(pixels - (11, 98, 184)).max(axis=2) < 8).any()
@@ -120,7 +121,8 @@ def test_keys_walk_over_epochs_and_runs(alone: Callable) -> None:
 
 def test_epochs_appear_as_they_come_and_progress_is_told_in_words(alone: Callable) -> None:
     widget = TrainingCurves(total=4)
-    page = alone(widget)
+    page = alone(widget, locale="en-US")
+    page.page.clock.install()
     assert page.status == "No epoch has ended yet."
     words = page.root.locator(".cw-progress")
     assert not words.is_visible()
@@ -128,7 +130,6 @@ def test_epochs_appear_as_they_come_and_progress_is_told_in_words(alone: Callabl
     def send(run: str, epoch: int, accuracy: float) -> None:
         widget.update({"run": run, "seed": 1, "epoch": epoch, "epochs": 2, "accuracy": accuracy})
         page.set(**{name: getattr(widget, name) for name in ("runs", "metrics", "metric", "history", "tail", "latest")})
-        page.page.wait_for_timeout(80)
 
     send("plain", 1, 0.5)
     assert words.inner_text() == "plain, seed 1: epoch 1 of 2; 1 of 4 epochs in all."
@@ -145,7 +146,8 @@ def test_epochs_appear_as_they_come_and_progress_is_told_in_words(alone: Callabl
     send("SE", 2, 0.875)
     assert words.inner_text() == "All 4 epochs are done."
     assert heard.text_content() == first  # at most one line in 15 seconds
-    heard.filter(has_text=f"All 4 epochs are done. {page.status}").wait_for(state="attached", timeout=20_000)
+    page.page.clock.fast_forward(15_000)
+    assert heard.text_content() == f"All 4 epochs are done. {page.status}"
     assert not page.root.locator("progress").is_visible()
     page.assert_clean()
 

@@ -20,10 +20,12 @@ attention.observe(lambda change: setattr(curves, "caption", f"locked {change['ne
 curves
 """
 LOOP = """
+import pathlib
 import time
 for run in ("plain", "SE"):
+    while run == "SE" and not pathlib.Path("seen").exists():
+        time.sleep(0.05)
     for epoch in (1, 2, 3):
-        time.sleep(0.3)
         curves.update({"run": run, "seed": 0, "epoch": epoch, "epochs": 3, "accuracy": epoch / 4})
 """
 
@@ -42,9 +44,9 @@ def test_a_map_and_live_curves_work_in_jupyterlab(lab: Callable, tmp_path: Path)
 
     words = page.locator("[data-widget=training-curves] .cw-progress")
     words.filter(has_text="of 6 epochs in all").wait_for(timeout=60_000)
-    seen = words.inner_text()
-    assert "All 6" not in seen  # drawn while the loop runs
-    words.filter(has_text="All 6 epochs are done.").wait_for(timeout=20_000)
+    assert words.inner_text() == "plain, seed 0: epoch 3 of 3; 3 of 6 epochs in all."  # drawn while the loop runs
+    (folder / "seen").touch()
+    words.filter(has_text="All 6 epochs are done.").wait_for(timeout=60_000)
     status = page.locator("[data-widget=training-curves] [role=status]")
     assert status.inner_text() == "Latest accuracy: plain 0.75 at epoch 3; SE 0.75 at epoch 3."
 
@@ -71,7 +73,7 @@ def test_a_map_and_live_curves_work_in_jupyterlab(lab: Callable, tmp_path: Path)
     canvas.press("ArrowUp")
     assert canvas.get_attribute("data-query") == "1,1"
     assert canvas.get_attribute("data-locked") == "true"
-    page.locator("[data-widget=training-curves] .cw-caption", has_text="locked [1, 1]").wait_for(timeout=10_000)
+    page.locator("[data-widget=training-curves] .cw-caption", has_text="locked [1, 1]").wait_for(timeout=60_000)
     for key in ("Escape", "Enter", "ArrowDown"):
         canvas.press(key)
     assert page.locator(".jp-Notebook .jp-Cell").count() == cells
@@ -79,8 +81,8 @@ def test_a_map_and_live_curves_work_in_jupyterlab(lab: Callable, tmp_path: Path)
 
     server.wait_idle()
     server.run_all()
-    page.wait_for_timeout(1500)
-    words.filter(has_text="All 6 epochs are done.").wait_for(timeout=20_000)
+    server.wait_idle()
+    words.filter(has_text="All 6 epochs are done.").wait_for(timeout=60_000)
     assert page.locator(".course-widget").count() == 2
     assert server.console_errors == []
     assert server.requests_off == []

@@ -50,8 +50,9 @@ def test_what_one_notebook_forgot_another_does_not_bring_back():
 def test_two_notebooks_writing_at_once_lose_nothing(record_property):
     code = """
         import sys
-        from course_utils.check.memory import Progress
-        progress = Progress()
+        from course_utils.check import memory
+        memory._LOCK_SECONDS = 60  # what is asked is that nothing is lost, not how fast the disk is
+        progress = memory.Progress()
         print("ready", flush=True)
         sys.stdin.readline()
         for i in range(200):
@@ -73,7 +74,7 @@ def test_two_notebooks_writing_at_once_lose_nothing(record_property):
         writer.stdin.write("go\n")
         writer.stdin.flush()
     for writer in writers:
-        writer.communicate(timeout=60)
+        writer.communicate(timeout=240)
         assert writer.returncode == 0
     assert Progress().states() == {f"{name}/{i}": "done" for name in "ab" for i in range(200)}
     record_property("tried", 400)

@@ -45,12 +45,12 @@ export function frame({ model, el, name }) {
     while (status.children.length < parts.length) status.append(element("span", { "aria-atomic": "true" }));
     const spans = [...status.children];
     const changed = spans.filter((span, i) => span.textContent !== (parts[i] ?? ""));
-    const last = spans[parts.length - 1];
+    const last = parts.findLastIndex(Boolean);
     if (changed.length || again) status.setAttribute("aria-live", quiet || drawing ? "off" : "polite");
     for (const span of changed) span.textContent = parts[spans.indexOf(span)] ?? "";
-    if (!again || changed.length) return;
-    last.textContent = ""; // the same words are heard again only when they come anew
-    repeating = setTimeout(() => { last.textContent = parts.at(-1); }, 50);
+    if (!again || changed.length || last < 0) return;
+    spans[last].textContent = ""; // the same words are heard again only when they come anew
+    repeating = setTimeout(() => { spans[last].textContent = parts[last]; }, 50);
   };
   const fail = (text) => {
     alarm.textContent = text;
