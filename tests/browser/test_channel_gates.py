@@ -516,7 +516,6 @@ def test_in_jupyterlab_the_kernel_answers_drawings_uploads_and_early_stages(lab,
     server.run_all()
     root = page.locator("[data-widget=channel-gates]")
     root.wait_for(timeout=60_000)
-    shown = root.locator("canvas[data-by]")
     root.scroll_into_view_if_needed()
 
     root.get_by_label("Gates of").select_option("0")
