@@ -132,6 +132,8 @@ class CourseWidget(anywidget.AnyWidget):
         caption: a line below the widget that says what to notice; may be empty.
         code: lines that reproduce what is shown, for the button "Copy the code"; a widget may add its settings.
         error: the message of the last callback that failed; empty after one that succeeded.
+        steps: what a lesson asks the learner to try, each a button above the picture,
+            `[{"label": ..., "set": {trait: value}, "notice": ...}, ...]`: a press sets the traits and says `notice`.
         request: what the page asks of the kernel, `{"id": ..., ...}`; set by the page.
         answer: the kernel's reply, `{"id": ..., ...}` with the id of its request.
     """
@@ -142,6 +144,7 @@ class CourseWidget(anywidget.AnyWidget):
     caption = traitlets.Unicode("").tag(sync=True)
     code = traitlets.Unicode("").tag(sync=True)
     error = traitlets.Unicode("").tag(sync=True)
+    steps: traitlets.List = traitlets.List().tag(sync=True)
     request = traitlets.Dict().tag(sync=True, echo_update=False)
     answer = traitlets.Dict().tag(sync=True)
 

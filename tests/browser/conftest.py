@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from settle import wait_drawn
 
@@ -119,6 +120,24 @@ class WidgetPage:
         )
         return np.frombuffer(base64.b64decode(flat), np.uint8).reshape(height, width, 4)
 
+    def saved_picture(self) -> np.ndarray:
+        """The pixels of the file that "Save the picture" gives, (height, width, 3), uint8."""
+        with self.page.expect_download() as download:
+            self.root.get_by_role("button", name="Save the picture").click()
+        return np.asarray(Image.open(download.value.path()).convert("RGB"))
+
+    def assert_saved_picture_shows(self, *canvases: Any) -> None:
+        """The saved picture holds every pixel of the canvases, and words above and below each."""
+        picture = self.saved_picture()
+        for canvas in canvases:
+            pixels = self.pixels(canvas)
+            assert (pixels[..., 3] == 255).all()
+            top, left = place_of(picture, pixels[..., :3])
+            ground = picture[0, 0]
+            below = picture[top + pixels.shape[0] :, left : left + pixels.shape[1]]
+            assert (picture[:top, left : left + pixels.shape[1]] != ground).any(), "no name above the canvas"
+            assert (below != ground).any(), "no words below the canvas"
+
     def hover(self, canvas: Any, x: float, y: float) -> None:
         """Put the pointer at a place of a canvas, x and y from 0 to 1."""
         canvas.scroll_into_view_if_needed()
@@ -161,6 +180,7 @@ class WidgetPage:
     def move_every_control(self) -> int:
         """Move each slider to both ends, take each option, press each checkbox twice; returns how many were moved."""
         moved = 0
+        self.root.locator("details").evaluate_all("(all) => all.forEach((one) => { one.open = true; })")
         for slider in self.root.locator("input[type=range]:visible").all():
             for key in ("Home", "End"):
                 slider.press(key)
@@ -183,6 +203,20 @@ class WidgetPage:
         assert self.errors == []
         away = [url for url in self.requests if url != self.address and not url.startswith(("blob:", "data:"))]
         assert away == []
+
+
+def place_of(picture: np.ndarray, part: np.ndarray) -> tuple[int, int]:
+    """Where a part of a picture stands in it, (top, left); fails where it does not."""
+    rows, columns = (size - own + 1 for size, own in zip(picture.shape, part.shape, strict=True) if size != 3)
+    assert rows > 0 and columns > 0, f"{part.shape[:2]} pixels do not fit into {picture.shape[:2]}"
+    possible = np.ones((rows, columns), bool)
+    draw = np.random.default_rng(0)
+    for y, x in zip(draw.integers(0, part.shape[0], 300), draw.integers(0, part.shape[1], 300), strict=True):
+        possible &= (picture[y : y + rows, x : x + columns] == part[y, x]).all(axis=-1)
+    for top, left in np.argwhere(possible):
+        if (picture[top : top + part.shape[0], left : left + part.shape[1]] == part).all():
+            return int(top), int(left)
+    raise AssertionError("the saved picture does not hold what the canvas shows")
 
 
 VIEWPORT = {"width": 1000, "height": 800}

@@ -128,7 +128,7 @@ def test_keys_move_lock_and_release_and_stay_inside_the_widget(alone: Callable) 
     assert page.state("query") == [4, 0]
     page.hover(page.canvas, 0.9, 0.1)
     assert page.canvas.get_attribute("data-query") == "4,0"
-    assert page.status.endswith("Locked; Escape releases.")
+    assert page.status.endswith("Pinned; Escape unpins.")
     page.canvas.press("Escape")
     assert page.canvas.get_attribute("data-locked") == "false"
     assert page.state("query") == []
@@ -160,9 +160,9 @@ def test_a_release_is_heard_as_the_lock_was(alone: Callable) -> None:
     page.canvas.focus()
     for key in ("ArrowDown", "Enter"):
         page.page.keyboard.press(key)
-    assert page.status.endswith(" of the map. Locked; Escape releases.")
+    assert page.status.endswith(" of the map. Pinned; Escape unpins.")
     page.page.keyboard.press("Enter")
-    assert page.status.endswith(" of the map. Released.")
+    assert page.status.endswith(" of the map. Unpinned.")
     page.page.keyboard.press("ArrowDown")
     assert page.status.endswith(" of the map.")
 

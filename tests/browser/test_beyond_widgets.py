@@ -547,7 +547,7 @@ def test_hover_focuses_click_locks_arrows_move_escape_releases(page):
     assert query and canvas.get_attribute("data-locked") == "false" and page.status != at_rest
     page.page.mouse.down()
     page.page.mouse.up()
-    assert canvas.get_attribute("data-locked") == "true" and "Locked" in page.status
+    assert canvas.get_attribute("data-locked") == "true" and "Pinned" in page.status
     stored = page.state("query")
     assert stored
     canvas.press("ArrowDown")

@@ -158,10 +158,10 @@ def test_hover_focuses_click_locks_and_escape_releases(page):
     page.page.mouse.move(*centre(page, 21, "map"))
     assert page.canvas.get_attribute("data-query") == query
     assert page.canvas.get_attribute("data-locked") == "true"
-    assert page.status.endswith("Locked; Escape releases.")
+    assert page.status.endswith("Pinned; Escape unpins.")
     page.canvas.press("Escape")
     assert page.canvas.get_attribute("data-query") is None
-    assert "Locked" not in page.status
+    assert "Pinned" not in page.status
 
 
 def test_keys_begin_at_the_chosen_channel_and_an_edge_is_told(page):
@@ -619,9 +619,9 @@ def test_a_cancelled_stroke_ends_and_only_the_main_button_draws(page):
 def test_a_release_by_enter_is_said(page):
     page.canvas.focus()
     page.canvas.press("Enter")
-    assert "Locked" in page.status
+    assert "Pinned" in page.status
     page.canvas.press("Enter")
-    assert "Released." in page.status
+    assert "Unpinned." in page.status
 
 
 def test_what_was_wrong_with_a_file_is_gone_when_the_next_one_is_taken(page, tmp_path):

@@ -194,7 +194,7 @@ def test_click_locks_and_escape_releases(page):
     assert page.state("query") == [2, 6]
     hover(page, 0, 0)
     assert page.canvas.get_attribute("data-query") == "2,6"
-    assert page.status.endswith("Locked; Escape releases.")
+    assert page.status.endswith("Pinned; Escape unpins.")
     page.canvas.press("Escape")
     assert page.canvas.get_attribute("data-query") is None
     assert page.state("query") == []

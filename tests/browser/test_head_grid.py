@@ -188,9 +188,10 @@ def test_a_click_on_a_head_keeps_its_head_and_key(page):
     assert page.state("key") == []
 
 
-def test_hover_focuses_click_locks_arrows_move_and_escape_releases(page):
+def test_hover_focuses_click_pins_arrows_move_and_escape_unpins(page):
     assert page.canvas.get_attribute("data-query") == f"{ROWS},0"
-    assert page.canvas.get_attribute("data-locked") == "true"
+    assert page.canvas.get_attribute("data-locked") == "false"
+    page.canvas.press("Enter")
     page.canvas.press("ArrowUp")
     assert page.canvas.get_attribute("data-query") == f"{ROWS - 1},0"
     assert page.state("query") == [ROWS - 1, 0]

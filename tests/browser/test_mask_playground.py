@@ -58,7 +58,7 @@ def applied(x: np.ndarray, mask: np.ndarray, category: str) -> np.ndarray:
 def said(page) -> tuple[int, int, int, list[float]]:
     """Frame, row, column, and all numbers of the sentence about the focus, in its order."""
     frame, row, column, rest = re.search(
-        r"(?:Frame (\d+), r|R)ow (\d+) of 0 to \d+, column (\d+) of 0 to \d+: (.*?)\.(?:$| Locked)", page.status
+        r"(?:Frame (\d+), r|R)ow (\d+) of 0 to \d+, column (\d+) of 0 to \d+: (.*?)\.(?:$| Pinned)", page.status
     ).groups()
     return int(frame or 0), int(row), int(column), [float(n) for n in re.findall(NUMBER, rest)]
 
@@ -179,7 +179,7 @@ def test_the_mask_follows_the_pointer_and_a_click_keeps_it(page):
     page.page.mouse.up()
     np.testing.assert_allclose(page.state("spot"), [0.75, 0.25], atol=0.03)
     assert page.canvas.get_attribute("data-locked") == "true"
-    assert page.status.endswith("Locked; Escape releases.")
+    assert page.status.endswith("Pinned; Escape unpins.")
     page.hover(canvases(page)[0], 0.9, 0.1)
     np.testing.assert_allclose(page.state("spot"), [0.75, 0.25], atol=0.03)
     page.canvas.press("Escape")

@@ -323,7 +323,7 @@ def test_another_patch_size_shows_the_cut_and_its_count(page):
 def test_click_locks_arrows_move_b_blanks_and_escape_releases(page):
     click(page, 0, 1, "map")
     assert (page.canvas.get_attribute("data-query"), page.canvas.get_attribute("data-locked")) == ("0,1", "true")
-    assert page.state("query") == [0, 1] and page.status.endswith("Locked; Escape releases.")
+    assert page.state("query") == [0, 1] and page.status.endswith("Pinned; Escape unpins.")
     point(page, 4, 4, "picture")
     assert page.canvas.get_attribute("data-query") == "0,1"
     page.canvas.press("ArrowRight")

@@ -77,17 +77,17 @@ def test_the_weights_of_every_hovered_query_are_the_packages(page, name, tempera
         expected = package_weights(name.replace(" ", "_"), row, column, temperature)
         np.testing.assert_allclose(weights(page), expected, rtol=1e-4, atol=1e-7)
         top = expected.argmax()
-        words = f"Query at row {row}, column {column}: the largest weight, {100 * expected.max():.1f} %, is on "
-        assert words + f"row {top // 14}, column {top % 14};" in page.status
+        words = f"Query at row {row + 1}, column {column + 1}: it gives most weight, {100 * expected.max():.1f} %, to "
+        assert words + f"row {top // 14 + 1}, column {top % 14 + 1}." in page.status
         spread = np.exp(-(expected[expected > 0] * np.log(expected[expected > 0])).sum())
-        assert float(re.search(r"like ([\d.]+) equal", page.status)[1]) == pytest.approx(spread, rel=5e-3)
+        assert float(re.search(r"as if ([\d.]+) of the 196 keys", page.status)[1]) == pytest.approx(spread, rel=5e-3)
 
 
 def test_without_a_query_the_mean_over_all_queries_is_shown(page):
     rows = photograph_features("german_shepherd").flatten(1).T
     expected = scaled_dot_product_attention(rows, rows, rows)[1].mean(dim=0)
     np.testing.assert_allclose(weights(page), expected, rtol=1e-4)
-    assert page.status.startswith("No query: the mean weight of each key over all 196 queries")
+    assert page.status.startswith("No query yet: all 196 on average")
 
 
 @pytest.mark.parametrize("pool", [False, True])
@@ -145,9 +145,9 @@ def test_gamma_adds_what_is_gathered_to_the_input(page):
         expected = (127.5 * (1 + (x + gamma * gathered) / unit)).clamp(0, 255).numpy()
         assert np.abs(colours(page, 14) - expected).max() <= 1
         assert page.state("gamma") == gamma
-    assert page.root.get_by_text("Output x + 1.00 v(o), 3 channels").is_visible()
+    assert page.root.get_by_text("Output x + 1.00 v(o)").is_visible()
     page.set(gamma=-0.5)
-    assert page.root.get_by_text("Output x − 0.50 v(o), 3 channels").is_visible()
+    assert page.root.get_by_text("Output x − 0.50 v(o)").is_visible()
 
 
 def test_the_weights_pixels_are_magma_over_the_picture(page, course):
@@ -184,10 +184,9 @@ def test_what_a_stack_of_convolutions_reaches_is_what_its_gradient_says(page, la
     page.set(layers=layers)
     point(page, 4, 7)
     held = package_weights("german_shepherd", 4, 7, 4.0)[reached.flatten().numpy()].sum()
-    stack = f"{layers} layer{'s' if layers > 1 else ''} of 3×3 convolution"
-    assert f"In reach of {stack}: {int(reached.sum())} of 196 positions, with {100 * held:.1f} % of the weights." in (
-        page.status
-    )
+    stack = f"{layers} layer{'s' if layers > 1 else ''} of 3×3"
+    words = f"{int(reached.sum())} of 196 positions, with {100 * held:.1f} % of the weight"
+    assert f"In reach of {stack}: {words}." in page.status and page.root.get_by_text(words, exact=True).is_visible()
     drawn = page.pixels(canvas(page, 1))[..., :3].astype(float)
     side = drawn.shape[0]
     middle = ((np.arange(14) + 0.5) * side / 14).astype(int)
@@ -197,7 +196,7 @@ def test_what_a_stack_of_convolutions_reaches_is_what_its_gradient_says(page, la
     assert (share[reached.numpy()] > 0.95).all() and (share[~reached.numpy()] < 0.25).all()
 
 
-def test_hover_focuses_on_any_panel_click_locks_and_escape_releases(page):
+def test_hover_focuses_on_any_panel_click_pins_and_escape_unpins(page):
     point(page, 2, 11, panel=1)
     assert page.canvas.get_attribute("data-query") == "2,11"
     assert page.canvas.get_attribute("data-locked") == "false"
@@ -205,7 +204,7 @@ def test_hover_focuses_on_any_panel_click_locks_and_escape_releases(page):
     assert page.canvas.get_attribute("data-query") == "0,0"
     assert page.canvas.get_attribute("data-locked") == "true"
     assert page.state("query") == [0, 0]
-    assert page.status.endswith("Locked; Escape releases.")
+    assert page.status.endswith("Pinned; Escape unpins.")
     point(page, 9, 9)
     assert page.canvas.get_attribute("data-query") == "0,0"
     page.canvas.press("ArrowDown")
@@ -242,6 +241,10 @@ def test_another_picture_or_source_starts_without_a_query(alone):
     widget.sources = sources
     page = alone(widget)
     assert page.canvas.get_attribute("data-query") == "6,6"
+    assert page.canvas.get_attribute("data-locked") == "false"
+    point(page, 2, 3)
+    assert page.canvas.get_attribute("data-query") == "2,3"
+    page.canvas.click()
     choose(page, "hens")
     assert page.canvas.get_attribute("data-query") is None
     page.canvas.press("Enter")
@@ -249,6 +252,7 @@ def test_another_picture_or_source_starts_without_a_query(alone):
     assert page.canvas.get_attribute("data-query") is None
     assert (page.state("temperature"), page.state("gamma"), page.state("example")) == (1.0, 0.4, 0)
     assert len(weights(page)) == 400
+    page.root.get_by_text("Where queries, keys and values come from").click()
     assert "learned γ = 0.4" in page.root.inner_text()
     page.assert_clean()
 
@@ -284,18 +288,37 @@ def test_nothing_needs_sideways_scrolling(alone, course, width):
     page.assert_clean()
 
 
-def test_the_saved_picture_holds_the_three_panels(page, tmp_path):
+def test_the_saved_picture_holds_the_three_panels(page):
     page.canvas.press("Enter")
-    panels = [page.pixels(canvas(page, i))[..., :3] for i in range(3)]
-    with page.page.expect_download() as download:
-        page.root.get_by_role("button", name="Save the picture").click()
-    download.value.save_as(tmp_path / "picture.png")
-    picture = np.asarray(Image.open(tmp_path / "picture.png").convert("RGB"))
-    x = 16
-    for panel in panels:
-        height, width = panel.shape[:2]
-        np.testing.assert_array_equal(picture[28 : 28 + height, x : x + width], panel)
-        x += width + 16
+    page.assert_saved_picture_shows(*(canvas(page, i) for i in range(3)))
+
+
+def test_a_finger_that_drags_moves_the_query_and_what_it_showed_stays(alone):
+    page = alone(explore_query_map(picture="cow", query=(6, 6)), has_touch=True, is_mobile=True)
+    box = page.canvas.bounding_box()
+    session = page.page.context.new_cdp_session(page.page)
+
+    def at(cell: int) -> dict[str, float]:
+        return {axis: box[axis] + (cell + 0.5) * box["width"] / 14 for axis in ("x", "y")}
+
+    def touch(kind: str, *places: dict[str, float]) -> None:
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": list(places)})
+
+    def seen() -> list:
+        page.page.wait_for_timeout(100)
+        return [page.canvas.get_attribute("data-query"), page.canvas.get_attribute("data-locked"), page.state("query")]
+
+    touch("touchStart", at(1))
+    for cell in range(2, 6):
+        touch("touchMove", at(cell))
+    touch("touchEnd")
+    assert seen() == ["5,5", "false", []]
+    page.page.touchscreen.tap(*at(9).values())
+    assert seen() == ["9,9", "true", [9, 9]]
+    assert "Escape" not in page.root.inner_text()
+    page.page.touchscreen.tap(*at(9).values())
+    assert seen() == ["9,9", "false", []]
+    page.assert_clean()
 
 
 @pytest.mark.faults("pieces of markup in labels, captions, names and answers")

@@ -199,7 +199,7 @@ def test_a_click_pins_the_query_and_it_can_be_dragged_in_either_panel(alone):
     page.page.mouse.up()
     assert (page.state("query"), page.state("locked")) == ([15, 30], True)
     assert page.canvas.get_attribute("data-query") == "15,30"
-    assert "Pinned; Escape releases." in page.status
+    assert "Pinned; Escape unpins." in page.status
     page.page.mouse.click(*place(page, 15, 30))  # a click on the pinned place lets it go
     assert page.state("locked") is False
     page.assert_clean()

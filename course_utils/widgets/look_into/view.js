@@ -357,7 +357,7 @@ function render({ model, el }) {
     const before = pictureNow().answer[0];
     const now = edited && [...edited].sort((one, two) => two[2] - one[2])[0];
     const answer = now ? `The answer is now ${now[1]}, ${percent(now[2])}.` : before && !moved() ? `The answer is ${before[1]}, ${percent(before[2])}.` : "";
-    return [`${title}: ${words}`, answer, focus.hint("Pinned")];
+    return [`${title}: ${words}`, answer, focus.hint()];
   }
 
   function showBars() {

@@ -2,7 +2,6 @@
 //
 // A trait is the only state that a view keeps: a control writes it with `store`, and `house.listen` draws from it. Focus:
 //   const focus = bindFocus({ model, house, canvases, rows, columns, describe: () => describe(), onChange: look });
-//   house.listen("query", () => { focus.take(); look(); });
 
 import { element } from "./elements.js";
 import { number } from "./maths.js";
@@ -61,41 +60,55 @@ export function store(model, values) {
   model.save_changes();
 }
 
+/** Whether the learner points with a finger: hints name only what the device has. */
+export const byTouch = () => window.matchMedia("(pointer: coarse)").matches;
+
+/** How to point, for a line below a picture. */
+export const gestures = () => (byTouch()
+  ? "Drag a finger over the picture; a tap pins."
+  : "Point, or press the arrow keys; a click or Enter pins.");
+
+/** What the keys do, for the name of the canvas that takes them; `what` moves. */
+export const keyWords = (what = "the query") => `Arrow keys move ${what}, Enter pins it, Escape unpins it.`;
+
 /**
- * One place of a grid in focus: hover focuses, click or Enter locks, arrows move, Escape releases.
+ * One place of a grid in focus: hover focuses, click or Enter pins, arrows move, Escape or a click on what is pinned unpins.
+ * A finger that drags moves the place, pinned or not, and what it showed last stays.
  *
  * Args: `canvases` (the first takes the keyboard), `rows()`, `columns()`, `locate(canvas, x, y)` -> [row, column] or
- * null with x and y from 0 to 1, `onChange(query, locked, quiet)` with query [row, column] or null, quiet when the
+ * null with x and y from 0 to 1, `onChange(query, pinned, quiet)` with query [row, column] or null, quiet when the
  * focus merely left; `start()` -> where the keys begin (else the last place, at first the middle); `onEdge()` when an
  * arrow can go no further.
- * Returns `get()`, `isLocked()`, `set(query, locked)`, which tells nobody, and `hint(word)`: what the status line says of
- * the lock, so that a release is heard as a lock is.
+ * Returns `get()`, `isPinned()`, `set(query, pinned)`, which tells nobody, and `hint()`: what the status line says of
+ * the pin, so that unpinning is heard as pinning is.
  */
 export function focusController({ canvases, rows, columns, locate, onChange, onEdge, start = null }) {
   const main = canvases[0];
   let query = null;
   let last = null;
-  let locked = false;
-  let released = false;
+  let pinned = false;
+  let unpinned = false;
+  let down = null; // where a finger came down
+  let dragged = false; // the finger left that place: the click that may follow pins nothing
   const show = () => {
     if (query) main.dataset.query = query.join(",");
     else delete main.dataset.query;
-    main.dataset.locked = String(locked);
+    main.dataset.locked = String(pinned);
   };
-  const set = (next, lock = false) => {
+  const set = (next, pin = false) => {
     query = next;
     last = next ?? last;
-    locked = Boolean(next) && lock;
-    released = false;
+    pinned = Boolean(next) && pin;
+    unpinned = false;
     show();
   };
-  const change = (next, lock, quiet = false) => {
-    const same = String(next) === String(query) && lock === locked;
+  const change = (next, pin, quiet = false) => {
+    const same = String(next) === String(query) && pin === pinned;
     if (same) return;
-    const held = locked;
-    set(next, lock);
-    released = held && !locked;
-    onChange(query, locked, quiet);
+    const held = pinned;
+    set(next, pin);
+    unpinned = held && !pinned;
+    onChange(query, pinned, quiet);
   };
   const within = ([row, column]) =>
     [[row, rows()], [column, columns()]].map(([value, size]) => Math.max(0, Math.min(size - 1, value)));
@@ -107,39 +120,100 @@ export function focusController({ canvases, rows, columns, locate, onChange, onE
     const box = event.target.getBoundingClientRect();
     return locate(event.target, (event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
   };
-  const keys = {
-    ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1],
+  const onMove = (event) => {
+    const next = place(event);
+    if (event.pointerType !== "touch") {
+      if (!pinned) change(next, false);
+    } else if (next && (dragged || String(next) !== String(down))) {
+      dragged = true;
+      change(next, pinned);
+    }
   };
-  main.tabIndex = 0;
-  show();
-  for (const canvas of canvases) {
-    canvas.addEventListener("pointermove", (event) => { if (!locked) change(place(event), false); });
-    canvas.addEventListener("pointerleave", () => { if (!locked) change(null, false); });
-    canvas.addEventListener("click", (event) => {
-      const next = place(event);
-      if (locked && String(next) === String(query)) change(query, false);
-      else if (next) change(next, true);
-    });
-  }
-  main.addEventListener("keydown", (event) => {
-    const step = keys[event.key];
+  const onClick = (event) => {
+    const next = place(event);
+    if (dragged || !next) return;
+    change(next, !(pinned && String(next) === String(query)));
+  };
+  const steps = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+  const onKey = (event) => {
+    const step = steps[event.key];
     if (step) {
       const before = query;
       const next = query ? within([query[0] + step[0], query[1] + step[1]]) : begin();
-      if (next) change(next, locked);
+      if (next) change(next, pinned);
       if (before && String(query) === String(before)) onEdge();
     } else if (event.key === "Enter" || event.key === " ") {
       const next = query ?? begin();
-      if (next) change(next, !locked);
+      if (next) change(next, !pinned);
     } else if (event.key === "Escape") {
       change(null, false);
     } else return;
     event.preventDefault();
     event.stopPropagation();
+  };
+  main.tabIndex = 0;
+  main.classList.add("cw-pointed");
+  show();
+  for (const canvas of canvases) {
+    canvas.addEventListener("pointerdown", (event) => {
+      down = place(event);
+      dragged = false;
+    });
+    canvas.addEventListener("pointermove", onMove);
+    canvas.addEventListener("pointerleave", (event) => {
+      if (!pinned && event.pointerType !== "touch") change(null, false);
+    });
+    canvas.addEventListener("click", onClick);
+  }
+  main.addEventListener("keydown", onKey);
+  main.addEventListener("blur", () => { if (!pinned && !byTouch()) change(null, false, true); });
+  const hint = () => {
+    if (pinned) return byTouch() ? "Pinned; tap it again to unpin." : "Pinned; Escape unpins.";
+    return unpinned ? "Unpinned." : "";
+  };
+  return { get: () => query, isPinned: () => pinned, isLocked: () => pinned, set, hint };
+}
+
+/**
+ * A `focusController` whose pinned place is a trait, [] while nothing is pinned.
+ *
+ * A place that the trait holds from the start, or that comes from outside, is shown without a pin until the learner
+ * points anywhere.
+ *
+ * Args: those of `focusController`, where `locate` may be left out for a grid of even cells over the whole canvas;
+ * `describe()` -> the parts of the status line, said again with "Edge." when an arrow can go no further; `trait`, its name,
+ * and `toTrait(query)`, `fromTrait(values)` where it does not hold [row, column].
+ * Returns what `focusController` does, and `take()`, which follows the trait: for a view whose grid has changed.
+ */
+export function bindFocus({
+  model, house, describe, onChange, rows, columns, trait = "query", toTrait = (query) => query, fromTrait = (values) => values,
+  ...others
+}) {
+  const focus = focusController({
+    rows,
+    columns,
+    locate: (_, x, y) => (x < 0 || y < 0 || x >= 1 || y >= 1 ? null : [Math.floor(y * rows()), Math.floor(x * columns())]),
+    onEdge: () => house.say([...describe(), "Edge."], { again: true }),
+    onChange: (query, pinned, quiet) => {
+      onChange(query, pinned, quiet);
+      const stored = pinned ? toTrait(focus.get()) : [];
+      if (String(stored) !== String(model.get(trait))) store(model, { [trait]: stored });
+    },
+    ...others,
   });
-  main.addEventListener("blur", () => { if (!locked) change(null, false, true); });
-  const hint = (word = "Locked") => (locked ? `${word}; Escape releases.` : released ? "Released." : "");
-  return { get: () => query, isLocked: () => locked, set, hint };
+  const within = ([row, column]) => row < rows() && column < columns();
+  const take = () => {
+    const values = model.get(trait);
+    const before = focus.get();
+    const query = values.length ? fromTrait(values) : null;
+    if (query && within(query)) {
+      if (String(query) === String(before)) return false;
+      focus.set(query);
+    } else if (focus.isPinned() || (before && !within(before))) focus.set(null);
+    return String(before) !== String(focus.get());
+  };
+  house.listen(trait, () => { if (take()) onChange(focus.get(), focus.isPinned(), true); });
+  return { ...focus, take };
 }
 
 /**
@@ -189,33 +263,4 @@ export function asker(model, house, onAnswer) {
       if (late) tellLate();
     } else send(question);
   };
-}
-
-/**
- * A `focusController` whose locked place is the trait `query`, [] while nothing is locked.
- *
- * Args: those of `focusController`, where `locate` may be left out for a grid of even cells over the whole canvas, and
- * `describe()` -> the parts of the status line, said again with "Edge." when an arrow can go no further.
- * Returns what `focusController` does, and `take()`, which follows the trait after a change from outside.
- */
-export function bindFocus({ model, house, describe, onChange, rows, columns, ...others }) {
-  const focus = focusController({
-    rows,
-    columns,
-    locate: (_, x, y) => (x < 0 || y < 0 || x >= 1 || y >= 1 ? null : [Math.floor(y * rows()), Math.floor(x * columns())]),
-    onEdge: () => house.say([...describe(), "Edge."], { again: true }),
-    onChange: (query, locked, quiet) => {
-      onChange(query, locked, quiet);
-      const stored = locked ? focus.get() : [];
-      if (String(stored) !== String(model.get("query"))) store(model, { query: stored });
-    },
-    ...others,
-  });
-  const within = ([row, column]) => row < rows() && column < columns();
-  const take = () => {
-    const query = model.get("query");
-    if (query.length === 2 && within(query)) focus.set(query, true);
-    else if (focus.isLocked() || (focus.get() && !within(focus.get()))) focus.set(null);
-  };
-  return { ...focus, take };
 }

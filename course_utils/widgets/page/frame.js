@@ -1,12 +1,14 @@
 // What stands round every widget: its root, status line, errors, theme, size and listeners.
 
 import { element } from "./elements.js";
+import { tryThis } from "./panels.js";
 
 /**
  * The house of a widget: root, stage, controls, actions, status, error, caption.
  *
  * Returns the nodes, and: `say(text, { again, quiet })` for the status line, one text or several parts, of which a
- * screen reader hears those that change (`again`: the last one also when it is the same; `quiet`: none);
+ * screen reader hears those that change (`again`: the last one also when it is the same; `quiet`: none); a part
+ * { heard: text } is for a screen reader alone;
  * `add(text)` puts words behind
  * what was said last; `fail(text)` for the error line; `listen(names, handler)` on the model; `whenShown(draw)`, which
  * draws now, at every change of size and at every change of theme; `ink(name)`, a colour of the theme ready for a canvas;
@@ -24,7 +26,7 @@ export function frame({ model, el, name }) {
   const status = element("p", { class: "cw-status", role: "status", "aria-atomic": "false" });
   const alarm = element("p", { class: "cw-error", role: "alert", hidden: true });
   const caption = element("p", { class: "cw-caption", hidden: true });
-  root.append(stage, controls, status, alarm, actions, caption);
+  root.append(stage, status, alarm, controls, actions, caption);
   el.append(root);
 
   const endings = [() => clearTimeout(repeating)];
@@ -41,12 +43,13 @@ export function frame({ model, el, name }) {
   const add = (text) => write([...said, text], { again: true });
   const write = (texts, { again = false, quiet = false } = {}) => {
     clearTimeout(repeating);
-    const parts = texts.map((part, i) => (i && part ? ` ${part}` : part));
+    const parts = texts.map((part) => part.heard ?? part).map((part, i) => (i && part ? ` ${part}` : part));
     while (status.children.length < parts.length) status.append(element("span", { "aria-atomic": "true" }));
     const spans = [...status.children];
     const changed = spans.filter((span, i) => span.textContent !== (parts[i] ?? ""));
     const last = parts.findLastIndex(Boolean);
     if (changed.length || again) status.setAttribute("aria-live", quiet || drawing ? "off" : "polite");
+    spans.forEach((span, i) => span.classList.toggle("cw-heard", Boolean(texts[i]?.heard)));
     for (const span of changed) span.textContent = parts[spans.indexOf(span)] ?? "";
     if (!again || changed.length || last < 0) return;
     spans[last].textContent = ""; // the same words are heard again only when they come anew
@@ -101,7 +104,9 @@ export function frame({ model, el, name }) {
     for (const ending of endings) ending();
     root.remove();
   };
-  return { root, stage, controls, actions, status, say, add, fail, listen, whenShown, ink, endings, end };
+  const house = { root, stage, controls, actions, status, say, add, fail, listen, whenShown, ink, endings, end };
+  tryThis(house, model);
+  return house;
 }
 
 /** Redraw when the widget's width, the theme or the pixels of the screen change. */

@@ -47,14 +47,43 @@ export function changeInWords(moved) {
 
 export const sigmoid = (value) => 1 / (1 + Math.exp(-value));
 
-export function softmax(scores) {
+/** Shares that sum to 1, over the places where `open` is true; all 0 where none is. */
+export function softmax(scores, open = null) {
   let top = -Infinity;
-  for (const score of scores) top = Math.max(top, score);
-  const powers = scores.map((score) => Math.exp(score - top));
+  for (let i = 0; i < scores.length; i++) if ((!open || open[i]) && scores[i] > top) top = scores[i];
+  if (top === -Infinity) return scores.map(() => 0);
+  const powers = scores.map((score, i) => (!open || open[i] ? Math.exp(score - top) : 0));
   let sum = 0;
   for (const power of powers) sum += power;
   return powers.map((power) => power / sum);
 }
+
+/** Over how many equal shares a row of weights would be as spread out: e to its entropy. */
+export function sharedBy(weights) {
+  let entropy = 0;
+  for (const weight of weights) if (weight > 0) entropy -= weight * Math.log(weight);
+  return Math.exp(entropy);
+}
+
+/** The product of two vectors that stand in arrays: `one` from `i` on, `other` from `j` on. */
+export function dot(one, other, count = one.length, i = 0, j = 0) {
+  let sum = 0;
+  for (let c = 0; c < count; c++) sum += one[i + c] * other[j + c];
+  return sum;
+}
+
+/** The least and the largest value. */
+export function extent(values) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const value of values) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return { low, high };
+}
+
+/** A place as people read it, counted from 1. */
+export const placeInWords = ([row, column]) => `row ${row + 1}, column ${column + 1}`;
 
 /** The index of the largest value, the first of several. */
 export function largest(values) {
@@ -65,12 +94,7 @@ export function largest(values) {
 
 /** The range that a colour table needs for these values: symmetric round 0 for RdBu, from 0 for weights. */
 export function colourRange(values, table, fromZero = true) {
-  let low = Infinity;
-  let high = -Infinity;
-  for (const value of values) {
-    if (value < low) low = value;
-    if (value > high) high = value;
-  }
+  let { low, high } = extent(values);
   if (table === "RdBu") {
     const size = Math.max(Math.abs(low), Math.abs(high)) || 1;
     return { low: -size, high: size };

@@ -95,10 +95,31 @@ export function fit(canvas, cssWidth, ratio) {
   return { width, height, scale };
 }
 
-/** A rectangle that is seen on every colour: white within black; dashed while it is not locked. */
-export function outline(context, x, y, width, height, scale, locked) {
+/** Give a panel's canvas the panel's width, and no more height than `tallest`; returns its size in pixels. */
+export function fitPanel({ canvas, node }, ratio, tallest = 420) {
+  return fit(canvas, Math.max(1, Math.floor(Math.min(node.clientWidth, tallest / ratio))), ratio);
+}
+
+/** Lay a picture over a whole canvas, smooth unless its pixels are large; returns the canvas' context. */
+export function layPicture(canvas, picture) {
+  const context = canvas.getContext("2d");
+  context.imageSmoothingEnabled = canvas.width < 4 * picture.width;
+  context.imageSmoothingQuality = "high";
+  context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  return context;
+}
+
+/** A picture with a map of `rows` x `columns` values over it; returns the canvas' context. */
+export function drawHeat(canvas, picture, values, [rows, columns], { opacity = 0.6, ...style }) {
+  const context = layPicture(canvas, picture);
+  drawMap(context, values, rows, columns, [0, 0, canvas.width, canvas.height], { opacity, ...style });
+  return context;
+}
+
+/** A rectangle that is seen on every colour: white within black; dashed while it is not pinned. */
+export function outline(context, x, y, width, height, scale, pinned) {
   context.save();
-  context.setLineDash(locked ? [] : [4 * scale, 3 * scale]);
+  context.setLineDash(pinned ? [] : [4 * scale, 3 * scale]);
   context.lineWidth = 4 * scale;
   context.strokeStyle = "#000";
   context.strokeRect(x, y, width, height);
@@ -108,14 +129,18 @@ export function outline(context, x, y, width, height, scale, locked) {
   context.restore();
 }
 
-/** Copy what was painted onto a canvas, and frame the cell [row, column] of a grid of `rows` x `columns`, if one is given. */
-export function markCell(canvas, base, [rows, columns], query, locked) {
-  const context = canvas.getContext("2d");
-  context.drawImage(base, 0, 0);
+/** Frame the cell [row, column] of a grid of `rows` x `columns` over a canvas, if one is given. */
+export function frameCell(canvas, [rows, columns], query, pinned) {
   if (!query) return;
   const [width, height] = [canvas.width / columns, canvas.height / rows];
   const scale = canvas.width / parseFloat(canvas.style.width);
-  outline(context, query[1] * width, query[0] * height, width, height, scale, locked);
+  outline(canvas.getContext("2d"), query[1] * width, query[0] * height, width, height, scale, pinned);
+}
+
+/** Copy what was painted onto a canvas, and frame a cell as `frameCell` does. */
+export function markCell(canvas, base, size, query, pinned) {
+  canvas.getContext("2d").drawImage(base, 0, 0);
+  frameCell(canvas, size, query, pinned);
 }
 
 /** The border between pixels that are in a region and those that are not, scaled to a box. */

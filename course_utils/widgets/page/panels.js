@@ -1,12 +1,97 @@
 // Parts that several widgets show: buttons with pictures, scales, saving and copying.
 //
 // A view saves what it shows, with the words of its status line below:
-//   saveButton(house, () => pictureSheet(house, describe(), [house.stage, scale.node]), "query-map.png")
+//   const map = picturePanel("Weights of the query", { role: "application", "aria-label": keyWords() });
+//   instrument(house, map.node, answers);
+//   house.actions.append(saveButton(house, "query-map.png", { lines: describe }), copyButton(house, code));
 
-import { button } from "./bind.js";
+import { button, store } from "./bind.js";
 import { element } from "./elements.js";
-import { number } from "./maths.js";
+import { changeInWords, number, percent } from "./maths.js";
 import { fit, paintMap } from "./paint.js";
+
+/** A figure with its name above it. `rename(words)` changes the name. */
+export function panel(name, ...nodes) {
+  const words = element("figcaption", { class: "cw-panel-name" }, name);
+  const rename = (next) => { words.textContent = next; };
+  return { node: element("figure", { class: "cw-panel" }, words, ...nodes), rename };
+}
+
+/** A panel that holds one canvas, with the canvas' attributes. */
+export function picturePanel(name, attributes) {
+  const canvas = element("canvas", attributes);
+  return { ...panel(name, canvas), canvas };
+}
+
+/** Lay a widget out as an instrument: the main picture, and beside it (below it on a phone) what it answers. */
+export function instrument(house, main, ...answers) {
+  main.classList.add("cw-main");
+  house.stage.classList.add("cw-instrument");
+  house.stage.append(main, element("div", { class: "cw-answer" }, ...answers));
+}
+
+/** Panels of one size in a row. */
+export const row = (...nodes) => element("div", { class: "cw-row" }, ...nodes);
+
+/** What few need, folded away below the controls. */
+export function more(house, words, ...nodes) {
+  const node = element("details", { class: "cw-more" }, element("summary", {}, words), ...nodes);
+  house.actions.before(node);
+  return node;
+}
+
+/**
+ * Bars of probabilities. `show(rows)` draws them, `rows` = [{ name, value, before, chosen, key }]: `value` from 0 to 1, `before`
+ * what it was (left out where nothing was changed). With `onPress(key)` each is a button, `key` by default its index.
+ */
+export function bars({ label, onPress = null }) {
+  const node = element("div", { class: "cw-bars", role: onPress ? "group" : "list", "aria-label": label });
+  const make = () => {
+    const parts = ["name", "track", "value"].map((name) => element("span", { class: `cw-bar-${name}` }));
+    parts[1].append(element("span", { class: "cw-bar-fill" }), element("span", { class: "cw-bar-before" }));
+    if (!onPress) return element("div", { class: "cw-bar", role: "listitem" }, ...parts);
+    return element("button", { class: "cw-bar", type: "button", onclick: ({ currentTarget }) => onPress(currentTarget.key) }, ...parts);
+  };
+  const show = (rows) => {
+    while (node.children.length < rows.length) node.append(make());
+    while (node.children.length > rows.length) node.lastChild.remove();
+    rows.forEach(({ name, value, before = null, chosen = false, key }, i) => {
+      const bar = node.children[i];
+      const [words, track, numbers] = bar.children;
+      bar.key = key ?? i;
+      bar.dataset.probability = value.toPrecision(6);
+      if (onPress) bar.setAttribute("aria-pressed", String(chosen));
+      else bar.classList.toggle("cw-chosen", chosen);
+      words.textContent = name;
+      words.title = name;
+      numbers.textContent = before === null ? percent(value) : `${percent(value)} ${changeInWords(value - before)}`;
+      const [fill, mark] = track.children;
+      fill.style.width = `${100 * value}%`;
+      mark.style.left = `${100 * (before ?? 0)}%`;
+      mark.hidden = before === null;
+    });
+  };
+  return { node, show };
+}
+
+/**
+ * The steps of a lesson as buttons above the picture, from the trait `steps`: [{ label, set: { trait: value }, notice }].
+ * A press stores the traits and says what to notice.
+ */
+export function tryThis(house, model) {
+  const node = element("div", { class: "cw-steps", role: "group", "aria-label": "Try this" });
+  const draw = () => {
+    const steps = model.get("steps") ?? [];
+    node.hidden = !steps.length;
+    node.replaceChildren(element("span", {}, "Try this:"), ...steps.map(({ label, set, notice }) => button(label, () => {
+      store(model, set);
+      house.say(notice, { again: true });
+    })));
+  };
+  house.stage.before(node);
+  house.listen("steps", draw);
+  draw();
+}
 
 /**
  * A row of buttons, each a small picture. `show(offers, chosen)` draws them, `offers` = [{ key, label, title, image }] with
@@ -71,8 +156,16 @@ export function copyButton(house, code) {
   });
 }
 
-/** A button that saves the picture which `draw()` returns as a canvas. */
-export function saveButton(house, draw, fileName) {
+/**
+ * A button that saves a picture of the widget as a file: what `nodes` show, and below it the lines that `lines()` gives.
+ */
+export function saveButton(house, fileName, options = {}) {
+  if (typeof fileName === "function") return savingButton(house, options, fileName);
+  const { nodes = [house.stage], lines = () => [] } = options;
+  return savingButton(house, fileName, () => pictureSheet(house, lines(), nodes));
+}
+
+function savingButton(house, fileName, draw) {
   return button("Save the picture", () => {
     draw().toBlob((blob) => {
       const address = URL.createObjectURL(blob);
@@ -83,10 +176,46 @@ export function saveButton(house, draw, fileName) {
   });
 }
 
-const ON_A_SHEET = "canvas:not(button canvas), .cw-panel-name:not(.cw-keys), .cw-heads-name, .cw-heads-numbers, "
-  + ".cw-scale-numbers span";
+const NOT_ON_A_SHEET = "input, select, textarea, details, button:not(.cw-bar), .cw-keys, .cw-heard, [hidden]";
 
-/** A picture of some nodes of a widget as a canvas: their canvases and names where they stand, and lines of words below. */
+/** Draw a node onto a sheet as it stands on the page: canvases, grounds and words. `place` gives a box its pixels there. */
+function copyNode(context, node, place, pixels) {
+  if (node.nodeType === Node.TEXT_NODE) {
+    const style = getComputedStyle(node.parentElement);
+    context.font = `${style.fontWeight} ${parseFloat(style.fontSize) * pixels}px ${style.fontFamily}`;
+    context.fillStyle = style.color;
+    for (const { index, 0: word } of node.data.matchAll(/\S+/g)) {
+      const range = document.createRange();
+      range.setStart(node, index);
+      range.setEnd(node, index + word.length);
+      const [x, y, width, height] = place(range.getBoundingClientRect());
+      if (width) context.fillText(word, x, y + height / 2);
+    }
+    return;
+  }
+  if (node.nodeType !== Node.ELEMENT_NODE || node.matches(NOT_ON_A_SHEET)) return;
+  const [x, y, width, height] = place(node.getBoundingClientRect());
+  if (node.localName === "canvas") {
+    if (width && height) context.drawImage(node, x, y, width, height);
+    return;
+  }
+  context.fillStyle = getComputedStyle(node).backgroundColor;
+  context.fillRect(x, y, width, height);
+  for (const child of node.childNodes) copyNode(context, child, place, pixels);
+}
+
+/** Lines no wider than `width`, broken between words. */
+function wrap(context, words, width) {
+  const lines = [];
+  for (const word of words.split(" ")) {
+    const longer = lines.length ? `${lines.at(-1)} ${word}` : word;
+    if (lines.length && context.measureText(longer).width <= width) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines;
+}
+
+/** A picture of some nodes of a widget as a canvas: what they show, where they stand, and lines of words below. */
 export function pictureSheet(house, lines, nodes = [house.stage]) {
   const pixels = window.devicePixelRatio || 1;
   const gap = 16;
@@ -95,30 +224,22 @@ export function pictureSheet(house, lines, nodes = [house.stage]) {
   const top = Math.min(...boxes.map((box) => box.top));
   const width = Math.max(...boxes.map((box) => box.right)) - left;
   const height = Math.max(...boxes.map((box) => box.bottom)) - top;
-  const sheet = element("canvas", {
-    width: Math.round((width + 2 * gap) * pixels), height: Math.round((height + 3 * gap + 20 * lines.length) * pixels),
-  });
+  const sheet = element("canvas", { width: Math.round((width + 2 * gap) * pixels) });
   const context = sheet.getContext("2d");
-  const font = (size) => { context.font = `${Math.round(size * pixels)}px ${getComputedStyle(house.root).fontFamily}`; };
+  const font = `${Math.round(13 * pixels)}px ${getComputedStyle(house.root).fontFamily}`;
+  context.font = font;
+  const words = lines.map((line) => line.heard ?? line).filter(Boolean);
+  const broken = words.flatMap((line) => wrap(context, line, sheet.width - 2 * gap * pixels));
+  sheet.height = Math.round((height + 3 * gap + 20 * broken.length) * pixels);
   context.fillStyle = house.ink("surface");
   context.fillRect(0, 0, sheet.width, sheet.height);
-  context.fillStyle = house.ink("ink");
-  context.textBaseline = "top";
+  context.textBaseline = "middle";
   context.imageSmoothingEnabled = false;
-  for (const node of nodes.flatMap((one) => [...one.querySelectorAll(ON_A_SHEET)])) {
-    const box = node.getBoundingClientRect();
-    if (!box.width || !box.height) continue;
-    const [x, y] = [Math.round((box.left - left + gap) * pixels), Math.round((box.top - top + gap) * pixels)];
-    if (node.localName === "canvas") {
-      context.drawImage(node, x, y, Math.round(box.width * pixels), Math.round(box.height * pixels));
-    } else {
-      font(parseFloat(getComputedStyle(node).fontSize));
-      const words = node.classList.contains("cw-heads-numbers") ? node.textContent.split(" ") : [node.textContent];
-      words.forEach((word, i) => context.fillText(word, x, y + 16 * i * pixels, Math.ceil(box.width * pixels)));
-    }
-  }
-  font(13);
-  lines.forEach((line, i) =>
-    context.fillText(line, gap * pixels, (height + 2 * gap + 20 * i) * pixels, sheet.width - 2 * gap * pixels));
+  const at = (value, edge) => Math.round((value - edge + gap) * pixels);
+  const place = (box) => [at(box.left, left), at(box.top, top), Math.round(box.width * pixels), Math.round(box.height * pixels)];
+  for (const node of nodes) copyNode(context, node, place, pixels);
+  context.font = font;
+  context.fillStyle = house.ink("ink");
+  broken.forEach((line, i) => context.fillText(line, gap * pixels, (height + 2 * gap + 20 * i + 10) * pixels));
   return sheet;
 }

@@ -1,49 +1,28 @@
-import { bindFocus, button, choice, slider, store } from "../page/bind.js";
+import { bindFocus, button, byTouch, choice, fill, gestures, keyWords, slider, store } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { decode, number, percent } from "../page/maths.js";
-import { blend, fit, outline, paintImage, paintMap } from "../page/paint.js";
-import { copyButton, pictureButtons, saveButton, scaleBar } from "../page/panels.js";
+import { decode, dot, largest, number, percent, placeInWords, sharedBy, softmax } from "../page/maths.js";
+import { blend, drawHeat, fitPanel, frameCell, layPicture, paintImage } from "../page/paint.js";
+import { copyButton, instrument, more, pictureButtons, picturePanel, row, saveButton, scaleBar } from "../page/panels.js";
 
 const TABLE = "magma";
-const OPACITY = 0.6;
 const SHADE = 0.82;
 const MOST_LAYERS = 13;
 const COLDEST = -2; // powers of two: the ends of the temperature's slider
 const HOTTEST = 6;
-const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
 
-/** softmax over the keys of query . key / temperature, into `row`. */
-function weigh(query, offset, key, width, temperature, row) {
-  let largest = -Infinity;
-  for (let k = 0; k < row.length; k++) {
-    let score = 0;
-    for (let c = 0; c < width; c++) score += query[offset + c] * key[k * width + c];
-    row[k] = score / temperature;
-    if (row[k] > largest) largest = row[k];
-  }
-  let sum = 0;
-  for (let k = 0; k < row.length; k++) {
-    row[k] = Math.exp(row[k] - largest);
-    sum += row[k];
-  }
-  for (let k = 0; k < row.length; k++) row[k] /= sum;
-  return row;
-}
-
-/** All weights of an example, one row a query. */
+/** All weights of an example, one row for each query: softmax over the keys of query . key / temperature. */
 function weighAll({ query, key, width, queries, keys }, temperature) {
-  const rows = Array.from({ length: queries }, () => new Float64Array(keys));
-  rows.forEach((row, i) => weigh(query.values, i * width, key.values, width, temperature, row));
-  return rows;
+  return Array.from({ length: queries }, (_, i) => softmax(Float64Array.from({ length: keys }, (__, k) =>
+    dot(query.values, key.values, width, i * width, k * width) / temperature)));
 }
 
 /** What every position gathers, three channels each. */
 function gather(rows, value) {
   const gathered = new Float64Array(3 * rows.length);
-  rows.forEach((row, i) => {
-    for (let k = 0; k < row.length; k++) {
-      for (let c = 0; c < 3; c++) gathered[3 * i + c] += row[k] * value[3 * k + c];
+  rows.forEach((weights, i) => {
+    for (let k = 0; k < weights.length; k++) {
+      for (let c = 0; c < 3; c++) gathered[3 * i + c] += weights[k] * value[3 * k + c];
     }
   });
   return gathered;
@@ -57,94 +36,146 @@ function fullColour(example, temperature) {
   return Math.max(4 * size((i) => input[i]), 2 * size((i) => input[i] + gathered[i])) || 1;
 }
 
-/** How many keys a row of weights spreads over: the number of equal weights with the same entropy. */
-function keysInEffect(row) {
-  let entropy = 0;
-  for (const weight of row) if (weight > 0) entropy -= weight * Math.log(weight);
-  return Math.exp(entropy);
-}
-
 /** The positions that a stack of 3x3 convolutions reaches from a position: [top, left, bottom, right], inclusive. */
-function reach([row, column], layers, rows, columns) {
+function reach([down, across], layers, { rows, columns }) {
   return [
-    Math.max(0, row - layers), Math.max(0, column - layers),
-    Math.min(rows - 1, row + layers), Math.min(columns - 1, column + layers),
+    Math.max(0, down - layers), Math.max(0, across - layers),
+    Math.min(rows - 1, down + layers), Math.min(columns - 1, across + layers),
   ];
 }
 
 /** The share of a row of weights inside a box of the query's grid; a pooled key counts by its part inside. */
-function shareInside(row, [top, left, bottom, right], { rows, columns, keyRows, keyColumns }) {
+function shareInside(weights, [top, left, bottom, right], { rows, columns, keyRows, keyColumns }) {
   const overlap = (index, keys, cells, first, last) => {
     const size = cells / keys;
     return Math.max(0, Math.min((index + 1) * size, last + 1) - Math.max(index * size, first)) / size;
   };
   let share = 0;
-  for (let k = 0; k < row.length; k++) {
+  for (let k = 0; k < weights.length; k++) {
     const down = overlap(Math.floor(k / keyColumns), keyRows, rows, top, bottom);
-    if (down > 0) share += row[k] * down * overlap(k % keyColumns, keyColumns, columns, left, right);
+    if (down > 0) share += weights[k] * down * overlap(k % keyColumns, keyColumns, columns, left, right);
   }
   return share;
 }
 
-const inLayers = (count) => `${count} layer${count > 1 ? "s" : ""} of 3×3 convolution`;
+const layersInWords = (count) => `${count} layer${count > 1 ? "s" : ""} of 3×3`;
 
-function render({ model, el }) {
-  const house = frame({ model, el, name: "query-map" });
-  const keysOf = "Arrow keys move the query, Enter locks it, Escape releases it.";
-  const panel = (words, attributes) => {
-    const canvas = element("canvas", attributes);
-    const name = element("p", { class: "cw-panel-name" }, words);
-    const node = element("div", { class: "cw-panel" }, name, canvas);
-    return { node, name, canvas };
+function openExample(example) {
+  const [query, key, value, shown] = ["query", "key", "value", "shown"].map((name) => decode(example[name]));
+  const [rows, columns, width] = query.shape;
+  const [keyRows, keyColumns] = key.shape;
+  return {
+    query, key, value, shown, rows, columns, width, keyRows, keyColumns,
+    queries: rows * columns, keys: keyRows * keyColumns, picture: paintImage(decode(example.image)),
   };
-  const weightsPanel = panel("Weights of the query over all keys", { role: "application", "aria-label": keysOf });
-  const reachPanel = panel("", { role: "img" });
-  const outputPanel = panel("", { role: "img" });
-  const panels = [weightsPanel, reachPanel, outputPanel];
-  weightsPanel.node.append(element("p", { class: "cw-panel-name cw-keys" }, "Keys: arrows, Enter, Escape"));
-  house.stage.append(...panels.map(({ node }) => node));
-  Object.assign(house.stage.style, { display: "grid", gridTemplateColumns: "repeat(auto-fit, minmax(min(180px, 100%), 1fr))" });
-  const scale = scaleBar("Weight of a key");
-  const thumbs = pictureButtons({ label: "Pictures", side: 44, onPress: (example) => store(model, { example, query: [] }) });
-  const about = element("p", { class: "cw-caption" });
-  house.stage.after(element("div", { class: "cw-map-foot" }, scale.node, thumbs.node), about);
+}
 
+/**
+ * What the traits choose, in numbers. `source()`, `example()`; `open(example)`; `compute()` makes `now` again: the example's
+ * numbers, `all` weights at this temperature, what is `gathered` with them, and the `mean` weight of each key.
+ */
+function attention(model) {
   const opened = new Map();
   const open = (example) => {
-    if (!opened.has(example)) {
-      const [query, key, value, shown] = ["query", "key", "value", "shown"].map((name) => decode(example[name]));
-      const [rows, columns, width] = query.shape;
-      const [keyRows, keyColumns] = key.shape;
-      opened.set(example, {
-        query, key, value, shown, rows, columns, width, keyRows, keyColumns,
-        queries: rows * columns,
-        keys: keyRows * keyColumns,
-        picture: paintImage(decode(example.image)),
-      });
-    }
+    if (!opened.has(example)) opened.set(example, openExample(example));
     return opened.get(example);
   };
-  const sourceNow = () => model.get("sources").find(({ key }) => key === model.get("source")) ?? model.get("sources")[0];
-  const exampleNow = () => sourceNow().examples[Math.min(model.get("example"), sourceNow().examples.length - 1)];
-
-  let shown; // the example in numbers
-  let all; // its weights at this temperature
-  let gathered; // what all positions gather with them
-  let mean; // the weight of each key, averaged over the queries
-
-  const spread = () => {
-    shown = open(exampleNow());
-    shown.unit ??= fullColour(shown, sourceNow().temperature);
-    all = weighAll(shown, model.get("temperature"));
-    gathered = gather(all, shown.value.values);
-    mean = new Float64Array(shown.keys);
-    for (const row of all) for (let k = 0; k < row.length; k++) mean[k] += row[k] / all.length;
+  const source = () => model.get("sources").find(({ key }) => key === model.get("source")) ?? model.get("sources")[0];
+  const example = () => source().examples[Math.min(model.get("example"), source().examples.length - 1)];
+  const made = { open, source, example, forget: () => opened.clear() };
+  made.compute = () => {
+    const shown = open(example());
+    shown.unit ??= fullColour(shown, source().temperature);
+    const all = weighAll(shown, model.get("temperature"));
+    const mean = new Float64Array(shown.keys);
+    for (const weights of all) for (let k = 0; k < weights.length; k++) mean[k] += weights[k] / all.length;
+    made.now = { ...shown, shown, all, mean, gathered: gather(all, shown.value.values) };
   };
-  const rowNow = () => {
+  made.weightsOf = (query) => (query ? made.now.all[query[0] * made.now.columns + query[1]] : made.now.mean);
+  return made;
+}
+
+/** The main picture: the weights of the query over the picture, with their scale. */
+function weightsPart(numbers, focus) {
+  const made = picturePanel("", { role: "application", "aria-label": keyWords() });
+  const scale = scaleBar("Weight of a key");
+  const note = element("p", { class: "cw-panel-name" });
+  made.node.append(note, element("p", { class: "cw-panel-name cw-keys" }, gestures()));
+  const draw = () => {
+    const { rows, columns, keyRows, keyColumns, picture } = numbers.now;
     const query = focus.get();
-    return query ? all[query[0] * shown.columns + query[1]] : mean;
+    const weights = numbers.weightsOf(query);
+    const range = { table: TABLE, low: 0, high: weights[largest(weights)] };
+    drawHeat(made.canvas, picture, weights, [keyRows, keyColumns], range);
+    frameCell(made.canvas, [rows, columns], query, focus.isPinned());
+    scale.set(range);
+    made.rename(query ? `What the query at ${placeInWords(query)} attends to` : "The mean of what all queries attend to");
+    note.textContent = `${spreadInWords(weights)}.`;
+    made.canvas.dataset.weights = Array.from(weights, (weight) => weight.toPrecision(6)).join(",");
   };
+  return { ...made, scale, draw };
+}
 
+const spreadInWords = (weights) =>
+  `As spread out as if ${number(sharedBy(weights))} of the ${weights.length} keys shared it equally`;
+
+/** What a stack of convolutions reaches from the query; the rest of the picture is dark. */
+function reachPart(model, numbers, focus) {
+  const made = picturePanel("", { role: "img" });
+  const note = element("p", { class: "cw-panel-name" });
+  made.node.append(note);
+  const words = (query) => {
+    const box = reach(query, model.get("layers"), numbers.now);
+    const inside = (box[2] - box[0] + 1) * (box[3] - box[1] + 1);
+    return `${inside} of ${numbers.now.queries} positions, with ${percent(shareInside(numbers.weightsOf(query), box, numbers.now))} `
+      + "of the weight";
+  };
+  const draw = () => {
+    const { rows, columns, picture } = numbers.now;
+    const query = focus.get();
+    const { canvas } = made;
+    const context = layPicture(canvas, picture);
+    const count = layersInWords(model.get("layers"));
+    made.rename(`In reach of ${count}`);
+    note.textContent = query ? words(query) : "No query yet: all of the picture";
+    let label = "The picture; with a query, what convolutions do not reach is dark";
+    if (query) {
+      const [top, left, bottom, right] = reach(query, model.get("layers"), numbers.now);
+      const [wide, tall] = [canvas.width / columns, canvas.height / rows];
+      const shade = new Path2D();
+      shade.rect(0, 0, canvas.width, canvas.height);
+      shade.rect(left * wide, top * tall, (right - left + 1) * wide, (bottom - top + 1) * tall);
+      context.fillStyle = `rgb(0 0 0 / ${SHADE})`;
+      context.fill(shade, "evenodd");
+      label = `Rows ${top + 1} to ${bottom + 1} and columns ${left + 1} to ${right + 1} are in reach of ${count}; the rest is dark`;
+    }
+    frameCell(canvas, [rows, columns], query, focus.isPinned());
+    canvas.setAttribute("aria-label", label);
+  };
+  return { ...made, draw, words: (query) => `In reach of ${layersInWords(model.get("layers"))}: ${words(query)}.` };
+}
+
+/** The output: the input plus gamma times what was gathered, three channels as colours. */
+function outputPart(model, numbers, focus) {
+  const made = picturePanel("", { role: "img" });
+  made.node.append(element("p", { class: "cw-panel-name" }, "Three channels, as red, green and blue"));
+  const draw = () => {
+    const { rows, columns, queries, shown, gathered } = numbers.now;
+    const factor = model.get("gamma");
+    const colours = Uint8ClampedArray.from({ length: 3 * queries }, (_, i) =>
+      127.5 + (127.5 * (shown.shown.values[i] + factor * gathered[i])) / shown.unit);
+    const { canvas } = made;
+    const map = paintImage({ shape: [rows, columns, 3], values: colours });
+    blend(canvas.getContext("2d"), map, [0, 0, canvas.width, canvas.height]);
+    frameCell(canvas, [rows, columns], focus.get(), focus.isPinned());
+    made.rename(`Output x ${factor < 0 ? "−" : "+"} ${Math.abs(factor).toFixed(2)} v(o)`);
+    canvas.setAttribute("aria-label", `The output at gamma ${factor.toFixed(2)}, three channels as red, green and blue`);
+  };
+  return { ...made, draw };
+}
+
+/** The controls: source, temperature with its two known values, gamma, and layers. `refresh()` follows the traits. */
+function controlsPart(house, model, numbers) {
   const sources = choice({
     label: "Features of", options: [], value: "",
     onChange: (key) => {
@@ -152,17 +183,16 @@ function render({ model, el }) {
       store(model, { source: key, example: 0, query: [], temperature: source.temperature, gamma: source.gamma });
     },
   });
-  const temperatureWords = (value) => {
-    const root = Math.sqrt(shown?.width ?? 0);
-    return `${number(value)}${Math.abs(value - root) < 1e-6 && shown.width > 1 ? ` = √${shown.width}` : ""}`;
+  const heatInWords = (value) => {
+    const width = numbers.now?.width ?? 1;
+    return `${number(value)}${Math.abs(value - Math.sqrt(width)) < 1e-6 && width > 1 ? ` = √${width}` : ""}`;
   };
   const temperature = slider({
-    label: "Temperature", min: COLDEST, max: HOTTEST, step: 0.05, value: 0,
-    show: () => temperatureWords(model.get("temperature")),
+    label: "Temperature", min: COLDEST, max: HOTTEST, step: 0.05, value: 0, show: () => heatInWords(model.get("temperature")),
     onInput: (power) => store(model, { temperature: Math.round(1000 * 2 ** power) / 1000 }),
   });
   const plain = button("as SAGAN: 1", () => store(model, { temperature: 1 }));
-  const scaled = button("", () => store(model, { temperature: Math.sqrt(shown.width) }));
+  const scaled = button("", () => store(model, { temperature: Math.sqrt(numbers.now.width) }));
   const gamma = slider({
     label: "γ (gamma)", min: 0, max: 1, step: 0.01, value: 0, show: () => model.get("gamma").toFixed(2),
     onInput: (value) => store(model, { gamma: value }),
@@ -171,217 +201,110 @@ function render({ model, el }) {
     label: "Layers of 3×3", min: 1, max: MOST_LAYERS, step: 1, value: 1, show: String,
     onInput: (value) => store(model, { layers: value }),
   });
-  const heat = element("span", { class: "cw-control" }, temperature.node, plain, scaled);
-  heat.style.flexWrap = "wrap";
-  house.controls.append(sources.node, heat, gamma.node, layers.node);
-
-  const focus = bindFocus({
-    model,
-    house,
-    describe: () => describe(),
-    canvases: panels.map(({ canvas }) => canvas),
-    rows: () => shown.rows,
-    columns: () => shown.columns,
-    onChange: (_, __, quiet) => look(quiet),
-  });
-
-  const describe = () => {
-    const query = focus.get();
-    const row = rowNow();
-    let top = 0;
-    for (let k = 1; k < row.length; k++) if (row[k] > row[top]) top = k;
-    const where = `row ${Math.floor(top / shown.keyColumns)}, column ${top % shown.keyColumns}`;
-    const spreads = `spread like ${number(keysInEffect(row))} equal weights over ${row.length} keys`;
-    if (!query) {
-      return [`No query: the mean weight of each key over all ${shown.queries} queries; largest ${percent(row[top])} at `
-        + `${where}. Point at a position.`];
-    }
-    const box = reach(query, model.get("layers"), shown.rows, shown.columns);
-    const within = (box[2] - box[0] + 1) * (box[3] - box[1] + 1);
-    return [
-      `Query at row ${query[0]}, column ${query[1]}: the largest weight, ${percent(row[top])}, is on ${where}; `
-        + `${spreads}.`,
-      `In reach of ${inLayers(model.get("layers"))}: ${within} of ${shown.queries} positions, with `
-        + `${percent(shareInside(row, box, shown))} of the weights.`,
-      focus.hint(),
-    ];
-  };
-
-  const mark = ({ canvas }) => {
-    const query = focus.get();
-    if (!query) return;
-    const context = canvas.getContext("2d");
-    const [across, down] = [canvas.width / shown.columns, canvas.height / shown.rows];
-    const pixels = canvas.width / parseFloat(canvas.style.width);
-    outline(context, query[1] * across, query[0] * down, across, down, pixels, focus.isLocked());
-  };
-  const layPicture = ({ canvas }) => {
-    const context = canvas.getContext("2d");
-    context.imageSmoothingEnabled = canvas.width < 4 * shown.picture.width;
-    context.imageSmoothingQuality = "high";
-    context.drawImage(shown.picture, 0, 0, canvas.width, canvas.height);
-    return context;
-  };
-  const drawWeights = () => {
-    const row = rowNow();
-    let high = 0;
-    for (const weight of row) if (weight > high) high = weight;
-    const range = { table: TABLE, low: 0, high };
-    const { canvas } = weightsPanel;
-    const map = paintMap(row, shown.keyRows, shown.keyColumns, range);
-    blend(layPicture(weightsPanel), map, [0, 0, canvas.width, canvas.height], OPACITY);
-    mark(weightsPanel);
-    scale.set(range);
-    canvas.dataset.weights = Array.from(row, (weight) => weight.toPrecision(6)).join(",");
-  };
-  const drawReach = () => {
-    const query = focus.get();
-    const { canvas, name } = reachPanel;
-    const context = layPicture(reachPanel);
-    const count = model.get("layers");
-    name.textContent = `In reach of ${count} layer${count > 1 ? "s" : ""} of 3×3`;
-    const box = query && reach(query, count, shown.rows, shown.columns);
-    if (box) {
-      const [across, down] = [canvas.width / shown.columns, canvas.height / shown.rows];
-      const [x, y] = [box[1] * across, box[0] * down];
-      const [wide, tall] = [(box[3] - box[1] + 1) * across, (box[2] - box[0] + 1) * down];
-      const shade = new Path2D();
-      shade.rect(0, 0, canvas.width, canvas.height);
-      shade.rect(x, y, wide, tall);
-      context.fillStyle = `rgb(0 0 0 / ${SHADE})`;
-      context.fill(shade, "evenodd");
-    }
-    mark(reachPanel);
-    canvas.setAttribute("aria-label", box
-      ? `Rows ${box[0]} to ${box[2]} and columns ${box[1]} to ${box[3]} are in reach of ${inLayers(count)}; the rest is dark`
-      : "The picture; with a query, what convolutions do not reach is dark");
-  };
-  const drawOutput = () => {
-    const factor = model.get("gamma");
-    const colours = Uint8ClampedArray.from({ length: 3 * shown.queries }, (_, i) =>
-      127.5 + (127.5 * (shown.shown.values[i] + factor * gathered[i])) / shown.unit);
-    const { canvas, name } = outputPanel;
-    const context = canvas.getContext("2d");
-    const map = paintImage({ shape: [shown.rows, shown.columns, 3], values: colours });
-    blend(context, map, [0, 0, canvas.width, canvas.height]);
-    mark(outputPanel);
-    name.textContent = `Output x ${factor < 0 ? "−" : "+"} ${Math.abs(factor).toFixed(2)} v(o), 3 channels`;
-    canvas.setAttribute("aria-label", `The output at gamma ${factor.toFixed(2)}, three channels as red, green and blue`);
-  };
-
-  /** The query alone has moved: the weights of all queries are kept. */
-  const look = (quiet = false) => {
-    if (house.root.clientWidth === 0) return;
-    drawWeights();
-    drawReach();
-    drawOutput();
-    house.say(describe(), { quiet });
-  };
-
-  const drawThumbs = () => {
-    const { examples } = sourceNow();
-    thumbs.node.hidden = examples.length < 2;
-    const offers = examples.map((example) => ({ key: example, label: example.label, image: open(example).picture }));
-    thumbs.show(offers, examples.indexOf(exampleNow()));
-  };
+  const heat = element("span", { class: "cw-control cw-wrap" }, temperature.node, plain, scaled);
+  house.controls.append(sources.node, layers.node, gamma.node, heat);
+  const about = element("p", { class: "cw-caption" });
+  more(house, "Where queries, keys and values come from", about);
   const refresh = () => {
-    const source = sourceNow();
-    const options = JSON.stringify(model.get("sources").map(({ key, title }) => [key, title]));
-    if (sources.input.dataset.options !== options) {
-      sources.input.replaceChildren(...JSON.parse(options).map(([key, title]) => element("option", { value: key }, title)));
-      sources.input.dataset.options = options;
-    }
+    const source = numbers.source();
+    fill(sources, model.get("sources").map(({ key, title }) => [key, title]), source.key);
     sources.node.hidden = model.get("sources").length < 2;
-    sources.set(source.key);
     about.textContent = source.about;
     temperature.set(Math.log2(model.get("temperature")));
-    scaled.textContent = `as a transformer: √${shown.width}`;
-    scaled.hidden = shown.width === 1;
+    scaled.textContent = `as a transformer: √${numbers.now.width}`;
+    scaled.hidden = numbers.now.width === 1;
     gamma.input.min = Math.min(0, source.gamma);
     gamma.input.max = Math.max(1, Math.ceil(100 * source.gamma) / 100);
     gamma.set(model.get("gamma"));
     layers.set(model.get("layers"));
   };
+  return { refresh };
+}
+
+function codeFor(model, numbers, query) {
+  const { rows, columns, keyRows, keyColumns, width } = numbers.now;
+  const [down, across] = query ?? [Math.floor(rows / 2), Math.floor(columns / 2)];
+  const temperature = model.get("temperature");
+  const divisor = temperature !== 1 && temperature === Math.sqrt(width) ? `${width} ** 0.5` : String(temperature);
+  return [
+    numbers.example().code,
+    "",
+    `scores = query @ key.T / ${divisor}  # (${rows * columns}, ${keyRows * keyColumns})`,
+    "weights = scores.softmax(dim=1)  # over the keys",
+    `output = x + ${model.get("gamma")} * (weights @ value)`,
+    `row, column = ${down}, ${across}  # of the query, counted from 0`,
+    `print(weights[row * ${columns} + column].view(${keyRows}, ${keyColumns}))  # the map shown`,
+  ].join("\n");
+}
+
+function render({ model, el }) {
+  const house = frame({ model, el, name: "query-map" });
+  const numbers = attention(model);
+  const focus = {}; // filled below, when the canvases that it listens to are there
+  const weights = weightsPart(numbers, focus);
+  const reached = reachPart(model, numbers, focus);
+  const output = outputPart(model, numbers, focus);
+  const parts = [weights, reached, output];
+  const thumbs = pictureButtons({ label: "Pictures", side: 36, onPress: (example) => store(model, { example, query: [] }) });
+  instrument(house, weights.node, row(reached.node, output.node), weights.scale.node, thumbs.node);
+  numbers.compute();
+  const controls = controlsPart(house, model, numbers);
+
+  const describe = () => {
+    const query = focus.get();
+    const shares = numbers.weightsOf(query);
+    const top = largest(shares);
+    const where = placeInWords([Math.floor(top / numbers.now.keyColumns), top % numbers.now.keyColumns]);
+    const most = `${percent(shares[top])}, to ${where}`;
+    if (!query) {
+      return [`No query yet: all ${numbers.now.queries} on average give most weight, ${most}.`,
+        byTouch() ? "Touch a position." : "Point at a position."];
+    }
+    return [`Query at ${placeInWords(query)}: it gives most weight, ${most}.`,
+      { heard: `${spreadInWords(shares)}. ${reached.words(query)}` }, focus.hint()];
+  };
+  /** The query alone has moved: the weights of all queries are kept. */
+  const look = (quiet = false) => {
+    if (house.root.clientWidth === 0) return;
+    for (const part of parts) part.draw();
+    house.say(describe(), { quiet });
+  };
+  const drawThumbs = () => {
+    const { examples } = numbers.source();
+    thumbs.node.hidden = examples.length < 2;
+    const offers = examples.map((example) => ({ key: example, label: example.label, image: numbers.open(example).picture }));
+    thumbs.show(offers, examples.indexOf(numbers.example()));
+  };
   const draw = () => {
     if (house.root.clientWidth === 0) return;
-    const ratio = shown.picture.height / shown.picture.width;
-    for (const { canvas, node } of panels) fit(canvas, Math.floor(node.clientWidth), ratio);
+    const { height, width } = numbers.now.picture;
+    for (const part of parts) fitPanel(part, height / width);
     drawThumbs();
     look();
   };
   const reload = () => {
-    spread();
+    numbers.compute();
     focus.take();
-    refresh();
+    controls.refresh();
     draw();
   };
+  Object.assign(focus, bindFocus({
+    model, house, describe, canvases: parts.map(({ canvas }) => canvas), rows: () => numbers.now.rows,
+    columns: () => numbers.now.columns, onChange: (_, __, quiet) => look(quiet),
+  }));
 
   reload();
   house.listen("sources", () => {
-    opened.clear();
+    numbers.forget();
     reload();
   });
   house.listen(["source", "example", "temperature"], reload);
-  house.listen("gamma", () => {
-    refresh();
-    if (house.root.clientWidth === 0) return;
-    drawOutput();
-  });
-  house.listen("layers", () => {
-    refresh();
-    look();
-  });
-  house.listen("query", () => {
-    focus.take();
+  house.listen(["gamma", "layers"], () => {
+    controls.refresh();
     look();
   });
   house.whenShown(draw);
-
-  const compose = () => {
-    const pixels = weightsPanel.canvas.width / parseFloat(weightsPanel.canvas.style.width);
-    const gap = Math.round(16 * pixels);
-    const line = Math.round(20 * pixels);
-    const sheet = document.createElement("canvas");
-    sheet.width = panels.reduce((sum, { canvas }) => sum + canvas.width + gap, gap);
-    sheet.height = 2 * gap + 5 * line + weightsPanel.canvas.height;
-    const context = sheet.getContext("2d");
-    context.fillStyle = house.ink("surface");
-    context.fillRect(0, 0, sheet.width, sheet.height);
-    context.fillStyle = house.ink("ink");
-    context.textBaseline = "top";
-    context.font = `${Math.round(13 * pixels)}px ${FONT}`;
-    let x = gap;
-    for (const { canvas, name } of panels) {
-      context.fillText(name.textContent, x, gap / 2, canvas.width);
-      context.drawImage(canvas, x, gap / 2 + line);
-      x += canvas.width + gap;
-    }
-    let y = gap + line + weightsPanel.canvas.height;
-    context.imageSmoothingEnabled = false;
-    context.drawImage(scale.canvas, gap, y, weightsPanel.canvas.width, Math.round(12 * pixels));
-    context.fillText(`${scale.canvas.getAttribute("aria-label")}; temperature ${temperatureWords(model.get("temperature"))}`,
-      gap, y + line, sheet.width - 2 * gap);
-    y += 2 * line + gap / 2;
-    for (const part of describe().slice(0, 2)) { // a picture has no lock
-      context.fillText(part, gap, y, sheet.width - 2 * gap);
-      y += line;
-    }
-    return sheet;
-  };
-  const exactly = (value) => (value !== 1 && value === Math.sqrt(shown.width) ? `${shown.width} ** 0.5` : String(value));
-  const code = () => {
-    const query = focus.get() ?? [Math.floor(shown.rows / 2), Math.floor(shown.columns / 2)];
-    const { rows, columns, keyRows, keyColumns } = shown;
-    return [
-      exampleNow().code,
-      "",
-      `scores = query @ key.T / ${exactly(model.get("temperature"))}  # (${rows * columns}, ${keyRows * keyColumns})`,
-      "weights = scores.softmax(dim=1)  # over the keys",
-      `output = x + ${model.get("gamma")} * (weights @ value)`,
-      `print(weights[${query[0]} * ${columns} + ${query[1]}].view(${keyRows}, ${keyColumns}))  # the map shown`,
-    ].join("\n");
-  };
-  house.actions.append(saveButton(house, compose, "query-map.png"), copyButton(house, code));
+  house.actions.append(saveButton(house, "query-map.png", { lines: describe }), copyButton(house, () => codeFor(model, numbers, focus.get())));
   return house.end;
 }
 

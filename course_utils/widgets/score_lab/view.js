@@ -728,7 +728,7 @@ function render({ model, el }) {
       return `${letter}, ${plain(state.scores[i])} and ${state.alignments[i]}: most to key ${best}, ${number(weights[best])}; `
         + `sum ${number(total)}, ${spread(results[i])}; context ${vector(context)}${extra(i)}.`;
     });
-    return [`Query ${where}, d = ${state.width}.`, ...said, focus.hint("Pinned")];
+    return [`Query ${where}, d = ${state.width}.`, ...said, focus.hint()];
   }
 
   function showNumbers(quiet = false) {

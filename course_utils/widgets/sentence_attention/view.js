@@ -24,7 +24,7 @@ function attend({ table, looks_for: matrix, projection, sharpness }) {
   const queries = projection === "itself" ? table : table.map((row) => times(row, matrix));
   const scale = sharpness / Math.sqrt(table[0].length);
   const scores = queries.map((query) => table.map((key) => scale * dot(query, key)));
-  const weights = scores.map(softmax);
+  const weights = scores.map((row) => softmax(row));
   return { queries, scores, weights, contexts: weights.map((row) => times(row, table)) };
 }
 
