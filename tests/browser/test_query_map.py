@@ -304,20 +304,20 @@ def test_a_finger_that_drags_moves_the_query_and_what_it_showed_stays(alone):
     def touch(kind: str, *places: dict[str, float]) -> None:
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": list(places)})
 
-    def seen() -> list:
-        page.page.wait_for_timeout(100)
-        return [page.canvas.get_attribute("data-query"), page.canvas.get_attribute("data-locked"), page.state("query")]
+    def wait_for(query: str, pinned: str, stored: list[int]) -> None:
+        page.page.wait_for_selector(f"canvas[data-query='{query}'][data-locked='{pinned}']")
+        assert page.state("query") == stored
 
     touch("touchStart", at(1))
     for cell in range(2, 6):
         touch("touchMove", at(cell))
     touch("touchEnd")
-    assert seen() == ["5,5", "false", []]
+    wait_for("5,5", "false", [])
     page.page.touchscreen.tap(*at(9).values())
-    assert seen() == ["9,9", "true", [9, 9]]
+    wait_for("9,9", "true", [9, 9])
     assert "Escape" not in page.root.inner_text()
     page.page.touchscreen.tap(*at(9).values())
-    assert seen() == ["9,9", "false", []]
+    wait_for("9,9", "false", [])
     page.assert_clean()
 
 
