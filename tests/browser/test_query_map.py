@@ -311,8 +311,9 @@ def test_a_finger_that_drags_moves_the_query_and_what_it_showed_stays(alone):
     touch("touchStart", at(1))
     for cell in range(2, 6):
         touch("touchMove", at(cell))
+        wait_for(f"{cell},{cell}", "false", [])
+    page.page.wait_for_timeout(100)  # the finger rests: of a flick the browser keeps the next tap for itself
     touch("touchEnd")
-    wait_for("5,5", "false", [])
     page.page.touchscreen.tap(*at(9).values())
     wait_for("9,9", "true", [9, 9])
     assert "Escape" not in page.root.inner_text()
