@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +23,15 @@ SOURCE = ROOT / "build" / "site-source"
 WIDGETS = ROOT / "course_utils" / "widgets"
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
-from links import binder, colab, project  # noqa: E402
+from links import PLACES, opened, project  # noqa: E402
 
-from course_utils.lessons import LESSONS, Lesson, glossary  # noqa: E402
+from course_utils.lessons import LESSONS, Lesson, glossary, lesson  # noqa: E402
 from course_utils.widgets.base import join_module  # noqa: E402
 from course_utils.widgets.joiner import join  # noqa: E402
 
 EXERCISE = re.compile(r"^check\.(\w+)\(\1\)$")
 SOURCE_SHOWN = re.compile(r"^print\(inspect\.getsource\(")
 LINK = re.compile(r"(?<=\]\()(?!https?:|#)([^)\s]+)(?=\))")
-
-
-def lessons() -> list[Lesson]:
-    """The lessons that are written."""
-    return [lesson for lesson in LESSONS if (ROOT / "notebooks" / lesson.notebook).exists()]
 
 
 def outward(text: str, folder: Path, pages: set[str]) -> str:
@@ -52,10 +46,9 @@ def outward(text: str, folder: Path, pages: set[str]) -> str:
     return LINK.sub(target, text)
 
 
-def page_of(notebook: Any, lesson: Lesson, pages: set[str]) -> Any:
+def page_of(notebook: Any, shown: Lesson, pages: set[str]) -> Any:
     """A lesson as the site shows it: without its hidden cells, and with words where a kernel would answer."""
-    address, version = project()
-    on_colab = colab(address, version, lesson.notebook)
+    on_colab, *others = (f"[in {place}]({opened(place, shown.notebook)})" for place in PLACES)
     cells = []
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
@@ -64,21 +57,21 @@ def page_of(notebook: Any, lesson: Lesson, pages: set[str]) -> Any:
             continue
         if "badges" in tags:
             cell.source = (
-                f"About {lesson.minutes} minutes to read and touch. This page needs no Python: point at a widget, "
-                f"click, move its controls, or take the arrow keys. To change the code, to have what you write "
-                f"checked, and for what a widget must ask a network, run the lesson: [in Colab]({on_colab}), "
-                f"[in Binder]({binder(address, version, lesson.notebook)}) or on your own machine."
+                f"About {shown.minutes} minutes to read and touch. This page needs no Python: point at a widget, "
+                f"click, move its controls, or use the arrow keys. To change the code, to have what you write "
+                f"checked, and for what a widget must ask a network, run the lesson: {', '.join([on_colab, *others])} "
+                f"or on your own machine."
             )
+        cells.append(cell)
         if cell.cell_type == "markdown":
             cell.source = outward(cell.source, ROOT / "notebooks", pages)
-        else:
-            cell.outputs, cell.execution_count = [], None
-            if SOURCE_SHOWN.match(last):
-                cell.metadata["mystnb"] = {"text_lexer": "python"}
-        cells.append(cell)
-        if cell.cell_type == "code" and EXERCISE.match(last):
+            continue
+        cell.outputs, cell.execution_count = [], None
+        if SOURCE_SHOWN.match(last):
+            cell.metadata["mystnb"] = {"text_lexer": "python"}
+        if EXERCISE.match(last):
             cell.metadata["tags"] = [*tags, "remove-output"]
-            words = f"*Yours to write. [Open the lesson in Colab]({on_colab}) to have it checked, with hints.*"
+            words = f"*Yours to write. [Open the lesson {on_colab[1:]} to have it checked, with hints.*"
             cells.append(nbformat.v4.new_markdown_cell(words))
     notebook.cells = without_empty_headings(cells)
     return notebook
@@ -95,22 +88,11 @@ def without_empty_headings(cells: list[Any]) -> list[Any]:
     return kept
 
 
-def lesson_table() -> str:
-    rows = ["| lesson | minutes to read and touch |", "|---|---|"]
-    for lesson in LESSONS:
-        if lesson in lessons():
-            rows.append(f"| [{lesson.number} {lesson.title}]({lesson.notebook}) | {lesson.minutes} |")
-        else:
-            rows.append(f"| {lesson.number} {lesson.title} | in preparation |")
-    return "\n".join(rows)
-
-
 def glossary_page() -> str:
-    """Every word of the course, with the lesson that makes it."""
-    there = {lesson.number: lesson.notebook for lesson in lessons()}
+    """Every word of the course, with the lesson that introduces it."""
     lines = ["# The words of the course", ""]
     for term in glossary().terms:
-        where = f"[lesson {term.lesson}]({there[term.lesson]})" if term.lesson in there else f"lesson {term.lesson}"
+        where = f"[lesson {term.lesson}]({lesson(term.lesson).notebook})"
         facts = [f"{name} {escaped(fact)}" for name, fact in (("symbol", term.symbol), ("shape", term.shape)) if fact]
         lines += [term.word, f":   {escaped(term.meaning)}", "", f"    {' · '.join([*facts, where])}", ""]
     return "\n".join(lines)
@@ -155,30 +137,28 @@ def prepare() -> None:
     shutil.rmtree(SOURCE, ignore_errors=True)
     write_static(SOURCE / "_static")
     (SOURCE / "docs").mkdir()
-    documents = sorted((ROOT / "docs").glob("*.md"))
-    pages = {f"notebooks/{lesson.notebook}" for lesson in lessons()} | {f"docs/{path.name}" for path in documents}
-    for lesson in lessons():
-        notebook = nbformat.read(ROOT / "notebooks" / lesson.notebook, as_version=4)
-        nbformat.write(page_of(notebook, lesson, pages), SOURCE / lesson.notebook)
-    for path in documents:
-        text = outward(path.read_text(encoding="utf-8"), path.parent, pages)
-        (SOURCE / "docs" / path.name).write_text(text, encoding="utf-8")
+    documents = [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
+    pages = {*documents, *(f"notebooks/{each.notebook}" for each in LESSONS)}
+    for each in LESSONS:
+        notebook = nbformat.read(ROOT / "notebooks" / each.notebook, as_version=4)
+        nbformat.write(page_of(notebook, each, pages), SOURCE / each.notebook)
+    for name in documents:
+        (SOURCE / name).write_text(outward((ROOT / name).read_text(encoding="utf-8"), ROOT / "docs", pages), "utf-8")
     (SOURCE / "glossary.md").write_text(glossary_page(), encoding="utf-8")
     shutil.copy(ROOT / "resource" / "screenshots" / "channel_gates.png", SOURCE)
     index = (ROOT / "site" / "index.md").read_text(encoding="utf-8")
-    index = index.replace("{lessons}", lesson_table()).replace("{address}", project()[0])
-    index = index.replace("{contents}", "\n".join(lesson.notebook for lesson in lessons()))
-    index = index.replace("{documents}", "\n".join(f"docs/{path.name}" for path in documents))
-    (SOURCE / "index.md").write_text(index, encoding="utf-8")
+    rows = [f"| [{each.number} {each.title}]({each.notebook}) | {each.minutes} |" for each in LESSONS]
+    index = index.replace("{lessons}", "\n".join(rows)).replace("{address}", project()[0])
+    index = index.replace("{contents}", "\n".join(each.notebook for each in LESSONS))
+    (SOURCE / "index.md").write_text(index.replace("{documents}", "\n".join(documents)), encoding="utf-8")
 
 
-def build() -> float:
-    """Execute, write and put in place; returns seconds.
+def build() -> None:
+    """Execute, write and put in place.
 
     Raises:
         SystemExit: if a cell fails or Sphinx has a warning; the site that was there stays.
     """
-    started = time.perf_counter()
     prepare()
     fresh = SITE.with_name("site-new")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -195,17 +175,9 @@ def build() -> float:
     (fresh / "gallery.html").write_text(page, encoding="utf-8")
     shutil.rmtree(SITE, ignore_errors=True)
     fresh.rename(SITE)
-    return time.perf_counter() - started
-
-
-def main() -> None:
-    seconds = build()
-    pages = list(SITE.rglob("*.html"))
     megabytes = sum(path.stat().st_size for path in SITE.rglob("*") if path.is_file()) / 1e6
-    widgets = sum(page.read_text(encoding="utf-8").count("jupyter.widget-view+json") for page in pages)
-    counts = {"lessons": len(lessons()), "widgets": widgets, "pages": len(pages), "MB": round(megabytes, 1)}
-    print(f"build/site: {counts}, in {seconds:.0f} s; open build/site/index.html")
+    print(f"build/site: {len(LESSONS)} lessons, {megabytes:.1f} MB; open build/site/index.html")
 
 
 if __name__ == "__main__":
-    main()
+    build()

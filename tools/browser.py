@@ -10,20 +10,10 @@ NO_BROWSER = (
     "No browser was found: install Chromium (`apt-get install chromium`, `brew install --cask chromium`), "
     "Google Chrome, or Playwright's own (`python -m playwright install chromium`)."
 )
-_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--disable-quic",
-]
+_OFF = "gpu background-networking component-update sync quic"
+_FLAGS = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in _OFF.split())]
 _ON_PATH = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-_ON_MAC = (
-    "/Applications/Chromium.app/Contents/MacOS/Chromium",
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-)
+_ON_MAC = [f"/Applications/{name}.app/Contents/MacOS/{name}" for name in ("Chromium", "Google Chrome")]
 
 
 @functools.cache
@@ -46,4 +36,6 @@ def launch(playwright: Playwright) -> Browser:
     path = find_browser()
     if path is None:
         raise RuntimeError(NO_BROWSER)
-    return playwright.chromium.launch(executable_path=path, args=_FLAGS)
+    return playwright.chromium.launch(
+        executable_path=path, args=[f"--{flag}" for flag in (*_FLAGS.split(), "disable-quic")]
+    )

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
+SITE = ROOT / "site"
 GALLERY = ROOT / "build" / "gallery.html"
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
@@ -30,8 +31,6 @@ from course_utils.widgets.base import own_state, page_document  # noqa: E402
 from course_utils.widgets.joiner import join  # noqa: E402
 from experiments.ledger import read_runs  # noqa: E402
 
-RESULTS = ROOT / "resource" / "results" / "4.2"
-
 
 class Exhibit(NamedTuple):
     """A widget of site/gallery.toml."""
@@ -44,8 +43,11 @@ class Exhibit(NamedTuple):
     def widget(self) -> CourseWidget:
         """Make it, by the names of course_utils.widgets and those below."""
         names = {name: getattr(widgets, name) for name in widgets.__all__}
-        names |= {"check": check, "last_masks": last_masks, "recorded_losses": recorded_losses}
-        return eval(self.make, names | {"cued_digits": cued_digits, "load_network": load_network})
+        here = (last_masks, recorded_losses, cued_digits, load_network)
+        return eval(self.make, names | {"check": check} | {each.__name__: each for each in here})
+
+
+EXHIBITS = [Exhibit(**entry) for entry in tomllib.loads((SITE / "gallery.toml").read_text(encoding="utf-8"))["exhibit"]]
 
 
 def last_masks() -> AttentionMap:
@@ -57,16 +59,11 @@ def last_masks() -> AttentionMap:
         with torch.no_grad(), record_masks(network) as masks:
             network(shown.images)
         mask = list(masks.values())[-1].mean(dim=1)  # over channels, or over queries
-        maps.append(mask.view(4, 10, 10))
-    return AttentionMap(
-        side_by_side(shown.images.permute(0, 2, 3, 1)),
-        torch.stack([side_by_side(map_) for map_ in maps]),
-        ["CBAM", "self-attention"],
-        place=side_by_side(shown.masks),
-        own_range=True,
-        chosen=1,
-        label="Where two trained networks look on four cued digits",
-    )
+        maps.append(side_by_side(mask.view(4, 10, 10)))
+    pictures, place = side_by_side(shown.images.permute(0, 2, 3, 1)), side_by_side(shown.masks)
+    label = "Where two trained networks look on four cued digits"
+    names = ["CBAM", "self-attention"]
+    return AttentionMap(pictures, torch.stack(maps), names, place=place, own_range=True, chosen=1, label=label)
 
 
 def side_by_side(pictures: torch.Tensor) -> torch.Tensor:
@@ -78,17 +75,12 @@ def recorded_losses() -> TrainingCurves:
     """The training losses of lesson 4.2's recorded runs on cued digits, five seeds for each network."""
     curves = TrainingCurves(label="Training on cued digits")
     titles = {"plain": "plain", "se": "with SE"}
-    for key, run in sorted(read_runs(RESULTS).items()):
+    for key, run in sorted(read_runs(ROOT / "resource" / "results" / "4.2").items()):
         if key.task == "cued" and key.entry in titles and run["settings"]["scored_on"] == "test":
-            losses = run["train_loss"]
-            at = {"run": titles[key.entry], "seed": key.seed, "epochs": len(losses)}
-            for epoch, loss in enumerate(losses, 1):
+            at = {"run": titles[key.entry], "seed": key.seed, "epochs": len(run["train_loss"])}
+            for epoch, loss in enumerate(run["train_loss"], 1):
                 curves.update({**at, "epoch": epoch, "training loss": loss})
     return curves
-
-
-LISTED = tomllib.loads((ROOT / "site" / "gallery.toml").read_text(encoding="utf-8"))
-EXHIBITS = [Exhibit(**entry) for entry in LISTED["exhibit"]]
 
 
 def on_github(shown: Lesson) -> str:
@@ -103,26 +95,21 @@ def gallery(link: Callable[[Lesson], str] = on_github) -> str:
     shown, sections, places = [], [], []
     for index, exhibit in enumerate(EXHIBITS):
         widget = exhibit.widget()
-        name = type(widget)._module
-        modules[name] = str(widget._esm)
-        shown.append({"widget": name, "state": own_state(widget.get_state())})
+        modules[type(widget)._module] = str(widget._esm)
+        shown.append({"widget": type(widget)._module, "state": own_state(widget.get_state())})
         title, words, about = html.escape(exhibit.title), html.escape(exhibit.words), lesson(exhibit.lesson)
         where = f'<a href="{html.escape(link(about))}">Lesson {about.number}: {html.escape(about.title)}</a>'
         places.append(f'<a href="#exhibit-{index}">{title}</a>')
-        sections.append(
-            f'<section id="exhibit-{index}"><h2>{title}</h2><p>{words} {where}</p>'
-            f'<div data-exhibit="{index}"></div></section>'
-        )
-    css = str(widget._css)
-    style = (ROOT / "site" / "gallery.css").read_text(encoding="utf-8")
+        heading = f'<section id="exhibit-{index}"><h2>{title}</h2><p>{words} {where}</p>'
+        sections.append(f'{heading}<div data-exhibit="{index}"></div></section>')
+    title = "Attention in computer vision: the widgets"
     heading = (
-        "<h1>Attention in computer vision: the widgets</h1><p>Every widget of the course, alive without Python. Point, "
-        "click to keep, take the arrow keys, Escape to let go. What only a network can compute needs the lesson.</p>"
+        f"<h1>{title}</h1><p>Every widget of the course, alive without Python. Point at it, click to pin, use the "
+        "arrow keys, Escape to unpin. What only a network can compute needs the lesson.</p>"
     )
     body = f"<main>{heading}<nav aria-label='Widgets'>{''.join(places)}</nav>{''.join(sections)}</main>"
-    data = {"modules": modules, "exhibits": shown}
-    start = join(ROOT / "site" / "gallery.js")
-    return page_document("Attention in computer vision: the widgets", css + style, body, data, start)
+    style = str(widget._css) + (SITE / "gallery.css").read_text(encoding="utf-8")
+    return page_document(title, style, body, {"modules": modules, "exhibits": shown}, join(SITE / "gallery.js"))
 
 
 def main() -> None:

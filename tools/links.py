@@ -4,31 +4,38 @@
     python tools/links.py owner/name      first put a new address into pyproject.toml
     python tools/links.py --check         say what differs, and change nothing
 
-In a notebook the cell tagged "badges" and the cell tagged "bootstrap" are written here, in README.md, CHANGELOG.md and
-SECURITY.md what stands between the markers, in CITATION.cff two lines, and resource/SHA256SUMS. Needs nothing but
-Python.
+As long as pyproject.toml names no owner, the first form takes the address of the git remote `origin` on GitHub.
+Written are the cells tagged "badges" and "bootstrap" of each notebook, what stands between the markers in README.md,
+CHANGELOG.md and SECURITY.md, two lines of CITATION.cff, and resource/SHA256SUMS. Needs nothing but Python.
 """
 
 import base64
 import hashlib
 import json
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-EXERCISE = re.compile(r"^### .*\((\d+) minutes\)$", re.MULTILINE)
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from course_utils.lessons import LESSONS  # noqa: E402
 
+PYPROJECT = ROOT / "pyproject.toml"
 SUMS = ROOT / "resource" / "SHA256SUMS"
-
+EXERCISE = re.compile(r"^### .*\((\d+) minutes\)$", re.MULTILINE)
+HIDDEN = {"cellView": "form", "jupyter": {"source_hidden": True}}
+PLACES = {
+    "Colab": ("https://colab.research.google.com/assets/colab-badge.svg", "#8a4b00"),
+    "Kaggle": ("https://kaggle.com/static/images/open-in-kaggle.svg", "#00658f"),
+    "Binder": ("https://mybinder.org/badge_logo.svg", "#3b4f9a"),
+}
 BOOTSTRAP = """\
-# This cell finds the course's package. In a clone or an install there is nothing to do; Colab fetches it once.
+# @title Run this first: it finds the course's package; Colab and Kaggle fetch it once.
 import importlib.util
 import pathlib
 import subprocess
@@ -39,10 +46,11 @@ if importlib.util.find_spec("course_utils") is None:
     home = next((p for p in here.parents if (p / "course_utils").is_dir()), here / "{name}")
     if not (home / "course_utils").is_dir():
         address = "{address}"
-        fetch = ["git", "clone", "-q", "--depth=1", "--branch=v{version}", address, str(home)]
-        if subprocess.run(fetch).returncode:
+        fetch = ["git", "clone", "-q", "--depth=1", address, str(home)]
+        tagged = subprocess.run([*fetch, "--branch=v{version}"], capture_output=True)
+        if tagged.returncode and subprocess.run(fetch).returncode:  # where the tag is missing, what is newest
             raise RuntimeError(
-                f"{{address}} could not be fetched. Is there a network? "
+                f"{{address}} could not be fetched. Is there a network? (On Kaggle: Settings, Turn on internet.) "
                 f"Delete the folder {{home}} if it is there, then run this cell again."
             )
     sys.path.insert(0, str(home))"""
@@ -50,25 +58,20 @@ if importlib.util.find_spec("course_utils") is None:
 
 def project() -> tuple[str, str]:
     """The repository's address and the version, from pyproject.toml."""
-    read = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    read = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
     return read["urls"]["Repository"].removesuffix("/"), read["version"]
 
 
-def bootstrap(address: str, version: str) -> str:
-    """The first code cell of every notebook."""
-    return BOOTSTRAP.format(address=address, version=version, name=address.rsplit("/", 1)[1])
-
-
-def colab(address: str, version: str, file: str) -> str:
-    return f"https://colab.research.google.com/github/{owner_name(address)}/blob/v{version}/notebooks/{file}"
-
-
-def binder(address: str, version: str, file: str) -> str:
-    return f"https://mybinder.org/v2/gh/{owner_name(address)}/v{version}?labpath={quote(f'notebooks/{file}', safe='')}"
-
-
-def owner_name(address: str) -> str:
-    return "/".join(address.split("/")[-2:])
+def opened(place: str, file: str) -> str:
+    """The address that opens a notebook in Colab, Kaggle or Binder."""
+    address, version = project()
+    repository = address.removeprefix("https://github.com/")
+    blob = f"{repository}/blob/v{version}/notebooks/{file}"
+    return {
+        "Colab": f"https://colab.research.google.com/github/{blob}",
+        "Kaggle": f"https://kaggle.com/kernels/welcome?src=https://github.com/{blob}",
+        "Binder": f"https://mybinder.org/v2/gh/{repository}/v{version}?labpath={quote(f'notebooks/{file}', safe='')}",
+    }[place]
 
 
 def badge(words: str, colour: str) -> str:
@@ -88,49 +91,37 @@ def exercise_minutes(notebook: dict[str, Any]) -> int:
     return sum(int(minutes) for text in texts for minutes in EXERCISE.findall(text))
 
 
-def badges(address: str, version: str, file: str, minutes: int, exercises: int) -> str:
+def badges(file: str, minutes: int, exercises: int) -> str:
     """The second cell of every notebook."""
-    links = (
-        ("Open in Colab", colab(address, version, file), "#8a4b00"),
-        ("Open in Binder", binder(address, version, file), "#3b4f9a"),
+    shown = " ".join(
+        f'<a href="{opened(place, file)}"><img alt="Open in {place}" src="{badge(f"Open in {place}", colour)}"></a>'
+        for place, (_, colour) in PLACES.items()
     )
-    shown = " ".join(f'<a href="{link}"><img alt="{words}" src="{badge(words, c)}"></a>' for words, link, c in links)
     words = f"About {minutes} minutes to read and touch, and {exercises} more for the exercises."
     return f"{shown}\n\n{words} It runs on a laptop's CPU as it is."
 
 
-def readme_lessons(address: str, version: str) -> str:
+def readme_lessons() -> str:
     """The table of lessons in README.md."""
     rows = ["| lesson | minutes to read and touch | for the exercises | open |", "|---|---|---|---|"]
-    total, total_of_exercises = 0, 0
+    totals = [0, 0]
     for lesson in LESSONS:
-        path = ROOT / "notebooks" / lesson.notebook
-        if not path.exists():
-            rows.append(f"| {lesson.number} {lesson.title} | | | in preparation |")
-            continue
-        exercises = exercise_minutes(json.loads(path.read_text(encoding="utf-8")))
-        total, total_of_exercises = total + lesson.minutes, total_of_exercises + exercises
-        on_colab = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
-        on_binder = "[![Open in Binder](https://mybinder.org/badge_logo.svg)]"
-        there = colab(address, version, lesson.notebook), binder(address, version, lesson.notebook)
-        opened = f"{on_colab}({there[0]}) {on_binder}({there[1]})"
+        notebook = json.loads((ROOT / "notebooks" / lesson.notebook).read_text(encoding="utf-8"))
+        minutes = lesson.minutes, exercise_minutes(notebook)
+        totals = [total + more for total, more in zip(totals, minutes, strict=True)]
+        links = (f"[![Open in {p}]({picture})]({opened(p, lesson.notebook)})" for p, (picture, _) in PLACES.items())
         name = f"[{lesson.number} {lesson.title}](notebooks/{lesson.notebook})"
-        rows.append(f"| {name} | {lesson.minutes} | {exercises} | {opened} |")
-    rows.append(f"| the whole course | {hours(total)} | {hours(total_of_exercises)} | |")
-    return "\n".join(rows)
+        rows.append(f"| {name} | {minutes[0]} | {minutes[1]} | {' '.join(links)} |")
+    reading, writing = (f"{minutes // 60} h {minutes % 60:02d}" for minutes in totals)
+    return "\n".join([*rows, f"| the whole course | {reading} | {writing} | |"])
 
 
-def hours(minutes: int) -> str:
-    return f"{minutes // 60} h {minutes % 60:02d}"
-
-
-def readme_results(address: str, version: str) -> str:
+def readme_results() -> str:
     """The tables of the recorded studies in README.md, from each study's summary.json."""
     tables = []
     for path in sorted((ROOT / "resource" / "results").glob("*/summary.json")):
         try:
-            study = json.loads(path.read_text(encoding="utf-8"))
-            tables.append(study_table(study))
+            tables.append(study_table(json.loads(path.read_text(encoding="utf-8"))))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SystemExit(
                 f"{path.relative_to(ROOT)} is damaged ({error!r}); `git checkout` restores it, or "
@@ -139,8 +130,8 @@ def readme_results(address: str, version: str) -> str:
     return "\n\n".join(tables)
 
 
-def study_table(study: dict) -> str:
-    """One study's table: a row a network, a column a task."""
+def study_table(study: dict[str, Any]) -> str:
+    """One study's table: a row for each network, a column for each task."""
     tasks = study["tasks"]
     found = {(row["task"], row["network"]): row for row in study["rows"]}
     lines = [["network", *tasks.values()], ["---"] * (1 + len(tasks))]
@@ -155,26 +146,22 @@ def study_table(study: dict) -> str:
     )
 
 
-def readme_badges(address: str, version: str) -> str:
-    """The badges at the head of README.md."""
-    workflow = f"{address}/actions/workflows/test.yml"
-    return f"[![test]({workflow}/badge.svg)]({workflow}) version {version}"
-
-
-def changelog_links(address: str, version: str) -> str:
-    """Where each version in CHANGELOG.md can be had."""
-    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    released = re.findall(r"(?m)^## \[(\d[^\]]*)\]", text)
-    lines = [f"[Unreleased]: {address}/compare/v{version}...HEAD"]
-    return "\n".join([*lines, *(f"[{each}]: {address}/releases/tag/v{each}" for each in released)])
-
-
-def security_report(address: str, version: str) -> str:
-    """How to report a hole, in SECURITY.md."""
-    return (
+def parts(name: str) -> dict[str, str]:
+    """What stands between the markers of a file, by their names."""
+    address, version = project()
+    if name == "README.md":
+        test = f"{address}/actions/workflows/test.yml"
+        head = f"[![test]({test}/badge.svg)]({test}) version {version}"
+        return {"badges": head, "lessons": readme_lessons(), "results": readme_results()}
+    if name == "CHANGELOG.md":
+        released = re.findall(r"(?m)^## \[(\d[^\]]*)\]", (ROOT / name).read_text(encoding="utf-8"))
+        newer = f"[Unreleased]: {address}/compare/v{version}...HEAD"
+        return {"links": "\n".join([newer, *(f"[{each}]: {address}/releases/tag/v{each}" for each in released)])}
+    report = (
         f"Write a private report at {address}/security/advisories/new. Say what you did, what happened and with which\n"
         "version; a notebook or a file that shows it helps most. Please do not publish it until it is fixed."
     )
+    return {"report": report}
 
 
 def checksums() -> str:
@@ -185,71 +172,70 @@ def checksums() -> str:
     return "".join(f"{hashlib.sha256((root / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
 
 
-PARTS = {
-    "README.md": {
-        "badges": readme_badges,
-        "lessons": readme_lessons,
-        "results": readme_results,
-    },
-    "CHANGELOG.md": {"links": changelog_links},
-    "SECURITY.md": {"report": security_report},
-}
-
-
-def written(path: Path, address: str, version: str) -> str:
+def written(path: Path) -> str:
     """What a file's text should be."""
     if path == SUMS:
         return checksums()
     text = path.read_text(encoding="utf-8")
-    if path.name == "CITATION.cff":
+    if path.suffix == ".ipynb":
+        return written_notebook(path, json.loads(text))
+    if path.suffix == ".cff":
+        address, version = project()
         text = re.sub(r"(?m)^version: .*$", f"version: {version}", text)
         return re.sub(r"(?m)^repository-code: .*$", f'repository-code: "{address}"', text)
-    if path.name in PARTS:
-        for name, made in PARTS[path.name].items():
-            start, end = f"<!-- {name}: made by `make links` -->", f"<!-- end of {name} -->"
-            if start not in text or end not in text:
-                raise SystemExit(f"{path.name} must hold the markers {start} and {end}.")
-            before, rest = text.split(start, 1)
-            text = f"{before}{start}\n{made(address, version)}\n{end}{rest.split(end, 1)[1]}"
-        return text
-    return written_notebook(path, text, address, version)
+    for name, made in parts(path.name).items():
+        start, end = f"<!-- {name}: made by `make links` -->", f"<!-- end of {name} -->"
+        if start not in text or end not in text:
+            raise SystemExit(f"{path.name} must hold the markers {start} and {end}.")
+        text = f"{text.split(start)[0]}{start}\n{made}\n{end}{text.split(end)[1]}"
+    return text
 
 
-def written_notebook(path: Path, text: str, address: str, version: str) -> str:
+def written_notebook(path: Path, notebook: dict[str, Any]) -> str:
     lesson = next((lesson for lesson in LESSONS if lesson.notebook == path.name), None)
     if lesson is None:
         raise SystemExit(
             f"notebooks/{path.name} has no folder in course_utils/lessons; CONTRIBUTING.md says what belongs there."
         )
-    notebook = json.loads(text)
+    address, version = project()
     made = {
-        "badges": badges(address, version, lesson.notebook, lesson.minutes, exercise_minutes(notebook)),
-        "bootstrap": bootstrap(address, version),
+        "badges": badges(path.name, lesson.minutes, exercise_minutes(notebook)),
+        "bootstrap": BOOTSTRAP.format(address=address, version=version, name=address.rsplit("/", 1)[1]),
     }
     for tag, source in made.items():
         cells = [cell for cell in notebook["cells"] if tag in cell["metadata"].get("tags", [])]
         if len(cells) != 1:
             raise SystemExit(f"notebooks/{path.name} must have one cell tagged {tag!r}; it has {len(cells)}.")
         cells[0]["source"] = source.splitlines(keepends=True)
+        cells[0]["metadata"] |= HIDDEN if tag == "bootstrap" else {}
     return json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True, separators=(",", ": ")) + "\n"
+
+
+def remote() -> str | None:
+    """owner/name of the git remote `origin`, if that is on GitHub."""
+    command = ["git", "-C", str(ROOT), "remote", "get-url", "origin"]
+    asked = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(\.git)?/?$", asked.stdout.strip())
+    return found[1] if found else None
 
 
 def main(arguments: list[str]) -> int:
     check = arguments == ["--check"]
+    repository = remote() if not arguments and "/OWNER/" in project()[0] else None
     if arguments and not check:
-        if len(arguments) > 1 or not re.fullmatch(r"[\w.-]+/[\w.-]+", arguments[0]):
+        (repository,) = arguments[:1]
+        if len(arguments) > 1 or not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
             raise SystemExit(
                 f"Given {' '.join(arguments)!r}; needed is owner/name, as in make links REPOSITORY=owner/name."
             )
-        pyproject = ROOT / "pyproject.toml"
-        text = pyproject.read_text(encoding="utf-8")
-        line = f'Repository = "https://github.com/{arguments[0]}"'
-        pyproject.write_text(re.sub(r'(?m)^Repository = ".*"$', line, text), encoding="utf-8")
-    address, version = project()
+    if repository:
+        line = f'Repository = "https://github.com/{repository}"'
+        text = re.sub(r'(?m)^Repository = ".*"$', line, PYPROJECT.read_text(encoding="utf-8"))
+        PYPROJECT.write_text(text, encoding="utf-8")
     stale = []
-    pages = (ROOT / name for name in (*PARTS, "CITATION.cff"))
+    pages = (ROOT / name for name in ("README.md", "CHANGELOG.md", "SECURITY.md", "CITATION.cff"))
     for path in (*pages, SUMS, *sorted((ROOT / "notebooks").glob("*.ipynb"))):
-        text = written(path, address, version)
+        text = written(path)
         if not path.exists() or text != path.read_text(encoding="utf-8"):
             stale.append(path.relative_to(ROOT).as_posix())
             if not check:
@@ -257,7 +243,7 @@ def main(arguments: list[str]) -> int:
     if check and stale:
         print(f"What `make links` writes is old in {', '.join(stale)}; run it.")
         return 1
-    print(f"{address} {version}: " + ("every link agrees" if not stale else f"written into {', '.join(stale)}"))
+    print(f"{' '.join(project())}: " + ("every link agrees" if not stale else f"written into {', '.join(stale)}"))
     return 0
 
 

@@ -18,16 +18,16 @@ import tempfile
 import tomllib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLES = ROOT / "tools" / "mutants"
 SECONDS = 900
+VERDICTS = {0: "SURVIVED", 1: "killed"}  # pytest: 0 all passed, 1 some failed
 
 
-@dataclass(frozen=True)
-class Mutant:
+class Mutant(NamedTuple):
     """One way to be wrong."""
 
     table: str
@@ -48,20 +48,14 @@ class Mutant:
         missing = [test for test in self.tests if not (ROOT / test.split("::")[0]).is_file()]
         if missing or not self.tests:
             return f"there is no test file {', '.join(missing) or 'named for it'}"
-        if self.original == self.broken:
-            return "the broken text equals the original"
-        return None
+        return "the broken text equals the original" if self.original == self.broken else None
 
 
 def read_mutants(folder: Path = TABLES) -> list[Mutant]:
     """Every mutant of every table."""
-    mutants = []
-    for path in sorted(folder.glob("*.toml")):
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        for entry in table["mutant"]:
-            tests = tuple(entry.pop("tests", table["tests"]))
-            mutants.append(Mutant(table=path.stem, tests=tests, **entry))
-    return mutants
+    tables = {path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.toml"))}
+    entries = [(name, {"tests": table["tests"]} | entry) for name, table in tables.items() for entry in table["mutant"]]
+    return [Mutant(**{**entry, "table": name, "tests": tuple(entry["tests"])}) for name, entry in entries]
 
 
 def run_tests(tests: Sequence[str], mutant: Mutant | None = None) -> tuple[int, str]:
@@ -87,31 +81,28 @@ def run_tests(tests: Sequence[str], mutant: Mutant | None = None) -> tuple[int, 
 
 def main(words: Sequence[str]) -> int:
     """Apply the mutants that are asked for; 0 if every one was killed."""
-    mutants = read_mutants()
-    if words:
-        mutants = [m for m in mutants if any(word in f"{m.table} {m.file} {m.why}" for word in words)]
-    if not mutants:
+    chosen = [m for m in read_mutants() if not words or any(word in f"{m.table} {m.file} {m.why}" for word in words)]
+    if not chosen:
         print(f"No mutant matches {' '.join(words)!r}; the tables are in tools/mutants.")
         return 1
-    problems = [f"{m.table}: {m.why}: {problem}" for m in mutants if (problem := m.problem())]
-    if problems:
+    if problems := [f"{m.table}: {m.why}: {problem}" for m in chosen if (problem := m.problem())]:
         print(*problems, sep="\n")
         return 1
-    code, said = run_tests(sorted({test for mutant in mutants for test in mutant.tests}))
+    code, said = run_tests(sorted({test for mutant in chosen for test in mutant.tests}))
     if code:
         print(f"The tests fail on the unbroken package, so they can tell nothing:\n{said}")
         return 1
-    failed = 0
+    killed = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        runs = {pool.submit(run_tests, mutant.tests, mutant): mutant for mutant in mutants}
+        runs = {pool.submit(run_tests, mutant.tests, mutant): mutant for mutant in chosen}
         for run in as_completed(runs):
             code, said = run.result()
-            failed += code != 1  # pytest: 0 all passed, 1 some failed
-            print(f"{ {0: 'SURVIVED', 1: 'killed'}.get(code, 'NOT RUN'):9} {runs[run].why}", flush=True)
-            if code not in (0, 1):
-                print(said)
-    print(f"{len(mutants) - failed} of {len(mutants)} mutants killed.")
-    return 1 if failed else 0
+            killed += code == 1
+            print(
+                f"{VERDICTS.get(code, 'NOT RUN'):9} {runs[run].why}", said if code not in VERDICTS else "", flush=True
+            )
+    print(f"{killed} of {len(chosen)} mutants killed.")
+    return int(killed < len(chosen))
 
 
 if __name__ == "__main__":

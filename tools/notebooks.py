@@ -5,10 +5,9 @@
     python tools/notebooks.py check              say what is not as it should be, and change nothing
 
 A committed notebook is executed, holds its printed outputs and figures, and no widget state: a widget is stored as the
-picture that a reader saw, with its words as alt text.
+picture that a reader saw, with a line that says to run the cell, and with its words as alt text.
 """
 
-import argparse
 import base64
 import html
 import io
@@ -35,35 +34,42 @@ METADATA: dict[str, Any] = {
 KEPT_CELL_METADATA = ("tags", "jupyter", "cellView", "numbers")
 MAX_BYTES = 1_000_000
 PNG_IN_HTML = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
+RUN_ME = "Run this cell to use it"
+LABELLED = """(root, words) => {
+  const label = document.createElement("p");
+  label.textContent = `▶ ${words}`;
+  label.style = "margin:0 0 8px;padding:4px 12px;border-radius:8px;background:#0b62b8;color:#fff;font-weight:600";
+  root.prepend(label);
+}"""
 
 
 def paths(only: list[str]) -> list[Path]:
     """The notebooks, or those whose name starts with one of `only` and an underscore."""
     found = sorted(NOTEBOOKS.glob("*.ipynb"))
-    if not only:
-        return found
-    chosen = [path for path in found if any(path.name.startswith(f"{number}_") for number in only)]
+    chosen = [path for path in found if not only or path.name.partition("_")[0] in only]
     if not chosen:
         raise SystemExit(f"No notebook is numbered {', '.join(only)}; there are {', '.join(p.stem for p in found)}.")
     return chosen
+
+
+def code_cells(notebook: Any) -> list[Any]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
 def normalise(notebook: Any) -> None:
     """Bring a notebook into its one form, in place."""
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     notebook.metadata = nbformat.from_dict(METADATA)
-    count = 0
     for cell in notebook.cells:
         cell.metadata = nbformat.from_dict({k: cell.metadata[k] for k in KEPT_CELL_METADATA if k in cell.metadata})
         cell.source = "\n".join(line.rstrip() for line in cell.source.splitlines())
         if cell.cell_type != "code":
-            cell.pop("outputs", None)
-            cell.pop("execution_count", None)
-            cell.pop("attachments", None)
-            continue
+            for key in ("outputs", "execution_count", "attachments"):
+                cell.pop(key, None)
+    count = 0
+    for cell in code_cells(notebook):
         if cell.source.strip():
-            count += 1
-            cell.execution_count = count
+            cell.execution_count = count = count + 1
         cell.outputs = [output for output in map(kept, cell.outputs) if output is not None]
         for output in cell.outputs:
             if output.output_type == "execute_result":
@@ -72,7 +78,7 @@ def normalise(notebook: Any) -> None:
 
 def lighten(notebook: Any) -> None:
     """Keep the pictures in HTML as lossless WebP, a third smaller; the PNG beside it stays for other readers."""
-    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+    for output in (output for cell in code_cells(notebook) for output in cell.outputs):
         shown = output.get("data", {}).get("text/html")
         if shown is not None:
             output.data["text/html"] = PNG_IN_HTML.sub(_as_webp, shown)
@@ -88,12 +94,8 @@ def _as_webp(found: re.Match[str]) -> str:
 def kept(output: Any) -> Any | None:
     """An output without widget views, or None where nothing else was in it."""
     output.get("metadata", {}).clear()
-    data = output.get("data")
-    if data is None:
-        return output
-    if data.pop(VIEW, None) is not None and set(data) <= {"text/plain"}:
-        return None
-    return output
+    data = output.get("data", {})
+    return None if data.pop(VIEW, None) is not None and set(data) <= {"text/plain"} else output
 
 
 def dumped(notebook: Any) -> str:
@@ -104,15 +106,11 @@ def faults(path: Path) -> Iterator[str]:
     """Everything about a committed notebook that is not as it should be."""
     text = path.read_text(encoding="utf-8")
     notebook = nbformat.reads(text, as_version=4)
-    before = [
-        cell.get("execution_count") for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()
-    ]
-    if before != list(range(1, len(before) + 1)):
+    counts = [cell.get("execution_count") for cell in code_cells(notebook) if cell.source.strip()]
+    if counts != list(range(1, len(counts) + 1)):
         yield "is not executed from top to bottom; run `make notebooks`"
     for index, cell in enumerate(notebook.cells):
-        if cell.cell_type != "code":
-            continue
-        for output in cell.outputs:
+        for output in cell.get("outputs", []):
             if output.output_type == "error":
                 yield f"cell {index} stores the error {output.ename}: {output.evalue}"
             if output.get("name") == "stderr":
@@ -132,38 +130,24 @@ def execute(path: Path) -> float:
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["COURSE_PROGRESS"] = str(Path(scratch) / "progress.json")
         started = time.perf_counter()
-        NotebookClient(
-            notebook,
-            timeout=600,
-            kernel_name="python3",
-            coalesce_streams=True,
-            resources={"metadata": {"path": NOTEBOOKS}},
-        ).execute()
+        options = {"timeout": 600, "kernel_name": "python3", "coalesce_streams": True}
+        NotebookClient(notebook, resources={"metadata": {"path": NOTEBOOKS}}, **options).execute()
         seconds = time.perf_counter() - started
     state = notebook.metadata.get("widgets", {}).get(STATE, {}).get("state", {})
-    views = [
-        output
-        for cell in notebook.cells
-        if cell.cell_type == "code"
-        for output in cell.outputs
-        if VIEW in output.get("data", {})
-    ]
-    for output, (png, words) in zip(
-        views, pictures([state[o.data[VIEW]["model_id"]]["state"] for o in views]), strict=True
-    ):
+    views = [output for cell in code_cells(notebook) for output in cell.outputs if VIEW in output.get("data", {})]
+    drawn = pictures([state[view.data[VIEW]["model_id"]]["state"] for view in views])
+    for view, (png, words) in zip(views, drawn, strict=True):
         data = base64.b64encode(png).decode()
-        alt = html.escape(words, quote=True)
-        output.data = nbformat.from_dict(
-            {
-                "text/html": f'<img alt="{alt}" src="data:image/png;base64,{data}" style="max-width:100%">',
-                "image/png": data,
-                "text/plain": words,
-            }
-        )
+        tag = f'<img alt="{html.escape(words)}" src="data:image/png;base64,{data}" style="max-width:100%">'
+        view.data = nbformat.from_dict({"text/html": tag, "image/png": data, "text/plain": words})
+    save(path, notebook)
+    return seconds
+
+
+def save(path: Path, notebook: Any) -> None:
     lighten(notebook)
     normalise(notebook)
     path.write_text(dumped(notebook), encoding="utf-8")
-    return seconds
 
 
 def pictures(states: list[dict[str, Any]]) -> list[tuple[bytes, str]]:
@@ -186,8 +170,9 @@ def pictures(states: list[dict[str, Any]]) -> list[tuple[bytes, str]]:
             page.goto(document.as_uri())
             page.locator("main[data-ready=true]").wait_for()
             root = page.locator(".course-widget")
-            words = f"{title}. {root.locator('[role=status]').first.inner_text()}".strip(". ") + "."
-            drawn.append((smaller(root.screenshot(animations="disabled")), words))
+            root.evaluate(LABELLED, RUN_ME)
+            words = f"{title}. {root.locator('[role=status]').first.inner_text()}".strip(". ")
+            drawn.append((smaller(root.screenshot(animations="disabled")), f"{words}. {RUN_ME}."))
         browser.close()
     return drawn
 
@@ -202,27 +187,22 @@ def smaller(png: bytes) -> bytes:
     return min(png, small.getvalue(), key=len)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["run", "normalise", "check"])
-    parser.add_argument("only", nargs="*", help="numbers of lessons, such as 4.1.1")
-    arguments = parser.parse_args()
+def main(command: str, *only: str) -> int:
+    if command not in ("run", "normalise", "check"):
+        raise SystemExit(f"There is no command {command!r}; there are run, normalise and check.")
     bad = 0
-    for path in paths(arguments.only):
-        if arguments.command == "run":
+    for path in paths(list(only)):
+        if command == "run":
             print(f"{path.name}: executed in {execute(path):.1f} s", flush=True)
-        elif arguments.command == "normalise":
-            notebook = nbformat.read(path, as_version=4)
-            lighten(notebook)
-            normalise(notebook)
-            path.write_text(dumped(notebook), encoding="utf-8")
+        elif command == "normalise":
+            save(path, nbformat.read(path, as_version=4))
         for fault in faults(path):
             print(f"{path.name}: {fault}")
             bad += 1
-    if arguments.command == "check" and not bad:
+    if command == "check" and not bad:
         print(f"{len(paths([]))} notebooks are executed and normalised")
     return int(bad > 0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:] or ["check"]))
