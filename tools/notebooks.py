@@ -162,7 +162,7 @@ def pictures(states: list[dict[str, Any]]) -> list[tuple[bytes, str]]:
     drawn = []
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as scratch:
         browser = launch(playwright)
-        page = browser.new_page(viewport={"width": 860, "height": 900}, device_scale_factor=1.25)
+        page = browser.new_page(viewport={"width": 800, "height": 900}, device_scale_factor=640 / 768)  # 640 px wide
         for index, state in enumerate(states):
             document = Path(scratch) / f"{index}.html"
             title = state.get("label", "")
