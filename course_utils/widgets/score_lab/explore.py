@@ -79,26 +79,20 @@ def lab_score(name: str, width: int) -> nn.Module:
     """
     if name not in _LEARNED:
         return score(name, width, width)
-    state = {
-        key.removeprefix(f"{name}."): torch.from_numpy(values)
-        for key, values in lab_parameters(width).items()
-        if key.startswith(f"{name}.")
-    }
     module = score(name, width, width, HIDDEN) if name in ("additive", "concat") else score(name, width, width)
-    module.load_state_dict(state)
+    return _with_lab_parameters(module, name, width)
+
+
+def lab_agent(width: int) -> nn.Module:
+    """The untrained agent of "reinforced" as the lab uses it, a `SubsetAgent`."""
+    return _with_lab_parameters(SubsetAgent(width, width, HIDDEN), "agent", width)
+
+
+def _with_lab_parameters(module: nn.Module, name: str, width: int) -> nn.Module:
+    drawn = lab_parameters(width).items()
+    own = {key.removeprefix(f"{name}."): torch.from_numpy(values) for key, values in drawn if key.startswith(f"{name}.")}
+    module.load_state_dict(own)
     return module
-
-
-def lab_agent(width: int) -> SubsetAgent:
-    """The untrained agent of "reinforced" as the lab uses it."""
-    agent = SubsetAgent(width, width, HIDDEN)
-    state = {
-        key.removeprefix("agent."): torch.from_numpy(values)
-        for key, values in lab_parameters(width).items()
-        if key.startswith("agent.")
-    }
-    agent.load_state_dict(state)
-    return agent
 
 
 def lab_inputs(source: str, width: int, place: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:

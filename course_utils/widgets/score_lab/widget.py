@@ -43,7 +43,7 @@ class ScoreLab(CourseWidget):
             by the score's name and the parameter's; those of the agent of "reinforced" begin with "agent.policy.".
         scores: the scores of A and B.
         alignments: the alignments of A and B.
-        query: (row, column) of the query at first; by default the source's start.
+        query: (row, column) of the query that is shown until the learner points; by default the source's start.
         label: the widget's name for a screen reader.
         traits: other traits.
 
@@ -57,8 +57,7 @@ class ScoreLab(CourseWidget):
         estimator: "straight_through" or "reinforce": how "hard" passes a gradient.
         sample: which draw "hard" and the agent of "reinforced" show.
         chosen: the key whose weight's gradient is shown; at first key 0, on a picture the query's own.
-        query: (row, column) of the pinned query.
-        locked: whether it is pinned.
+        query: (row, column) of the query that is pinned or shown at first; empty: the source's start.
 
     Raises:
         ValueError: if a name is unknown, a width does not fit the source, or the query lies outside.
@@ -83,8 +82,7 @@ class ScoreLab(CourseWidget):
     estimator = traitlets.Enum(["straight_through", "reinforce"], "straight_through").tag(sync=True, echo_update=False)
     sample = traitlets.Int(1, min=1).tag(sync=True, echo_update=False)
     chosen = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
-    query: traitlets.List = traitlets.List(traitlets.Int(min=0), minlen=2, maxlen=2).tag(sync=True, echo_update=False)
-    locked = traitlets.Bool(False).tag(sync=True, echo_update=False)
+    query: traitlets.List = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
 
     def __init__(
         self,
@@ -92,7 +90,7 @@ class ScoreLab(CourseWidget):
         parameters: Mapping[int, Mapping[str, np.ndarray]],
         scores: tuple[str, str] = ("scaled_multiplicative", "similarity_euclidean"),
         alignments: tuple[str, str] = ("softmax", "softmax"),
-        query: tuple[int, int] | None = None,
+        query: Sequence[int] = (),
         label: str = "Score lab: one query, two ways to score and to align",
         **traits: Any,
     ) -> None:
@@ -112,8 +110,8 @@ class ScoreLab(CourseWidget):
                 f"width={traits['width']} is not possible for {shown['key']!r}: its keys have {numbers} numbers each, "
                 f"and there are parameters for the widths {', '.join(map(str, sorted(parameters)))}."
             )
-        row, column = place = [int(i) for i in (query or shown["start"])]
-        check_place(place, shown["steps"], "(row, column) of the query's places")
+        check_place(query, shown["steps"], "(row, column) of the query's places")
+        row, column = query or shown["start"]
         traits.setdefault("chosen", 0 if on_plane else row * shown["steps"][1] + column)
         check_indices(traits, {"chosen": count})
         for name in ("temperature", "window", "center"):
@@ -126,7 +124,7 @@ class ScoreLab(CourseWidget):
             },
             scores=list(scores),
             alignments=list(alignments),
-            query=place,
+            query=list(query),
             label=label,
             **traits,
         )
