@@ -36,8 +36,8 @@ def weights(page) -> np.ndarray:
 
 
 def context(page) -> list[float]:
-    rows = page.root.locator("table").first.locator("tbody tr")
-    return [float(row.locator("td").last.inner_text()) for row in rows.all() if row.locator("input").count()]
+    cells = page.root.locator("table").first.locator("tbody tr").last.locator("td").all_inner_texts()
+    return [float(cell) for cell in cells if cell]
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_the_pages_weights_and_contexts_are_the_packages(alone, own, sharpness):
     contexts, true = expected(page, sharpness, own)
     np.testing.assert_allclose(weights(page), true, atol=1e-6)
     for word in (0, 6):
-        page.hover(page.canvas, (word + 0.5) / 7, 0.1)
+        page.hover(page.canvas, 0.9, (word + 0.5) / 7)
         np.testing.assert_allclose(context(page), contexts[word], atol=0.0051)
     page.assert_clean()
 
@@ -81,15 +81,15 @@ def test_the_table_and_the_picture_of_all_weights_show_the_packages(alone):
     true = expected(page, 0.2)[1].numpy()
     table, looks_for = (np.array(page.state(name)) for name in ("table", "looks_for"))
     queries = table @ looks_for
-    page.hover(page.canvas, 1.5 / 6, 0.1)
+    page.hover(page.canvas, 0.9, 1.5 / 6)
     rows = page.root.locator("table").first.locator("tbody tr")
-    score, weight = ([float(cell) for cell in rows.nth(i).locator("td").all_inner_texts() if cell] for i in (3, 4))
+    score, weight = ([float(rows.nth(i).locator("td").nth(k).inner_text()) for i in range(1, 7)] for k in (3, 4))
     np.testing.assert_allclose(score, 0.2 * queries[1] @ table.T / 3**0.5, atol=0.0051)
     np.testing.assert_allclose(weight, true[1], atol=0.0051)
-    query = [float(rows.nth(i).locator("td").first.inner_text()) for i in range(3)]
+    query = [float(cell) for cell in rows.first.locator("td").all_inner_texts() if cell]
     np.testing.assert_allclose(query, queries[1], rtol=6e-3)
     shown = page.pixels(page.root.locator("canvas[data-weights]"))
-    middle = ((np.arange(6) + 0.5) * shown.shape[0] / 6).astype(int)
+    middle = (60 + (np.arange(6) + 0.5) * (shown.shape[0] - 60) / 6).astype(int)  # 60 pixels hold the words
     colours = matplotlib.colormaps["cividis"](true.astype(float))[..., :3]
     np.testing.assert_allclose(shown[np.ix_(middle, middle)][..., :3] / 255, colours, atol=0.03)
 
@@ -100,6 +100,7 @@ def test_a_number_that_is_typed_changes_weights_and_a_reset_brings_it_back(page)
     box.fill("1.5")
     assert page.state("table")[9][0] == 1.5
     np.testing.assert_allclose(weights(page), expected(page)[1], atol=1e-6)
+    page.root.get_by_text("W_Q: what each word looks for").click()
     page.root.get_by_label("W_Q: refers looks for action").fill("-3")
     assert page.state("looks_for")[4][1] == -3
     np.testing.assert_allclose(weights(page), expected(page)[1], atol=1e-6)
@@ -117,6 +118,7 @@ def test_a_number_that_is_typed_changes_weights_and_a_reset_brings_it_back(page)
 
 def test_every_number_of_both_tables_can_be_moved_to_both_ends(alone):
     page = alone(SentenceAttention([drawn(3, 2)]))
+    page.root.get_by_text("W_Q: what each word looks for").click()
     boxes = page.root.locator("input[type=number]")
     assert boxes.count() == 3 * 2 + 2 * 2
     for box in boxes.all():
@@ -129,30 +131,41 @@ def test_every_number_of_both_tables_can_be_moved_to_both_ends(alone):
     page.assert_clean()
 
 
-def test_hover_asks_click_locks_arrows_move_escape_releases(page):
+def test_hover_asks_click_pins_arrows_move_escape_unpins(page):
     assert page.canvas.get_attribute("data-query") is None
-    assert page.status.startswith("Query “it”, word 9 of 10: largest weights 0.799 on “dog”; all 10 sum to 1.")
-    page.hover(page.canvas, 0.15, 0.1)
-    assert page.canvas.get_attribute("data-query") == "0,1"
-    assert page.status.startswith("Query “brown”, word 2 of 10: largest weights 0.45 on “dog”, 0.45 on “grass”;")
+    assert page.status.startswith("Query “it”, word 9 of 10: largest weight 0.80 on “dog”.")
+    page.hover(page.canvas, 0.9, 0.15)
+    assert page.canvas.get_attribute("data-query") == "1,0"
+    assert page.status.startswith("Query “brown”, word 2 of 10: largest weight 0.45 on “dog”, 0.45 on “grass”.")
     page.page.mouse.down()
     page.page.mouse.up()
-    page.hover(page.canvas, 0.55, 0.1)
-    assert page.canvas.get_attribute("data-query") == "0,1"
+    page.hover(page.canvas, 0.9, 0.55)
+    assert page.canvas.get_attribute("data-query") == "1,0"
     assert page.canvas.get_attribute("data-locked") == "true"
     assert page.state("word") == [1]
-    page.canvas.press("ArrowLeft")
-    page.canvas.press("ArrowLeft")
-    page.says(r"the same weight on every word, 0\.1; all 10 sum to 1\..*Edge\.$")
+    page.canvas.press("ArrowUp")
+    page.canvas.press("ArrowUp")
+    page.page.wait_for_timeout(100)
     assert page.state("word") == [0]
+    assert "the same weight on every word, 0.10." in page.status
+    assert page.status.endswith("Edge.")
     page.canvas.press("Escape")
     assert page.canvas.get_attribute("data-locked") == "false"
     assert page.state("word") == []
-    page.hover(page.root.locator("canvas[data-weights]"), 0.5, 0.25)
-    assert page.canvas.get_attribute("data-query") == "0,2"
+    picture = page.root.locator("canvas[data-weights]")
+    page.hover(picture, 0.5, (60 + 2.5 * (picture.bounding_box()["height"] - 60) / 10) / picture.bounding_box()["height"])
+    assert page.canvas.get_attribute("data-query") == "2,0"
 
 
-def test_another_sentence_brings_its_own_table_and_forgets_the_lock(page):
+def test_a_word_given_at_the_start_is_shown_until_the_learner_points(alone):
+    page = alone(SentenceAttention(word=[1]))
+    assert page.status.startswith("Query “brown”")
+    assert page.canvas.get_attribute("data-locked") == "false"
+    page.hover(page.canvas, 0.9, 0.25)
+    assert page.status.startswith("Query “dog”")
+
+
+def test_another_sentence_brings_its_own_table_and_forgets_the_pin(page):
     page.canvas.focus()
     page.canvas.press("Enter")
     page.root.get_by_role("combobox", name="Sentence").select_option("2")
@@ -180,18 +193,15 @@ def test_the_copied_code_prints_what_the_page_shows(page):
 
 
 def test_lines_are_as_thick_as_their_weights(page):
-    page.root.get_by_label("Sharpness").press("Home")
-    even = page.pixels(page.canvas)[..., 3]
-    page.root.get_by_label("Sharpness").press("End")
-    sharp = page.pixels(page.canvas)[..., 3]
-    height, width = even.shape
-    row = int(0.78 * height)  # just above the numbers, where each line stands over its word
-    ink = [
-        (band[row].reshape(10, -1)[:, : width // 10] > 0).sum(1)
-        for band in (even[:, : width // 10 * 10], sharp[:, : width // 10 * 10])
-    ]
-    assert np.ptp(ink[0]) <= 3
-    assert ink[1][2] > 10 and ink[1][2] > 4 * np.delete(ink[1], 2).max()
+    ink = []
+    for key in ("Home", "End"):
+        page.root.get_by_label("Sharpness").press(key)
+        shown = page.pixels(page.canvas)[..., 3]
+        column = shown[:, shown.shape[1] - 76 - 2]  # just left of the words, where the lines end
+        ink.append((column[: len(column) // 10 * 10].reshape(10, -1) > 0).sum(1))
+    others = np.delete(np.array(ink), 8, axis=1)  # all lines begin at the query
+    assert np.ptp(others[0]) <= 3
+    assert others[1][2] > 10 and others[1][2] > 4 * np.delete(others[1], 2).max()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -210,7 +220,7 @@ def test_two_copies_do_not_meet_and_the_picture_is_saved(page, tmp_path):
     page.second_copy()
     roots = page.page.locator(".course-widget")
     assert roots.count() == 2
-    page.hover(roots.nth(1).locator("canvas").first, 0.25, 0.1)
+    page.hover(roots.nth(1).locator("canvas").first, 0.9, 0.25)
     assert roots.nth(0).locator("canvas").first.get_attribute("data-query") is None
     with page.page.expect_download() as download:
         roots.nth(0).get_by_role("button", name="Save the picture").click()

@@ -1,337 +1,294 @@
-import { button, choice, focusController, slider, store } from "../page/bind.js";
+import { bindFocus, button, choice, gestures, keyWords, slider, store } from "../page/bind.js";
 import { element, styled } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { number, softmax } from "../page/maths.js";
-import { fit, outline, paintMap } from "../page/paint.js";
-import { copyButton, saveButton, scaleBar } from "../page/panels.js";
+import { drawMap, fit, outline } from "../page/paint.js";
+import { copyButton, more, panel, saveButton, scaleBar } from "../page/panels.js";
 
-const TABLE = "cividis";
-const RANGE = { table: TABLE, low: 0, high: 1 };
+const RANGE = { table: "cividis", low: 0, high: 1 };
 const FONT = "system-ui, sans-serif";
-const NAMES = 72; // widths of the table's columns in CSS pixels: names, query, context, the least of a word
-const QUERY = 56;
-const CONTEXT = 64;
-const WORD = 54;
 const MOST = 9; // the largest number that may be typed
+const WIDE = 480; // from this width on the table has its larger column of words; [else, then] in CSS pixels:
+const FIRST = [104, 190];
+const WORD = [60, 76];
+const BESIDE = 60; // room for the words beside the picture of all weights
+const SETTINGS = ["sentence", "table", "looks_for", "projection", "sharpness"];
 
-const dot = (one, two) => one.reduce((sum, value, i) => sum + value * two[i], 0);
-const column = (rows, j) => rows.map((row) => row[j]);
-const times = (row, matrix) => matrix[0].map((_, j) => dot(row, column(matrix, j)));
+const quoted = (word) => `“${word}”`;
+const two = (value) => value.toFixed(2);
+const product = (one, other) => one.reduce((sum, value, i) => sum + value * other[i], 0);
+const times = (row, matrix) => matrix[0].map((_, j) => product(row, matrix.map((other) => other[j])));
 const copyOf = (rows) => rows.map((row) => [...row]);
 
-/** queries (n, d), scores (n, n), weights (n, n) and contexts (n, d) of a table of features (n, d). */
-function attend({ table, looks_for: matrix, projection, sharpness }) {
+/** The traits, and queries (n, d), scores (n, n), weights (n, n) and contexts (n, d) of the table of features (n, d). */
+function attend(model) {
+  const traits = Object.fromEntries(SETTINGS.map((name) => [name, model.get(name)]));
+  const { words, features, word: start } = model.get("sentences")[traits.sentence];
+  const { table, looks_for: matrix, projection, sharpness } = traits;
+  const fits = (rows, length) => rows.length === length && rows.every((row) => row.length === features.length);
+  if (!fits(table, words.length) || !fits(matrix, features.length)) return null; // they come one after the other
   const queries = projection === "itself" ? table : table.map((row) => times(row, matrix));
-  const scale = sharpness / Math.sqrt(table[0].length);
-  const scores = queries.map((query) => table.map((key) => scale * dot(query, key)));
+  const scale = sharpness / Math.sqrt(features.length);
+  const scores = queries.map((query) => table.map((key) => scale * product(query, key)));
   const weights = scores.map((row) => softmax(row));
-  return { queries, scores, weights, contexts: weights.map((row) => times(row, table)) };
+  const contexts = weights.map((row) => times(row, table));
+  return { ...traits, words, features, start, queries, scores, weights, contexts };
+}
+
+/** A number that can be typed, of the trait `name`. `refresh()` shows what the trait holds, but not while it is typed in. */
+function field(model, name, i, j, label) {
+  const input = element("input", { type: "number", step: "0.5", min: -MOST, max: MOST, "aria-label": label });
+  const value = () => model.get(name)[i][j];
+  input.addEventListener("input", () => {
+    if (!Number.isFinite(input.valueAsNumber)) return;
+    const rows = copyOf(model.get(name));
+    rows[i][j] = Math.max(-MOST, Math.min(MOST, input.valueAsNumber));
+    store(model, { [name]: rows });
+  });
+  input.addEventListener("change", () => { input.value = value(); });
+  const refresh = () => {
+    if (!input.matches(":focus")) input.value = value();
+    styled(input, { color: `var(--cw-${value() ? "ink" : "soft"})`, fontWeight: value() ? "700" : "400" });
+  };
+  return { input, refresh };
+}
+
+const cell = (words = "", colour = "ink") => styled(element("td", {}, words), { color: `var(--cw-${colour})` });
+const head = (words, scope, style = {}) => styled(element("th", { scope }, element("span", {}, words)), style);
+const line = (...cells) => element("tr", {}, ...cells);
+
+/** The words and their features, line by line, between the query above and the context below. */
+function wordsTable(model) {
+  const canvas = styled(element("canvas", { role: "application" }), { position: "absolute", left: "0" });
+  const table = element("table", { class: "cw-numbers" });
+  const node = styled(element("div", {}, table, canvas), { position: "relative", flex: "1 1 500px", minWidth: "0" });
+  let fields = [];
+  let cells = {};
+  let rows = [];
+  const build = ({ words, features }) => {
+    const each = (list, colour) => list.map(() => cell("", colour));
+    cells = {
+      query: each(features, "run-1"), context: each(features, "run-2"), score: each(words), weight: each(words),
+    };
+    const label = (i, f) => `${words[i]}, word ${i + 1}: ${features[f]}`;
+    fields = words.map((_, i) => features.map((__, f) => field(model, "table", i, f, label(i, f))));
+    rows = words.map((word, i) => line(
+      head(word, "row", { color: "transparent" }), // the canvas shows it, with its line from the query
+      ...fields[i].map(({ input }) => element("td", {}, input)), cells.score[i], cells.weight[i],
+    ));
+    const name = { textAlign: "right", paddingRight: "8px", fontWeight: "600" };
+    table.replaceChildren(
+      element("thead", {}, line(cell(), ...[...features, "score", "weight"].map((one) => head(one, "col")))),
+      element("tbody", {},
+        line(head("query", "row", { ...name, color: "var(--cw-run-1)" }), ...cells.query, cell(), cell()), ...rows,
+        line(head("context", "row", { ...name, color: "var(--cw-run-2)" }), ...cells.context, cell(), cell())),
+    );
+  };
+  /** Lines from the query to all words, as thick as their weights. */
+  const drawArcs = (house, { words, weights }, place, isFocused) => {
+    const wide = Number(node.clientWidth >= WIDE);
+    const width = FIRST[wide];
+    table.rows[0].cells[0].style.width = `${width}px`;
+    canvas.style.top = `${rows[0].offsetTop}px`;
+    const height = rows[0].offsetHeight * words.length;
+    const { scale } = fit(canvas, width, height / width);
+    const context = canvas.getContext("2d");
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    context.clearRect(0, 0, width, height);
+    const step = height / words.length;
+    const at = (i) => (i + 0.5) * step;
+    const edge = width - WORD[wide];
+    context.fillStyle = house.ink("line");
+    if (isFocused) context.fillRect(edge, place * step + 2, width - edge, step - 4);
+    context.textBaseline = "middle";
+    words.forEach((word, i) => {
+      const weight = weights[place][i];
+      context.font = `${i === place || weight >= 0.15 ? "700" : "400"} ${wide ? 14 : 12}px ${FONT}`;
+      context.fillStyle = house.ink(i === place ? "run-1" : "ink");
+      context.fillText(word, edge + 6, at(i), width - edge - 8);
+      const bulge = Math.min(edge - 8, 14 + 12 * Math.abs(i - place)) * 1.3;
+      context.strokeStyle = house.ink("run-0");
+      context.globalAlpha = 0.25 + 0.75 * weight;
+      context.lineWidth = 1 + 13 * weight;
+      context.beginPath();
+      context.moveTo(edge, at(place));
+      context.bezierCurveTo(edge - bulge, at(place), edge - bulge, at(i) + (i === place ? 0.4 * step : 0), edge, at(i));
+      context.stroke();
+      context.globalAlpha = 1;
+    });
+  };
+  const draw = (house, now, place, isFocused) => {
+    const { words, queries, scores, weights, contexts } = now;
+    for (const { refresh } of fields.flat()) refresh();
+    cells.query.forEach((one, f) => { one.textContent = number(queries[place][f]); });
+    cells.context.forEach((one, f) => { one.textContent = two(contexts[place][f]); });
+    words.forEach((_, i) => {
+      const share = `${100 * weights[place][i]}%`;
+      cells.score[i].textContent = two(scores[place][i]);
+      cells.weight[i].textContent = two(weights[place][i]);
+      cells.weight[i].style.background =
+        `linear-gradient(to right, color-mix(in srgb, var(--cw-run-0) 35%, transparent) ${share}, transparent ${share})`;
+    });
+    canvas.setAttribute("aria-label",
+      `${words.join(" ")}. Lines join the query to all words, as thick as their weights. ${keyWords()}`);
+    if (node.clientWidth) drawArcs(house, now, place, isFocused);
+  };
+  return { node, canvas, build, draw };
+}
+
+/** The weights of every query as a picture, with the words beside its rows and above its columns. */
+function allWeights() {
+  const canvas = element("canvas", { role: "img" });
+  const scale = scaleBar("Weight");
+  const { node } = panel("All weights: a row for each query", canvas, scale.node);
+  styled(node, { flex: "1 1 240px", maxWidth: "320px" });
+  styled(scale.node, { width: "180px", marginTop: "8px" });
+  const draw = (house, { words, weights }, place, isPinned) => {
+    const n = words.length;
+    const { width, scale: pixels } = fit(canvas, Math.max(120, node.clientWidth), 1);
+    const context = canvas.getContext("2d");
+    const start = BESIDE * pixels;
+    const step = (width - start) / n;
+    context.clearRect(0, 0, width, width);
+    drawMap(context, weights.flat(), n, n, [start, start, n * step, n * step], RANGE);
+    context.font = `${12 * pixels}px ${FONT}`;
+    context.textBaseline = "middle";
+    words.forEach((word, i) => {
+      context.fillStyle = house.ink(i === place ? "run-1" : "soft");
+      context.textAlign = "right";
+      context.fillText(word, start - 4 * pixels, start + (i + 0.5) * step, start - 4 * pixels);
+      context.save();
+      context.translate(start + (i + 0.5) * step, start - 4 * pixels);
+      context.rotate(-Math.PI / 2);
+      context.textAlign = "left";
+      context.fillStyle = house.ink("soft");
+      context.fillText(word, 0, 0, start - 4 * pixels);
+      context.restore();
+    });
+    outline(context, start, start + place * step, n * step, step, pixels, isPinned);
+    canvas.dataset.weights = weights.flat().join(",");
+    canvas.setAttribute("aria-label", `All weights, ${n} × ${n}: each row is a query and sums to 1, each column is a key`);
+    scale.set(RANGE);
+  };
+  return { node, canvas, draw };
+}
+
+/** W_Q, which can be typed into; folded away. */
+function queryMatrix(house, model) {
+  const table = element("table", { class: "cw-numbers" });
+  const name = element("p", { class: "cw-panel-name" });
+  more(house, "W_Q: what each word looks for", name, table);
+  let fields = [];
+  const build = ({ features }) => {
+    const label = (i, j) => `W_Q: ${features[i]} looks for ${features[j]}`;
+    fields = features.map((_, i) => features.map((__, j) => field(model, "looks_for", i, j, label(i, j))));
+    const inputs = (i) => fields[i].map(({ input }) => element("td", {}, input));
+    const rows = features.map((from, i) => line(head(from, "row"), ...inputs(i)));
+    table.replaceChildren(
+      element("thead", {}, line(cell(), ...features.map((to) => head(to, "col")))), element("tbody", {}, ...rows),
+    );
+    styled(table, { width: `min(100%, ${72 * (features.length + 1)}px)` });
+  };
+  const draw = ({ projection }) => {
+    for (const { refresh } of fields.flat()) refresh();
+    table.hidden = projection === "itself";
+    name.textContent = table.hidden ? "Without W_Q a word looks for what it is itself."
+      : "A word with the feature of a row looks for the feature of a column.";
+  };
+  return { build, draw };
+}
+
+function controlsOf(model) {
+  const original = (i) => {
+    const { table, looks_for: matrix } = model.get("sentences")[i];
+    return { table: copyOf(table), looks_for: copyOf(matrix) };
+  };
+  const sentence = choice({
+    label: "Sentence", options: model.get("sentences").map(({ title }, i) => [i, title]), value: 0,
+    onChange: (i) => store(model, { word: [], sentence: Number(i), ...original(i) }),
+  });
+  const projection = choice({
+    label: "A word's query", options: [["looks for", "what it looks for, features × W_Q"], ["itself", "its own features"]],
+    value: "", onChange: (value) => store(model, { projection: value }),
+  });
+  const sharpness = slider({
+    label: "Sharpness", min: 0, max: 8, step: 0.1, value: 1, show: (value) => `scores × ${value.toFixed(1)}`,
+    onInput: (value) => store(model, { sharpness: value }),
+  });
+  const reset = button("Reset the numbers", () => store(model, { ...original(model.get("sentence")), sharpness: 1 }));
+  const draw = (now) => {
+    sentence.set(now.sentence);
+    projection.set(now.projection);
+    sharpness.set(now.sharpness);
+  };
+  return { nodes: [sentence.node, projection.node, sharpness.node, reset], draw };
+}
+
+function describe({ words, features, weights, contexts }, place, hint) {
+  const own = weights[place];
+  const ranked = own.map((_, i) => i).sort((one, other) => own[other] - own[one] || one - other).slice(0, 3);
+  const least = Math.max(1 / words.length, own[ranked[0]] / 10);
+  const most = ranked.filter((i) => own[i] > least).map((i) => `${two(own[i])} on ${quoted(words[i])}`);
+  const context = features.map((name, f) => `${name} ${two(contexts[place][f])}`).join(", ");
+  return [
+    `Query ${quoted(words[place])}, word ${place + 1} of ${words.length}: `
+      + `${most.length ? `largest weight ${most.join(", ")}` : `the same weight on every word, ${two(own[0])}`}.`,
+    `Context: ${context}.`, hint,
+  ];
 }
 
 function render({ model, el }) {
   const house = frame({ model, el, name: "sentence-attention" });
-  const SETTINGS = ["sentence", "table", "looks_for", "projection", "sharpness"];
-  const state = {};
-  const pull = () => {
-    for (const name of SETTINGS) state[name] = model.get(name);
-    state.table = copyOf(state.table);
-    state.looks_for = copyOf(state.looks_for);
-  };
-  pull();
-  const now = () => model.get("sentences")[state.sentence];
-  let result = attend(state);
+  let now = attend(model);
+  const table = wordsTable(model);
+  const all = allWeights();
+  const matrix = queryMatrix(house, model);
+  const controls = controlsOf(model);
+  const hint = `${gestures()} The word becomes the query. The numbers can be typed over.`;
+  const keys = element("p", { class: "cw-panel-name cw-keys" }, hint);
+  house.stage.append(table.node, all.node, styled(keys, { flex: "0 0 100%" }));
+  house.controls.append(...controls.nodes);
 
-  const change = (values) => {
-    Object.assign(state, values);
-    store(model, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Array.isArray(value) ? copyOf(value) : value])));
-    show();
+  const place = () => focus.get()?.[0] ?? now.start;
+  const words = () => describe(now, place(), focus.hint());
+  const look = (quiet = false) => {
+    table.draw(house, now, place(), Boolean(focus.get()));
+    if (house.root.clientWidth > 0) all.draw(house, now, place(), focus.isPinned());
+    house.say(words(), { quiet });
   };
-  const original = () => ({ table: copyOf(now().table), looks_for: copyOf(now().looks_for) });
-
-  // Controls.
-  const sentenceChoice = choice({
-    label: "Sentence", options: model.get("sentences").map(({ title }, i) => [i, title]), value: state.sentence,
-    onChange: (value) => {
-      const { table: own, looks_for: matrix } = model.get("sentences")[value];
-      focus.set(null);
-      store(model, { word: [], sentence: Number(value), table: copyOf(own), looks_for: copyOf(matrix) });
+  const focus = bindFocus({
+    model, house, canvases: [table.canvas, all.canvas], rows: () => now.words.length, columns: () => 1,
+    locate: (canvas, x, y) => {
+      const from = canvas === all.canvas ? BESIDE / parseFloat(canvas.style.width) : 0;
+      const row = Math.floor(((y - from) / (1 - from)) * now.words.length);
+      return x < 0 || x >= 1 || row < 0 || row >= now.words.length ? null : [row, 0];
     },
+    start: () => [now.start, 0], trait: "word", toTrait: ([row]) => [row], fromTrait: ([row]) => [row, 0],
+    describe: words, onChange: (_, __, quiet) => look(quiet),
   });
-  const projectionChoice = choice({
-    label: "A word's query", options: [["looks for", "what it looks for, features × W_Q"], ["itself", "its own features"]],
-    value: state.projection, onChange: (projection) => change({ projection }),
-  });
-  const sharpness = slider({
-    label: "Sharpness", min: 0, max: 8, step: 0.1, value: state.sharpness, show: (value) => `scores × ${value.toFixed(1)}`,
-    onInput: (value) => change({ sharpness: value }),
-  });
-  const reset = button("Reset the numbers", () => change({ ...original(), sharpness: 1 }));
-  const top = element("div", { class: "cw-controls" }, sentenceChoice.node, projectionChoice.node, sharpness.node);
-  house.stage.before(styled(top, { marginTop: "0", marginBottom: "12px" }));
-
-  // The words with their lines, and below them, column by column, the table.
-  const canvas = element("canvas", { role: "application" });
-  canvas.style.touchAction = "pan-y";
-  const table = styled(element("table", {}), { tableLayout: "fixed", borderCollapse: "collapse", margin: "0" });
-  const inner = element("div", {}, canvas, table);
-  const wide = styled(element("div", {}, inner), { overflowX: "auto", flex: "0 0 100%", minWidth: "0" });
-  const keys = element("p", { class: "cw-panel-name cw-keys" },
-    "Point at a word above: it becomes the query. Click or Enter locks, arrows move, Escape releases. Type in the table.");
-  const matrixTable = styled(element("table", {}), { borderCollapse: "collapse", margin: "0" });
-  const matrixName = element("p", { class: "cw-panel-name" }, "");
-  const matrixBox = styled(element("div", {}, matrixName, matrixTable), { flex: "1 1 320px", minWidth: "0", overflowX: "auto" });
-  const all = element("canvas", { role: "img" });
-  const allName = element("p", { class: "cw-panel-name" }, "");
-  const scale = scaleBar("Weight");
-  styled(scale.node, { width: "180px", marginTop: "8px" });
-  const allBox = styled(element("div", {}, allName, all, scale.node), { flex: "0 1 240px", minWidth: "0" });
-  styled(keys, { flex: "0 0 100%", marginTop: "-8px" });
-  house.stage.append(wide, keys, allBox, matrixBox);
-
-  const cellStyle = { padding: "1px 3px", textAlign: "center", font: "inherit", fontSize: "13px", color: "inherit", background: "none", border: "0", width: "auto" };
-  const th = (words, scope, style = {}) =>
-    styled(element("th", { scope }, words), { ...cellStyle, fontWeight: "600", overflowWrap: "normal", ...style });
-  const td = (content = "", style = {}) => styled(element("td", {}, content), { ...cellStyle, ...style });
-  const field = (label, read, write) => {
-    const input = styled(element("input", { type: "number", step: "0.5", min: -MOST, max: MOST, "aria-label": label }), {
-      width: "100%", minWidth: "0", boxSizing: "border-box", padding: "3px 2px", textAlign: "center", font: "inherit", fontSize: "13px",
-      color: "inherit", background: "var(--cw-raised)", border: "1px solid var(--cw-edge)", borderRadius: "4px", margin: "0",
-    });
-    input.addEventListener("input", () => {
-      const value = input.valueAsNumber;
-      if (!Number.isFinite(value)) return;
-      write(Math.max(-MOST, Math.min(MOST, value)));
-    });
-    input.addEventListener("change", () => { input.value = read(); });
-    const refresh = () => {
-      if (!input.matches(":focus")) input.value = read();
-      styled(input, { color: `var(--cw-${read() ? "ink" : "soft"})`, fontWeight: read() ? "700" : "400" });
-    };
-    return { input, refresh };
+  let built = null;
+  const draw = () => {
+    const next = attend(model);
+    if (!next) return;
+    now = next;
+    if (now.words !== built) for (const part of [table, matrix]) part.build(now);
+    built = now.words;
+    focus.take();
+    controls.draw(now);
+    matrix.draw(now);
+    look();
   };
-
-  let built = null; // the sentence that the table was built for
-  let fields = [];
-  let cells = {};
-  function build() {
-    const { words, features } = now();
-    built = state.sentence;
-    fields = [];
-    cells = { query: [], context: [], score: [], weight: [], head: [] };
-    const edit = (name, i, j, label) => {
-      const one = field(label, () => state[name][i][j], (value) => {
-        state[name][i][j] = value;
-        change({ [name]: state[name] });
-      });
-      fields.push(one);
-      return one.input;
-    };
-    const widths = element("colgroup", {}, ...[NAMES, QUERY, ...words.map(() => null), CONTEXT].map((width) => {
-      const col = element("col", {});
-      if (width) col.style.width = `${width}px`;
-      return col;
-    }));
-    cells.head = words.map((word) => th(word, "col"));
-    const head = element("tr", {}, th("feature", "col", { textAlign: "left" }), th("query", "col", { color: "var(--cw-run-1)" }),
-      ...cells.head, th("context", "col", { color: "var(--cw-run-2)" }));
-    const rows = features.map((feature, f) => {
-      cells.query.push(td("", { color: "var(--cw-run-1)" }));
-      cells.context.push(td("", { color: "var(--cw-run-2)", fontWeight: "600" }));
-      const inputs = words.map((word, i) => td(edit("table", i, f, `${word}, word ${i + 1}: ${feature}`)));
-      return element("tr", {}, th(feature, "row", { textAlign: "left", fontWeight: "400" }), cells.query[f], ...inputs, cells.context[f]);
-    });
-    const line = (name, words_) => {
-      cells[name] = words.map(() => td(""));
-      return styled(element("tr", {}, th(words_, "row", { textAlign: "left", fontWeight: "400" }), td(), ...cells[name], td()), { height: "26px" });
-    };
-    const last = line("weight", "weight");
-    styled(last, { fontWeight: "600" });
-    table.replaceChildren(widths, element("thead", {}, head), element("tbody", {}, ...rows, line("score", "score"), last));
-
-    matrixTable.replaceChildren(
-      element("thead", {}, element("tr", {}, td("", { minWidth: "72px" }), ...features.map((name) => th(name, "col", { fontWeight: "400" })))),
-      element("tbody", {}, ...features.map((from, i) => element("tr", {}, th(from, "row", { textAlign: "left", fontWeight: "400" }),
-        ...features.map((to, j) => td(edit("looks_for", i, j, `W_Q: ${from} looks for ${to}`), { minWidth: "50px" }))))),
-    );
-  }
-
-  // The focus: one row of words.
-  const focus = focusController({
-    canvases: [canvas, all],
-    rows: () => 1,
-    columns: () => now().words.length,
-    locate: (which, x, y) => {
-      const place = Math.floor((which === all ? y : x) * now().words.length);
-      return x < 0 || y < 0 || x >= 1 || y >= 1 ? null : [0, place];
-    },
-    start: () => [0, now().word],
-    onEdge: () => house.say([...describe(), "Edge."], { again: true }),
-    onChange: (query, locked, quiet) => {
-      const stored = locked ? [query[1]] : [];
-      if (String(stored) !== String(model.get("word"))) store(model, { word: stored });
-      show(quiet);
-    },
-  });
-  const shownWord = () => focus.get()?.[1] ?? now().word;
-
-  const quoted = (word) => `“${word}”`;
-  const describe = () => {
-    const { words, features } = now();
-    const place = shownWord();
-    const weights = result.weights[place];
-    const ranked = weights.map((_, i) => i).sort((one, two) => weights[two] - weights[one] || one - two).slice(0, 3);
-    const least = Math.max(1 / words.length, weights[ranked[0]] / 10);
-    const most = ranked.filter((i) => weights[i] > least).map((i) => `${number(weights[i])} on ${quoted(words[i])}`).join(", ");
-    const context = features.map((name, f) => `${name} ${number(result.contexts[place][f])}`).join(", ");
-    const hint = focus.hint();
-    return [`Query ${quoted(words[place])}, word ${place + 1} of ${words.length}: `
-      + `${most ? `largest weights ${most}` : `the same weight on every word, ${number(weights[0])}`}; all ${words.length} sum to 1.`,
-      `Context: ${context}.`, hint];
-  };
-
-  const HEIGHT = 150;
-  function drawLines() {
-    const { words } = now();
-    const n = words.length;
-    const across = Math.max(NAMES + QUERY + CONTEXT + WORD * n, Math.floor(wide.clientWidth));
-    const step = (across - NAMES - QUERY - CONTEXT) / n;
-    styled(inner, { width: `${across}px` });
-    styled(table, { width: `${across}px` });
-    const { scale: pixels } = fit(canvas, step * n, HEIGHT / (step * n));
-    styled(canvas, { marginLeft: `${NAMES + QUERY}px`, maxWidth: "none" });
-    const context = canvas.getContext("2d");
-    context.setTransform(pixels, 0, 0, pixels, 0, 0);
-    context.clearRect(0, 0, step * n, HEIGHT);
-    const place = shownWord();
-    const weights = result.weights[place];
-    const at = (i) => (i + 0.5) * step;
-    const [upper, lower] = [30, HEIGHT - 22];
-    if (focus.get()) {
-      context.fillStyle = house.ink("line");
-      context.beginPath();
-      context.roundRect(place * step + 2, 2, step - 4, 24, 6);
-      context.fill();
-    }
-    context.textAlign = "center";
-    context.textBaseline = "middle";
-    words.forEach((word, i) => {
-      context.font = `${i === place ? "700" : "400"} 14px ${FONT}`;
-      context.fillStyle = house.ink(i === place ? "run-1" : "soft");
-      context.fillText(word, at(i), 14, step - 2);
-    });
-    words.forEach((_, j) => {
-      context.strokeStyle = house.ink("run-0");
-      context.globalAlpha = 0.25 + 0.75 * weights[j];
-      context.lineWidth = 1 + 15 * weights[j];
-      context.beginPath();
-      context.moveTo(at(place), upper);
-      context.bezierCurveTo(at(place), upper + 50, at(j), lower - 60, at(j), lower - 6);
-      context.stroke();
-      context.globalAlpha = 1;
-    });
-    words.forEach((_, j) => {
-      context.font = `${weights[j] >= 0.15 ? "700" : "400"} 13px ${FONT}`;
-      context.fillStyle = house.ink("ink");
-      context.fillText(weights[j].toFixed(2), at(j), lower + 8);
-    });
-    context.setTransform(1, 0, 0, 1, 0, 0);
-  }
-  function drawAll() {
-    const n = now().words.length;
-    const side = Math.min(180, allBox.clientWidth);
-    const { width, height, scale: pixels } = fit(all, side, 1);
-    const context = all.getContext("2d");
-    context.imageSmoothingEnabled = false;
-    context.drawImage(paintMap(Float64Array.from(result.weights.flat()), n, n, RANGE), 0, 0, width, height);
-    outline(context, 0, (shownWord() * height) / n, width, height / n, pixels, focus.isLocked());
-    all.dataset.weights = result.weights.flat().join(",");
-    all.setAttribute("aria-label", `All weights, ${n} × ${n}: a row for each query, a column for each key; each row sums to 1`);
-    allName.textContent = `All weights, ${n} × ${n}: a row is a query`;
-  }
-  function showNumbers() {
-    const { features } = now();
-    const place = shownWord();
-    for (const one of fields) one.refresh();
-    features.forEach((_, f) => {
-      cells.query[f].textContent = number(result.queries[place][f]);
-      cells.context[f].textContent = result.contexts[place][f].toFixed(2);
-    });
-    now().words.forEach((_, i) => {
-      cells.score[i].textContent = result.scores[place][i].toFixed(2);
-      cells.weight[i].textContent = result.weights[place][i].toFixed(2);
-      cells.head[i].style.color = i === place ? "var(--cw-run-1)" : "inherit";
-    });
-    sentenceChoice.set(state.sentence);
-    projectionChoice.set(state.projection);
-    sharpness.set(state.sharpness);
-    const looking = state.projection === "looks for";
-    matrixTable.hidden = !looking;
-    matrixName.textContent = looking ? `W_Q, ${features.length} × ${features.length}: a word that has the row's feature looks for the column's`
-      : "Without W_Q a word looks for what it is itself.";
-  }
-  function show(quiet = false) {
-    result = attend(state);
-    canvas.setAttribute("aria-label",
-      `${now().words.join(" ")}. Lines from the query to all words, as thick as their weights. Arrow keys choose the query, Enter locks, Escape releases.`);
-    showNumbers();
-    if (house.root.clientWidth === 0) return;
-    drawLines();
-    drawAll();
-    scale.set(RANGE);
-    house.say(describe(), { quiet });
-  }
-  const takeWord = () => {
-    const [word] = model.get("word");
-    if (word !== undefined && word < now().words.length) focus.set([0, word], true);
-    else if (focus.isLocked()) focus.set(null);
-  };
-
-  build();
-  takeWord();
-  show();
-  house.listen(SETTINGS, () => {
-    const { words, features } = model.get("sentences")[model.get("sentence")];
-    const fits = (name, length) => {
-      const rows = model.get(name);
-      return rows.length === length && rows.every((row) => row.length === features.length);
-    };
-    if (!fits("table", words.length) || !fits("looks_for", features.length)) return; // they come one after the other
-    pull();
-    if (state.sentence !== built) build();
-    takeWord();
-    show();
-  });
-  house.listen("word", () => {
-    takeWord();
-    show();
-  });
-  house.whenShown(() => show());
-
-  const compose = () => {
-    const pixels = canvas.width / parseFloat(canvas.style.width);
-    const sheet = element("canvas", { width: canvas.width + 32 * pixels, height: canvas.height + 64 * pixels });
-    const context = sheet.getContext("2d");
-    context.fillStyle = house.ink("surface");
-    context.fillRect(0, 0, sheet.width, sheet.height);
-    context.drawImage(canvas, 16 * pixels, 8 * pixels);
-    context.scale(pixels, pixels);
-    const { words } = now();
-    const step = canvas.width / pixels / words.length;
-    context.fillStyle = house.ink("ink");
-    context.textAlign = "center";
-    context.font = `600 13px ${FONT}`;
-    words.forEach((word, i) => context.fillText(word, 16 + (i + 0.5) * step, 8 + HEIGHT + 12, step - 2));
-    context.textAlign = "left";
-    context.font = `12px ${FONT}`;
-    context.fillText(describe().slice(0, 2).join(" "), 16, 8 + HEIGHT + 40, canvas.width / pixels);
-    return sheet;
-  };
-  house.actions.append(saveButton(house, compose, "sentence-attention.png"), copyButton(house, () => codeFor(state, now(), shownWord())), reset);
+  house.listen(SETTINGS, draw);
+  house.whenShown(draw);
+  house.actions.append(
+    saveButton(house, "sentence-attention.png", { lines: () => words().slice(0, 2) }),
+    copyButton(house, () => codeFor(now, place())),
+  );
   return house.end;
 }
 
 /** The lines that reproduce what is shown. */
-function codeFor({ table, looks_for: matrix, projection, sharpness }, { words, features }, word) {
+function codeFor({ table, looks_for: matrix, projection, sharpness, words, features }, word) {
   const rows = (numbers) => `[${numbers.map((row) => `[${row.map(number).join(", ")}]`).join(", ")}]`;
   const looking = projection === "looks for";
   return [
@@ -340,12 +297,12 @@ function codeFor({ table, looks_for: matrix, projection, sharpness }, { words, f
     "from course_utils.attention import scaled_dot_product_attention",
     "",
     `words = [${words.map((one) => JSON.stringify(one)).join(", ")}]`,
-    `features = torch.tensor(${rows(table)}, dtype=torch.float32)  # one row a word: ${features.join(", ")}`,
+    `features = torch.tensor(${rows(table)}, dtype=torch.float32)  # one row for each word: ${features.join(", ")}`,
     ...(looking ? [`looks_for = torch.tensor(${rows(matrix)}, dtype=torch.float32)  # W_Q`] : []),
     `query = features${looking ? " @ looks_for" : ""}`,
     `scale = ${number(sharpness)} * features.shape[1] ** -0.5`,
     "context, weights = scaled_dot_product_attention(query, features, features, scale=scale)",
-    `for one, weight in zip(words, weights[${word}]):  # the query is "${words[word]}"`,
+    `for one, weight in zip(words, weights[${word}]):  # the query is "${words[word]}", counted from 0`,
     '    print(f"{one:10s} {weight:.2f}")',
     "",
   ].join("\n");

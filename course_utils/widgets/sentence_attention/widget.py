@@ -101,7 +101,7 @@ SENTENCES = (
 
 
 class SentenceAttention(CourseWidget):
-    """Hover a word: its query meets the keys of all words; scores, weights and context stand in one table.
+    """Point at a word: its query meets the keys of all words; scores, weights and context stand in one table.
 
     The page computes softmax(q k^T / sqrt(d) * sharpness) v, with k = v = the table of features and q = the table
     times W_Q, or q = the table itself. Every number of the table and of W_Q can be edited.
@@ -117,7 +117,7 @@ class SentenceAttention(CourseWidget):
         looks_for: W_Q as it is now, d rows of d numbers.
         projection: where queries come from: "looks for" multiplies by W_Q, "itself" takes the features.
         sharpness: multiplies the scores; 1 is scaled dot-product attention, 0 shares out evenly.
-        word: place of the word locked, [] where none is.
+        word: place of the word that is pinned or shown at first, counted from 0; [] while none is.
 
     Raises:
         ValueError: if there is no sentence, or no such one.
