@@ -86,6 +86,11 @@ def data(page, name: str, split: str = ",") -> np.ndarray:
 # cbam-steps
 
 
+def probabilities(page) -> np.ndarray:
+    bars = page.root.locator("[data-probability]").evaluate_all("(all) => all.map((one) => one.dataset.probability)")
+    return np.array(bars, dtype=float)
+
+
 @on("cbam")
 @pytest.mark.parametrize(
     ("settings", "order", "channel_pools", "spatial_pools"),
@@ -105,7 +110,7 @@ def test_the_pages_network_is_the_packages(page, cbam_network, settings, order, 
         page.set(picture=4, stage=stage, **settings)
         with switched(part.attention, order, channel_pools, spatial_pools), record_masks(part.attention) as masks:
             expected = cbam_network(image).softmax(1)[0]
-        np.testing.assert_allclose(data(page, "probabilities"), expected, atol=1e-5)
+        np.testing.assert_allclose(probabilities(page), expected, atol=1e-5)
         np.testing.assert_allclose(data(page, "gates"), masks["channel"].flatten(), rtol=1e-4)
         spatial = masks["spatial"].flatten()[:400]
         np.testing.assert_allclose(data(page, "mask"), spatial, rtol=1e-3)
@@ -129,7 +134,7 @@ def test_the_spatial_masks_pixels_are_magma_of_its_values(page):
 @on("cbam")
 def test_steps_appear_one_after_another_in_the_order_of_the_block(page):
     def visible() -> list[str]:
-        names = page.root.locator("p.cw-panel-name", has_text=re.compile("^[1-5] ·"))
+        names = page.root.locator(".cw-panel-name", has_text=re.compile("^[1-5] ·"))
         return [one.inner_text() for one in names.all() if one.is_visible()]
 
     step = page.root.get_by_label("Step")
@@ -137,22 +142,22 @@ def test_steps_appear_one_after_another_in_the_order_of_the_block(page):
     assert visible() == ["1 · x"]
     for _ in range(2):
         step.press("ArrowRight")
-    assert visible() == ["1 · x", "2 · 8 gates", "3 · max", "3 · mean"]
+    assert visible() == ["1 · x", "2 · 8 gates", "3 · max", "3 · mean, own scale"]
     page.root.get_by_label("Order").select_option("spatial first")
-    assert visible() == ["1 · x", "2 · max", "2 · mean", "3 · spatial mask"]
+    assert visible() == ["1 · x", "2 · max", "2 · mean, own scale", "3 · spatial mask"]
 
 
 @on("cbam")
 def test_a_changed_block_is_named_and_can_be_undone(page):
-    before = data(page, "probabilities")
+    before = probabilities(page)
     undo = page.root.get_by_role("button", name="Back to CBAM")
     assert undo.is_disabled()
     page.root.get_by_label("max in the spatial part").click()
     assert "With this block changed the network answers" in page.status
-    assert np.abs(data(page, "probabilities") - before).max() > 1e-4
+    assert np.abs(probabilities(page) - before).max() > 1e-4
     undo.press("Enter")
-    wait_drawn(page.page)
-    np.testing.assert_array_equal(data(page, "probabilities"), before)
+    page.page.wait_for_timeout(100)
+    np.testing.assert_array_equal(probabilities(page), before)
     assert page.root.get_by_label("Order").evaluate("(select) => select === document.activeElement")
 
 
@@ -160,7 +165,7 @@ def test_a_changed_block_is_named_and_can_be_undone(page):
 def test_the_code_of_cbam_steps_reproduces_its_numbers(page, cbam_network, monkeypatch):
     page.set(stage=1, order="spatial first", channel_max=False, picture=7)
     names = run_code(page, monkeypatch, cbam_network)
-    np.testing.assert_allclose(data(page, "probabilities"), names["probabilities"][0], atol=1e-5)
+    np.testing.assert_allclose(probabilities(page), names["probabilities"][0], atol=1e-5)
     np.testing.assert_allclose(data(page, "gates"), names["masks"]["stage2.attention.channel"].flatten(), rtol=1e-4)
 
 
@@ -177,21 +182,20 @@ def test_gates_and_probabilities_are_bars_as_long_as_their_numbers(page):
     for channel, gate in enumerate(gates):
         row = pixels[int((channel + 0.3) * len(pixels) / len(gates))]
         assert (np.abs(row - BAR).max(axis=1) <= 3).mean() == pytest.approx(gate, abs=0.05)
-    canvas = page.root.locator("canvas[data-probabilities]")
-    probabilities = data(page, "probabilities")
-    pixels = page.pixels(canvas)[:, :, :3].astype(int)
-    for k, probability in enumerate(probabilities):
-        row = pixels[21 * k + 8, 22 : pixels.shape[1] - 112]
-        assert (np.abs(row - BAR).max(axis=1) <= 3).mean() == pytest.approx(probability, abs=0.02)
+    page.page.wait_for_timeout(300)
+    lengths = page.root.locator(".cw-bar-fill").evaluate_all(
+        "(all) => all.map((one) => one.getBoundingClientRect().width / one.parentElement.clientWidth)"
+    )
+    np.testing.assert_allclose(lengths, probabilities(page), atol=0.01)
 
 
 @on("cbam")
 def test_a_change_is_said_and_the_trained_gate_is_marked(page):
-    before, own = data(page, "probabilities"), data(page, "gates")
+    before, own = probabilities(page), data(page, "gates")
     page.set(channel_mean=False)
-    words = page.root.locator("canvas[data-probabilities]").get_attribute("aria-label")
-    said = re.findall(r"\((±0|[+−][\d.]+)\)", words)
-    moved = 100 * (data(page, "probabilities") - before)
+    page.page.wait_for_timeout(100)
+    said = re.findall(r"%\s(±0|[+−][\d.]+)", " ".join(page.root.locator(".cw-bar-value").all_inner_texts()))
+    moved = 100 * (probabilities(page) - before)
     np.testing.assert_allclose([float(one.replace("−", "-").replace("±", "")) for one in said], moved, atol=0.051)
     assert np.abs(moved).max() > 0.1
     channel = int(np.abs(data(page, "gates") - own).argmax())
@@ -212,7 +216,7 @@ def test_the_strongest_channel_and_the_frame_of_a_gate_are_drawn_where_they_are(
     page.set(stage=1, picture=0, query=[12, 6], spatial_max=False)
     tiles = {
         name: page.pixels(
-            page.root.locator("div", has=page.page.get_by_text(f"· {name}", exact=False)).last.locator("canvas")
+            page.root.locator("figure", has=page.page.get_by_text(f"· {name}", exact=False)).last.locator("canvas")
         )
         for name in ("x", "max", "mean")
     }
@@ -384,6 +388,22 @@ def test_the_code_of_branch_weights_reproduces_a_picture(page, monkeypatch):
 # space-time
 
 
+def film(page):
+    """The canvas with the strips."""
+    return page.root.locator("canvas[data-weights]")
+
+
+def film_panels(page, pixels: np.ndarray):
+    """The side of a panel, and `panel(line, frame)`, its pixels: 8 between panels, 18 above each line of them."""
+    side = (pixels.shape[1] - 5 * 8) // 6
+
+    def panel(line: int, frame: int) -> np.ndarray:
+        top, left = 18 + line * (side + 26), frame * (side + 8)
+        return pixels[top : top + side, left : left + side]
+
+    return side, panel
+
+
 @on("clips")
 @pytest.mark.parametrize("query", [(0, 0, 0), (2, 4, 3), (5, 9, 9)])
 def test_the_weights_are_those_of_the_blocks(page, clips, query):
@@ -402,7 +422,7 @@ def test_the_weights_are_those_of_the_blocks(page, clips, query):
     space[t] = spatial[0, t, 0, s]
     both = spatial[0, t, 0, s] * temporal[0, :, 0, t].T
     expected = {"joint": joint, "time": time.flatten(), "space": space.flatten(), "both": both.flatten()}
-    for one in page.canvas.get_attribute("data-weights").split(";"):
+    for one in film(page).get_attribute("data-weights").split(";"):
         name, best, value = one.split()
         assert expected[name][int(best)].item() == pytest.approx(float(value), rel=1e-4)
         assert expected[name].max().item() == pytest.approx(float(value), rel=1e-4)
@@ -416,28 +436,31 @@ def test_arrows_walk_into_the_next_frame_and_the_slider_keeps_the_place(page):
     page.set(query=[1, 3, 9])
     assert page.canvas.get_attribute("data-query") == "3,19"
     page.canvas.press("ArrowRight")
-    assert "Query: frame 2, row 3, column 0" in page.status
+    assert "Query: frame 3, row 4, column 1" in page.status
     page.canvas.press("ArrowRight")
-    page.root.get_by_label("Frame of the query").press("End")
+    page.canvas.press("Enter")
+    slider = page.root.get_by_label("Frame of the query")
+    slider.press("End")
     assert page.state("query") == [5, 3, 1]
+    assert page.canvas.get_attribute("data-locked") == "true"
     page.canvas.press("Escape")
     assert page.state("query") == []
+    slider.press("Home")
+    assert page.state("query") == [] and page.canvas.get_attribute("data-locked") == "false"
+    assert page.status.startswith("Query: frame 1,")
+    page.hover(page.canvas, 0.05, 0.05)
+    assert page.status.startswith("Query: frame 1, row 1, column 1,")
 
 
 @on("clips")
 def test_cells_that_a_step_does_not_look_at_are_grey(page):
     page.set(query=[2, 5, 5])
-    pixels = page.pixels(page.canvas)[:, :, :3].astype(int)
-    height = pixels.shape[0]
-    step = (height - 20) / 5  # the strip of words above, then five rows of panels
-
-    def at(line: int, x: float) -> np.ndarray:
-        return pixels[int(20 + (line + 0.06) * step), int(x * pixels.shape[1])]
-
-    grey = at(2, 0.99)
-    assert np.ptp(grey) < 20 and grey.min() > 180
-    np.testing.assert_array_equal(at(3, 0.99), grey)
-    assert (at(1, 0.99) < 60).all() and (at(4, 0.99) < 60).all()
+    page.page.wait_for_timeout(50)
+    _, panel = film_panels(page, page.pixels(film(page))[:, :, :3].astype(int))
+    first, time, space, both = (panel(line, 5)[3, 3] for line in (1, 2, 3, 4))
+    assert np.ptp(time) < 20 and time.min() > 180
+    np.testing.assert_array_equal(space, time)
+    assert (first < 60).all() and (both < 60).all()
 
 
 @on("clips")
@@ -458,13 +481,8 @@ def test_frames_and_weights_are_drawn_in_their_panels(page, clips, own_range):
     if not own_range:
         tops = [max(tops)] * 4
 
-    pixels = page.pixels(page.canvas)[:, :, :3].astype(int)
-    side = (pixels.shape[1] - 118 - 5 * 8) // 6
+    side, panel = film_panels(page, page.pixels(film(page))[:, :, :3].astype(int))
     cells = ((np.arange(10) + 0.5) * side / 10).astype(int)
-
-    def panel(line: int, frame: int) -> np.ndarray:
-        top, left = 20 + line * (side + 8), 118 + frame * (side + 8)
-        return pixels[top : top + side, left : left + side]
 
     def assert_drawn(line: int, frame: int, weights: torch.Tensor) -> None:
         shares = weights.view(10, 10).numpy() / tops[line - 1]
@@ -503,7 +521,7 @@ def test_words_name_the_strongest_other_cell_and_the_weight_on_the_digit(page, c
     assert f"joint {100 * weights[others].sum():.1f} % ({100 * same:.1f} % on this digit)" in page.status
     weights[2, s] = 0
     frame, place = divmod(int(weights.argmax()), 100)
-    words = f"joint frame {frame}, row {place // 10}, column {place % 10} with {100 * weights.max():.1f} %"
+    words = f"joint frame {frame + 1}, row {place // 10 + 1}, column {place % 10 + 1} with {100 * weights.max():.1f} %"
     assert words in page.status
 
 
@@ -512,7 +530,7 @@ def test_at_rest_the_middle_of_what_moves_in_the_middle_frame_is_shown(page, cli
     moving = np.frombuffer(base64.b64decode(clips.clips[0]["moving"]["data"]), np.uint8).reshape(6, 10, 10)[2]
     rows, columns = np.indices(moving.shape)
     row, column = (round(float((moving * axis).sum() / moving.sum())) for axis in (rows, columns))
-    assert page.status.startswith(f"Query: frame 2, row {row}, column {column}, on the digit that moves.")
+    assert page.status.startswith(f"Query: frame 3, row {row + 1}, column {column + 1}, on the digit that moves.")
 
 
 @on("clips")
@@ -525,14 +543,14 @@ def test_the_code_of_space_time_reproduces_the_weights(page, monkeypatch):
         "space": names["over_space"],
         "both": names["both"],
     }
-    for one in page.canvas.get_attribute("data-weights").split(";"):
+    for one in film(page).get_attribute("data-weights").split(";"):
         name, _, value = one.split()
         assert weights[name].max().item() == pytest.approx(float(value), rel=1e-4)
 
 
 def test_the_clips_shown_are_those_of_the_code(clips):
     data_set = moving_digits(40, seed=5, split="test")
-    assert [clip["label"] for clip in clips.clips] == [f"clip {i}: a {int(data_set.labels[i])} moves" for i in range(3)]
+    assert [clip["label"] for clip in clips.clips] == [f"clip {i + 1}: a {int(data_set.labels[i])} moves" for i in range(3)]
 
 
 # all three

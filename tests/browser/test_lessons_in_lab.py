@@ -100,7 +100,7 @@ def test_the_introduction_is_pointed_at_slid_and_typed_into(lesson):
     expected = scaled_dot_product_attention(table @ torch.tensor(SENTENCES[0].looks_for).float(), table, table)[1]
     shown = root.locator("canvas[data-weights]").get_attribute("data-weights").split(",")
     np.testing.assert_allclose([float(weight) for weight in shown], expected.flatten(), atol=1e-6)
-    canvas.press("ArrowRight")
+    canvas.press("ArrowDown")
     expect(root.locator("[role=status]")).to_contain_text("Query “pants”, word 10 of 10")
 
     # Type: weights over the wrong axis are named, the mended function is right.
@@ -298,8 +298,8 @@ def test_beyond_channel_and_space_is_switched_hovered_and_typed_into(lesson):
     image = (data.images[int((data.labels == 3).nonzero()[0])][None] * 255).round() / 255
     with torch.no_grad(), switched(network.stage1.attention, spatial_pools=("max",)):
         expected = network(image).softmax(1)[0].numpy()
-    shown = root.locator("canvas[data-probabilities]").get_attribute("data-probabilities")
-    np.testing.assert_allclose([float(p) for p in shown.split(",")], expected, atol=1e-5)
+    shown = root.locator("[data-probability]").evaluate_all("(all) => all.map((one) => one.dataset.probability)")
+    np.testing.assert_allclose([float(p) for p in shown], expected, atol=1e-5)
 
     # Branches: the table answers to the pointer.
     table = widget(page, "branch-weights").locator("canvas[tabindex='0']")

@@ -31,11 +31,11 @@ def explore_space_time(
     """See what one cell of one frame looks at: at all frames at once, or over time and then over space.
 
     Nothing of the attention is trained: queries, keys and values are the standardised features of a network that
-    names digits (`clip_tokens`), so a weight says how alike two places look (`identity_attention`).
+    classifies digits (`clip_tokens`), so a weight says how similar two places look (`identity_attention`).
 
     Args:
         clip: which of the three clips is shown first.
-        query: (frame, row, column) of a cell to lock at the start.
+        query: (frame, row, column) of the cell that is shown until the learner points, each from 0.
         temperature: the scores are divided by it; from 0.25 to 4.
         own_range: whether each row of panels uses the whole colour table.
 
@@ -53,7 +53,7 @@ def explore_space_time(
         own_range=own_range,
         code=_CODE,
         caption="Identity projections: queries, keys and values are the standardised features of a trained network "
-        "that names digits. No weight of the attention is learned here; it says how alike two places look.",
+        "that classifies digits. No weight of the attention is learned here; it says how similar two places look.",
     )
 
 
@@ -63,7 +63,7 @@ def clip_tokens(clip: Tensor, network: nn.Module | None = None) -> Tensor:
 
     Each frame goes through the first two stages of a network alone. Every feature is then brought to mean 0 and
     deviation 1 over all cells of all frames, so that none of them outweighs the others, and every token to the length
-    sqrt(D), so that a product says how alike two places look and not how bright they are.
+    sqrt(D), so that a product says how similar two places look and not how bright they are.
 
     Args:
         clip: (T, 1, H, W), grey frames in [0, 1].
@@ -152,7 +152,7 @@ def _clips() -> list[dict[str, Any]]:
         ]
         made.append(
             {
-                "label": f"clip {len(made)}: a {int(data.labels[index])} moves",
+                "label": f"clip {len(made) + 1}: a {int(data.labels[index])} moves",
                 "frames": (clip[:, 0] * 255).round().byte().numpy(),
                 "tokens": tokens[0].numpy(),
                 "moving": covers[0].numpy(),

@@ -1,384 +1,318 @@
-import { choice, focusController, slider, store } from "../page/bind.js";
-import { element } from "../page/elements.js";
+import { bindFocus, choice, gestures, keyWords, slider, store } from "../page/bind.js";
+import { element, styled } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { decode, largest, number, percent, softmax } from "../page/maths.js";
-import { fit, outline, paintImage, paintMap } from "../page/paint.js";
-import { copyButton, saveButton } from "../page/panels.js";
+import { decode, dot, largest, number, percent, placeInWords, softmax } from "../page/maths.js";
+import { fit, fitPanel, frameCell, layPicture, outline, paintImage, paintMap } from "../page/paint.js";
+import { copyButton, picturePanel, saveButton } from "../page/panels.js";
 
 const TABLE = "magma";
 const GAP = 8;
-const SIDE = 118; // room for the words beside the strips, where there is room
-const NARROW = 620;
+const LINE = 18; // room for the words above a row of panels
+const SIDE = 320; // of the query's frame
 const AFTER_RESIDUAL = 4; // the residual about doubles the tokens, so step 2 has its scores divided by 4
 const FONT = "system-ui, sans-serif";
 const ROWS = [
-  { key: "joint", name: "joint", words: "all at once" },
-  { key: "time", name: "divided, step 1", words: "over time" },
-  { key: "space", name: "divided, step 2", words: "over space" },
-  { key: "both", name: "divided, both", words: "step 1, then 2" },
+  { key: "joint", name: "Joint: all at once" },
+  { key: "time", name: "Divided, step 1: over time" },
+  { key: "space", name: "Divided, step 2: over space" },
+  { key: "both", name: "Divided, both steps" },
 ];
-
-/** The product of two token vectors that begin at `i` and `j`. */
-function dot(one, i, other, j, width) {
-  let sum = 0;
-  for (let d = 0; d < width; d++) sum += one[i + d] * other[j + d];
-  return sum;
-}
 
 /** One clip: its pictures, its tokens, and the weights that any of its queries gives. */
 function openClip({ frames, tokens, moving, standing }) {
   const { shape: [count, height, width], values } = decode(frames);
   const { shape: [, places, depth], values: x } = decode(tokens);
   const [, rows, columns] = moving.shape;
+  const size = height * width;
   const pictures = Array.from({ length: count }, (_, t) =>
-    paintImage({ shape: [height, width], values: values.subarray(t * height * width, (t + 1) * height * width) }));
+    paintImage({ shape: [height, width], values: values.subarray(t * size, (t + 1) * size) }));
   const covers = { moving: decode(moving).values, standing: decode(standing).values };
+  const at = (t, place) => (t * places + place) * depth;
 
+  /** Step 1 for every place of a frame, and what each has gathered by it: step 2 compares that. */
+  const overTime = (t, unit) => {
+    const gathered = new Float64Array(places * depth);
+    const weights = Array.from({ length: places }, (_, place) => {
+      const score = (k) => dot(x, x, depth, at(t, place), at(k, place)) * unit;
+      const own = softmax(Float64Array.from({ length: count }, (__, k) => score(k)));
+      for (let d = 0; d < depth; d++) {
+        let sum = x[at(t, place) + d]; // the residual
+        for (let k = 0; k < count; k++) sum += own[k] * x[at(k, place) + d];
+        gathered[place * depth + d] = sum;
+      }
+      return own;
+    });
+    return { weights, gathered };
+  };
   /** The weights of the query at a frame and a place: one number for every cell of every frame, in each of four maps. */
   const look = (t, s, temperature) => {
     const unit = 1 / (Math.sqrt(depth) * temperature);
-    const at = (frameIndex, place) => (frameIndex * places + place) * depth;
-    const query = at(t, s);
-    const joint = softmax(Float64Array.from({ length: count * places }, (_, i) => dot(x, query, x, i * depth, depth) * unit));
-    const time = new Float64Array(count * places);
-    const space = new Float64Array(count * places);
-    const both = new Float64Array(count * places);
-    // Step 1 for every place of the query's frame: step 2 asks what each of them has gathered.
-    const alongTime = [];
-    const gathered = new Float64Array(places * depth);
-    for (let place = 0; place < places; place++) {
-      const own = at(t, place);
-      const weights = softmax(Float64Array.from({ length: count }, (_, k) => dot(x, own, x, at(k, place), depth) * unit));
-      alongTime.push(weights);
-      for (let d = 0; d < depth; d++) {
-        let sum = x[own + d]; // the residual
-        for (let k = 0; k < count; k++) sum += weights[k] * x[at(k, place) + d];
-        gathered[place * depth + d] = sum;
-      }
-    }
-    for (let k = 0; k < count; k++) time[k * places + s] = alongTime[s][k];
+    const each = (value) => Float64Array.from({ length: count * places }, (_, i) => value(Math.floor(i / places), i % places));
+    const joint = softmax(each((k, place) => dot(x, x, depth, at(t, s), at(k, place)) * unit));
+    const { weights, gathered } = overTime(t, unit);
     const inFrame = softmax(Float64Array.from({ length: places }, (_, place) =>
-      (dot(gathered, s * depth, gathered, place * depth, depth) * unit) / AFTER_RESIDUAL));
-    for (let place = 0; place < places; place++) {
-      space[t * places + place] = inFrame[place];
-      for (let k = 0; k < count; k++) both[k * places + place] = inFrame[place] * alongTime[place][k];
-    }
-    return { joint, time, space, both };
+      (dot(gathered, gathered, depth, s * depth, place * depth) * unit) / AFTER_RESIDUAL));
+    return {
+      joint,
+      time: each((k, place) => (place === s ? weights[s][k] : 0)),
+      space: each((k, place) => (k === t ? inFrame[place] : 0)),
+      both: each((k, place) => inFrame[place] * weights[place][k]),
+    };
   };
-  return { count, height, width, rows, columns, places, pictures, covers, look };
+  return { count, ratio: height / width, rows, columns, places, pictures, covers, look };
 }
 
-function render({ model, el }) {
-  const house = frame({ model, el, name: "space-time" });
+/** What the traits say: the clip, and the maps of a query in it, which are computed once. */
+function laboratory(model) {
   const opened = new WeakMap();
-  const clipNow = () => {
+  let seen = {};
+  const clip = () => {
     const clips = model.get("clips");
     const json = clips[Math.min(model.get("clip"), clips.length - 1)];
     if (!opened.has(json)) opened.set(json, openClip(json));
     return opened.get(json);
   };
-
-  const clipChoice = choice({
-    label: "Clip",
-    options: model.get("clips").map(({ label }, i) => [i, label]),
-    value: model.get("clip"),
-    onChange: (value) => store(model, { clip: Number(value) }),
-  });
-  const frameSlider = slider({
-    label: "Frame of the query", min: 0, max: clipNow().count - 1, step: 1, value: 0, show: String,
-    onInput: (t) => {
-      const { columns } = clipNow();
-      const [row, column] = focus.get() ?? home();
-      focus.set([row, t * columns + (column % columns)], true);
-      keep();
-      show();
-    },
-  });
-  const warmth = slider({
-    label: "Temperature", min: 0.25, max: 4, step: 0.05, value: model.get("temperature"), show: (v) => v.toFixed(2),
-    onInput: (temperature) => store(model, { temperature }),
-  });
-  const span = choice({
-    label: "Colour range",
-    options: [["own", "each row its own"], ["shared", "one for all rows"]],
-    value: model.get("own_range") ? "own" : "shared",
-    onChange: (value) => store(model, { own_range: value === "own" }),
-  });
-  house.controls.append(clipChoice.node, frameSlider.node, warmth.node, span.node);
-
-  const canvas = element("canvas", {
-    role: "application",
-    "aria-label": "The clip's frames in a row, and below each the weights of the query. Arrow keys move the query over "
-      + "the cells, across frames too; Enter locks, Escape releases.",
-  });
-  const keys = element("p", { class: "cw-panel-name cw-keys" },
-    "Point at a cell of any frame: it is the query. Grey: not looked at in this step. Arrows move, also into the next frame; "
-    + "Enter locks, Escape releases");
-  const holder = element("div", { class: "cw-chart" }, canvas, keys);
-  house.stage.append(holder);
-
-  let layout = null;
-  const measure = () => {
-    const { count, height, width } = clipNow();
-    const across = Math.max(200, holder.clientWidth);
-    const left = across < NARROW ? 0 : SIDE;
-    const words = left ? 0 : 18;
-    const side = Math.floor((across - left - GAP * (count - 1)) / count);
-    const tall = Math.round((side * height) / width);
-    const step = tall + words + GAP;
-    return { across, left, words, side, tall, step, height: 20 + (ROWS.length + 1) * step - GAP };
-  };
-  const boxOf = (line, t) => [layout.left + t * (layout.side + GAP), 20 + line * layout.step + layout.words];
-
-  /** Where nothing is in focus: the middle of what moves, in the middle frame. */
-  const home = () => {
-    const { count, places, columns, covers: { moving } } = clipNow();
-    const t = Math.floor((count - 1) / 2);
-    let [sum, row, column] = [0, 0, 0];
-    for (let s = 0; s < places; s++) {
-      const part = moving[t * places + s];
-      sum += part;
-      row += part * Math.floor(s / columns);
-      column += part * (s % columns);
-    }
-    return sum ? [Math.round(row / sum), t * columns + Math.round(column / sum)] : [0, t * columns];
-  };
-  const focus = focusController({
-    canvases: [canvas],
-    rows: () => clipNow().rows,
-    columns: () => clipNow().columns * clipNow().count,
-    locate: (_, x, y) => {
-      const { count, rows, columns } = clipNow();
-      const [left, top] = [x * layout.across - layout.left, y * layout.height - 20];
-      const t = Math.floor(left / (layout.side + GAP));
-      const line = Math.floor(top / layout.step);
-      const [inX, inY] = [left - t * (layout.side + GAP), top - line * layout.step - layout.words];
-      if (t < 0 || t >= count || line < 0 || line > ROWS.length) return null;
-      if (inX < 0 || inX >= layout.side || inY < 0 || inY >= layout.tall) return null;
-      return [Math.floor((inY * rows) / layout.tall), t * columns + Math.floor((inX * columns) / layout.side)];
-    },
-    start: home,
-    onEdge: () => house.say([...describe(), "Edge."], { again: true }),
-    onChange: (_, __, quiet) => {
-      keep();
-      show(quiet);
-    },
-  });
-  const keep = () => {
-    const { columns } = clipNow();
-    const query = focus.get();
-    const stored = focus.isLocked() ? [Math.floor(query[1] / columns), query[0], query[1] % columns] : [];
-    if (String(stored) !== String(model.get("query"))) store(model, { query: stored });
-  };
-
-  /** The query shown: the one in focus, else the one where the keys begin. */
-  const queryNow = () => {
-    const { columns } = clipNow();
-    const [row, column] = focus.get() ?? home();
-    return { t: Math.floor(column / columns), row, column: column % columns, s: row * columns + (column % columns) };
-  };
-  let seen = null;
-  const lookNow = () => {
-    const clip = clipNow();
-    const { t, s } = queryNow();
-    const temperature = model.get("temperature");
-    const name = `${t},${s},${temperature}`;
-    if (!seen || seen.clip !== clip || seen.name !== name) seen = { clip, name, maps: clip.look(t, s, temperature) };
+  const maps = ({ t, s }) => {
+    const key = [t, s, model.get("temperature")];
+    if (seen.clip !== clip() || String(seen.key) !== String(key)) seen = { clip: clip(), key, maps: clip().look(...key) };
     return seen.maps;
   };
-  const highs = () => {
-    const maps = lookNow();
-    const tops = ROWS.map(({ key }) => maps[key][largest(maps[key])]);
-    return model.get("own_range") ? tops : tops.map(() => Math.max(...tops));
-  };
+  return { clip, maps };
+}
 
+/** Where nothing is in focus: the middle of what moves in frame `t`, [row, column + t * columns]. */
+function home({ places, columns, covers: { moving } }, t) {
+  let [sum, row, column] = [0, 0, 0];
+  for (let s = 0; s < places; s++) {
+    const part = moving[t * places + s];
+    sum += part;
+    row += part * Math.floor(s / columns);
+    column += part * (s % columns);
+  }
+  return sum ? [Math.round(row / sum), t * columns + Math.round(column / sum)] : [0, t * columns];
+}
+
+/** The clip's frames in a row, and below them a row of panels for each of the four maps. */
+function filmStrip(house) {
+  const canvas = element("canvas", {
+    role: "img", "aria-label": "The clip's frames in a row, and below each the weights of the query, joint and divided",
+  });
+  const node = styled(element("div", {}, canvas), { flex: "1 1 400px", minWidth: "0" });
+  let layout = null;
   let base = null;
-  /** What does not change with the query: the frames and the words. */
-  const paintBase = () => {
-    const clip = clipNow();
-    layout = measure();
-    const { scale } = fit(canvas, layout.across, layout.height / layout.across);
-    base = document.createElement("canvas");
-    base.width = canvas.width;
-    base.height = canvas.height;
+  const boxOf = (line, t) => [t * (layout.side + GAP), line * layout.step + LINE, layout.side, layout.tall];
+  /** What does not change with the query: the frames and their numbers. */
+  const layOut = ({ count, ratio, pictures }) => {
+    const across = Math.max(200, node.clientWidth);
+    const side = Math.floor((across - GAP * (count - 1)) / count);
+    const tall = Math.round(side * ratio);
+    layout = { across, side, tall, step: LINE + tall + GAP, height: (ROWS.length + 1) * (LINE + tall + GAP) - GAP };
+    layout.scale = fit(canvas, across, layout.height / across).scale;
+    base = element("canvas", { width: canvas.width, height: canvas.height });
     const context = base.getContext("2d");
-    context.scale(scale, scale);
+    context.scale(layout.scale, layout.scale);
     context.imageSmoothingEnabled = false;
     context.font = `13px ${FONT}`;
     context.textAlign = "center";
-    context.textBaseline = "alphabetic";
     context.fillStyle = house.ink("soft");
-    for (let t = 0; t < clip.count; t++) {
+    pictures.forEach((picture, t) => {
       const [x, y] = boxOf(0, t);
-      context.fillText(`frame ${t}`, x + layout.side / 2, 13);
-      context.drawImage(clip.pictures[t], x, y, layout.side, layout.tall);
-    }
+      context.fillText(side < 60 ? t + 1 : `frame ${t + 1}`, x + side / 2, y - 5);
+      context.drawImage(picture, ...boxOf(0, t));
+    });
     context.fillStyle = house.ink("line");
-    for (let line = 1; line <= ROWS.length; line++) {
-      for (let t = 0; t < clip.count; t++) context.fillRect(...boxOf(line, t), layout.side, layout.tall);
-    }
-    sayBeside(context, 0, "the clip", "", "");
+    ROWS.forEach((_, i) => pictures.forEach((__, t) => context.fillRect(...boxOf(i + 1, t))));
   };
-  const sayBeside = (context, line, name, words, range) => {
-    const [, y] = boxOf(line, 0);
-    context.textAlign = "left";
-    context.fillStyle = house.ink("ink");
-    if (!layout.left) {
-      context.font = `600 13px ${FONT}`;
-      context.fillText([name, range].filter(Boolean).join(", "), 0, y - 5);
-      return;
+  const drawRow = (context, line, key, map, { rows, columns, count }, { t, row, column }, top) => {
+    const painted = paintMap(map, count * rows, columns, { table: TABLE, low: 0, high: top }); // each frame below the last
+    const [wide, high] = [layout.side / columns, layout.tall / rows];
+    for (let k = 0; k < count; k++) {
+      const [x, y] = boxOf(line, k);
+      if (key === "space" && k !== t) continue;
+      if (key === "time") {
+        context.drawImage(painted, column, k * rows + row, 1, 1, x + column * wide, y + row * high, wide, high);
+      } else context.drawImage(painted, 0, k * rows, columns, rows, x, y, layout.side, layout.tall);
     }
-    context.font = `600 13px ${FONT}`;
-    context.fillText(name, 0, y + 16);
-    context.font = `13px ${FONT}`;
-    context.fillStyle = house.ink("soft");
-    context.fillText(words, 0, y + 35);
-    context.fillText(range, 0, y + 54);
   };
-
-  const show = (quiet = false) => {
-    if (!base) return;
-    const clip = clipNow();
-    const { rows, columns, count } = clip;
-    const { t, row, column } = queryNow();
-    const maps = lookNow();
-    const tops = highs();
+  const draw = (clip, maps, query, ownRange, pinned) => {
+    const tops = ROWS.map(({ key }) => maps[key][largest(maps[key])]);
     const context = canvas.getContext("2d");
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, canvas.width, canvas.height);
     context.drawImage(base, 0, 0);
-    const scale = canvas.width / layout.across;
-    context.scale(scale, scale);
+    context.scale(layout.scale, layout.scale);
     context.imageSmoothingEnabled = false;
-    ROWS.forEach(({ key, name, words }, i) => {
-      const range = { table: TABLE, low: 0, high: tops[i] };
-      const painted = paintMap(maps[key], count * rows, columns, range); // each frame below the one before
-      const [wide, high] = [layout.side / columns, layout.tall / rows];
-      for (let k = 0; k < count; k++) {
-        const [x, y] = boxOf(i + 1, k);
-        if (key === "space" && k !== t) continue;
-        if (key === "time") {
-          context.drawImage(painted, column, k * rows + row, 1, 1, x + column * wide, y + row * high, wide, high);
-        } else context.drawImage(painted, 0, k * rows, columns, rows, x, y, layout.side, layout.tall);
-      }
-      sayBeside(context, i + 1, name, words, `0 to ${percent(tops[i])}`);
-    });
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    for (let line = 0; line <= ROWS.length; line++) {
-      const [x, y] = boxOf(line, t);
-      const [wide, high] = [layout.side / columns, layout.tall / rows];
-      outline(context, (x + column * wide - 2) * scale, (y + row * high - 2) * scale, (wide + 4) * scale,
-        (high + 4) * scale, scale, focus.isLocked());
-    }
-    frameSlider.set(t);
-    canvas.dataset.weights = ROWS.map(({ key }) => {
-      const best = largest(maps[key]);
-      return `${key} ${best} ${maps[key][best].toPrecision(6)}`;
-    }).join(";");
-    house.say(describe(), { quiet });
-  };
-
-  const describe = () => {
-    const { count, places, columns, covers } = clipNow();
-    const { t, row, column, s } = queryNow();
-    const maps = lookNow();
-    const me = t * places + s;
-    const on = covers.moving[me] >= 128 ? "moving" : covers.standing[me] >= 128 ? "standing" : "";
-    /** The weight in other frames: all of it, and that on the digit which the query stands on. */
-    const elsewhere = (weights) => {
-      let [all, same] = [0, 0];
-      for (let i = 0; i < count * places; i++) {
-        if (Math.floor(i / places) === t) continue;
-        all += weights[i];
-        if (on) same += (weights[i] * covers[on][i]) / 255;
-      }
-      return on ? `${percent(all)} (${percent(same)} on this digit)` : percent(all);
-    };
-    const strongest = (weights) => {
-      if (weights.length === 1) return "no other cell";
-      let best = me === 0 ? 1 : 0;
-      weights.forEach((weight, i) => { if (i !== me && weight > weights[best]) best = i; });
-      const place = best % places;
-      return `frame ${Math.floor(best / places)}, row ${Math.floor(place / columns)}, column ${place % columns} with `
-        + percent(weights[best]);
-    };
-    const where = on ? `on the digit that ${on === "moving" ? "moves" : "stands still"}` : "on the background";
-    return [
-      `Query: frame ${t}, row ${row}, column ${column}, ${where}.`,
-      `Weight in other frames: joint ${elsewhere(maps.joint)}, over time ${elsewhere(maps.time)}, both steps `
-        + `${elsewhere(maps.both)}.`,
-      `Strongest besides itself: joint ${strongest(maps.joint)}; over time ${strongest(maps.time)}; over space `
-        + `${strongest(maps.space)}.`,
-      focus.hint(),
-    ];
-  };
-
-  const takeQuery = () => {
-    const query = model.get("query");
-    const { columns } = clipNow();
-    if (query.length) focus.set([query[1], query[0] * columns + query[2]], true);
-    else if (focus.isLocked()) focus.set(null);
-  };
-  const redraw = () => {
-    clipChoice.set(model.get("clip"));
-    warmth.set(model.get("temperature"));
-    span.set(model.get("own_range") ? "own" : "shared");
-    if (holder.clientWidth > 0) {
-      paintBase();
-      show();
-    }
-  };
-  takeQuery();
-  house.listen(["clips", "clip"], () => {
-    takeQuery();
-    redraw();
-  });
-  house.listen(["temperature", "own_range"], redraw);
-  house.listen("query", () => {
-    takeQuery();
-    show();
-  });
-  house.whenShown(redraw);
-
-  const compose = () => {
-    const scale = canvas.width / layout.across;
-    const sheet = document.createElement("canvas");
-    sheet.width = canvas.width + 32 * scale;
-    sheet.height = canvas.height + 40 * scale;
-    const context = sheet.getContext("2d");
-    context.fillStyle = house.ink("surface");
-    context.fillRect(0, 0, sheet.width, sheet.height);
-    context.drawImage(canvas, 16 * scale, 8 * scale);
-    context.scale(scale, scale);
-    context.fillStyle = house.ink("ink");
     context.font = `13px ${FONT}`;
-    const { t, row, column } = queryNow();
-    context.fillText(`Query: frame ${t}, row ${row}, column ${column}; temperature ${number(model.get("temperature"))}`,
-      16, layout.height + 28);
-    return sheet;
+    ROWS.forEach(({ key, name }, i) => {
+      const top = ownRange ? tops[i] : Math.max(...tops);
+      drawRow(context, i + 1, key, maps[key], clip, query, top);
+      context.fillStyle = house.ink("ink");
+      context.fillText(`${name} (black 0, bright ${percent(top)})`, 0, boxOf(i + 1, 0)[1] - 5, layout.across);
+    });
+    const [wide, high] = [layout.side / clip.columns, layout.tall / clip.rows];
+    for (let line = 0; line <= ROWS.length; line++) {
+      const [x, y] = boxOf(line, query.t);
+      outline(context, x + query.column * wide - 2, y + query.row * high - 2, wide + 4, high + 4, 1, pinned);
+    }
+    canvas.dataset.weights = ROWS.map(({ key }, i) => `${key} ${largest(maps[key])} ${tops[i].toPrecision(6)}`).join(";");
   };
-  const code = () => {
-    const clips = model.get("clips");
-    const { columns } = clipNow();
-    const { t, row, column } = queryNow();
-    return [
-      model.get("code"),
-      clips[Math.min(model.get("clip"), clips.length - 1)].code,
-      "",
-      `joint = identity_attention(tokens.shape[-1], "joint", temperature=${number(model.get("temperature"))})`,
-      `divided = identity_attention(tokens.shape[-1], "divided", temperature=${number(model.get("temperature"))})`,
-      `frame, place = ${t}, ${row} * ${columns} + ${column}  # the query`,
-      "with torch.no_grad():",
-      "    all_at_once = joint.mask(tokens)[0, 0, frame * tokens.shape[2] + place].view(tokens.shape[1:3])  # (T, S)",
-      "    temporal, spatial = divided.mask(tokens)",
-      "over_time = temporal[0, place, 0, frame]  # (T,)",
-      "over_space = spatial[0, frame, 0, place]  # (S,)",
-      "both = over_space * temporal[0, :, 0, frame].T  # (T, S)",
-      "",
-    ].join("\n");
+  /** The cell below a place (0 to 1), in any row of panels. */
+  const locate = ({ count, rows, columns }, x, y) => {
+    const [left, top] = [x * layout.across, y * layout.height];
+    const [t, line] = [Math.floor(left / (layout.side + GAP)), Math.floor(top / layout.step)];
+    const [inX, inY] = [left - t * (layout.side + GAP), top - line * layout.step - LINE];
+    if (t < 0 || t >= count || line < 0 || inX < 0 || inX >= layout.side || inY < 0 || inY >= layout.tall) return null;
+    return [Math.floor((inY * rows) / layout.tall), t * columns + Math.floor((inX * columns) / layout.side)];
   };
-  house.actions.append(saveButton(house, compose, "space-time.png"), copyButton(house, code));
+  return { node, canvas, layOut, draw, locate };
+}
+
+function describe({ count, places, columns, covers }, maps, { t, row, column, s }, hint) {
+  const me = t * places + s;
+  const on = covers.moving[me] >= 128 ? "moving" : covers.standing[me] >= 128 ? "standing" : "";
+  /** The weight in other frames: all of it, and that on the digit which the query stands on. */
+  const elsewhere = (weights) => {
+    let [all, same] = [0, 0];
+    for (let i = 0; i < count * places; i++) {
+      if (Math.floor(i / places) === t) continue;
+      all += weights[i];
+      if (on) same += (weights[i] * covers[on][i]) / 255;
+    }
+    return on ? `${percent(all)} (${percent(same)} on this digit)` : percent(all);
+  };
+  const strongest = (weights) => {
+    if (weights.length === 1) return "no other cell";
+    let best = me === 0 ? 1 : 0;
+    weights.forEach((weight, i) => { if (i !== me && weight > weights[best]) best = i; });
+    const place = placeInWords([Math.floor((best % places) / columns), best % columns]);
+    return `frame ${Math.floor(best / places) + 1}, ${place} with ${percent(weights[best])}`;
+  };
+  const where = on ? `on the digit that ${on === "moving" ? "moves" : "stands still"}` : "on the background";
+  return [
+    `Query: frame ${t + 1}, ${placeInWords([row, column])}, ${where}.`,
+    `Weight in other frames: joint ${elsewhere(maps.joint)}, over time ${elsewhere(maps.time)}, both steps `
+      + `${elsewhere(maps.both)}.`, hint,
+    { heard: `Strongest besides itself: joint ${strongest(maps.joint)}; over time ${strongest(maps.time)}; over space `
+      + `${strongest(maps.space)}.` },
+  ];
+}
+
+function controlsOf(model) {
+  const clips = model.get("clips");
+  const clip = choice({
+    label: "Clip", options: clips.map(({ label }, i) => [i, label]), value: 0,
+    onChange: (value) => store(model, { clip: Number(value) }),
+  });
+  const warmth = slider({
+    label: "Temperature", min: 0.25, max: 4, step: 0.05, value: 1, show: (value) => value.toFixed(2),
+    onInput: (temperature) => store(model, { temperature }),
+  });
+  const range = choice({
+    label: "Colour range", options: [["own", "each row its own"], ["shared", "one for all rows"]], value: "",
+    onChange: (value) => store(model, { own_range: value === "own" }),
+  });
+  const draw = () => {
+    clip.set(model.get("clip"));
+    warmth.set(model.get("temperature"));
+    range.set(model.get("own_range") ? "own" : "shared");
+  };
+  return { nodes: [clip.node, warmth.node, range.node], draw };
+}
+
+function render({ model, el }) {
+  const house = frame({ model, el, name: "space-time" });
+  const lab = laboratory(model);
+  const main = picturePanel("", { role: "application", "aria-label": `The query's frame. ${keyWords()}` });
+  const film = filmStrip(house);
+  const controls = controlsOf(model);
+  const frameSlider = slider({
+    label: "Frame of the query", min: 0, max: lab.clip().count - 1, step: 1, value: 0, show: (t) => String(t + 1),
+    onInput: (t) => {
+      const place = focus.get();
+      if (place) focus.set([place[0], t * lab.clip().columns + (place[1] % lab.clip().columns)], focus.isPinned());
+      store(model, { frame: t, ...(focus.isPinned() ? { query: toTrait(focus.get()) } : {}) });
+    },
+  });
+  const hint = element("p", { class: "cw-panel-name cw-keys" },
+    `${gestures()} In any frame, the cell becomes the query. Grey: not looked at in this step.`);
+  main.node.append(frameSlider.node, hint);
+  house.stage.append(styled(main.node, { flex: `0 1 ${SIDE}px` }), film.node);
+  house.controls.append(...controls.nodes);
+
+  const toTrait = ([row, column]) => [Math.floor(column / lab.clip().columns), row, column % lab.clip().columns];
+  /** The query shown: the one in focus, else the one where the keys begin. */
+  const queryNow = () => {
+    const { columns, count } = lab.clip();
+    const [t, row, column] = toTrait(focus.get() ?? home(lab.clip(), Math.min(model.get("frame"), count - 1)));
+    return { t, row, column, s: row * columns + column };
+  };
+  const words = () => describe(lab.clip(), lab.maps(queryNow()), queryNow(), focus.hint());
+  const look = (quiet = false) => {
+    const clip = lab.clip();
+    const query = queryNow();
+    frameSlider.set(query.t);
+    main.rename(`Frame ${query.t + 1} of ${clip.count}`);
+    if (house.root.clientWidth === 0) return;
+    layPicture(main.canvas, clip.pictures[query.t]);
+    frameCell(main.canvas, [clip.rows, clip.columns], [query.row, query.column], focus.isPinned());
+    film.draw(clip, lab.maps(query), query, model.get("own_range"), focus.isPinned());
+    house.say(words(), { quiet });
+  };
+  const focus = bindFocus({
+    model, house, canvases: [main.canvas, film.canvas], rows: () => lab.clip().rows,
+    columns: () => lab.clip().columns * lab.clip().count,
+    locate: (canvas, x, y) => {
+      const { rows, columns } = lab.clip();
+      if (canvas === film.canvas) return film.locate(lab.clip(), x, y);
+      if (x < 0 || y < 0 || x >= 1 || y >= 1) return null;
+      return [Math.floor(y * rows), queryNow().t * columns + Math.floor(x * columns)];
+    },
+    start: () => home(lab.clip(), model.get("frame")), toTrait,
+    fromTrait: ([t, row, column]) => [row, t * lab.clip().columns + column],
+    describe: words,
+    onChange: (_, pinned, quiet) => {
+      if (pinned) store(model, { frame: queryNow().t });
+      look(quiet);
+    },
+  });
+  const draw = () => {
+    focus.take();
+    controls.draw();
+    if (house.root.clientWidth === 0) return;
+    fitPanel(main, lab.clip().ratio, SIDE);
+    film.layOut(lab.clip());
+    look();
+  };
+  house.listen(["clips", "clip", "temperature", "own_range"], draw);
+  house.listen("frame", () => look());
+  house.whenShown(draw);
+  house.actions.append(
+    saveButton(house, "space-time.png", { lines: () => words().slice(0, 2) }),
+    copyButton(house, () => codeFor(model, queryNow(), lab.clip())),
+  );
   return house.end;
+}
+
+/** The lines that reproduce what is shown. */
+function codeFor(model, { t, row, column }, { columns }) {
+  const clips = model.get("clips");
+  const block = (mode) =>
+    `${mode} = identity_attention(tokens.shape[-1], "${mode}", temperature=${number(model.get("temperature"))})`;
+  return [
+    model.get("code"),
+    clips[Math.min(model.get("clip"), clips.length - 1)].code,
+    "",
+    block("joint"),
+    block("divided"),
+    `frame, place = ${t}, ${row} * ${columns} + ${column}  # the query; frames, rows and columns count from 0`,
+    "with torch.no_grad():",
+    "    all_at_once = joint.mask(tokens)[0, 0, frame * tokens.shape[2] + place].view(tokens.shape[1:3])  # (T, S)",
+    "    temporal, spatial = divided.mask(tokens)",
+    "over_time = temporal[0, place, 0, frame]  # (T,)",
+    "over_space = spatial[0, frame, 0, place]  # (S,)",
+    "both = over_space * temporal[0, :, 0, frame].T  # (T, S)",
+    "",
+  ].join("\n");
 }
 
 export default { render };

@@ -10,7 +10,7 @@ from ..limits import check_indices, check_place
 
 
 class SpaceTime(CourseWidget):
-    """A film strip; below it the weights of one query: joint, over time, over space, and both steps together.
+    """A clip's frame and its film strip; below that the weights of one query: joint, over time, over space, and both steps together.
 
     The page computes all weights from the tokens: queries, keys and values are the tokens themselves; the scores of the
     second step are divided by 4, since the residual about doubles the tokens before it.
@@ -25,18 +25,20 @@ class SpaceTime(CourseWidget):
 
     Attributes:
         clip: index of the clip shown.
-        query: (frame, row, column) of the query that is locked; empty while none is.
+        frame: which frame of the clip is shown large, from 0; by default the one in the middle.
+        query: (frame, row, column) of the query that is pinned or shown at first, each from 0; empty while none is.
         temperature: the scores are divided by it.
         own_range: whether each row of panels uses the whole colour table.
 
     Raises:
-        ValueError: if the query or the index of the clip lies outside.
+        ValueError: if the query, the frame or the index of the clip lies outside.
     """
 
     _module = "space_time"
 
     clips: traitlets.List = traitlets.List().tag(sync=True)
     clip = traitlets.Int(0).tag(sync=True, echo_update=False)
+    frame = traitlets.Int(0).tag(sync=True, echo_update=False)
     query = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
     temperature = traitlets.Float(1.0, min=0.25, max=4).tag(sync=True, echo_update=False)
     own_range = traitlets.Bool(True).tag(sync=True, echo_update=False)
@@ -48,6 +50,8 @@ class SpaceTime(CourseWidget):
         query: Sequence[int] = (),
         **traits: Any,
     ) -> None:
-        check_indices(traits, {"clip": len(clips)})
+        frames = clips[0]["moving"].shape[0]
+        traits.setdefault("frame", (frames - 1) // 2)
+        check_indices(traits, {"clip": len(clips), "frame": frames})
         check_place(query, clips[0]["moving"].shape, "(frame, row, column) of a clip")
         super().__init__(clips=encode_fields(clips), label=label, query=list(query), **traits)
