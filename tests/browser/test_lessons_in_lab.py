@@ -315,7 +315,7 @@ def test_beyond_channel_and_space_is_switched_hovered_and_typed_into(lesson):
     for key in ("Enter", "ArrowRight"):
         page.keyboard.press(key)
     expect(strip).to_have_attribute("data-locked", "true")
-    expect(root.locator("[role=status]")).to_contain_text("Query: frame 2")
+    expect(root.locator("[role=status]")).to_contain_text("Query: frame 3")
 
     cell = page.locator(".jp-CodeCell", has_text="check.pool_channels(pool_channels)").first
     cell.locator(".cm-content").click()

@@ -73,7 +73,7 @@ export const keyWords = (what = "the query") => `Arrow keys move ${what}, Enter 
 
 /**
  * One place of a grid in focus: hover focuses, click or Enter pins, arrows move, Escape or a click on what is pinned unpins.
- * A finger that drags moves the place, pinned or not, and what it showed last stays.
+ * A finger that drags moves the place, pinned or not, and what it showed last stays; a mouse drags what is pinned.
  *
  * Args: `canvases` (the first takes the keyboard), `rows()`, `columns()`, `locate(canvas, x, y)` -> [row, column] or
  * null with x and y from 0 to 1, `onChange(query, pinned, quiet)` with query [row, column] or null, quiet when the
@@ -88,7 +88,7 @@ export function focusController({ canvases, rows, columns, locate, onChange, onE
   let last = null;
   let pinned = false;
   let unpinned = false;
-  let down = null; // where a finger came down
+  let down = null; // where a finger or a mouse button came down
   let dragged = false; // the finger left that place: the click that may follow pins nothing
   const show = () => {
     if (query) main.dataset.query = query.join(",");
@@ -122,7 +122,8 @@ export function focusController({ canvases, rows, columns, locate, onChange, onE
   };
   const onMove = (event) => {
     const next = place(event);
-    if (event.pointerType !== "touch") {
+    const drags = event.pointerType === "touch" || (pinned && event.buttons === 1);
+    if (!drags) {
       if (!pinned) change(next, false);
     } else if (next && (dragged || String(next) !== String(down))) {
       dragged = true;

@@ -176,7 +176,7 @@ function savingButton(house, fileName, draw) {
   });
 }
 
-const NOT_ON_A_SHEET = "input, select, textarea, details, button:not(.cw-bar), .cw-keys, .cw-heard, [hidden]";
+const NOT_ON_A_SHEET = "input:not([type=number]), select, textarea, details, button:not(.cw-bar), .cw-keys, .cw-heard, [hidden]";
 
 /** Draw a node onto a sheet as it stands on the page: canvases, grounds and words. `place` gives a box its pixels there. */
 function copyNode(context, node, place, pixels) {
@@ -199,8 +199,14 @@ function copyNode(context, node, place, pixels) {
     if (width && height) context.drawImage(node, x, y, width, height);
     return;
   }
-  context.fillStyle = getComputedStyle(node).backgroundColor;
+  const { backgroundColor, color, font } = getComputedStyle(node);
+  context.fillStyle = backgroundColor;
   context.fillRect(x, y, width, height);
+  if (node.localName === "input") {
+    context.font = font.replace(/[\d.]+px/, (size) => `${parseFloat(size) * pixels}px`);
+    context.fillStyle = color;
+    context.fillText(node.value, x + width / 3, y + height / 2);
+  }
   for (const child of node.childNodes) copyNode(context, child, place, pixels);
 }
 

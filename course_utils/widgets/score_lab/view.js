@@ -400,7 +400,8 @@ function comparison(house, model, i) {
   styled(score.node, { flex: "1 1 0", fontWeight: "600" });
   styled(score.input, { width: "100%", fontWeight: "400" });
   const heading = styled(element("div", {}, score.node, alignment.node), { display: "flex", gap: "8px", marginBottom: "8px" });
-  const place = styled(element("canvas", { role: i ? "img" : "application" }), { cursor: "crosshair", margin: "0 auto" });
+  const place = element("canvas", { role: i ? "img" : "application", class: "cw-pointed" });
+  styled(place, { cursor: "crosshair", margin: "0 auto" });
   const strips = element("canvas", { role: "img" });
   const lines = [0, 1, 2].map(() => element("div", {}));
   const swatch = styled(element("span", { "aria-hidden": "true" }), {
