@@ -550,7 +550,8 @@ def test_the_code_of_space_time_reproduces_the_weights(page, monkeypatch):
 
 def test_the_clips_shown_are_those_of_the_code(clips):
     data_set = moving_digits(40, seed=5, split="test")
-    assert [clip["label"] for clip in clips.clips] == [f"clip {i + 1}: a {int(data_set.labels[i])} moves" for i in range(3)]
+    words = [f"clip {i + 1}: a {int(data_set.labels[i])} moves" for i in range(3)]
+    assert [clip["label"] for clip in clips.clips] == words
 
 
 # all three

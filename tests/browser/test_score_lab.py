@@ -296,9 +296,7 @@ def test_a_key_without_weight_is_hollow_and_one_with_little_is_not(alone):
 @pytest.mark.parametrize("alignments", [("softmax", "local"), ("hard", "reinforced")])
 @pytest.mark.parametrize("make", ["plane"])
 def test_the_copied_code_makes_what_is_shown(alone, alignments, make):
-    page = alone(
-        explore_score_lab(("additive", "general"), alignments, width=8, temperature=0.7, sample=3)
-    )
+    page = alone(explore_score_lab(("additive", "general"), alignments, width=8, temperature=0.7, sample=3))
     page.root.get_by_role("button", name="Copy the code").click()
     code = page.root.get_by_label("Code").input_value()
     first, second = code.split("\n# B\n")

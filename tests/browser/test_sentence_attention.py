@@ -153,7 +153,8 @@ def test_hover_asks_click_pins_arrows_move_escape_unpins(page):
     assert page.canvas.get_attribute("data-locked") == "false"
     assert page.state("word") == []
     picture = page.root.locator("canvas[data-weights]")
-    page.hover(picture, 0.5, (60 + 2.5 * (picture.bounding_box()["height"] - 60) / 10) / picture.bounding_box()["height"])
+    height = picture.bounding_box()["height"]
+    page.hover(picture, 0.5, (60 + 2.5 * (height - 60) / 10) / height)  # in the third row, below the words
     assert page.canvas.get_attribute("data-query") == "2,0"
 
 

@@ -89,8 +89,8 @@ def lab_agent(width: int) -> nn.Module:
 
 
 def _with_lab_parameters(module: nn.Module, name: str, width: int) -> nn.Module:
-    drawn = lab_parameters(width).items()
-    own = {key.removeprefix(f"{name}."): torch.from_numpy(values) for key, values in drawn if key.startswith(f"{name}.")}
+    drawn, owner = lab_parameters(width).items(), f"{name}."
+    own = {key.removeprefix(owner): torch.from_numpy(values) for key, values in drawn if key.startswith(owner)}
     module.load_state_dict(own)
     return module
 

@@ -10,7 +10,7 @@ from ..limits import check_indices, check_place
 
 
 class SpaceTime(CourseWidget):
-    """A clip's frame and its film strip; below that the weights of one query: joint, over time, over space, and both steps together.
+    """A clip's frame, its film strip, and the weights of one query: joint, over time, over space, and both steps.
 
     The page computes all weights from the tokens: queries, keys and values are the tokens themselves; the scores of the
     second step are divided by 4, since the residual about doubles the tokens before it.
