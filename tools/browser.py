@@ -36,6 +36,4 @@ def launch(playwright: Playwright) -> Browser:
     path = find_browser()
     if path is None:
         raise RuntimeError(NO_BROWSER)
-    return playwright.chromium.launch(
-        executable_path=path, args=[f"--{flag}" for flag in (*_FLAGS.split(), "disable-quic")]
-    )
+    return playwright.chromium.launch(executable_path=path, args=_FLAGS)
