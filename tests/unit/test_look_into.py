@@ -11,7 +11,8 @@ from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification
 
 from course_utils.attention import edit_masks, off, record_masks, scale
-from course_utils.models import AttentionCNN
+from course_utils.data import draw_text
+from course_utils.models import AttentionCNN, load_network
 from course_utils.widgets import look
 
 torch.set_num_threads(1)
@@ -107,6 +108,29 @@ def test_file_is_prepared_and_named_by_what_the_model_carries(tmp_path):
     assert np.abs(decoded(entry["image"]).reshape(-1, 3).mean(0) - [200, 30, 30]).max() < 2
     assert not entry["answer"][0][1].startswith("class ")
     assert {name for _, name, _ in look(tiny(), torch.rand(3, 32, 32)).pictures[0]["answer"]} == {"cat", "dog", "owl"}
+
+
+def test_our_networks_take_photographs_and_lines_of_text_as_they_are():
+    photo = Image.new("RGB", (300, 200), (90, 60, 30))
+    segmenter = look(load_network("person_segmenter"), photo)
+    assert (
+        segmenter.uploads and len(segmenter.layers) == 10 and segmenter.pictures[0]["image"]["shape"] == [256, 256, 3]
+    )
+    line = Image.fromarray((draw_text("maps").permute(1, 2, 0) * 255).round().byte().numpy())
+    reader = look(load_network("text_reader"), line.resize((line.width * 2, 96)))
+    assert [layer["kind"] for layer in reader.layers] == ["channels", "channels", "weights", "weights"]
+    assert reader.layers[3]["grid"] == [1, line.width // 8]
+    vit = look(load_network("vit_cued_digits"), photo)
+    assert vit.pictures[0]["image"]["shape"] == [40, 40, 3] and vit.layers[0]["grid"] == [8, 8]
+
+
+def test_what_is_shown_first_is_sent_first():
+    torch.manual_seed(0)
+    model = timm.create_model("vit_base_patch16_224", img_size=208, embed_dim=48, depth=12, num_classes=5)
+    widget = look(model, torch.rand(3, 208, 208))
+    assert widget.layer == 11 and "0/11" in widget.masks and "0/10" not in widget.masks
+    widget.request = {"id": "one", "picture": 0, "layer": 10}
+    assert not widget.error and widget.answer["name"] == "0/10"
 
 
 def test_upload_that_is_no_picture_gets_a_word_and_a_good_one_is_added(tmp_path):

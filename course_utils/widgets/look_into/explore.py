@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from ...attention import Layout, edit_masks, find_tokens, off, record_masks, scale
 from ...attention.editing import answer_of
 from ...attention.recording import Edit, contents, evaluating
-from ...data.images import decode_base64, decode_image
+from ...data.images import decode_base64, decode_image, square_image
+from ...models import PersonSegmenter, TextReader, VisionTransformer
 from ..base import as_array, encode
 from .widget import Look
 
 Prepare = Callable[[Any], Any]
 
-_SENT_AT_ONCE = 4_000_000
+_SENT_AT_ONCE = 3_500_000  # numbers, of the layer shown first and of the others while they fit
 _MOST_PICTURES = 24
 _SHOWN_CLASSES = 5
 _LARGEST_SIDE = 448
@@ -37,7 +38,7 @@ def look(model: nn.Module, pictures: Any, prepare: Any = None, classes: Sequence
             which the model gets as they are unless you give `prepare`; or one tensor (N, C, H, W).
         prepare: what turns a PIL image into the model's input: torchvision transforms, torchvision weights, which bring
             the classes along, or an image processor of transformers. None: the model's own, where timm or transformers
-            stored it.
+            stored it, or where it is one of the course's networks.
         classes: the names of the classes; None: the model's own, else numbers.
 
     Raises:
@@ -89,22 +90,23 @@ class _Looked:
             self.described(name, x, self.run(x, record=False)[1])
             for name, x in zip(shown[1:], self.inputs[1:], strict=True)
         ]
-        sent: dict[str, dict[str, Any]] = {}
-        size = 0
-        for i, mask in enumerate(masks.values()):
-            size += mask.numel()
-            if size <= _SENT_AT_ONCE or not sent:
-                sent[f"0/{i}"] = _packed(self.layers[i], mask)
         drawn = [i for i, layer in enumerate(self.layers) if layer["kind"]] or [0]
         weights = [i for i in drawn if self.layers[i]["kind"] == "weights"]
         tokens = self.layers[weights[-1]]["tokens"] if weights else {}
+        first = (weights or drawn)[-1]
+        sent: dict[str, dict[str, Any]] = {}
+        size, numbers = 0, list(masks.values())
+        for i in sorted(range(len(numbers)), key=lambda i: (i != first, i)):
+            size += numbers[i].numel()
+            if size <= _SENT_AT_ONCE or not sent:
+                sent[f"0/{i}"] = _packed(self.layers[i], numbers[i])
         self.look = Look(
             self.layers,
             found,
             sent,
             rollout=_may_roll_out(self.layers),
             uploads=self.prepare is not None,
-            layer=(weights or drawn)[-1],
+            layer=first,
             token=next(iter(tokens), ""),
             label=f"Look: the masks of {type(self.model).__name__} over the picture",
             caption="The maps are those of the untouched network. A map shows where a layer takes its values from; "
@@ -250,7 +252,14 @@ def _all_of(edits: Sequence[Edit]) -> Edit:
 
 
 def _own_prepare(model: nn.Module) -> Prepare | None:
-    """The preparation that timm or transformers stored with the model; nothing is fetched for it."""
+    """The preparation that timm or transformers stored with the model, or that ours need; nothing is fetched for it."""
+    if isinstance(model, TextReader):
+        return _line
+    side = (
+        256 if isinstance(model, PersonSegmenter) else model.image_size if isinstance(model, VisionTransformer) else 0
+    )
+    if side:
+        return lambda picture: _unit(square_image(np.asarray(picture), side), getattr(model, "in_channels", 3))
     if getattr(model, "pretrained_cfg", None):
         from timm.data import create_transform, resolve_data_config
 
@@ -264,6 +273,19 @@ def _own_prepare(model: nn.Module) -> Prepare | None:
         except (OSError, ValueError):
             return None
     return None
+
+
+def _unit(image: np.ndarray, channels: int = 3) -> Tensor:
+    """Bytes (H, W, 3) as (channels, H, W) from 0 to 1; one channel is their mean."""
+    x = torch.from_numpy(image.copy()).permute(2, 0, 1) / 255
+    return x if channels == 3 else x.mean(0, keepdim=True)
+
+
+def _line(picture: Image.Image) -> Tensor:
+    """A line of text as `TextReader` takes it: 48 pixels high, continued on the right to a width that 8 divides."""
+    width = max(1, round(picture.width * 48 / picture.height))
+    line = np.asarray(picture.resize((width, 48)))
+    return _unit(np.pad(line, ((0, 0), (0, max(320 - width, -width % 8)), (0, 0)), mode="edge"))
 
 
 def _normal(model: nn.Module, prepare: Any) -> tuple[Sequence[float], Sequence[float]] | None:

@@ -1,465 +1,494 @@
-import { asker, button, choice, fill, focusController, slider, store } from "../page/bind.js";
-import { element, styled } from "../page/elements.js";
+import { asker, bindFocus, button, choice, fill, gestures, keyWords, slider, store } from "../page/bind.js";
+import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { changeInWords, decode, largest, number, percent } from "../page/maths.js";
-import { blend, colourOf, fit, outline, paintImage, paintMap } from "../page/paint.js";
-import { copyButton, pictureButtons, saveButton, scaleBar } from "../page/panels.js";
+import { decode, extent, largest, number, percent, placeInWords } from "../page/maths.js";
+import { colourOf, drawHeat, fit, fitPanel, frameCell, layPicture, outline, paintImage, paintMap } from "../page/paint.js";
+import { bars, copyButton, instrument, panel, pictureButtons, picturePanel, saveButton, scaleBar } from "../page/panels.js";
 
-const OPACITY = 0.6;
 const LABEL = 28; // pixels before a row of the grid, for its number
 const TALLEST = 336;
-const MOST_HELD = 64e6; // bytes that are asked for unasked; beyond, only the layer shown is
+const MOST_HELD = 64e6; // bytes that are fetched before anybody asks for them
 const [AVERAGE, ROLLOUT] = [-1, -2];
-const FONT = '12px system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
 
-function render({ model, el }) {
-  const house = frame({ model, el, name: "look-into" });
-  const layers = model.get("layers").map((layer) => ({
-    ...layer,
-    queries: layer.queries && decode(layer.queries).values,
-    cells: layer.cells && decode(layer.cells).values,
+/** The network in numbers: its layers, the masks that have arrived, and what the traits choose of them. */
+function networkOf(model) {
+  const get = (name) => model.get(name);
+  const layers = get("layers").map((layer) => ({
+    ...layer, queries: layer.queries && decode(layer.queries).values, cells: layer.cells && decode(layer.cells).values,
   }));
-  const rows = layers.map((_, k) => k).filter((k) => layers[k].heads);
   const masks = new Map(); // "picture/layer" -> its numbers
-  const images = new Map();
-  const cellsOfGrid = new Map();
-  let [held, asked, edited, order, channel] = [0, "", null, "value", 0];
-  const take = (name, { values, high }) => {
+  const rows = layers.map((_, k) => k).filter((k) => layers[k].heads);
+  const net = { get, layers, rows, failed: new Set() };
+  let held = 0;
+  net.take = (name, { values, high }) => {
     if (!values) return;
     masks.set(name, { ...decode(values), high: high && decode(high).values });
     held += masks.get(name).values.length;
   };
-  for (const [name, mask] of Object.entries(model.get("masks"))) take(name, mask);
+  for (const [name, mask] of Object.entries(get("masks"))) net.take(name, mask);
+  net.layer = () => layers[get("layer")];
+  net.grid = () => (net.layer().grid?.[0] ? net.layer().grid : [0, 0]);
+  net.picture = () => get("pictures")[get("picture")];
+  net.mask = (k = get("layer")) => masks.get(`${get("picture")}/${k}`);
+  net.isOff = (k, head) => get("off").some(([layer, h]) => layer === k && h === head);
+  net.factor = (c = get("channel")) =>
+    get("gates").find(([layer, gate]) => layer === get("layer") && gate === c)?.[2] ?? 1;
+  net.changed = () => get("off").length + get("gates").length > 0;
+  net.key = (k) => `${get("picture")}/${k}`;
+  /** The layer whose mask is fetched next: the one shown, what its rollout needs, then the others while they are few. */
+  net.missing = () => {
+    const before = get("head") === ROLLOUT ? rows.filter((k) => k <= get("layer")) : [];
+    const others = held < MOST_HELD && net.layer().heads ? rows : [];
+    return [get("layer"), ...before, ...others].find((k) => layers[k].kind && !net.mask(k) && !net.failed.has(net.key(k)));
+  };
+  return net;
+}
 
-  const get = (name) => model.get(name);
-  const layerNow = () => layers[get("layer")];
-  const pictureNow = () => get("pictures")[get("picture")];
-  const maskOf = (k) => masks.get(`${get("picture")}/${k}`);
-  const moved = () => get("off").length + get("gates").length;
-  const isOff = (k, head) => get("off").some(([layer, h]) => layer === k && h === head);
-  const factorOf = (k, c) => get("gates").find(([layer, gate]) => layer === k && gate === c)?.[2] ?? 1;
+/** The query in the weights of layer k: its window times Q plus its row; or words that say why there is none. */
+function rowOf(net, query, k) {
+  const { grid: [height, width], queries, tokens } = net.layers[k];
+  const token = net.get("token");
+  if (!query && token) return tokens[token] ?? `it has no ${token} token among its queries`;
+  if (!height) return "its queries are no patches";
+  const [tall, wide] = net.grid();
+  const [y, x] = query ? [(query[0] + 0.5) / tall, (query[1] + 0.5) / wide] : [0.5, 0.5];
+  const found = queries[Math.floor(y * height) * width + Math.floor(x * width)];
+  return found >= 0 ? found : "this patch asks nothing here, or in several windows";
+}
 
-  const askMask = asker(model, house, (answer) => {
-    take(answer.name, answer.mask);
-    asked = "";
-    show();
-  });
-  const askAnswer = asker(model, house, (answer, question) => {
-    if ("uploaded" in answer) {
-      store(model, { picture: answer.uploaded });
-      changeEdits({});
-    } else if (question.picture === get("picture") && String(question.off) === String(get("off"))
-      && String(question.gates) === String(get("gates"))) edited = answer.edited;
-    show();
-  });
-  /** Ask for what is missing of the layers that are drawn, the one shown first. */
-  function fetchMissing() {
-    if (asked || !model.widget_manager) return;
-    const wanted = [get("layer"), ...(held < MOST_HELD && layerNow().heads ? rows : [])];
-    const missing = wanted.find((k) => layers[k].kind && !maskOf(k));
-    if (missing === undefined) return;
-    asked = `${get("picture")}/${missing}`;
-    askMask({ picture: get("picture"), layer: missing });
+/** The weights of one query, over the keys of its window, added to `row`. */
+function addRow({ values, high, shape: [, heads, queries, keys] }, head, at, row) {
+  const [window, i] = [Math.floor(at / queries), at % queries];
+  for (let h = head < 0 ? 0 : head; h < (head < 0 ? heads : head + 1); h++) {
+    const line = (window * heads + h) * queries + i;
+    const unit = high[line] / 255 / (head < 0 ? heads : 1);
+    for (let key = 0; key < keys; key++) row[key] += unit * values[line * keys + key];
   }
+  return row;
+}
 
-  /** The query in the weights of layer k: its window times Q plus its row; or words that say why there is none. */
-  function rowOf(k) {
-    const { grid: [height, width], queries, tokens } = layers[k];
-    const query = focus.get();
-    if (!query && get("token")) return tokens[get("token")] ?? `no ${get("token")} token among its queries`;
-    if (!height) return "its queries are no patches";
-    const [tall, wide] = sizeNow();
-    const [y, x] = query ? [(query[0] + 0.5) / tall, (query[1] + 0.5) / wide] : [0.5, 0.5];
-    const found = queries[Math.floor(y * height) * width + Math.floor(x * width)];
-    return found >= 0 ? found : "this patch asks nothing here, or in several windows";
-  }
-  /** The weights of one query, over the keys of its window, added into `row`. */
-  function addRow({ values, high, shape: [, heads, queries, keys] }, head, at, row, factor = 1) {
-    const [window, i] = [Math.floor(at / queries), at % queries];
-    for (let h = head < 0 ? 0 : head; h < (head < 0 ? heads : head + 1); h++) {
-      const line = (window * heads + h) * queries + i;
-      const unit = (factor * high[line]) / 255 / (head < 0 ? heads : 1);
-      for (let key = 0; key < keys; key++) row[key] += unit * values[line * keys + key];
+/** The average of all heads of a layer, made once: rollout multiplies it again and again. */
+function averageOf(mask) {
+  const [, , queries, keys] = mask.shape;
+  mask.average ??= Array.from({ length: queries }, (_, i) => addRow(mask, AVERAGE, i, new Float32Array(keys)));
+  return mask.average;
+}
+
+/** Attention rollout, Abnar and Zuidema 2020: half of each layer's average, half the token itself. */
+function rollOut(net, k, at) {
+  let row = new Float32Array(net.mask(k).shape[3]);
+  row[at] = 1;
+  for (const layer of net.rows.filter((one) => one <= k).reverse()) {
+    if (!net.mask(layer)) return null;
+    const average = averageOf(net.mask(layer));
+    const next = row.map((value) => value / 2);
+    for (let token = 0; token < row.length; token++) {
+      const [share, line] = [row[token] / 2, average[token]];
+      if (share > 5e-8) for (let key = 0; key < line.length; key++) next[key] += share * line[key];
     }
-    return row;
+    row = next;
   }
-  /** Attention rollout, Abnar and Zuidema 2020: half of each layer's average, half the token itself. */
-  function rollOut(k, at) {
-    let row = new Float32Array(maskOf(k).shape[3]);
-    row[at] = 1;
-    for (const layer of rows.filter((one) => one <= k).reverse()) {
-      const mask = maskOf(layer);
-      if (!mask) return null;
-      const next = row.map((value) => value / 2);
-      for (let token = 0; token < row.length; token++) if (row[token] > 1e-7) addRow(mask, AVERAGE, token, next, row[token] / 2);
-      row = next;
-    }
-    return row;
-  }
-  /** A layer's map for the query: {values, height, width, other}, words where there is none, null while it is on its way. */
-  function mapOf(k, head) {
-    const layer = layers[k];
-    if (!layer.kind) return layer.why;
-    const mask = maskOf(k);
-    if (!mask) return null;
-    if (layer.kind === "map") return { values: mask.values, height: layer.grid[0], width: layer.grid[1], other: 0 };
-    const at = rowOf(k);
-    if (typeof at === "string") return at;
-    const keys = mask.shape[3];
-    const row = head === ROLLOUT ? rollOut(k, at) : addRow(mask, head, at, new Float32Array(keys));
-    if (!row) return null;
-    const [height, width] = layer.key_grid;
-    const values = new Float32Array(height * width);
-    const start = Math.floor(at / mask.shape[2]) * keys;
-    let other = 0;
-    for (let key = 0; key < keys; key++) {
-      const cell = layer.cells[start + key];
-      if (cell >= 0) values[cell] += row[key];
-      else other += row[key];
-    }
-    return { values, height, width, other };
-  }
-  const sizeNow = () => (layerNow().grid?.[0] ? layerNow().grid : [0, 0]);
+  return row;
+}
 
-  const name = element("p", { class: "cw-panel-name" });
-  const main = element("canvas", { role: "img" });
+/** A layer's map for the query: {values, height, width, other}; words where there is none; null while it is on its way. */
+function mapOf(net, query, k, head) {
+  const layer = net.layers[k];
+  if (!layer.kind) return layer.why;
+  const mask = net.mask(k);
+  if (!mask) return null;
+  if (layer.kind === "map") return { values: mask.values, height: layer.grid[0], width: layer.grid[1], other: 0 };
+  const at = rowOf(net, query, k);
+  if (typeof at === "string") return at;
+  const keys = mask.shape[3];
+  const row = head === ROLLOUT ? rollOut(net, k, at) : addRow(mask, head, at, new Float32Array(keys));
+  if (!row) return null;
+  const [height, width] = layer.key_grid;
+  const values = new Float32Array(height * width);
+  const start = Math.floor(at / mask.shape[2]) * keys;
+  let other = 0;
+  for (let key = 0; key < keys; key++) {
+    const cell = layer.cells[start + key];
+    if (cell >= 0) values[cell] += row[key];
+    else other += row[key];
+  }
+  return { values, height, width, other };
+}
+
+/** What is drawn for the query: the map shown, if there is one, and the range of colours of its layer. */
+function viewOf(net, query) {
+  const [layer, k] = [net.layer(), net.get("layer")];
+  const gates = layer.kind === "channels";
+  const map = gates ? null : mapOf(net, query, k, net.get("head"));
+  const count = layer.kind === "weights" ? layer.heads : 0;
+  const all = [...Array.from({ length: count }, (_, head) => mapOf(net, query, k, head)), gates ? net.mask() : map];
+  const high = Math.max(0, ...all.map((one) => (one?.values ? extent(one.values).high : 0)));
+  return { map, range: { table: gates ? "viridis" : "magma", low: 0, high: high || 1 } };
+}
+
+const headInWords = (head) => ["rollout up to here", "average of its heads"][head + 2] ?? `head ${head + 1}`;
+
+/** Why a mask that is not there is missing. */
+function missingInWords(net, k, live) {
+  if (net.failed.has(net.key(k))) return "the notebook could not make this mask";
+  return live ? "not here yet: choose this layer to open it" : "not opened before the page was saved";
+}
+
+/** What the mask says, in words: the first part of the status line, and what only a screen reader hears. */
+function maskInWords(net, { map }, query, live) {
+  const { kind } = net.layer();
+  if (kind === "channels" && net.mask()) {
+    const [channel, factor] = [net.get("channel"), net.factor()];
+    const { length } = net.mask().values;
+    return [`gate ${number(net.mask().values[channel])} for channel ${channel + 1} of ${length}`
+      + `${factor === 1 ? "." : `, multiplied by ${number(factor)}.`}`];
+  }
+  if (typeof map === "string") return [`not on the picture: ${map}`];
+  if (!map) return [`${missingInWords(net, net.get("layer"), live)}.`];
+  const best = largest(map.values);
+  const place = placeInWords([Math.floor(best / map.width), best % map.width]);
+  if (kind === "map") return [`the gate is largest at ${place}: ${number(map.values[best])}.`];
+  const token = net.get("token");
+  const asks = query ? `the patch at ${placeInWords(query)}` : token ? `the ${token} token` : "the patch in the middle";
+  return [`${headInWords(net.get("head"))}: ${asks} takes most from ${place}, ${percent(map.values[best])}.`,
+    `The map has ${map.height} × ${map.width} cells; ${percent(map.other)} come from tokens that are no patches.`];
+}
+
+/** The main picture with the map over it, its scale, and buttons for the other pictures. */
+function mainPart(house, net, focus, onPicture) {
+  const made = picturePanel("", { role: "application" });
   const scale = scaleBar("");
-  const thumbs = pictureButtons({ label: "Pictures", side: 44, onPress: (index) => {
-    store(model, { picture: index });
-    changeEdits({ off: get("off"), gates: get("gates") });
-  } });
-  const bars = element("div", { role: "list", "aria-label": "Class probabilities" });
-  const barsName = element("p", { class: "cw-panel-name" });
-  const gridName = element("p", { class: "cw-panel-name" });
-  const grid = element("canvas", { role: "img" });
-  const left = styled(element("div", {}, name, main, scale.node, thumbs.node), { flex: "1 1 328px", minWidth: "0", maxWidth: "400px" });
-  const switcher = button("", () => {
-    const k = get("layer");
-    if (layerNow().heads) {
-      const head = get("head");
-      const others = get("off").filter(([layer, h]) => layer !== k || h !== head);
-      changeEdits({ off: isOff(k, head) ? others : [...others, [k, head]], gates: get("gates") });
-    } else setFactor(factorOf(k, channel) === 0 ? 1 : 0);
-  }, true);
-  const reset = button("Switch all back on", () => changeEdits({}));
-  const actions = styled(element("div", { class: "cw-actions" }, switcher, reset), { margin: "8px 0 12px" });
-  const right = styled(element("div", {}, barsName, bars, actions, gridName, grid), { flex: "1 1 328px", minWidth: "0" });
-  house.stage.append(left, right);
-
-  function setFactor(by) {
-    const k = get("layer");
-    const others = get("gates").filter(([layer, gate]) => layer !== k || gate !== channel);
-    changeEdits({ off: get("off"), gates: by === 1 ? others : [...others, [k, channel, by]] });
-  }
-  function changeEdits({ off = [], gates = [] }) {
-    edited = null;
-    store(model, { off, gates });
-    if (moved()) askAnswer({ picture: get("picture"), off, gates });
-    show();
-  }
-  const choose = (values) => {
-    store(model, { query: [], ...values });
-    focus.set(null);
-    channel = 0;
-    show();
+  const thumbs = pictureButtons({ label: "Pictures", side: 44, onPress: onPicture });
+  const keys = element("p", { class: "cw-panel-name cw-keys" }, gestures());
+  made.node.append(keys, scale.node, thumbs.node);
+  const images = new Map();
+  const imageOf = ({ image }) => {
+    if (!images.has(image)) images.set(image, paintImage(decode(image)));
+    return images.get(image);
   };
-  const layerChoice = choice({ label: "Layer", value: get("layer"), onChange: (k) => choose({ layer: Number(k), head: 0 }),
-    options: layers.map(({ name: words, words: size }, k) => [k, `${k + 1}. ${words || "the model itself"}: ${size}`]) });
-  const headChoice = choice({ label: "Head", options: [], value: 0, onChange: (head) => {
-    store(model, { head: Number(head) });
-    show();
-  } });
-  const tokens = [...new Set(layers.flatMap((layer) => Object.keys(layer.tokens ?? {})))];
-  const tokenChoice = choice({ label: "Query while you do not point", value: get("token"), onChange: (token) => choose({ token }),
-    options: [...tokens.map((one) => [one, `${one} token`]), ["", "patch in the middle"]] });
-  const channelSlider = slider({ label: "Channel", min: 0, max: 1, step: 1, value: 0, show: String, onInput: (value) => {
-    channel = value;
-    show();
-  } });
-  const factorSlider = slider({ label: "Multiply its gate by", min: 0, max: 2, step: 0.1, value: 1, onInput: setFactor });
-  const orderChoice = choice({ label: "Order", value: order, options: [["value", "largest gate first"], ["channel", "by channel"]],
-    onChange: (value) => { order = value; show(); } });
-  const file = element("input", { type: "file", accept: "image/*", onchange: async () => {
-    const [chosen] = file.files;
-    if (!chosen) return;
-    const reader = new FileReader();
-    reader.onload = () => askAnswer({ upload: reader.result.split(",")[1] ?? "", name: chosen.name, off: [], gates: [] });
-    reader.readAsDataURL(chosen);
-  } });
-  const upload = element("span", { class: "cw-control", hidden: !get("uploads") }, element("label", {}, "Your picture", file));
-  house.controls.append(layerChoice.node, headChoice.node, tokenChoice.node, channelSlider.node, factorSlider.node, orderChoice.node, upload);
-
-  const focus = focusController({
-    canvases: [main],
-    rows: () => sizeNow()[0],
-    columns: () => sizeNow()[1],
-    locate: (_, x, y) => {
-      const [tall, wide] = sizeNow();
-      if (!tall || x < 0 || y < 0 || x >= 1 || y >= 1) return null;
-      return [Math.floor(y * tall), Math.floor(x * wide)];
-    },
-    onEdge: () => house.say([...describe(), "Edge."], { again: true }),
-    onChange: (query, locked) => {
-      const pinned = locked ? query : [];
-      if (String(pinned) !== String(get("query"))) store(model, { query: pinned });
-      draw();
-    },
-  });
-  const restore = () => {
-    const query = get("query");
-    const [tall, wide] = sizeNow();
-    if (query.length === 2 && query[0] < tall && query[1] < wide) focus.set(query, true);
-    else if (focus.isLocked()) focus.set(null);
-  };
-  grid.addEventListener("click", (event) => {
-    const box = grid.getBoundingClientRect();
-    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
-    if (layerNow().kind === "channels") {
-      const { columns, cell, sorted } = gates();
-      const at = Math.floor(y / cell) * columns + Math.floor(x / cell);
-      if (x < columns * cell && at < sorted.length) channel = sorted[at];
-      show();
-    } else if (layerNow().heads) {
-      const cell = cellSize();
-      const k = rows[Math.floor(y / cell)];
-      if (k === undefined) return;
-      const head = Math.max(0, Math.min(layers[k].heads - 1, Math.floor((x - LABEL) / cell)));
-      store(model, { layer: k, head });
-      restore();
-      show();
-    }
-  });
-  const cellSize = () => {
-    const most = Math.max(...rows.map((k) => layers[k].heads));
-    return Math.max(12, Math.min(72, Math.floor((right.clientWidth - LABEL) / most), Math.floor(TALLEST / rows.length)));
-  };
-  function gates() {
-    const { values } = maskOf(get("layer")) ?? { values: [] };
-    const sorted = Array.from(values, (_, c) => c);
-    if (order === "value") sorted.sort((one, two) => values[two] - values[one]);
-    const cell = Math.max(6, Math.min(28, Math.floor(Math.sqrt((right.clientWidth * TALLEST) / (values.length || 1)))));
-    return { values, sorted, cell, columns: Math.max(1, Math.floor(right.clientWidth / cell)) };
-  }
-
-  /** What is drawn for the query: the map over the picture and every layer's and head's small map. */
-  function draw() {
-    const layer = layerNow();
-    const map = layer.kind === "channels" ? null : mapOf(get("layer"), get("head"));
-    const heads = layer.kind === "weights" ? Array.from({ length: layer.heads }, (_, head) => mapOf(get("layer"), head)) : [map];
-    let high = 0;
-    for (const one of heads) if (one?.values) for (const value of one.values) if (value > high) high = value;
-    if (layer.kind === "channels") for (const value of gates().values) high = Math.max(high, value);
-    const range = { table: layer.kind === "channels" ? "viridis" : "magma", low: 0, high: high || 1 };
+  const draw = ({ map, range }) => {
+    const image = imageOf(net.picture());
+    const { canvas } = made;
+    if (map?.values) drawHeat(canvas, image, map.values, [map.height, map.width], range);
+    else layPicture(canvas, image);
+    const [tall, wide] = net.grid();
+    const place = focus.get() ?? (net.layer().heads && !net.get("token") && tall ? [tall >> 1, wide >> 1] : null);
+    if (tall) frameCell(canvas, [tall, wide], place, focus.isPinned());
     scale.set(range);
-    drawMain(map, range);
-    if (layer.kind === "channels") drawGates(range);
-    else drawGrid(range);
-    house.say(describe(map));
-    main.dataset.weights = map?.values?.length <= 256 ? Array.from(map.values, (value) => value.toPrecision(5)).join(",") : "";
-    fetchMissing();
-  }
-  function drawMain(map, range) {
-    const { image: encoded } = pictureNow();
-    if (!images.has(encoded)) images.set(encoded, paintImage(decode(encoded)));
-    const image = images.get(encoded);
-    const { width, height, scale: pixels } = fit(main, Math.min(368, left.clientWidth, (368 * image.width) / image.height), image.height / image.width);
-    const context = main.getContext("2d");
-    context.drawImage(image, 0, 0, width, height);
-    if (map?.values) blend(context, paintMap(map.values, map.height, map.width, range), [0, 0, width, height], OPACITY);
-    const query = focus.get();
-    const [tall, wide] = sizeNow();
-    const place = query ?? (layerNow().heads && !get("token") && tall ? [tall >> 1, wide >> 1] : null);
-    if (place) outline(context, (place[1] * width) / wide, (place[0] * height) / tall, width / wide, height / tall, pixels, focus.isLocked());
-  }
-  function drawGrid(range) {
-    if (!rows.length) {
-      fit(grid, 1, 1);
-      return;
-    }
-    const cell = cellSize();
-    const width = Math.max(LABEL + cell * Math.max(...rows.map((k) => layers[k].heads)), right.clientWidth);
-    const { scale: pixels } = fit(grid, width, (cell * rows.length) / width);
-    const context = grid.getContext("2d");
-    context.setTransform(pixels, 0, 0, pixels, 0, 0);
-    context.clearRect(0, 0, width, cell * rows.length);
-    context.font = FONT;
+    canvas.dataset.weights = map?.values?.length <= 256 ? Array.from(map.values, (one) => one.toPrecision(5)).join(",") : "";
+  };
+  const refresh = () => {
+    const image = imageOf(net.picture());
+    const { kind } = net.layer();
+    fitPanel(made, image.height / image.width, 400);
+    const [title, place] = [net.picture().label, `layer ${net.get("layer") + 1}`];
+    made.rename(`${title}, ${place}${kind === "weights" ? `, ${headInWords(net.get("head"))}` : ""}`);
+    const named = { channels: "Gate", map: "Gate of each place" }[kind] ?? "Weight of a key";
+    scale.node.firstChild.textContent = named;
+    keys.hidden = !net.grid()[0];
+    made.canvas.setAttribute("aria-label", `${title}, with the map of ${place} over it. ${keyWords()}`);
+    const offers = net.get("pictures").map((one) => ({ key: one.image, label: one.label, image: imageOf(one) }));
+    thumbs.node.hidden = offers.length < 2;
+    if (offers.length > 1) thumbs.show(offers, net.get("picture"));
+  };
+  return { ...made, draw, refresh };
+}
+
+/** All layers and heads as small maps, or all gates of a layer as cells; a click chooses one. */
+function gridPart(house, net, model) {
+  const made = picturePanel("", { role: "img" });
+  const { canvas, node } = made;
+  const cells = new Map();
+  const cellSide = () => {
+    const most = Math.max(...net.rows.map((k) => net.layers[k].heads));
+    return Math.max(12, Math.min(72, Math.floor((node.clientWidth - LABEL) / most), Math.floor(TALLEST / net.rows.length)));
+  };
+  const gates = () => {
+    const { values } = net.mask() ?? { values: [] };
+    const sorted = Array.from(values, (_, c) => c);
+    sorted.sort((one, two) => values[two] - values[one]);
+    const side = Math.max(6, Math.min(28, Math.floor(Math.sqrt((node.clientWidth * TALLEST) / (values.length || 1)))));
+    return { values, sorted, side, columns: Math.max(1, Math.floor(node.clientWidth / side)) };
+  };
+  const begin = (width, height) => {
+    const { scale } = fit(canvas, Math.max(1, width), Math.max(1, height) / Math.max(1, width));
+    const context = canvas.getContext("2d");
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    context.clearRect(0, 0, width, height);
+    context.imageSmoothingEnabled = false;
+    context.font = `12px ${getComputedStyle(house.root).fontFamily}`;
     context.textBaseline = "middle";
-    rows.forEach((k, row) => {
-      const top = row * cell;
-      context.fillStyle = house.ink(k === get("layer") ? "ink" : "soft");
-      context.fillText(String(k + 1), 0, top + cell / 2);
-      for (let head = 0; head < layers[k].heads; head++) {
-        const map = mapOf(k, head);
+    return context;
+  };
+  const drawHead = (context, { map, range, k, head, x, y, side }) => {
+    const key = `${k},${head}`;
+    cells.set(key, paintMap(map.values, map.height, map.width, range, cells.get(key)));
+    context.drawImage(cells.get(key), x, y, side, side);
+    if (net.isOff(k, head)) {
+      context.globalAlpha = 0.8;
+      context.fillStyle = house.ink("surface");
+      context.fillRect(x, y, side, side);
+      context.globalAlpha = 1;
+      context.fillStyle = house.ink("bad");
+      context.fillText("off", x + 2, y + side / 2, side - 4);
+    }
+    const shown = net.get("head");
+    if (k === net.get("layer") && (head === shown || shown < 0)) outline(context, x + 1, y + 1, side - 2, side - 2, 1, true);
+  };
+  const drawHeads = ({ range }, query) => {
+    const side = cellSide();
+    const wide = Math.max(LABEL + side * Math.max(...net.rows.map((k) => net.layers[k].heads)), node.clientWidth);
+    const context = begin(wide, side * net.rows.length);
+    net.rows.forEach((k, row) => {
+      const y = row * side;
+      context.fillStyle = house.ink(k === net.get("layer") ? "ink" : "soft");
+      context.fillText(String(k + 1), 0, y + side / 2);
+      for (let head = 0; head < net.layers[k].heads; head++) {
+        const map = mapOf(net, query, k, head);
         if (!map?.values) {
+          const words = map ?? missingInWords(net, k, Boolean(model.widget_manager));
           context.fillStyle = house.ink("soft");
-          const words = map ?? (model.widget_manager ? "choose this layer to open it" : "not opened before the page was saved");
-          context.fillText(words.length > 60 ? `${words.slice(0, 58)}…` : words, LABEL, top + cell / 2, width - LABEL);
+          context.fillText(words.length > 60 ? `${words.slice(0, 58)}…` : words, LABEL, y + side / 2, wide - LABEL);
           return;
         }
-        const key = `${k},${head}`;
-        const kept = cellsOfGrid.get(key);
-        cellsOfGrid.set(key, paintMap(map.values, map.height, map.width, range, kept));
-        const x = LABEL + head * cell;
-        context.imageSmoothingEnabled = false;
-        context.drawImage(cellsOfGrid.get(key), x, top, cell - 2, cell - 2);
-        if (isOff(k, head)) {
-          context.fillStyle = house.ink("surface");
-          context.globalAlpha = 0.6;
-          context.fillRect(x, top, cell - 2, cell - 2);
-          context.globalAlpha = 1;
-          context.strokeStyle = house.ink("bad");
-          context.lineWidth = 2;
-          context.beginPath();
-          context.moveTo(x + 2, top + 2);
-          context.lineTo(x + cell - 4, top + cell - 4);
-          context.stroke();
-        }
-        if (k === get("layer") && (head === get("head") || get("head") < 0)) outline(context, x + 1, top + 1, cell - 4, cell - 4, 1, true);
+        drawHead(context, { map, range, k, head, x: LABEL + head * side, y, side: side - 2 });
       }
     });
-    context.setTransform(1, 0, 0, 1, 0, 0);
-  }
-  function drawGates(range) {
-    const { values, sorted, cell, columns } = gates();
-    const width = columns * cell;
-    const tall = Math.max(1, Math.ceil(sorted.length / columns));
-    const { scale: pixels } = fit(grid, width, (tall * cell) / width);
-    const context = grid.getContext("2d");
-    context.setTransform(pixels, 0, 0, pixels, 0, 0);
-    context.clearRect(0, 0, width, tall * cell);
+  };
+  const drawGates = ({ range }) => {
+    const { values, sorted, side, columns } = gates();
+    const context = begin(columns * side, Math.ceil(sorted.length / columns) * side);
     sorted.forEach((c, i) => {
-      const [x, y] = [(i % columns) * cell, Math.floor(i / columns) * cell];
-      context.fillStyle = colourOf(values[c] * factorOf(get("layer"), c), range);
-      context.fillRect(x, y, cell - 1, cell - 1);
-      if (c === channel) outline(context, x + 1, y + 1, cell - 3, cell - 3, 1, true);
+      const [x, y] = [(i % columns) * side, Math.floor(i / columns) * side];
+      context.fillStyle = colourOf(values[c] * net.factor(c), range);
+      context.fillRect(x, y, side - 1, side - 1);
+      if (c === net.get("channel")) outline(context, x + 1, y + 1, side - 3, side - 3, 1, true);
     });
-    context.setTransform(1, 0, 0, 1, 0, 0);
-  }
-  const headWords = () => ({ [AVERAGE]: "average of its heads", [ROLLOUT]: "rollout up to here" })[get("head")] ?? `head ${get("head") + 1}`;
-
-  function describe(map = layerNow().kind === "channels" ? null : mapOf(get("layer"), get("head"))) {
-    const layer = layerNow();
-    const title = `Layer ${get("layer") + 1}, ${layer.name || "the model itself"}`;
-    let words = "the notebook is asked for this mask.";
-    if (layer.kind === "channels" && maskOf(get("layer"))) {
-      const gate = maskOf(get("layer")).values[channel];
-      words = `gate ${number(gate)} for channel ${channel} of ${gates().values.length}`
-        + `${factorOf(get("layer"), channel) === 1 ? "." : `, multiplied by ${number(factorOf(get("layer"), channel))}.`}`;
-    } else if (typeof map === "string") words = `not on the picture: ${map}`;
-    else if (map) {
-      const best = largest(map.values);
-      const place = `row ${Math.floor(best / map.width)}, column ${best % map.width} of ${map.height} × ${map.width}`;
-      const query = focus.get();
-      const asks = query ? `the patch in row ${query[0]}, column ${query[1]}` : get("token") ? `the ${get("token")} token` : "the patch in the middle";
-      if (layer.kind === "map") words = `the gate is largest in ${place}, ${number(map.values[best])}.`;
-      else words = `${headWords()}: ${asks} takes most from ${place}, ${percent(map.values[best])}; ${percent(map.other)} from tokens that are no patches.`;
-    } else if (!model.widget_manager) words = "this mask was not opened before the page was saved.";
-    const before = pictureNow().answer[0];
-    const now = edited && [...edited].sort((one, two) => two[2] - one[2])[0];
-    const answer = now ? `The answer is now ${now[1]}, ${percent(now[2])}.` : before && !moved() ? `The answer is ${before[1]}, ${percent(before[2])}.` : "";
-    return [`${title}: ${words}`, answer, focus.hint()];
-  }
-
-  function showBars() {
-    const before = pictureNow().answer;
-    const shown = edited ?? before;
-    const first = new Map(before.map(([k, , value]) => [k, value]));
-    barsName.textContent = !before.length ? "This network gives no class probabilities."
-      : !moved() ? "Class probabilities" : edited ? "Class probabilities, and how far they moved in points" : "Before the change; the notebook is asked";
-    bars.replaceChildren(...shown.map(([k, words, value]) => {
-      const bar = styled(element("span", {}), { height: "12px", borderRadius: "3px", background: `linear-gradient(to right, var(--cw-run-0) ${100 * value}%, var(--cw-line) 0)` });
-      const change = edited && first.has(k) ? ` ${changeInWords(value - first.get(k))}` : "";
-      const label = styled(element("span", { title: words }, words), { overflow: "hidden", whiteSpace: "nowrap", textOverflow: "ellipsis" });
-      const numbers = styled(element("span", {}, `${percent(value)}${change}`), { textAlign: "right", whiteSpace: "nowrap" });
-      return styled(element("div", { role: "listitem", "data-probability": value.toPrecision(6) }, label, bar, numbers),
-        { display: "grid", gridTemplateColumns: "minmax(0, 9fr) minmax(0, 8fr) 104px", gap: "8px", alignItems: "center", minHeight: "22px" });
-    }));
-  }
-  /** Everything: choices, buttons, probabilities, and what is drawn. */
-  function show() {
-    const layer = layerNow();
-    const head = get("head");
-    layerChoice.set(get("layer"));
-    if (layer.heads) {
-      const own = Array.from({ length: layer.heads }, (_, h) => [h, String(h + 1)]);
-      fill(headChoice, [...own, [AVERAGE, "average"], ...(get("rollout") ? [[ROLLOUT, "rollout"]] : [])], head);
+  };
+  canvas.addEventListener("click", ({ offsetX: x, offsetY: y }) => {
+    if (net.layer().kind === "channels") {
+      const { columns, side, sorted } = gates();
+      const at = Math.floor(y / side) * columns + Math.floor(x / side);
+      if (x < columns * side && at < sorted.length) store(model, { channel: sorted[at] });
+      return;
     }
-    headChoice.node.hidden = layer.kind !== "weights";
-    tokenChoice.node.hidden = layer.kind !== "weights";
-    tokenChoice.set(get("token"));
-    const channels = layer.kind === "channels";
-    for (const { node } of [channelSlider, orderChoice]) node.hidden = !channels;
-    factorSlider.node.hidden = !channels || !layer.editable;
-    channelSlider.input.max = Math.max(1, gates().values.length - 1);
-    channelSlider.set(channel);
-    factorSlider.set(factorOf(get("layer"), channel));
-    switcher.hidden = !(layer.editable && (layer.heads || channels)) || !pictureNow().answer.length;
-    switcher.disabled = Boolean(layer.heads) && head < 0;
-    const off = layer.heads ? isOff(get("layer"), head) : factorOf(get("layer"), channel) === 0;
-    switcher.textContent = `Switch this ${layer.heads ? "head" : "channel"} ${off ? "back on" : "off"}`;
-    reset.disabled = !moved();
-    name.textContent = `${pictureNow().label} · layer ${get("layer") + 1}${layer.kind === "weights" ? `, ${headWords()}` : ""}`;
-    scale.node.firstChild.textContent = channels ? "Gate" : layer.kind === "map" ? "Gate of each place" : "Weight, up to the largest of this layer";
-    gridName.textContent = channels ? `${layer.words}; click chooses one` : rows.length ? "All layers (rows) and heads (columns); click chooses one" : "";
-    grid.setAttribute("aria-label", `${gridName.textContent}. The lists Layer and Head, and the slider Channel, choose as well.`);
-    main.setAttribute("aria-label", `${pictureNow().label}, with the map of layer ${get("layer") + 1} over it. Arrows move the query, Enter pins it, Escape releases it.`);
-    const offers = get("pictures").map(({ label, image }) => {
-      if (!images.has(image)) images.set(image, paintImage(decode(image)));
-      return { key: image, label, image: images.get(image) };
-    });
-    thumbs.node.hidden = offers.length < 2;
-    if (offers.length > 1) thumbs.show(offers, get("picture"));
-    showBars();
+    const side = cellSide();
+    const k = net.rows[Math.floor(y / side)];
+    if (k === undefined) return;
+    store(model, { layer: k, head: Math.max(0, Math.min(net.layers[k].heads - 1, Math.floor((x - LABEL) / side))) });
+  });
+  const draw = (view, query) => {
+    if (net.layer().kind === "channels") drawGates(view);
+    else if (net.rows.length) drawHeads(view, query);
+    node.hidden = net.layer().kind !== "channels" && !net.rows.length;
+  };
+  const refresh = () => {
+    const words = net.layer().kind === "channels" ? `${net.layer().words}: click to choose one`
+      : "Layers down, heads across: click to choose one";
+    made.rename(words);
+    canvas.setAttribute("aria-label", `${words}. The controls below choose as well.`);
+  };
+  return { ...made, draw, refresh };
+}
+
+/** The answer: bars of probabilities, and what switches the head or the channel that is shown off and on. */
+function answerPart(house, net, model) {
+  const shown = bars({ label: "Class probabilities" });
+  const made = panel("", shown.node);
+  let edited = null; // { question, rows }: the kernel's answer to the edits of the traits
+  const question = () => ({ picture: net.get("picture"), off: net.get("off"), gates: net.get("gates") });
+  const same = () => edited && JSON.stringify(edited.question) === JSON.stringify(question());
+  const setFactor = (by) => {
+    const [k, c] = [net.get("layer"), net.get("channel")];
+    const others = net.get("gates").filter(([layer, gate]) => layer !== k || gate !== c);
+    store(model, { gates: by === 1 ? others : [...others, [k, c, by]] });
+  };
+  const switcher = button("", () => {
+    if (!net.layer().heads) return setFactor(net.factor() === 0 ? 1 : 0);
+    const [k, head] = [net.get("layer"), net.get("head")];
+    const others = net.get("off").filter(([layer, h]) => layer !== k || h !== head);
+    return store(model, { off: net.isOff(k, head) ? others : [...others, [k, head]] });
+  }, true);
+  const reset = button("Switch all back on", () => store(model, { off: [], gates: [] }));
+  made.node.append(element("div", { class: "cw-actions" }, switcher, reset));
+  const ask = asker(model, house, ({ edited: rows }, { picture, off, gates }) => {
+    edited = { question: { picture, off, gates }, rows };
+    house.redraw();
+  });
+  const askIfChanged = () => { if (net.changed() && !same()) ask(question()); };
+  const now = () => (net.changed() && same() ? edited.rows : null);
+  const refresh = () => {
+    const before = net.picture().answer;
+    const rows = now() ?? before;
+    const first = new Map(before.map(([k, , value]) => [k, value]));
+    made.rename(!before.length ? "This network gives no class probabilities."
+      : !net.changed() ? "Class probabilities" : now() ? "Class probabilities; the stroke is the untouched network's"
+        : "Class probabilities before the change; the notebook is asked");
+    shown.show(rows.map(([k, name, value]) => ({ name, value, before: now() ? first.get(k) : null, key: k })));
+    const { heads, kind, editable } = net.layer();
+    switcher.hidden = !(editable && (heads || kind === "channels")) || !before.length;
+    switcher.disabled = Boolean(heads) && net.get("head") < 0;
+    const off = heads ? net.isOff(net.get("layer"), net.get("head")) : net.factor() === 0;
+    switcher.textContent = `Switch this ${heads ? "head" : "channel"} ${off ? "back on" : "off"}`;
+    reset.hidden = switcher.hidden;
+    reset.disabled = !net.changed();
+  };
+  const describe = () => {
+    const [, name, value] = [...(now() ?? net.picture().answer)].sort((one, two) => two[2] - one[2])[0] ?? [];
+    if (!name || (net.changed() && !now())) return "";
+    return `The answer is ${net.changed() ? "now " : ""}${name}, ${percent(value)}.`;
+  };
+  return { ...made, refresh, describe, askIfChanged, setFactor };
+}
+
+/** The lists, sliders and the upload below the picture. `refresh()` follows the traits. */
+function controlsPart(house, net, model, setFactor, upload) {
+  const layers = choice({
+    label: "Layer", value: net.get("layer"), onChange: (k) => store(model, { layer: Number(k), head: 0, channel: 0 }),
+    options: net.layers.map(({ name, words }, k) => [k, `${k + 1}. ${name || "the model itself"}: ${words}`]),
+  });
+  const heads = choice({ label: "Head", options: [], value: 0, onChange: (head) => store(model, { head: Number(head) }) });
+  const named = [...new Set(net.layers.flatMap((layer) => Object.keys(layer.tokens ?? {})))];
+  const tokens = choice({
+    label: "Query while you do not point", value: net.get("token"), onChange: (token) => store(model, { token, query: [] }),
+    options: [...named.map((one) => [one, `${one} token`]), ["", "patch in the middle"]],
+  });
+  const channels = slider({
+    label: "Channel", min: 1, max: 1, step: 1, value: 1, show: String, onInput: (one) => store(model, { channel: one - 1 }),
+  });
+  const factor = slider({ label: "Multiply its gate by", min: 0, max: 2, step: 0.1, value: 1, onInput: setFactor });
+  const file = element("input", { type: "file", accept: "image/*", onchange: () => file.files[0] && upload(file.files[0]) });
+  const own = element("label", { class: "cw-control", hidden: !net.get("uploads") }, "Your picture", file);
+  house.controls.append(layers.node, heads.node, channels.node, factor.node, tokens.node, own);
+  const refresh = () => {
+    const { kind, heads: count, editable } = net.layer();
+    const gates = kind === "channels";
+    layers.set(net.get("layer"));
+    const extra = [[AVERAGE, "average"], ...(net.get("rollout") ? [[ROLLOUT, "rollout"]] : [])];
+    if (count) fill(heads, [...Array.from({ length: count }, (_, h) => [h, String(h + 1)]), ...extra], net.get("head"));
+    heads.node.hidden = tokens.node.hidden = kind !== "weights";
+    channels.node.hidden = !gates;
+    factor.node.hidden = !gates || !editable;
+    tokens.set(net.get("token"));
+    channels.input.max = Math.max(1, net.mask()?.values.length ?? 1);
+    channels.set(net.get("channel") + 1);
+    factor.set(net.factor());
+  };
+  return { refresh };
+}
+
+/** Ask the kernel for the masks that are missing, one after the other, and hand it pictures of the learner. */
+function fetcher(house, net, model) {
+  let asked = "";
+  const settle = () => {
+    asked = "";
+    house.redraw();
+  };
+  const ask = asker(model, house, ({ name, mask }) => {
+    net.take(name, mask);
+    settle();
+  }, ({ picture, layer }) => {
+    net.failed.add(`${picture}/${layer}`);
+    settle();
+  });
+  const send = asker(model, house, ({ uploaded }) => store(model, { picture: uploaded, off: [], gates: [] }));
+  const fetchMissing = () => {
+    const layer = asked || !model.widget_manager ? undefined : net.missing();
+    if (layer === undefined) return;
+    asked = net.key(layer);
+    ask({ picture: net.get("picture"), layer });
+  };
+  const upload = (file) => {
+    const reader = new FileReader();
+    reader.onload = () => send({ upload: reader.result.split(",")[1] ?? "", name: file.name });
+    reader.readAsDataURL(file);
+  };
+  return { fetchMissing, upload };
+}
+
+/** The lines that make what is shown with the package; they count from 0. */
+function codeFor(net, query) {
+  const layer = net.layer();
+  const named = (k) => JSON.stringify(net.layers[k].name);
+  const label = named(net.get("layer"));
+  const place = query ? `(${query.join(", ")})` : net.get("token") ? JSON.stringify(net.get("token"))
+    : `(${net.grid().map((side) => side >> 1).join(", ")})`;
+  const off = net.get("off");
+  const edits = [
+    ...[...new Set(off.map(([k]) => k))].map((k) => {
+      const heads = off.filter(([one]) => one === k).map(([, head]) => head);
+      return `${named(k)}: off([${heads}])`;
+    }),
+    ...net.get("gates").map(([k, c, by]) => `${named(k)}: scale(${c}, ${by})`),
+  ];
+  return [
+    "import torch", "from course_utils.attention import edit_masks, find_tokens, off, record_masks, scale", "",
+    "model.eval()  # picture: (1, C, H, W), as the model takes it",
+    `with torch.no_grad(), record_masks(model, layers=${label}) as masks:`, "    before = model(picture)",
+    ...(layer.kind === "weights" ? [
+      `maps = find_tokens(model, picture)[${label}].look(masks[${label}], ${place})[0]  # (heads, rows, columns)`,
+      net.get("head") >= 0 ? `print(maps[${net.get("head")}])` : "print(maps.mean(0))",
+    ] : [`print(masks[${label}])`]),
+    ...edits.flatMap((edit) => [`with torch.no_grad(), edit_masks(model, {${edit}}):`, "    print(model(picture))"]),
+  ].join("\n");
+}
+
+function render({ model, el }) {
+  const house = frame({ model, el, name: "look-into" });
+  const net = networkOf(model);
+  const focus = {}; // filled below, when the canvas that it listens to is there
+  const { fetchMissing, upload } = fetcher(house, net, model);
+  const main = mainPart(house, net, focus, (picture) => store(model, { picture }));
+  const answer = answerPart(house, net, model);
+  const grid = gridPart(house, net, model);
+  instrument(house, main.node, answer.node, grid.node);
+  const controls = controlsPart(house, net, model, answer.setFactor, upload);
+
+  const describe = (view = viewOf(net, focus.get())) => {
+    const [first, ...rest] = maskInWords(net, view, focus.get(), Boolean(model.widget_manager));
+    const title = `Layer ${net.get("layer") + 1}, ${net.layer().name || "the model itself"}`;
+    return [`${title}: ${first}`, answer.describe(), ...rest.map((heard) => ({ heard })), focus.hint()];
+  };
+  /** The query alone has moved. */
+  const look = (quiet = false) => {
+    if (house.root.clientWidth === 0) return;
+    const view = viewOf(net, focus.get());
+    main.draw(view);
+    grid.draw(view, focus.get());
+    house.say(describe(view), { quiet });
+  };
+  const draw = () => {
+    if (house.root.clientWidth === 0) return;
+    for (const part of [main, answer, grid, controls]) part.refresh();
+    look();
+    fetchMissing();
+  };
+  house.redraw = draw;
+  Object.assign(focus, bindFocus({
+    model, house, describe, canvases: [main.canvas], rows: () => net.grid()[0], columns: () => net.grid()[1],
+    locate: (_, x, y) => {
+      const [tall, wide] = net.grid();
+      return !tall || x < 0 || y < 0 || x >= 1 || y >= 1 ? null : [Math.floor(y * tall), Math.floor(x * wide)];
+    },
+    onChange: (_, __, quiet) => look(quiet),
+  }));
+
+  let size = String(net.grid());
+  const reload = () => {
+    if (size !== String(net.grid()) && net.get("query").length) store(model, { query: [] }); // a place of another grid
+    size = String(net.grid());
+    focus.take();
     draw();
-  }
-
-  house.listen(["picture", "layer", "head", "token", "query", "pictures"], () => {
-    restore();
-    show();
+  };
+  focus.take();
+  house.listen(["picture", "layer", "head", "token", "channel", "pictures"], reload);
+  house.listen(["off", "gates", "picture"], () => {
+    answer.askIfChanged();
+    draw();
   });
-  house.listen(["off", "gates"], show);
-  house.listen("answer", () => {
-    if (get("answer").failed) asked = "";
-  });
-
-  house.actions.append(copyButton(house, code), saveButton(house, compose, "look.png"));
-  function code() {
-    const layer = layerNow();
-    const label = JSON.stringify(layer.name);
-    const place = focus.get() ? `(${focus.get().join(", ")})` : get("token") ? JSON.stringify(get("token")) : `(${sizeNow().map((side) => side >> 1).join(", ")})`;
-    const named = (k) => JSON.stringify(layers[k].name);
-    const edits = [
-      ...[...new Set(get("off").map(([k]) => k))].map((k) => `${named(k)}: off([${get("off").filter(([one]) => one === k).map(([, head]) => head)}])`),
-      ...get("gates").map(([k, c, by]) => `${named(k)}: scale(${c}, ${by})`),
-    ];
-    return [
-      "import torch", "from course_utils.attention import edit_masks, find_tokens, off, record_masks, scale", "",
-      "model.eval()  # picture: (1, C, H, W), as the model takes it",
-      `with torch.no_grad(), record_masks(model, layers=${label}) as masks:`, "    before = model(picture)",
-      layer.kind === "weights"
-        ? `maps = find_tokens(model, picture)[${label}].look(masks[${label}], ${place})[0]  # (heads, rows, columns)`
-        : `print(masks[${label}])`,
-      ...(layer.kind !== "weights" ? [] : get("head") >= 0 ? [`print(maps[${get("head")}])`] : ["print(maps.mean(0))"]),
-      ...edits.flatMap((edit) => [`with torch.no_grad(), edit_masks(model, {${edit}}):`, "    print(model(picture))"]),
-    ].join("\n");
-  }
-  function compose() {
-    const pixels = window.devicePixelRatio || 1;
-    const sheet = element("canvas", { width: main.width + grid.width + 48 * pixels, height: Math.max(main.height, grid.height) + 72 * pixels });
-    const context = sheet.getContext("2d");
-    context.fillStyle = house.ink("surface");
-    context.fillRect(0, 0, sheet.width, sheet.height);
-    context.drawImage(main, 16 * pixels, 16 * pixels);
-    context.drawImage(grid, main.width + 32 * pixels, 16 * pixels);
-    context.scale(pixels, pixels);
-    context.font = FONT;
-    context.fillStyle = house.ink("ink");
-    describe().slice(0, 2).forEach((line, i) => context.fillText(line, 16, sheet.height / pixels - 34 + 18 * i, sheet.width / pixels - 32));
-    return sheet;
-  }
-
-  restore();
-  house.whenShown(show);
+  house.whenShown(draw);
+  const copy = copyButton(house, () => codeFor(net, focus.get()));
+  house.actions.append(saveButton(house, "look.png", { lines: () => describe() }), copy);
   return house.end;
 }
 

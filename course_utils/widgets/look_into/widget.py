@@ -26,6 +26,7 @@ class Look(CourseWidget):
         picture: index of the picture shown.
         layer: index of the layer shown.
         head: index of the head shown; -1 for the average of all heads, -2 for rollout.
+        channel: index of the channel shown, in a layer of channel gates.
         token: the query shown while nobody points: the name of a token, or empty for the patch in the middle.
         query: (row, column) of the pinned query in the grid of the layer shown; empty without one.
         off: (layer, head) of every head that is switched off.
@@ -42,6 +43,7 @@ class Look(CourseWidget):
     picture = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
     layer = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
     head = traitlets.Int(0, min=-2).tag(sync=True, echo_update=False)
+    channel = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
     token = traitlets.Unicode("").tag(sync=True, echo_update=False)
     query: traitlets.List = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
     off: traitlets.List = traitlets.List().tag(sync=True, echo_update=False)

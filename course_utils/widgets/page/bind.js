@@ -221,10 +221,10 @@ export function bindFocus({
  * Ask the kernel for what it alone can compute. Returns `ask(question)`.
  *
  * One request is under way at a time; of those that come meanwhile only the latest is sent afterwards, so that a flood
- * of events leaves no lag. `onAnswer(answer, question)` hears each answer that did not fail. Where none comes within
- * five seconds the status line says so, and again at each further gesture until one comes.
+ * of events leaves no lag. `onAnswer(answer, question)` hears each answer, `onFailure(question)` each failure. Where none
+ * comes within five seconds the status line says so, and again at each further gesture until one comes.
  */
-export function asker(model, house, onAnswer) {
+export function asker(model, house, onAnswer, onFailure = () => {}) {
   const view = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
   let count = 0;
   let current = null;
@@ -248,7 +248,8 @@ export function asker(model, house, onAnswer) {
     const { question } = current;
     clearTimeout(patience);
     current = null;
-    if (!answer.failed) onAnswer(answer, question);
+    if (answer.failed) onFailure(question);
+    else onAnswer(answer, question);
     if (waiting) {
       const next = waiting;
       waiting = null;
