@@ -99,6 +99,11 @@ COMMANDS: dict[str, tuple[str, str, list[list[str]]]] = {
         [[RUN, "-m", "benchmarks"]],
     ),
     "mutants": ("break each mechanism in known ways and see a test fail", "test", [[RUN, "tools/mutants.py"]]),
+    "strict": (
+        "wrong versions of each exercise's solution, made from its source: each must be refused in 200 of 200 tries",
+        "test",
+        [[*PYTEST[:-1], "worksteal", "--tries=200", "tests/strict"]],
+    ),
     "release": (
         "build the last commit into dist/, install it outside the tree, run 4.1.1",
         "test",

@@ -10,6 +10,11 @@ import pytest
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How often tests/strict tries each wrong version of a solution."""
+    parser.addoption("--tries", type=int, default=5, help="tries of each wrong version of a solution; make strict: 200")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let the report of a test that brings a fault about say which kind it is."""
     for mark in item.iter_markers("faults"):

@@ -36,9 +36,14 @@ Inputs = tuple[Any, ...]
 
 
 class Draw:
-    """Random inputs from a generator of its own: the learner's random state is never touched."""
+    """Random inputs from a generator of its own: the learner's random state is never touched.
 
-    def __init__(self, seed: int):
+    Attributes:
+        turn: which round of a check this is, from 0: what a check must always meet is drawn in a turn of its own.
+    """
+
+    def __init__(self, seed: int, turn: int = 0):
+        self.turn = turn
         self._generator = torch.Generator(device="cpu").manual_seed(seed)
 
     def normal(self, *shape: int, mean: float = 0.0, std: float = 1.0) -> Tensor:
@@ -210,7 +215,7 @@ class Exercise:
     def rounds(self, seed: int) -> list[Round]:
         """The rounds of one check, drawn until every mistake differs from the solution and from the others."""
         for attempt in range(_DRAWS):
-            rounds = [self._round(Draw(seed + ROUNDS * attempt + i)) for i in range(ROUNDS)]
+            rounds = [self._round(Draw(seed + ROUNDS * attempt + i, turn=i)) for i in range(ROUNDS)]
             found = [self._diagnose([each.wrongs[i] for each in rounds], rounds) for i in range(len(self.mistakes))]
             if all(each and each[0] is mistake for each, mistake in zip(found, self.mistakes, strict=True)):
                 return rounds
@@ -241,11 +246,7 @@ class Exercise:
                 return _explain_error(answer, error)
             if given is None or given is ...:
                 return _explain_nothing(answer, given)
-            changed = [
-                f"`{name}`"
-                for name, before, after in zip(inspect.signature(self.official).parameters, inputs, copies, strict=True)
-                if not callable(before) and difference(after, before) is not None
-            ]
+            changed = self.changed(inputs, copies)
             if changed:
                 return "not yet", [
                     f"Your function changes its input {' and '.join(changed)} in place, so its caller loses the "
@@ -261,7 +262,7 @@ class Exercise:
     def _diagnose(self, outputs: Sequence[Any], rounds: Sequence[Round]) -> tuple[Mistake | None, str] | None:
         """None if the outputs are right, else the mistake that explains them, if one does, and the difference."""
         pairs = list(zip(outputs, rounds, strict=True))
-        reason = next(filter(None, (self._reason(given, each) for given, each in pairs)), None)
+        reason = next(filter(None, (self.reason(given, each) for given, each in pairs)), None)
         if reason is None:
             return None
         for i, mistake in enumerate(self.mistakes):
@@ -269,7 +270,16 @@ class Exercise:
                 return mistake, reason
         return None, reason
 
-    def _reason(self, given: Any, drawn: Round) -> str | None:
+    def changed(self, before: Inputs, after: Inputs) -> list[str]:
+        """The names of the inputs that an answer has changed in place."""
+        return [
+            f"`{name}`"
+            for name, old, new in zip(inspect.signature(self.official).parameters, before, after, strict=True)
+            if not callable(old) and difference(new, old) is not None
+        ]
+
+    def reason(self, given: Any, drawn: Round) -> str | None:
+        """Why a result is refused in one round, or None."""
         if self.refusal is not None:
             return self.refusal(given, *drawn.inputs)
         reason = difference(given, drawn.right, self.axes, self.parts)

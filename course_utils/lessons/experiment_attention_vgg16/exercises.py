@@ -134,7 +134,12 @@ def _draw_map(draw: Draw) -> Inputs:
     top, left = draw.integer(0, rows - 5), draw.integer(0, columns - 5)
     mask[top : top + draw.integer(3, 5), left : left + draw.integer(3, 5)] = True
     map_ = draw.uniform(rows, columns, low=0.35, high=0.8) + 0.15 * mask
-    return map_, mask, draw.choice((0.4, 0.5, 0.6))
+    if draw.turn == 0:  # a position of the place, and one beside it, that reach the threshold exactly
+        map_ = (map_ * 64).round() / 64
+        map_ = map_.clamp(0.375, 0.875)
+        map_[0, :2], map_[-1, -3:] = torch.tensor([0.375, 0.625]), torch.tensor([0.875, 0.375, 0.625])
+        map_[top, left] = 0.625
+    return map_, mask, (0.5, draw.choice((0.3, 0.4)), draw.choice((0.6, 0.7)))[draw.turn]
 
 
 def _share(map_: Tensor, mask: Tensor) -> float:

@@ -91,14 +91,16 @@ def _draw_accuracies(draw: Draw) -> Inputs:
 
 
 def _draw_widths(draw: Draw) -> Inputs:
-    colours, classes, width = draw.choice((1, 3)), 10, draw.integer(8, 30)
+    """A target nearer to the smaller of two widths, one nearer to the larger, and one near the smallest of all."""
+    colours, classes = draw.choice((1, 3)), 10
+    width = (draw.choice((8, 12, 14, 18, 20, 24, 26, 30)), draw.integer(8, 30), 1)[draw.turn]
 
     def parameters(width: int) -> int:
         return 9 * colours * width + 9 * width**2 + (width + 1) * classes
 
     gap = parameters(width + 1) - parameters(width)
-    excess = draw.integer(1, gap - 2)
-    return parameters, parameters(width) + excess + (2 * excess == gap)  # never half-way
+    excess = draw.integer(gap // 6, gap // 3)
+    return parameters, parameters(width) + (gap - excess if draw.turn == 1 else excess)
 
 
 def _interval(with_se: np.ndarray, without_se: np.ndarray, **changes: Any) -> tuple[float, float, float]:

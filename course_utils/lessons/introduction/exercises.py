@@ -61,8 +61,8 @@ def _draw_masks(draw: Draw) -> Inputs:
 
 
 def _draw_context(draw: Draw) -> Inputs:
-    width, many = draw.integer(4, 6), draw.integer(7, 9)
-    return draw.normal(width), draw.normal(many, width), draw.normal(many, width)
+    width, many = draw.integer(5, 7), draw.integer(8, 9)
+    return draw.normal(width), draw.normal(many, width), draw.normal(many, draw.integer(3, 4))
 
 
 def _draw_recorded(draw: Draw) -> Inputs:
@@ -71,14 +71,16 @@ def _draw_recorded(draw: Draw) -> Inputs:
     late = draw.uniform(1, 1, 6, 6, low=0.2, high=0.8).expand(pictures, 1, 6, 6).clone()
     late[-1] = draw.uniform(1, 6, 6, low=0.2, high=0.8)  # only the last picture has another mask
     alike = draw.uniform(pictures, 1, 1, 1, low=0.2, high=0.8).expand(pictures, channels, 1, 1).clone()
-    still = draw.uniform(1, channels, 1, 1, low=0.2, high=0.8).expand(pictures, channels, 1, 1)
-    rounded = still.flip(1) + draw.uniform(pictures, channels, 1, 1, low=-1e-6, high=1e-6)
+    still = draw.uniform(1, channels, 1, 1, low=0.2, high=0.8).expand(pictures, channels, 1, 1).clone()
+    rounded, near = still.flip(1), still.roll(1, 1)
+    rounded[1:, :2] += 7.5e-5  # still rounding
+    near[-1, 0] += 1.5e-4  # no longer
     swapped = draw.uniform(1, channels, 1, 1, low=0.2, high=0.8).expand(pictures, channels, 1, 1).clone()
     swapped[1] = swapped[0].flip(0)  # the same values, but of other channels
     half = torch.full((pictures, channels, 1, 1), 0.5)
     falling = draw.uniform(pictures, channels, 1, 1, low=0.2, high=0.8)
     falling[0] = 0.9  # no later mask has a weight above the first picture's
-    found = draw.shuffled([moving, late, alike, still.clone(), rounded, swapped, half, falling])
+    found = draw.shuffled([moving, late, alike, still, rounded, near, swapped, half, falling])
     return (found,)
 
 
@@ -131,7 +133,7 @@ TASKS = (
             "divided by the root of n": lambda q, k, v: (k @ q / len(k) ** 0.5).softmax(0) @ v,
             "scores as weights": lambda q, k, v: (k @ q / len(q) ** 0.5) @ v,
             "averaged the keys": lambda q, k, v: (k @ q / len(q) ** 0.5).softmax(0) @ k,
-            "query against the values": lambda q, k, v: (v @ q / len(q) ** 0.5).softmax(0) @ v,
+            "root of the values' width": lambda q, k, v: (k @ q / v.shape[1] ** 0.5).softmax(0) @ v,
             "plain mean of the values": lambda q, k, v: v.mean(0),
             "value of the best key": lambda q, k, v: v[(k @ q).argmax()],
             "sigmoid weights": lambda q, k, v: (k @ q / len(q) ** 0.5).sigmoid() @ v,

@@ -190,14 +190,15 @@ def _draw_join(draw: Draw) -> Inputs:
 
 
 def _draw_knock_out(draw: Draw) -> Inputs:
-    heads, each = draw.integer(3, 4), draw.integer(2, 3)
+    heads, each = draw.integer(4, 5), draw.integer(6, 7)
     width = heads * each
+    head = (draw.integer(2, heads - 2), 0, heads - 1)[draw.turn]
     return (
         draw.normal(2, draw.integer(4, 5), width),
         draw.normal(width, width, std=width**-0.5),
         draw.normal(width),
         heads,
-        draw.integer(1, heads - 1),
+        head,
     )
 
 
@@ -208,10 +209,10 @@ def _draw_weights(draw: Draw) -> Inputs:
 
 
 def _draw_padded(draw: Draw) -> Inputs:
-    heads, batch, keys = draw.integer(2, 3), 2, draw.integer(6, 7)
-    width = heads * draw.integer(3, 4)
-    lengths = torch.tensor([keys - 2, keys - draw.integer(3, 4)])
-    tokens = (draw.normal(batch, length, width, std=1.5) for length in (draw.integer(4, 5), keys, keys))
+    heads, batch, keys = draw.choice((2, 4)), 3, draw.integer(8, 9)
+    width = heads * 5  # no two sizes are equal, and 5 is no square
+    lengths = torch.tensor([keys - 2, keys - draw.integer(3, 4), keys])
+    tokens = (draw.normal(batch, length, width, std=1.5) for length in (draw.integer(6, 7), keys, keys))
     return (*tokens, heads, torch.arange(keys) < lengths[:, None])
 
 
@@ -279,7 +280,7 @@ TASKS = (
     ),
     Task(
         window_mask,
-        lambda draw: (draw.integer(4, 5), draw.integer(6, 7), draw.integer(1, 2)),
+        lambda draw: (draw.integer(4, 5), draw.integer(6, 7), (1, 2, 3)[draw.turn]),
         mistakes={
             "True where forbidden": lambda r, c, radius: ~window_mask(r, c, radius),
             "the patches' numbers": _in_a_row,

@@ -89,10 +89,10 @@ def _draw_pair(draw: Draw) -> Inputs:
 
 
 def _draw_concat(draw: Draw) -> Inputs:
-    width_q, width_k, hidden = draw.integer(3, 4), draw.integer(5, 6), draw.integer(7, 8)
+    width_q, width_k, hidden = 3, draw.integer(8, 9), draw.integer(10, 11)  # no two sizes are equal
     return (
-        draw.normal(2, draw.integer(2, 3), width_q),
-        draw.normal(2, draw.integer(4, 5), width_k),
+        draw.normal(2, draw.integer(4, 5), width_q),
+        draw.normal(2, draw.integer(6, 7), width_k),
         draw.normal(hidden, width_q, std=0.6),
         draw.normal(hidden, width_k, std=0.6),
         draw.normal(hidden, std=0.5),
@@ -101,8 +101,9 @@ def _draw_concat(draw: Draw) -> Inputs:
 
 
 def _draw_local(draw: Draw) -> Inputs:
-    queries, keys, window = draw.integer(3, 4), draw.integer(9, 11), draw.integer(2, 3)
-    center = torch.tensor([draw.integer(window, keys - 1 - window) for _ in range(queries)])
+    """Windows of several widths, since for D = 2 sigma is its own square; and centers near both ends."""
+    queries, keys, window = draw.integer(3, 4), draw.integer(10, 12), (3, 4, 2)[draw.turn]
+    center = torch.tensor([draw.integer(0, 1), keys - 1, *(draw.integer(3, keys - 4) for _ in range(queries - 2))])
     return draw.normal(queries, keys), center, window
 
 
@@ -114,7 +115,8 @@ def _draw_drawn(draw: Draw) -> Inputs:
     queries, keys = draw.integer(3, 4), draw.integer(5, 6)
     scores = draw.normal(queries, keys)
     best = scores.argmax(dim=1)
-    drawn = torch.stack([(place + draw.integer(1, keys - 1)) % keys for place in best])  # never the best key
+    others = [[key for key in range(keys - 1) if key != place] for place in best]
+    drawn = torch.tensor([draw.choice(each) for each in others])  # never the best key, nor the last
     return scores.requires_grad_(), drawn
 
 

@@ -74,7 +74,8 @@ def _draw_scale(draw: Draw) -> Inputs:
 
 def _draw_count(draw: Draw) -> Inputs:
     reduction = draw.choice((3, 4, 8, 16))
-    return reduction * draw.integer(2, 20) + draw.integer(1, reduction - 1), reduction, draw.choice((True, False))
+    hidden = draw.choice([n for n in range(2, 20) if n != reduction])
+    return reduction * hidden + draw.integer(1, reduction - 1), reduction, draw.turn != 1
 
 
 def _draw_blocks(draw: Draw) -> Inputs:
