@@ -25,6 +25,7 @@ _WHERE = {
     "mask_playground.widget": ("MaskPlayground",),
     "patch_tokens.explore": ("explore_patch_tokens",),
     "patch_tokens.widget": ("PatchTokens",),
+    "pixel_budget.explore": ("explore_pixel_budget",),
     "query_map.explore": ("explore_query_map",),
     "query_map.widget": ("QueryMap",),
     "quiz.widget": ("Question", "Quiz"),
