@@ -102,5 +102,5 @@ def test_a_picture_that_does_not_exist_is_named():
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing(page, theme):
-    page.page.emulate_media(color_scheme=theme)
-    assert page.axe() == []
+    page.theme(theme)
+    assert page.violations() == []
