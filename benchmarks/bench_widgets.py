@@ -105,11 +105,11 @@ TWEAK = """async () => {
   return [slowest[1], performance.now() - last];
 }"""
 
-# A tweak of ours: the gate's slider in stage 1, whose answer only the kernel knows.
+# A tweak of ours: the gate's slider of a network that only the kernel can run.
 OURS = """async (count) => {
   const root = document.querySelector("[data-widget=channel-gates]");
   const slider = root.querySelector("input[type=range]");
-  const shown = root.querySelector("canvas[data-by]");
+  const shown = root.querySelector(".cw-stage");
   const start = performance.now();
   let last = start;
   for (let i = 0; i < count; i++) {
@@ -169,8 +169,10 @@ def show(gate=0):
     plt.show()
     print(f"shown {gate}.")
 """
-GATES = """from course_utils.widgets import explore_channel_gates
-explore_channel_gates(source="cued digits", stage=1)
+GATES = """from course_utils.data import cued_digits
+from course_utils.models import load_network
+from course_utils.widgets import explore_channel_gates
+explore_channel_gates(load_network("gsop_cued_digits"), cued_digits(100, seed=4, split="test"))
 """
 
 
@@ -189,7 +191,7 @@ def largest_widgets() -> dict[str, CourseWidget]:
     rows = {"attention": shares[:, :12], "rollout": shares[:, 12], "probabilities": answers[0], "single": answers}
     photo = {"label": "dog", "image": pixels, **rows, "classes": list("abcde"), "asked": 0, "code": ""}
     return {
-        "channel-gates": explore_channel_gates(source="cued digits", stage=1),
+        "channel-gates": explore_channel_gates(),
         "gate-maps": explore_gate_maps(),
         "mask-playground": explore_mask_playground(category="spatial & temporal"),
         "sentence-attention": SentenceAttention(),
@@ -260,7 +262,7 @@ def main() -> None:
             hovers[name] = hover_milliseconds(page, widget, Path(scratch))
             tweaks[name] = tweak_milliseconds(page)
         theirs = in_lab(browser, Path(scratch) / "theirs", INTERACT, ".noUi-handle", THEIRS)
-        ours = in_lab(browser, Path(scratch) / "ours", GATES, "[data-widget=channel-gates] canvas[data-by]", OURS)
+        ours = in_lab(browser, Path(scratch) / "ours", GATES, "[data-widget=channel-gates] .cw-stage[data-by]", OURS)
         browser.close()
     for name, milliseconds in hovers.items():
         rows[f"{name}: hover to read-back, 95 %"] = (milliseconds, min(5.0, theirs[0] / 100))

@@ -14,20 +14,22 @@ pytestmark = pytest.mark.faults("kernels gone or silent")
 
 CELL = """
 import os
+from course_utils.data import cued_digits
+from course_utils.models import load_network
 from course_utils.widgets import explore_channel_gates
 print("kernel", os.getpid())
-explore_channel_gates(source="digits", stage=1)
+explore_channel_gates(load_network("gsop_cued_digits"), cued_digits(100, seed=4, split="test"))
 """
 
 
 def move_gate(root, value: float) -> None:
-    """Set the focused channel's gate: in an early stage only the kernel knows what the network then answers."""
+    """Set the focused channel's gate: only the kernel knows what this network then answers."""
     root.locator("input[type=range]").fill(str(value))
 
 
 def answered(root) -> None:
     """Wait until the kernel's own numbers are drawn."""
-    root.locator("canvas[data-by=kernel]").wait_for(timeout=60_000)
+    root.locator(".cw-stage[data-by=kernel]").wait_for(timeout=60_000)
 
 
 def test_a_widget_whose_kernel_stops_or_dies_says_so_and_works_again_when_the_cell_is_run(

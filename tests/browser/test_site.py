@@ -236,7 +236,7 @@ def test_what_needs_a_network_says_so_and_breaks_nothing(reader):
     shown = reader(SITE.as_uri())
     shown.open("4.1.1_senet.html")
     root = shown.page.locator("[data-widget=channel-gates]").first
-    root.locator("input[type=range]:visible").first.press("End")
+    root.get_by_label("Network").select_option("photographs")
     expect(root.locator("[role=status]")).to_contain_text("running notebook")
     shown.assert_clean()
 

@@ -12,25 +12,18 @@ from PIL import Image
 from torch import nn
 from traitlets import TraitError
 
-from course_utils.attention import SEBlock, record_masks
-from course_utils.data import ImageSet, digits
-from course_utils.models import AttentionCNN
+from course_utils.attention import record_masks
+from course_utils.data import ImageSet, cued_digits, digits
+from course_utils.models import AttentionCNN, load_network
 from course_utils.widgets import explore_channel_gates
 from course_utils.widgets.channel_gates.explore import GatedNetwork
 from course_utils.widgets.channel_gates.widget import ChannelGates
 
 torch.set_num_threads(1)
 
-HEADS = {
-    "pooled linear": {},
-    "hidden layer after pooling": {"head": "hidden", "hidden": (20,)},
-    "flatten, batch norm, dropout": {"head": "flatten", "image_size": 28},
-    "original layout": {"layout": "original", "image_size": 28},
-}
-
 
 def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
-    """Every parameter and running statistic drawn, so that no term of the tail can be forgotten unseen."""
+    """Every parameter and running statistic drawn."""
     torch.manual_seed(seed)
     for part in network.modules():
         if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
@@ -72,29 +65,6 @@ def forward_with_gates(network: nn.Module, block: str, image: torch.Tensor, gate
         del network.get_submodule(block).mask
 
 
-def page_probabilities(tail: dict, contributions: np.ndarray, gates: np.ndarray) -> np.ndarray:
-    """What the page does with what it is sent."""
-    hidden = tail["bias"].astype(float) + gates.astype(float) @ contributions
-    if tail["weight"] is not None:
-        hidden = tail["weight"] @ np.maximum(hidden, 0) + tail["output_bias"]
-    powers = np.exp(hidden - hidden.max())
-    return powers / powers.sum()
-
-
-@pytest.mark.parametrize("head", HEADS)
-def test_tail_equals_the_networks_forward_with_the_gates_replaced(head):
-    network = small(**HEADS[head])
-    pictures = images()
-    tail, contributions = GatedNetwork(network, pictures[:1]).linear_tail(pictures)
-    for seed in range(3):
-        gates = torch.rand(9, generator=torch.Generator().manual_seed(seed))
-        gates[seed] = 0
-        for picture, contribution in zip(pictures, contributions, strict=True):
-            true = forward_with_gates(network, "stage3.attention", picture, gates)
-            np.testing.assert_allclose(page_probabilities(tail, contribution, gates.numpy()), true, atol=1e-5)
-            assert np.abs(true - forward_with_gates(network, "stage3.attention", picture, gates * 0.5)).max() > 1e-3
-
-
 @pytest.mark.parametrize("stage", [0, 1, 2])
 def test_kernel_answers_as_the_network_with_the_gates_replaced(stage):
     network = small()
@@ -106,7 +76,7 @@ def test_kernel_answers_as_the_network_with_the_gates_replaced(stage):
     for channel, gate in moved.items():
         gates[channel] = gate
     true = forward_with_gates(network, f"stage{stage + 1}.attention", picture, gates)
-    np.testing.assert_allclose(gated.probabilities(picture, stage, moved).numpy(), true, atol=1e-6)
+    np.testing.assert_allclose(gated.answer(picture, stage, moved).softmax(0).numpy(), true, atol=1e-6)
     assert np.abs(true - network.eval()(picture[None]).softmax(1)[0].detach().numpy()).max() > 1e-4
 
 
@@ -123,55 +93,12 @@ def test_maps_and_gates_are_those_of_the_forward_pass():
     assert [tuple(m.shape[1:]) for m in maps] == [(6, 28, 28), (8, 14, 14), (9, 7, 7)]
 
 
-class WithSkip(nn.Module):
-    """Its answer depends on the image by another way than the gates."""
-
-    def __init__(self):
-        super().__init__()
-        self.before, self.attention, self.head = nn.Conv2d(1, 8, 3), SEBlock(8, 4), nn.Linear(8, 10)
-
-    def forward(self, x):
-        x = self.before(x).relu()
-        return self.head((x + self.attention(x)).mean(dim=(2, 3)))
-
-
-class WithSquare(nn.Module):
-    """Its answer is no sum over channels."""
-
-    def __init__(self):
-        super().__init__()
-        self.before, self.attention, self.head = nn.Conv2d(1, 8, 3), SEBlock(8, 4), nn.Linear(8, 10)
-
-    def forward(self, x):
-        return self.head(self.attention(self.before(x).relu()).mean(dim=(2, 3)) ** 2 * 30)
-
-
 def some_data() -> ImageSet:
     return digits("test").subset(torch.arange(0, 1000, 50))
 
 
 def source_of(widget: ChannelGates) -> dict:
     return widget.sources[0]
-
-
-def test_a_tail_that_is_no_sum_over_channels_is_left_to_the_kernel():
-    torch.manual_seed(0)
-    three_layers = small(head="hidden", hidden=(20, 20))
-    for network in (WithSquare(), three_layers):
-        assert GatedNetwork(network, images(1)).linear_tail(images()) is None
-        assert source_of(explore_channel_gates(network, some_data()))["tail"] is None
-
-
-def test_where_the_rest_depends_on_the_image_only_matching_examples_are_exact():
-    torch.manual_seed(0)
-    source = source_of(explore_channel_gates(WithSkip(), some_data()))
-    exact = [example["contributions"] is not None for example in source["examples"]]
-    assert not any(exact)
-
-    alone = explore_channel_gates(WithSkip(), some_data().subset([0]))
-    assert source_of(alone)["examples"][0]["contributions"] is not None
-    ask(alone, want="picture", source="yours", drawn=True, name="The drawing", data=png(stroke()))
-    assert alone.own["yours"]["contributions"] is None
 
 
 def test_the_learners_network_stays_as_it_is():
@@ -191,8 +118,9 @@ def decoded(encoded: dict) -> np.ndarray:
 
 
 def test_what_is_sent_is_what_the_network_saw_within_one_step_of_colour():
-    network = small().eval()
+    network = randomised(AttentionCNN(10, "eca", in_channels=1, widths=(6, 8, 9))).eval()  # the page cannot run it
     widget = explore_channel_gates(network, some_data())
+    assert source_of(widget)["graph"] is None
     example = source_of(widget)["examples"][3]
     maps, gates, logits = GatedNetwork(network, images(1)).read(
         torch.from_numpy(widget._kernel.picture("yours", 3))[None]
@@ -205,14 +133,28 @@ def test_what_is_sent_is_what_the_network_saw_within_one_step_of_colour():
     np.testing.assert_allclose(decoded(example["probabilities"]), logits.softmax(1)[0].numpy(), atol=1e-6)
 
 
-def test_the_courses_own_page_holds_both_data_sets_in_less_than_two_megabytes(tmp_path):
-    widget = explore_channel_gates()
-    assert [source["key"] for source in widget.sources] == ["digits", "cued digits", "photographs"]
-    for source in widget.sources[:2]:
-        assert len(source["examples"]) == 10
-        assert source["tail"] is not None
-        assert all(example["contributions"] for example in source["examples"])
-    assert widget.save_html(tmp_path / "gates.html").stat().st_size < 2_000_000
+def test_the_courses_own_pages_hold_their_networks_and_stay_small(tmp_path):
+    for source, count, most in (("people", 6, 1_100_000), ("digits", 10, 2_500_000)):
+        widget = explore_channel_gates(source=source)
+        assert [one["key"] for one in widget.sources] == ["people", "digits", "cued digits", "photographs"]
+        shown = next(one for one in widget.sources if one["key"] == source)
+        assert len(shown["examples"]) == count
+        assert shown["graph"]["steps"] and all(example["input"] is None for example in shown["examples"])
+        assert widget.save_html(tmp_path / "gates.html").stat().st_size < most
+
+
+def test_the_segmenter_has_ten_stages_with_the_sizes_of_their_maps():
+    source = explore_channel_gates().sources[0]
+    assert source["stages"][0] == "encoder.0.gate" and source["stages"][6] == "head"
+    assert [size[0] for size in source["sizes"]] == [16, 96, 128, 128, 96, 96, 128, 24, 16, 16]
+    assert source["sizes"][9] == [16, 128, 128]
+
+
+def test_what_the_page_is_given_of_a_picture_is_what_the_network_was_given():
+    data = some_data()
+    widget = explore_channel_gates(small(), ImageSet(data.images * 0.999, data.labels))
+    example = source_of(widget)["examples"][2]
+    np.testing.assert_array_equal(decoded(example["input"]), widget._kernel.picture("yours", 2))
 
 
 def test_the_stage_shown_first_can_be_chosen():
@@ -252,11 +194,10 @@ def test_a_drawing_becomes_an_example_that_the_kernel_knows(widget):
     assert widget.error == ""
     assert "data" not in widget.get_state()["request"]  # a saved page holds no upload
     assert widget.own["yours"]["label"] == "your drawing"
-    assert widget.own["yours"]["contributions"] is not None
     widget.example = -1
     assert widget.picture.shape == (1, 28, 28)
     answer = ask(widget, want="probabilities", source="yours", example=-1, stage=0, edits={"2": 0.0})
-    expected = widget._kernel._shown["yours"].gated.probabilities(torch.from_numpy(widget.picture), 0, {2: 0.0})
+    expected = widget._kernel._shown["yours"].gated.answer(torch.from_numpy(widget.picture), 0, {2: 0.0}).softmax(0)
     np.testing.assert_allclose(answer["probabilities"], expected, atol=1e-6)
 
 
@@ -306,10 +247,10 @@ def test_photographs_without_a_network_to_be_had_get_one_line(monkeypatch):
     widget = explore_channel_gates(source="photographs")
     assert "mobilenet_v3_small (10 MB)" in widget.error
     assert "\n" not in widget.error
-    assert widget.source == "digits"
+    assert widget.source == "people"
     assert ask(widget, want="source", source="photographs")["failed"]
-    ask(widget, want="probabilities", source="digits", example=0, stage=0, edits={"0": 0})
-    assert widget.error == ""
+    ask(widget, want="source", source="digits")
+    assert widget.error == "" and widget.answer["source"] == "digits"
 
 
 def test_photographs_go_through_torchvisions_se_blocks(monkeypatch):
@@ -323,7 +264,7 @@ def test_photographs_go_through_torchvisions_se_blocks(monkeypatch):
     assert widget.source == "photographs"
     assert len(json.dumps(widget.get_state()["sources"])) < 1_950_000
     source = widget.sources[-1]
-    assert source["tail"] is None
+    assert source["graph"] is None
     assert len(source["classes"]) == 1000
     assert [len(decoded(stage["gates"])) for stage in source["examples"][0]["stages"]] == [16, 120, 576]
 
@@ -345,8 +286,8 @@ def test_photographs_go_through_torchvisions_se_blocks(monkeypatch):
     [
         ({"network": AttentionCNN(10, "se", in_channels=1)}, "network without data; give both"),
         ({"data": ImageSet(torch.zeros(1, 1, 28, 28), torch.zeros(1, dtype=torch.int64))}, "data without network"),
-        ({"stage": 4}, "no stage 4; there are 3: stage1.attention"),
-        ({"source": "cats"}, "no source 'cats'; there are: digits, cued digits, photographs"),
+        ({"stage": 11}, "no stage 11; there are 10: encoder.0.gate"),
+        ({"source": "cats"}, "no source 'cats'; there are: people, digits, cued digits, photographs"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, message):
@@ -369,10 +310,8 @@ def array_source() -> dict:
         "image": rng.integers(0, 256, (8, 8), np.uint8),
         "stages": [{**stage, "gates": rng.random(4)}],
         "probabilities": np.array([0.3, 0.7]),
-        "contributions": rng.random((4, 2)),
     }
-    tail = {"bias": np.zeros(2), "weight": None, "output_bias": None}
-    return {"key": "a", "classes": ["x", "y"], "stages": ["s"], "examples": [example], "tail": tail, "pending": ""}
+    return {"key": "a", "classes": ["x", "y"], "stages": ["s"], "examples": [example], "graph": None, "pending": ""}
 
 
 def test_a_widget_of_arrays_alone_says_that_there_is_no_network():
@@ -388,10 +327,11 @@ def test_a_widget_of_arrays_alone_says_that_there_is_no_network():
 def test_every_request_of_a_sweep_is_answered():
     widget = explore_channel_gates(source="cued digits", stage=1)
     requests = list(widget.requests())
-    assert {(one["source"], one.get("stage")) for one in requests if one["want"] == "probabilities"} == {
-        (source, stage) for source in ("digits", "cued digits") for stage in range(3)
-    }
-    assert sum(one["want"] == "picture" for one in requests) == 20
-    for number, request in enumerate(requests):
-        widget.request = {**request, "id": number}
-        assert widget.error == "" and widget.answer["id"] == number
+    assert [one["want"] for one in requests] == ["picture"] * 20  # everything else is computed in the page
+    other = explore_channel_gates(load_network("gsop_cued_digits"), cued_digits(40, seed=4, split="test"))
+    asked = [one for one in other.requests() if one["want"] == "probabilities"]
+    assert {one["stage"] for one in asked} == set(range(len(other.sources[0]["stages"])))
+    for shown, given in ((widget, requests), (other, asked)):
+        for number, request in enumerate(given):
+            shown.request = {**request, "id": number}
+            assert shown.error == "" and shown.answer["id"] == number

@@ -73,7 +73,7 @@ def test_a_poisoned_file_behind_the_widgets_photographs_gets_a_word_in_the_widge
     path = cache / MobileNet_V3_Small_Weights.DEFAULT.url.rpartition("/")[2]
     torch.save({"features.0.weight": Poison(tmp_path / "executed")}, path)
     widget = explore_channel_gates(source="photographs")
-    assert "nothing in it was run" in widget.error and widget.source == "digits"
+    assert "nothing in it was run" in widget.error and widget.source == "people"
     assert not (tmp_path / "executed").exists()
 
 

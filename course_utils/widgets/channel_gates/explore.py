@@ -1,28 +1,41 @@
-"""The lesson's widget on channel gates: trained SE networks joined to `ChannelGates`."""
+"""The lessons' widget on channel gates: a person segmenter and SE networks joined to `ChannelGates`."""
 
-import contextlib
+import base64
 import copy
+import io
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 
-from ...attention import AttentionBlock, record_masks
+from ...attention import edit_masks, record_masks
 from ...data import ImageSet, cued_digits, digits, photograph
 from ...data.images import decode_base64, digit_input, square_image
 from ...data.photographs import normalised
 from ...models import load_network, trained_weights
+from ...models.page_graph import page_graph
 from ..base import both_or_neither
 from .widget import OWN_PICTURE, ChannelGates
 
+_PEOPLE = "people"
 _DIGITS = "digits"
 _CUED = "cued digits"
 _PHOTOGRAPHS = "photographs"
 _PHOTOGRAPHS_SHOWN = ("german_shepherd", "kitten", "owl", "coffee")
-_TOLERANCE = 1e-4
+_PEOPLE_SHOWN = ("astronaut", "german_shepherd", "kitten", "owl", "sheep", "coffee")
+_PEOPLE_SIDE = 512  # of a photograph in the page, which is twice what the segmenter is given
+_PENDING = {
+    _PEOPLE: ("person segmenter", "its weights and photographs, 1 MB, from the package"),
+    _DIGITS: ("digits", "its weights, 1 MB, from the package"),
+    _CUED: ("cued digits", "its weights, 1 MB, from the package"),
+    _PHOTOGRAPHS: ("photographs, a thousand classes", "torchvision's mobilenet_v3_small, 10 MB, fetched once"),
+}
+_IMPORTS = "import torch\n\nfrom course_utils.attention import edit_masks, record_masks\n"
 
 
 def explore_channel_gates(
@@ -36,10 +49,11 @@ def explore_channel_gates(
     Args:
         network: a network with attention blocks whose masks are (N, C, 1, 1), or with torchvision's
             SqueezeExcitation; it is copied to the CPU, yours stays as it is. None: the trained networks that ship with
-            the course, on digits and on cued digits, and on photographs where torchvision's weights can be had.
+            the course: the person segmenter on photographs, and two that classify digits and cued digits; with the
+            internet also torchvision's MobileNetV3 on photographs.
         data: images for `network`; of each class one is shown, of which the network is not too sure.
-        source: which of "digits", "cued digits", "photographs" is shown first; only without a network.
-        stage: the number of the stage shown first, from 1; by default the last, which the page computes by itself.
+        source: which of "people", "digits", "cued digits", "photographs" is shown first; only without a network.
+        stage: the number of the block shown first, from 1; by default the last.
 
     Raises:
         ValueError: if only one of network and data is given, the network has no channel gates, or there is no such
@@ -56,12 +70,11 @@ def explore_channel_gates(
             raise ValueError(f"source={source!r} chooses among the course's own networks; leave it out with a network.")
         return _show_stage(ChannelGates([kernel.add_network(network, data)], kernel), stage)
 
-    known = (_DIGITS, _CUED, _PHOTOGRAPHS)
-    if source is not None and source not in known:
-        raise ValueError(f"There is no source {source!r}; there are: {', '.join(known)}.")
-    sources = [kernel.add_digits(), kernel.add_cued_digits(), _photographs_pending()]
-    shown = source if source in (_DIGITS, _CUED) else _DIGITS
-    widget = ChannelGates(sources, kernel, source=shown)
+    if source is not None and source not in _PENDING:
+        raise ValueError(f"There is no source {source!r}; there are: {', '.join(_PENDING)}.")
+    sent = (_DIGITS, _CUED) if source in (_DIGITS, _CUED) else (_PEOPLE,)
+    sources = [kernel.fetch(key) if key in sent else _pending(key) for key in _PENDING]
+    widget = ChannelGates(sources, kernel, source=source if source in sent else sent[0])
     if source == _PHOTOGRAPHS:
         widget.fetch(_PHOTOGRAPHS)
         if not widget.error:
@@ -76,6 +89,24 @@ def _show_stage(widget: ChannelGates, number: int | None) -> ChannelGates:
             raise ValueError(f"There is no stage {number}; there are {len(names)}: {', '.join(names)}.")
         widget.stage = number - 1
     return widget
+
+
+def person_input(picture: Tensor) -> Tensor:
+    """A photograph as the person segmenter takes it: the middle square at 256 pixels.
+
+    Args:
+        picture: (3, H, W) in [0, 1].
+
+    Returns:
+        (3, 256, 256) in [0, 1].
+    """
+    return _halved(square_image(_as_picture(picture), _PEOPLE_SIDE))
+
+
+def _halved(square: np.ndarray) -> Tensor:
+    """The page does the same with its canvas of 512 pixels: means of two by two."""
+    pixels = torch.from_numpy(square.copy()).permute(2, 0, 1).float() / 255
+    return F.avg_pool2d(pixels[None], 2)[0]
 
 
 def photograph_input(image: np.ndarray) -> Tensor:
@@ -98,177 +129,109 @@ class GatedNetwork:
     """A copy of a network on the CPU, whose channel gates can be read and replaced.
 
     Args:
-        network: any network with channel gates; it is copied, put in eval mode and left alone.
-        stages: names of the blocks to look at, as in `network.named_modules()`; None for all that have a mask
-            (N, C, 1, 1) for `sample`.
+        network: any network in which `record_masks` finds channel gates; it is copied, put in eval mode and left alone.
         sample: (1, ...) one image that the network takes.
 
     Raises:
-        ValueError: if there is no block with channel gates.
+        ValueError: if there are no channel gates.
     """
 
-    def __init__(self, network: nn.Module, sample: Tensor, stages: Sequence[str] | None = None) -> None:
+    def __init__(self, network: nn.Module, sample: Tensor) -> None:
         self.network = copy.deepcopy(network).cpu().eval().requires_grad_(False)
         with torch.no_grad(), record_masks(self.network) as masks:
             self.network(sample)
-        found = [name for name, mask in masks.items() if mask.dim() == 4 and mask.shape[2:] == (1, 1)]
-        self.records = bool(found)
-        if not found:
-            from torchvision.ops import SqueezeExcitation
-
-            found = [name for name, part in self.network.named_modules() if isinstance(part, SqueezeExcitation)]
-        if not found:
+        parts = dict(self.network.named_modules())
+        self.stages = [
+            name for name, mask in masks.items() if mask.dim() == 4 and mask.shape[2:] == (1, 1) and name in parts
+        ]
+        if not self.stages:
             raise ValueError(
                 f"{type(network).__name__} has no block with channel gates, that is with a mask (N, C, 1, 1); "
                 'build it with attention="se".'
             )
-        self.stages = list(stages) if stages is not None else found
-        self._blocks = [self.network.get_submodule(name) for name in self.stages]
 
     @torch.no_grad()
     def read(self, images: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
         """What each block is given, (N, C, h, w), the gates that it makes, (N, C), and the logits (N, K)."""
-        maps: dict[int, Tensor] = {}
-        gates: dict[int, Tensor] = {}
+        maps: dict[str, Tensor] = {}
+        handles = [
+            self.network.get_submodule(name).register_forward_pre_hook(
+                lambda block, given, name=name: maps.__setitem__(name, given[0].clone())
+            )
+            for name in self.stages
+        ]
+        try:
+            with record_masks(self.network, layers=self.stages) as masks:
+                logits = self.network(images)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return [maps[name] for name in self.stages], [masks[name].flatten(1) for name in self.stages], logits
 
-        def keep_maps(stage: int) -> Callable[..., None]:
-            return lambda block, inputs: maps.__setitem__(stage, inputs[0].clone())
-
-        def keep_gates(stage: int) -> Callable[..., None]:
-            return lambda part, inputs, output: gates.__setitem__(stage, output.flatten(1).clone())
-
-        with contextlib.ExitStack() as hooks, record_masks(self.network) as masks:
-            for stage, block in enumerate(self._blocks):
-                hooks.enter_context(_removing(block.register_forward_pre_hook(keep_maps(stage))))
-                if not isinstance(block, AttentionBlock):
-                    activation = block.get_submodule("scale_activation")
-                    hooks.enter_context(_removing(activation.register_forward_hook(keep_gates(stage))))
-            logits = self.network(images)
-        for stage, name in enumerate(self.stages):
-            if name in masks:
-                gates[stage] = masks[name].flatten(1)
-        return [maps[i] for i in range(len(maps))], [gates[i] for i in range(len(gates))], logits
+    def sizes(self, image: Tensor) -> list[list[int]]:
+        """Of each stage the number of channels, the height and the width of its maps."""
+        maps, gates, _ = self.read(image)
+        return [[gate.shape[1], *x.shape[2:]] for x, gate in zip(maps, gates, strict=True)]
 
     @torch.no_grad()
-    def probabilities(self, image: Tensor, stage: int, gates: dict[int, float]) -> Tensor:
-        """(K,): the softmax for one image, (C, H, W), where some gates of one stage are replaced."""
+    def answer(self, image: Tensor, stage: int, gates: dict[int, float]) -> Tensor:
+        """What the network answers to one image, (C, H, W), where some gates of one stage are replaced.
 
-        def replace(block: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            changed = output.clone()
+        Raises:
+            ValueError: if there is no such stage or channel, or a gate is not between 0 and 1.
+        """
+        if not 0 <= stage < len(self.stages):
+            raise ValueError(f"There is no stage {stage}; there are {len(self.stages)}.")
+
+        def replace(mask: Tensor) -> Tensor:
+            changed = mask.clone()
             for channel, gate in gates.items():
-                changed[:, channel] = gate * inputs[0][:, channel]
+                if not (0 <= channel < mask.shape[1] and 0 <= gate <= 1):
+                    raise ValueError(
+                        f"Gate {gate} of channel {channel} is not possible: channels go from 0 to "
+                        f"{mask.shape[1] - 1}, gates from 0 to 1."
+                    )
+                changed[:, channel] = gate
             return changed
 
-        with _removing(self._blocks[stage].register_forward_hook(replace)):
-            return self.network(image[None]).softmax(1)[0]
-
-    @torch.no_grad()
-    def linear_tail(self, images: Tensor) -> tuple[dict[str, Any], list[np.ndarray]] | None:
-        """The way from the last gates to the answer, where it is: a sum over channels, then at most ReLU and a layer.
-
-        Max-pooling commutes with a gate that is not negative; batch norm in eval mode, means and linear layers add up.
-        What each channel contributes is found by running the tail with that channel alone; the result is held against
-        the network itself, with drawn gates, before it is believed.
-
-        Returns:
-            The tail, as `ChannelGates` takes it, and for each image its contributions (C, hidden); None where the tail
-            is of another kind.
-        """
-        after = self._modules_after_last_block(images[:1])
-        linear = [part for part in after if isinstance(part, nn.Linear)]
-        if not 1 <= len(linear) <= 2:
-            return None
-        output = linear[-1] if len(linear) == 2 else None
-        summing = [part for part in after if isinstance(part, nn.Linear | nn.BatchNorm1d) and part is not output]
-        weight = None if output is None else output.weight.numpy()
-        output_bias = None if output is None else _bias_of(output).numpy()
-
-        last_maps = self.read(images)[0][-1]  # (N, C, h, w)
-        channels = last_maps.shape[1]
-        drawn = torch.rand(1, channels, generator=torch.Generator().manual_seed(0))
-        gates = torch.cat([torch.zeros(1, channels), torch.eye(channels), drawn])  # all shut, each alone, drawn
-        tail, contributions = None, []
-        for image, feature_map in zip(images, last_maps, strict=True):
-            hidden, logits = self._run_tail(image[None], feature_map * gates[:, :, None, None], summing[-1])
-            tail = tail or {"bias": hidden[0].numpy(), "weight": weight, "output_bias": output_bias}
-            contributions.append((hidden[1:-1] - hidden[0]).numpy())
-            found = _tail_logits(tail, contributions[-1], drawn[0].numpy())
-            effect = float((logits[-1] - logits[0]).abs().max())  # of the gates: what a wrong sum would miss a part of
-            if np.abs(found - logits[-1].numpy()).max() > _TOLERANCE * effect + 1e-6:
-                return None
-        return None if tail is None else (tail, contributions)
-
-    def _modules_after_last_block(self, image: Tensor) -> list[nn.Module]:
-        """The layers without layers of their own that run after the last block, in order."""
-        ran: list[nn.Module] = []
-        last = self._blocks[-1]
-        with contextlib.ExitStack() as hooks:
-            for part in self.network.modules():
-                if part is last or not any(part.children()):
-                    hooks.enter_context(_removing(part.register_forward_hook(lambda p, i, o: ran.append(p))))
-            self.network(image)
-        return ran[ran.index(last) + 1 :]
-
-    def _run_tail(self, image: Tensor, gated: Tensor, layer: nn.Module) -> tuple[Tensor, Tensor]:
-        """The output of one layer and the logits when the last block gives `gated`, (M, C, h, w)."""
-        outputs: list[Tensor] = []
-        with (
-            _removing(self._blocks[-1].register_forward_hook(lambda block, inputs, output: gated)),
-            _removing(layer.register_forward_hook(lambda part, inputs, output: outputs.append(output.clone()))),
-        ):
-            logits = self.network(image)
-        return outputs[-1], logits
-
-
-def _tail_logits(tail: dict[str, Any], contributions: np.ndarray, gates: np.ndarray) -> np.ndarray:
-    hidden = tail["bias"] + gates @ contributions
-    return hidden if tail["weight"] is None else tail["weight"] @ hidden.clip(min=0) + tail["output_bias"]
-
-
-def _bias_of(layer: nn.Linear) -> Tensor:
-    return torch.zeros(layer.out_features) if layer.bias is None else layer.bias
-
-
-@contextlib.contextmanager
-def _removing(handle: "torch.utils.hooks.RemovableHandle") -> Iterator[None]:
-    try:
-        yield
-    finally:
-        handle.remove()
+        with edit_masks(self.network, {self.stages[stage]: replace}):
+            return self.network(image[None])[0]
 
 
 class _Shown:
     """One source on the kernel's side: its network, its inputs, and how a learner's picture becomes an input."""
 
-    def __init__(self, gated: GatedNetwork, inputs: Tensor, prepare: Callable[[np.ndarray], tuple[Tensor, np.ndarray]]):
+    def __init__(
+        self,
+        gated: GatedNetwork,
+        inputs: Tensor,
+        prepare: Callable[[np.ndarray], tuple[Tensor, np.ndarray]],
+        in_page: bool,
+    ) -> None:
         self.gated = gated
         self.inputs = inputs
         self.prepare = prepare
+        self.in_page = in_page
         self.own: Tensor | None = None
-        self.tail: dict[str, Any] | None = None
 
     def examples(
         self, inputs: Tensor, pictures: Sequence[np.ndarray], labels: Sequence[str], codes: Sequence[str]
     ) -> list[dict[str, Any]]:
-        maps, gates, logits = self.gated.read(inputs)
-        probabilities = logits.softmax(1).numpy()
-        linear = self.gated.linear_tail(inputs)
-        contributions: list[np.ndarray | None] = [None] * len(inputs)
-        if linear is not None:
-            self.tail = self.tail or linear[0]
-            if np.allclose(linear[0]["bias"], self.tail["bias"], atol=_TOLERANCE):  # else it depends on the image
-                contributions = list(linear[1])
-        return [
-            {
-                "label": labels[i],
-                "image": pictures[i],
-                "stages": [_as_stage(map_[i].numpy(), gate[i]) for map_, gate in zip(maps, gates, strict=True)],
-                "probabilities": probabilities[i],
-                "contributions": contributions[i],
-                "code": codes[i],
-            }
-            for i in range(len(inputs))
+        """What the page is sent of some images: all that it cannot compute itself."""
+        found: list[dict[str, Any]] = [
+            {"label": label, "image": picture, "code": code, "input": None}
+            for picture, label, code in zip(pictures, labels, codes, strict=True)
         ]
+        if self.in_page:
+            for example, x in zip(found, inputs, strict=True):
+                if not torch.equal(x * 255, (x * 255).round()):  # else the picture's bytes say it all
+                    example["input"] = x
+            return found
+        maps, gates, logits = self.gated.read(inputs)
+        for i, example in enumerate(found):
+            example["stages"] = [_as_stage(x[i].numpy(), gate[i]) for x, gate in zip(maps, gates, strict=True)]
+            example["probabilities"] = logits[i].softmax(0)
+        return found
 
 
 def _as_stage(maps: np.ndarray, gates: Tensor) -> dict[str, Any]:
@@ -281,7 +244,7 @@ def _as_stage(maps: np.ndarray, gates: Tensor) -> dict[str, Any]:
 
 
 class Kernel:
-    """Answers what the page asks: the networks stay here, on the CPU."""
+    """Answers what the page asks: the networks that it cannot run, and a learner's digits."""
 
     def __init__(self) -> None:
         self._shown: dict[str, _Shown] = {}
@@ -289,7 +252,7 @@ class Kernel:
     def probabilities(self, source: str, example: int, stage: int, gates: dict[int, float]) -> np.ndarray:
         """(K,): the answer with some gates of one stage replaced."""
         image = torch.from_numpy(self.picture(source, example))
-        return self._shown[source].gated.probabilities(image, stage, gates).numpy()
+        return self._shown[source].gated.answer(image, stage, gates).softmax(0).numpy()
 
     def example(self, source: str, data: str, name: str, drawn: bool) -> dict[str, Any]:
         """A learner's picture, base64 text of an image file, as an example; from now on its index is `OWN_PICTURE`."""
@@ -302,27 +265,68 @@ class Kernel:
         return made
 
     def fetch(self, source: str) -> dict[str, Any]:
-        """A source that was pending."""
-        return self.add_photographs(_photograph_network)
+        """A source that was pending, made now.
+
+        Raises:
+            ValueError: if what it needs cannot be had.
+        """
+        if source == _PHOTOGRAPHS:
+            return self.add_photographs(_photograph_network)
+        return {_PEOPLE: self.add_people, _DIGITS: self.add_digits, _CUED: self.add_cued_digits}[source]()
 
     def picture(self, source: str, example: int) -> np.ndarray:
-        """(C, H, W), float: what the network is given."""
+        """What the network is given of an example: (C, H, W), float."""
         shown = self._shown[source]
         if example == OWN_PICTURE:
             if shown.own is None:
                 raise ValueError(
-                    f"No picture was drawn or uploaded for {source!r} yet; draw one, or choose an example."
+                    f"No picture was drawn or uploaded for {source!r} yet, or it stayed in the page; draw one, or "
+                    "choose an example."
                 )
             return shown.own.numpy()
         if not 0 <= example < len(shown.inputs):
             raise ValueError(f"There is no example {example} of {source!r}; there are {len(shown.inputs)}.")
         return shown.inputs[example].numpy()
 
+    def add_people(self) -> dict[str, Any]:
+        """Photographs, out of which the segmenter cuts people: the page computes everything."""
+        network = load_network("person_segmenter")
+        files = [_as_jpeg(square_image(_as_picture(photograph(name)), _PEOPLE_SIDE)) for name in _PEOPLE_SHOWN]
+        inputs = torch.stack([_halved(np.asarray(Image.open(io.BytesIO(file)))) for file in files])
+        gated = GatedNetwork(network, inputs[:1])
+        self._shown[_PEOPLE] = _Shown(gated, inputs, lambda image: (_halved(image), image), in_page=True)
+        graph, weights = page_graph(gated.network)
+        return {
+            "key": _PEOPLE,
+            "title": _PENDING[_PEOPLE][0],
+            "classes": [],
+            "stages": gated.stages,
+            "sizes": gated.sizes(inputs[:1]),
+            "examples": [
+                {
+                    "label": name.replace("_", " "),
+                    "image": base64.b64encode(file).decode(),
+                    "code": f'image = person_input(photograph("{name}"))[None]',
+                    "input": None,
+                }
+                for name, file in zip(_PEOPLE_SHOWN, files, strict=True)
+            ],
+            "graph": graph,
+            "weights": weights,
+            "draw": False,
+            "upload": "page",
+            "code": _IMPORTS
+            + "from course_utils.data import photograph\nfrom course_utils.models import load_network\n"
+            + "from course_utils.widgets.channel_gates.explore import person_input\n\n"
+            + 'network = load_network("person_segmenter")',
+            "pending": "",
+        }
+
     def add_digits(self) -> dict[str, Any]:
         """Handwritten digits."""
         return self._add(
             _DIGITS,
-            "digits",
+            _PENDING[_DIGITS][0],
             load_network("se_digits"),
             digits("test"),
             label="a {}",
@@ -334,11 +338,11 @@ class Kernel:
         """Three digits; the colour of the border tells which one to classify."""
         return self._add(
             _CUED,
-            "cued digits",
+            _PENDING[_CUED][0],
             load_network("se_cued_digits"),
-            cued_digits(100, seed=4, split="test"),
+            _rounded(cued_digits(100, seed=4, split="test")),
             label="the answer is {}",
-            code='image = cued_digits(100, seed=4, split="test").images[{}][None]',
+            code='image = (cued_digits(100, seed=4, split="test").images[{}][None] * 255).round() / 255',
             setup=_setup("from course_utils.data import cued_digits", 'network = load_network("se_cued_digits")'),
         )
 
@@ -351,7 +355,7 @@ class Kernel:
             data,
             label="class {}",
             code="image = data.images[{}][None]  # data: what you gave",
-            setup="import torch\n\nfrom course_utils.attention import record_masks\n\nnetwork.cpu().eval()  # yours",
+            setup=_IMPORTS + "\nnetwork.cpu().eval()  # yours",
         )
 
     def _add(
@@ -365,24 +369,29 @@ class Kernel:
         setup: str,
     ) -> dict[str, Any]:
         gated = GatedNetwork(network, data.images[:1].cpu())
+        try:
+            graph, weights = page_graph(gated.network)
+        except ValueError:  # the page cannot run it: the kernel answers
+            graph, weights = {}, ""
         chosen = _least_sure(gated.network, data)
         inputs = data.images[chosen].cpu()
         labels = [label.format(int(data.labels[i])) for i in chosen]
         codes = [code.format(i) for i in chosen]
         grey, side = inputs.shape[1] == 1, inputs.shape[-1]
-        shown = self._shown[key] = _Shown(gated, inputs, _as_digit(side) if grey else _as_square(side))
-        examples = shown.examples(inputs, [_as_picture(image) for image in inputs], labels, codes)
+        prepare = _as_digit(side) if grey else _as_square(side)
+        shown = self._shown[key] = _Shown(gated, inputs, prepare, in_page=bool(graph))
         return {
             "key": key,
             "title": title,
-            "classes": [str(i) for i in range(len(examples[0]["probabilities"]))],
+            "classes": [str(i) for i in range(gated.network(inputs[:1]).shape[1])],
             "stages": gated.stages,
-            "examples": examples,
-            "tail": shown.tail,
+            "sizes": gated.sizes(inputs[:1]),
+            "examples": shown.examples(inputs, [_as_picture(image) for image in inputs], labels, codes),
+            "graph": graph or None,
+            "weights": weights,
             "draw": grey,
-            "upload": True,
+            "upload": "kernel",
             "code": setup,
-            "records": gated.records,
             "pending": "",
         }
 
@@ -391,40 +400,38 @@ class Kernel:
         network, classes = make()
         squares = [square_image(_as_picture(photograph(name)), 224) for name in _PHOTOGRAPHS_SHOWN]
         inputs = torch.stack([_normalise(square) for square in squares])
-        every = GatedNetwork(network, inputs[:1]).stages
-        gated = GatedNetwork(network, inputs[:1], [every[0], every[len(every) // 2], every[-1]])
-        shown = self._shown[_PHOTOGRAPHS] = _Shown(gated, inputs, _as_photograph)
-        examples = shown.examples(
-            inputs,
-            [square_image(square, 112) for square in squares],
-            [name.replace("_", " ") for name in _PHOTOGRAPHS_SHOWN],
-            [
-                f'image = photograph_input((photograph("{name}") * 255).byte().permute(1, 2, 0).numpy())[None]'
-                for name in _PHOTOGRAPHS_SHOWN
-            ],
-        )
+        gated = GatedNetwork(network, inputs[:1])
+        every = gated.stages
+        gated.stages = [every[0], every[len(every) // 2], every[-1]]
+        shown = self._shown[_PHOTOGRAPHS] = _Shown(gated, inputs, _as_photograph, in_page=False)
+        names = [name.replace("_", " ") for name in _PHOTOGRAPHS_SHOWN]
+        codes = [
+            f'image = photograph_input((photograph("{name}") * 255).byte().permute(1, 2, 0).numpy())[None]'
+            for name in _PHOTOGRAPHS_SHOWN
+        ]
         return {
-            **_photographs_pending(),
-            "upload": True,
+            **_pending(_PHOTOGRAPHS),
+            "upload": "kernel",
             "classes": classes,
             "stages": gated.stages,
-            "examples": examples,
-            "tail": shown.tail,
-            "code": (
-                "import torch\nfrom torchvision.models import mobilenet_v3_small\n\n"
-                "from course_utils.data import photograph\n"
-                "from course_utils.widgets.channel_gates.explore import photograph_input\n\n"
-                'network = mobilenet_v3_small(weights="DEFAULT").eval()'
-            ),
+            "sizes": gated.sizes(inputs[:1]),
+            "examples": shown.examples(inputs, [square_image(square, 112) for square in squares], names, codes),
+            "code": _IMPORTS
+            + "from course_utils.data import photograph\n"
+            + "from course_utils.widgets.channel_gates.explore import photograph_input\n"
+            + "from torchvision.models import mobilenet_v3_small\n\n"
+            + 'network = mobilenet_v3_small(weights="DEFAULT").eval()',
             "pending": "",
         }
 
 
+def _rounded(data: ImageSet) -> ImageSet:
+    """Its images with the 256 levels that a picture on the page has."""
+    return ImageSet((data.images * 255).round() / 255, data.labels)
+
+
 def _setup(data: str, network: str) -> str:
-    return (
-        f"import torch\n\nfrom course_utils.attention import record_masks\n{data}\n"
-        f"from course_utils.models import load_network\n\n{network}"
-    )
+    return f"{_IMPORTS}{data}\nfrom course_utils.models import load_network\n\n{network}"
 
 
 @torch.no_grad()
@@ -449,6 +456,12 @@ def _as_picture(image: Tensor) -> np.ndarray:
     return pixels[0].numpy() if len(pixels) == 1 else pixels.permute(1, 2, 0).contiguous().numpy()
 
 
+def _as_jpeg(picture: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=88)
+    return file.getvalue()
+
+
 def _as_digit(side: int) -> Callable[[np.ndarray], tuple[Tensor, np.ndarray]]:
     def prepare(image: np.ndarray) -> tuple[Tensor, np.ndarray]:
         digit = digit_input(image, side)
@@ -470,20 +483,11 @@ def _as_photograph(image: np.ndarray) -> tuple[Tensor, np.ndarray]:
     return _normalise(square), square_image(square, 112)
 
 
-def _photographs_pending() -> dict[str, Any]:
-    return {
-        "key": _PHOTOGRAPHS,
-        "title": "photographs",
-        "classes": [],
-        "stages": [],
-        "examples": [],
-        "tail": None,
-        "draw": False,
-        "upload": False,
-        "code": "",
-        "records": False,
-        "pending": "torchvision's mobilenet_v3_small, 10 MB, fetched once",
-    }
+def _pending(key: str) -> dict[str, Any]:
+    title, pending = _PENDING[key]
+    nothing: dict[str, Any] = {name: [] for name in ("classes", "stages", "sizes", "examples")}
+    others = {"graph": None, "weights": "", "draw": False, "upload": "", "code": ""}
+    return {"key": key, "title": title, **nothing, **others, "pending": pending}
 
 
 def _photograph_network() -> tuple[nn.Module, list[str]]:

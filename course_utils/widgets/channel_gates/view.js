@@ -1,842 +1,828 @@
-import { asker, button, choice, fill, focusController, slider, store } from "../page/bind.js";
+import { asker, button, choice, fill, focusController, gestures, keyWords, slider, store, toggle } from "../page/bind.js";
+import { cameraButton, fileButton, openFile, square } from "../page/camera.js";
 import { element, styled } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { changeInWords, decode, largest, number, percent, softmax } from "../page/maths.js";
-import { fit, outline, paintImage, paintMap } from "../page/paint.js";
-import { copyButton, pictureButtons, saveButton, scaleBar } from "../page/panels.js";
+import { bytes, decode, extent, largest, number, percent, softmax } from "../page/maths.js";
+import { inWorker, latest } from "../page/network.js";
+import { fit, fitPanel, layPicture, outline, paintImage, paintMap, regionPath } from "../page/paint.js";
+import {
+  bars, copyButton, instrument, pictureButtons, picturePanel, row, saveButton, scaleBar,
+} from "../page/panels.js";
 
 const TABLE = "viridis";
 const OWN = -1; // the index of the learner's own picture
+const SIDE = 512; // of a photograph in the page: the segmenter is given its means of two by two
 const MOST_BYTES = 7_000_000; // a notebook's connection carries 10 MiB a message, and base64 adds a third
-const GAP = 6;
-const MANY = 100; // from here on the maps stand closer
-const BAR = 8;
+const TALLEST = 384; // of the maps, in CSS pixels
 const WORDS = 15;
-const ROW = 21;
 const FONT = "system-ui, sans-serif";
+const BACKGROUND = [10, 30, 44]; // laid over what the mask leaves out
 
-/** How many columns keep the maps about square and, where it can be, every row full. */
-function columnsFor(channels) {
-  const least = Math.max(4, Math.ceil(Math.sqrt(channels * (channels > MANY ? 1 : 1.2))));
-  for (let columns = least; columns <= least * 1.5; columns++) if (channels % columns === 0) return columns;
-  return least;
+/** A block's name as a learner reads it: "encoder block 4" for "encoder.3.gate". */
+function blockName(name) {
+  const [, kind, index] = /^(encoder|decoder|stage)\.?(\d+)\.(?:gate|attention)$/.exec(name) ?? [];
+  if (!kind) return name.replace(/\.attention$/, "");
+  return kind === "stage" ? `stage ${index}` : `${kind} ${kind === "encoder" ? "block" : "step"} ${Number(index) + 1}`;
 }
-
-/** From gates to probabilities: hidden = bias + sum of gate * contribution; then, where there is one, ReLU and a layer. */
-function runTail({ bias, weight, outputBias }, contributions, gates) {
-  const size = bias.length;
-  const hidden = Float64Array.from(bias);
-  for (let c = 0; c < gates.length; c++) {
-    for (let i = 0; i < size; i++) hidden[i] += gates[c] * contributions[c * size + i];
-  }
-  if (!weight) return softmax([...hidden]);
-  return softmax(Array.from(outputBias, (start, k) => {
-    let sum = start;
-    for (let i = 0; i < size; i++) if (hidden[i] > 0) sum += weight[k * size + i] * hidden[i];
-    return sum;
-  }));
-}
-
-/** A block's name as a learner reads it: "stage3" for "stage3.attention". */
-const shortName = (name) => name.replace(/\.attention$/, "");
 
 function ordinal(place) {
   const teen = place % 100 > 10 && place % 100 < 14;
   return `${place}${(!teen && ["", "st", "nd", "rd"][place % 10]) || "th"}`;
 }
 
-function opener() {
-  const opened = new WeakMap();
-  return (json, open) => {
-    if (!opened.has(json)) opened.set(json, open(json));
-    return opened.get(json);
-  };
+// What is shown -------------------------------------------------------------------------------------------------------
+
+/** What the traits ask for; `mine` holds pictures that stay in this page, by source. */
+function sceneOf(model, mine) {
+  const ready = model.get("sources").filter(({ examples }) => examples.length);
+  const source = ready.find(({ key }) => key === model.get("source")) ?? ready[0];
+  const own = mine.get(source.key) ?? model.get("own")[source.key] ?? null;
+  const index = Math.max(0, Math.min(model.get("example"), source.examples.length - 1));
+  const place = model.get("example") === OWN && own ? OWN : index;
+  const example = place === OWN ? own : source.examples[index];
+  const stage = Math.min(model.get("stage"), source.stages.length - 1);
+  return { source, own, place, example, stage, edits: { ...model.get("edits") } };
 }
 
-function openTail(tail) {
-  return {
-    bias: decode(tail.bias).values,
-    weight: tail.weight && decode(tail.weight).values,
-    outputBias: tail.output_bias && decode(tail.output_bias).values,
-  };
+const pictures = new WeakMap();
+
+/** The picture of an example as a canvas. */
+function pictureOf(example) {
+  if (!pictures.has(example)) pictures.set(example, openPicture(example));
+  return pictures.get(example);
 }
 
-function openStage({ maps, low, high, means, gates }) {
-  const { shape: [channels, height, width], values } = decode(maps);
-  const atlas = paintMap(values, channels * height, width, { table: TABLE, low: 0, high: 255 });
-  return {
-    channels, height, width, values, low, high, atlas, means: decode(means).values, gates: decode(gates).values,
-  };
+async function openPicture({ canvas, image }) {
+  if (canvas) return canvas;
+  if (typeof image !== "string") return paintImage(decode(image));
+  return square(await createImageBitmap(new Blob([bytes(image)], { type: "image/jpeg" })), SIDE);
 }
 
-function openExample(example) {
-  return {
-    image: paintImage(decode(example.image)),
-    probabilities: Array.from(decode(example.probabilities).values),
-    contributions: example.contributions && decode(example.contributions).values,
-  };
-}
-
-function render({ model, el }) {
-  const house = frame({ model, el, name: "channel-gates" });
-  const hasKernel = () => Boolean(model.widget_manager);
-  const opened = opener();
-  const state = {};
-  const NAMES = ["source", "example", "stage", "order", "channel", "edits"];
-  const pull = (name) => { state[name] = name === "edits" ? { ...model.get(name) } : model.get(name); };
-  NAMES.forEach(pull);
-
-  // What is shown, looked up in the traits.
-  const sourceNow = () => {
-    const ready = model.get("sources").filter(({ examples }) => examples.length);
-    return ready.find(({ key }) => key === state.source) ?? ready[0];
-  };
-  const exampleNow = () => {
-    const source = sourceNow();
-    const own = model.get("own")[source.key];
-    return (state.example === OWN && own) || source.examples[Math.max(0, state.example)] || source.examples[0];
-  };
-  const stageIndex = () => Math.min(state.stage, sourceNow().stages.length - 1);
-  const stageNow = () => opened(exampleNow().stages[stageIndex()], openStage);
-  const editCount = () => Object.keys(state.edits).length;
-  const gateOf = (channel) => state.edits[channel] ?? stageNow().gates[channel];
-  const isExact = () => {
-    const source = sourceNow();
-    return stageIndex() === source.stages.length - 1 && Boolean(source.tail) && Boolean(exampleNow().contributions);
-  };
-
-  const gatesNow = () => {
-    const gates = Float64Array.from(stageNow().gates);
-    for (const [channel, gate] of Object.entries(state.edits)) gates[channel] = gate;
-    return gates;
-  };
-  const question = () => ({
-    want: "probabilities", source: state.source, example: state.example, stage: stageIndex(), edits: { ...state.edits },
-  });
-  const sameQuestion = (one, two) =>
-    ["source", "example", "stage"].every((name) => one[name] === two[name])
-    && JSON.stringify(Object.entries(one.edits ?? {}).sort()) === JSON.stringify(Object.entries(two.edits).sort());
-
-  let answered = model.get("answer") ?? {}; // the kernel's last answer with probabilities
-
-  /** The probabilities shown, and who computed them. */
-  function result() {
-    const example = opened(exampleNow(), openExample);
-    const before = example.probabilities;
-    if (!editCount()) return { before, now: before, by: "network" };
-    if (isExact()) {
-      return { before, now: runTail(opened(sourceNow().tail, openTail), example.contributions, gatesNow()), by: "page" };
-    }
-    if (answered.probabilities && sameQuestion(answered, question())) {
-      return { before, now: answered.probabilities, by: "kernel" };
-    }
-    return { before, now: before, by: "nobody" };
+/** What the network is given: the values that were sent, the picture's, or, for the segmenter, means of two by two. */
+function inputOf({ input, image }, canvas) {
+  if (input) return { shape: input.shape, data: decode(input).values };
+  if (image && typeof image !== "string") {
+    const { shape: [height, width, channels = 1], values } = decode(image);
+    const places = height * width;
+    const data = Float32Array.from(values, (_, i) => values[(i % places) * channels + Math.floor(i / places)] / 255);
+    return { shape: [channels, height, width], data };
   }
+  const half = SIDE / 2;
+  const { data: pixels } = canvas.getContext("2d").getImageData(0, 0, SIDE, SIDE);
+  const data = new Float32Array(3 * half * half);
+  for (let c = 0, to = 0; c < 3; c++) {
+    for (let y = 0; y < half; y++) {
+      for (let x = 0; x < half; x++, to++) {
+        const at = 4 * (2 * y * SIDE + 2 * x) + c;
+        data[to] = (pixels[at] + pixels[at + 4] + pixels[at + 4 * SIDE] + pixels[at + 4 * SIDE + 4]) / 1020;
+      }
+    }
+  }
+  return { shape: [3, half, half], data };
+}
 
-  // Controls above the maps.
-  const sourceChoice = choice({ label: "Images from", options: [], value: "", onChange: (key) => takeSource(key) });
-  const stageChoice = choice({
-    label: "Gates of", options: [], value: "", onChange: (value) => change({ stage: Number(value), edits: {} }),
+/** The maps of a stage with their gates, as the page computed them or the kernel sent them. */
+function stageOf([channels, height, width], values, gates, means = null) {
+  const size = height * width;
+  const map = (c) => values.subarray(c * size, (c + 1) * size);
+  const ranges = Array.from({ length: channels }, (_, c) => {
+    const { low, high } = extent(map(c));
+    return { low: Math.min(0, low), high: high > Math.min(0, low) ? high : low + 1 };
   });
-  const orderChoice = choice({
-    label: "Sort channels",
-    options: [["channel", "in order"], ["gate", "by gate"], ["mean", "by mean"]],
-    value: state.order,
-    onChange: (order) => change({ order }),
-  });
-  const reset = button("Reset all gates", () => {
-    gateSlider.input.focus(); // a button that disables itself would lose the focus to the page
-    change({ edits: {} });
-  });
-  let offered = []; // [index, example] of each small picture
-  const thumbs = pictureButtons({ label: "Pictures", side: 40, onPress: (i) => change({ example: offered[i][0] }) });
-  const needsKernel = (what) =>
-    house.say(`${what} needs a running notebook: here there is no kernel to ask.`, { again: true });
-  const drawButton = button("Draw a digit", () => {
-    if (!hasKernel()) return needsKernel("Drawing");
-    padBox.hidden = !padBox.hidden;
-    drawButton.setAttribute("aria-expanded", String(!padBox.hidden));
-  });
-  drawButton.setAttribute("aria-expanded", "false");
-  const file = element("input", {
-    type: "file", accept: "image/*", hidden: true, "aria-label": "Upload a picture", onchange: () => upload(),
-  });
-  const uploadButton = button("Upload a picture", () => {
-    if (!hasKernel()) return needsKernel("An upload");
-    file.click();
-  });
-  const pad = styled(element("canvas", {
-    width: "168", height: "168", role: "img",
-    "aria-label": "Drawing pad: draw one digit with the pointer. With the keyboard, choose one of the images instead.",
-  }), { width: "168px", height: "168px", touchAction: "none", cursor: "crosshair", border: "1px solid var(--cw-edge)" });
-  const clearPad = () => {
-    const context = pad.getContext("2d");
-    context.fillStyle = "#000";
-    context.fillRect(0, 0, pad.width, pad.height);
+  const all = { low: Math.min(...ranges.map(({ low }) => low)), high: Math.max(...ranges.map(({ high }) => high)) };
+  means ??= ranges.map((_, c) => map(c).reduce((sum, value) => sum + value, 0) / size);
+  return { channels, height, width, values, map, ranges, all, means, gates };
+}
+
+function sentStage({ maps, low, high, means, gates }) {
+  const { shape, values } = decode(maps);
+  const data = Float32Array.from(values, (level) => low + (level * (high - low)) / 255);
+  return stageOf(shape, data, decode(gates).values, decode(means).values);
+}
+
+/** All maps of a stage below each other on one canvas, each in its own colours or all in one range; made once. */
+function atlasOf(stage, own) {
+  const name = own ? "ownAtlas" : "atlas";
+  const { channels, height, width, values, ranges, all } = stage;
+  if (own) {
+    const size = height * width;
+    const shares = () => values.map((value, i) => {
+      const { low, high } = ranges[Math.floor(i / size)];
+      return (value - low) / (high - low);
+    });
+    stage[name] ??= paintMap(shares(), channels * height, width, { table: TABLE, low: 0, high: 1 });
+  } else stage[name] ??= paintMap(values, channels * height, width, { table: TABLE, ...all });
+  return stage[name];
+}
+
+/** Runs the networks that the page can run, each in a worker of its own. */
+function runner(house) {
+  const workers = new Map();
+  house.endings.push(() => workers.forEach((worker) => worker.end()));
+  return ({ key, graph, weights, classes }) => {
+    if (!workers.has(key)) workers.set(key, inWorker(graph, weights));
+    return async (input, edits, names) => {
+      const { output, values } = await workers.get(key).run(input, edits, names);
+      return { values, answer: classes.length ? softmax(Array.from(output.data)) : output.data };
+    };
   };
-  const padWords = element("p", { class: "cw-panel-name" }, "Draw one digit; the network answers after each stroke.");
-  const padBox = element("div", { hidden: true }, styled(
-    element("div", {}, pad, element("div", {}, padWords, button("Clear the pad", clearPad))),
-    { display: "flex", flexWrap: "wrap", gap: "12px", marginTop: "12px" },
-  ));
-  clearPad();
+}
 
-  const choices = element("div", { class: "cw-controls" }, sourceChoice.node, stageChoice.node, orderChoice.node);
-  styled(choices, { marginTop: "0" });
-  const pictures = styled(element("div", {}, thumbs.node, drawButton, uploadButton, file), {
-    display: "flex", flexWrap: "wrap", alignItems: "center", gap: "8px 12px", marginTop: "12px",
-  });
-  const top = styled(element("div", {}, choices, pictures, padBox), { flex: "0 0 100%" });
+/** What the untouched network makes of a scene: maps and gates of the stage, and the answer. */
+async function look({ source, example, stage }, networkOf, seen) {
+  if (seen.example === example && seen.stages[stage]) return seen.stages[stage];
+  if (seen.example !== example) Object.assign(seen, { example, stages: {}, input: null });
+  const image = await pictureOf(example);
+  let found;
+  if (source.graph) {
+    seen.input ??= inputOf(example, image);
+    const gates = source.stages[stage];
+    const maps = source.graph.steps.find(({ op, inputs }) => op === "gate" && inputs[1] === gates).inputs[0];
+    const { values, answer } = await networkOf(source)(seen.input, {}, [maps, gates]);
+    found = { shown: stageOf(values[maps].shape, values[maps].data, values[gates].data), before: answer };
+  } else {
+    found = { shown: sentStage(example.stages[stage]), before: Array.from(decode(example.probabilities).values) };
+  }
+  seen.stages[stage] = { ...found, image };
+  return seen.stages[stage];
+}
 
-  // The maps on the left, what is in focus on the right.
-  const grid = styled(element("canvas", { role: "application" }), { touchAction: "pan-y" });
-  const gridName = element("p", { class: "cw-panel-name" }, "");
-  const gridKeys = element("p", { class: "cw-panel-name cw-keys" },
-    "Arrows move, Enter locks, Escape releases, Delete knocks out; the Gate slider sets the gate");
-  const left = styled(element("div", {}, gridName, grid, gridKeys), { flex: "1 1 340px", minWidth: "0" });
-  const lenses = ["input", "map", "gate × map"].map((name) => {
-    const canvas = element("canvas", { role: "img", "aria-label": name });
-    const words = element("p", { class: "cw-panel-name" }, name);
-    return { canvas, words, node: styled(element("div", {}, canvas, words), { flex: "1 1 0", minWidth: "0" }) };
-  });
-  const lensRow = styled(element("div", {}, ...lenses.map(({ node }) => node)), { display: "flex", gap: "8px" });
-  const channelName = styled(element("p", {}), { fontWeight: "600", marginTop: "8px" });
-  const scale = scaleBar("values of all maps of this stage");
-  styled(scale.node, { marginTop: "8px", width: "100%" });
-  const gateSlider = slider({
-    label: "Gate", min: 0, max: 1, step: 0.01, value: 0, show: (value) => value.toFixed(2),
-    onInput: (gate) => {
-      talkLater();
-      moveGate(state.channel, gate);
-    },
-  });
-  gateSlider.input.addEventListener("change", () => push());
-  styled(gateSlider.input, { width: "100px" });
-  const knock = button("Knock out", () => toggleKnock(state.channel));
-  const gateRow = styled(element("div", {}, gateSlider.node, knock), {
-    display: "flex", flexWrap: "wrap", alignItems: "center", gap: "8px 12px", marginTop: "4px",
-  });
-  const bars = element("canvas", { role: "img" });
-  const barsName = styled(element("p", { class: "cw-panel-name" }), { marginTop: "12px" });
-  const right = styled(element("div", {}, lensRow, scale.node, channelName, gateRow, barsName, bars), {
-    flex: "1 1 240px", minWidth: "0", maxWidth: "420px",
-  });
-  house.stage.append(top, left, right);
+const questionOf = ({ source, place, stage, edits }) =>
+  ({ want: "probabilities", source: source.key, example: place, stage, edits });
+const sameQuestion = (one, two) =>
+  ["source", "example", "stage"].every((name) => one[name] === two[name])
+  && JSON.stringify(Object.entries(one.edits ?? {}).sort()) === JSON.stringify(Object.entries(two.edits).sort());
 
-  const ask = asker(model, house, (answer, asked) => {
-    pictureUnderWay = false;
-    if (asked.want === "probabilities") return;
-    if (asked.want === "picture") answered = {}; // what was answered of the picture before
-    const otherNetwork = asked.want === "source" || answer.source !== state.source;
-    change({ source: answer.source, example: answer.example, ...(otherNetwork ? lastStage(answer.source) : {}) });
-  });
-  let pictureUnderWay = false;
-  house.listen("answer", () => { pictureUnderWay = false; }); // also where it failed, or another view asked
-  const askForPicture = (what) => {
-    pictureUnderWay = true;
-    ask(what);
-  };
-  const lastStage = (key) => ({
-    stage: model.get("sources").find((source) => source.key === key).stages.length - 1, edits: {},
-  });
+/** The answer with the moved gates, and who gave it: "network" (none is moved), "page", "kernel" or "nobody" yet. */
+async function resultOf(scene, { before }, networkOf, seen, answered) {
+  const moved = Object.entries(scene.edits).map(([channel, gate]) => [Number(channel), gate]);
+  if (!moved.length) return { now: before, by: "network" };
+  if (scene.source.graph) {
+    const { answer } = await networkOf(scene.source)(seen.input, { [scene.source.stages[scene.stage]]: moved }, []);
+    return { now: answer, by: "page" };
+  }
+  if (answered.probabilities && sameQuestion(answered, questionOf(scene))) {
+    return { now: answered.probabilities, by: "kernel" };
+  }
+  return { now: before, by: "nobody" };
+}
 
-  // Changes of state: here at once, to the kernel now or when the hand rests.
+/** The gates moved by hand: here at once, to the kernel when the hand rests. */
+function editor(model, house) {
   let resting = 0;
-  const push = () => {
+  const save = () => {
     clearTimeout(resting);
-    store(model, Object.fromEntries(NAMES.map((name) => [name, name === "edits" ? { ...state.edits } : state[name]])));
-  };
-  const pushLater = () => {
-    clearTimeout(resting);
-    resting = setTimeout(push, 150);
+    model.save_changes();
   };
   house.endings.push(() => clearTimeout(resting));
-  function change(values) {
-    talkNow();
-    Object.assign(state, values);
-    push();
-    showAll();
-  }
-  /** While the slider moves the status waits for the hand to rest; the slider itself says its value. */
-  let talking = 0;
-  const talkNow = () => {
-    clearTimeout(talking);
-    talking = 0;
+  const move = (channel, gate) => {
+    const edits = { ...model.get("edits") };
+    if (gate === null) delete edits[channel];
+    else edits[channel] = Math.round(100 * Math.max(0, Math.min(1, gate))) / 100;
+    model.set("channel", channel);
+    model.set("edits", edits);
+    clearTimeout(resting);
+    resting = setTimeout(save, 150);
   };
-  const talkLater = () => {
-    clearTimeout(talking);
-    talking = setTimeout(() => {
-      talking = 0;
-      tell();
-    }, 400);
-  };
-  house.endings.push(talkNow);
-  function moveGate(channel, gate) {
-    state.edits[channel] = Math.round(100 * Math.max(0, Math.min(1, gate))) / 100;
-    afterEdit(channel);
-  }
-  function toggleKnock(channel) {
-    talkNow();
-    if (state.edits[channel] === 0) delete state.edits[channel];
-    else state.edits[channel] = 0;
-    afterEdit(channel);
-  }
-  function afterEdit(channel) {
-    state.channel = channel;
-    paintTile(channel);
-    showFocus();
-    showResult();
-    pushLater();
-  }
+  const toggle = (channel) => move(channel, model.get("edits")[channel] === 0 ? null : 0);
+  return { move, toggle, save };
+}
 
-  function takeSource(key) {
-    const source = model.get("sources").find((one) => one.key === key);
-    if (source.examples.length) {
-      change({ source: key, example: 0, ...lastStage(key) });
-      return;
-    }
-    sourceChoice.set(state.source);
-    if (!hasKernel()) {
-      house.say(`The ${source.title} need a running notebook, to fetch ${source.pending}.`);
-      return;
-    }
-    house.say(`Asking the notebook for the ${source.title}: ${source.pending}.`);
-    askForPicture({ want: "source", source: key });
-  }
+// The maps with their gates -------------------------------------------------------------------------------------------
 
-  async function upload() {
-    const [chosen] = file.files;
-    file.value = "";
-    if (!chosen) return;
-    house.fail(model.get("error") ?? ""); // what was said of the file before is over
-    if (chosen.size > MOST_BYTES) {
-      house.fail(`${chosen.name} has ${(chosen.size / 1e6).toFixed(1)} MB, at most ${MOST_BYTES / 1e6} MB can be sent to `
-        + "the notebook; make it smaller, 1000 pixels a side are plenty.");
-      return;
-    }
-    const reader = new FileReader();
-    reader.onload = () => {
-      const data = String(reader.result);
-      house.say(`Sent ${chosen.name} to the notebook.`);
-      askForPicture({
-        want: "picture", source: state.source, drawn: false, name: chosen.name, data: data.slice(data.indexOf(",") + 1),
-      });
-    };
-    reader.onerror = () => house.fail(`${chosen.name} could not be read by the browser; choose it again.`);
-    reader.readAsDataURL(chosen);
+/** Where the maps lie, in CSS pixels: as large as they can be below the greatest height. */
+function layoutOf({ channels, height, width }, available) {
+  for (let columns = 4; ; columns++) {
+    const rows = Math.ceil(channels / columns);
+    const gap = columns > 9 ? 3 : 6;
+    const side = Math.floor((available - 4 - gap * (columns - 1)) / columns);
+    const tall = Math.round((side * height) / width);
+    const words = side >= 36 ? WORDS : 0;
+    const bar = side >= 30 ? 8 : 5;
+    const step = tall + 3 + bar + words + (words ? 4 : 3);
+    if (rows * step + 2 > TALLEST && columns < channels && side > 16) continue;
+    return { columns, rows, side, tall, words, bar, step, across: side + gap, width: available, height: rows * step + 2 };
   }
+}
 
-  let stroke = null;
-  pad.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0) return;
-    pad.setPointerCapture(event.pointerId);
-    stroke = [event.offsetX, event.offsetY];
-    drawStroke(event);
-    event.preventDefault();
-  });
-  pad.addEventListener("pointermove", (event) => { if (stroke) drawStroke(event); });
-  pad.addEventListener("pointercancel", () => { stroke = null; });
-  pad.addEventListener("pointerup", () => {
-    if (!stroke) return;
-    stroke = null;
-    const data = pad.toDataURL("image/png");
-    askForPicture({
-      want: "picture", source: state.source, drawn: true, name: "The drawing", data: data.slice(data.indexOf(",") + 1),
-    });
-  });
-  function drawStroke(event) {
-    const context = pad.getContext("2d");
-    context.strokeStyle = "#fff";
-    context.lineWidth = 14;
-    context.lineCap = "round";
+function drawTile(context, house, stage, atlas, layout, [x, y], channel, edits) {
+  const { side, tall, bar, words } = layout;
+  const gate = edits[channel] ?? stage.gates[channel];
+  const out = edits[channel] === 0;
+  context.globalAlpha = out ? 0.25 : 1;
+  context.drawImage(atlas, 0, channel * stage.height, stage.width, stage.height, x, y, side, tall);
+  context.globalAlpha = 1;
+  if (out) {
+    context.strokeStyle = house.ink("bad");
+    context.lineWidth = 2;
     context.beginPath();
-    context.moveTo(...stroke);
-    context.lineTo(event.offsetX, event.offsetY);
+    context.moveTo(x + 3, y + 3);
+    context.lineTo(x + side - 3, y + tall - 3);
+    context.moveTo(x + side - 3, y + 3);
+    context.lineTo(x + 3, y + tall - 3);
     context.stroke();
-    stroke = [event.offsetX, event.offsetY];
   }
+  const under = y + tall + 3;
+  context.fillStyle = house.ink("line");
+  context.fillRect(x, under, side, bar);
+  context.fillStyle = house.ink(channel in edits ? "run-1" : "run-0");
+  context.fillRect(x, under, side * gate, bar);
+  if (channel in edits) {
+    context.fillStyle = house.ink("ink");
+    context.fillRect(x + side * stage.gates[channel] - 1, under - 1, 2, bar + 2);
+  }
+  if (!words) return;
+  context.font = `11px ${FONT}`;
+  context.fillStyle = house.ink("soft");
+  context.textAlign = "left";
+  if (side >= 48) context.fillText(String(channel + 1), x, under + bar + 12);
+  context.fillStyle = house.ink("ink");
+  context.textAlign = "right";
+  context.fillText(gate.toFixed(2), x + side, under + bar + 12);
+}
 
-  // The grid of maps: geometry in CSS pixels.
+/** The grid of maps. `now()` gives what is shown, or null; `onPoint(channel, quiet)` hears the learner point. */
+function tilesPart(house, model, now, edit, onPoint, describe) {
+  const { canvas, node, rename } = picturePanel("", { role: "application" });
+  const scale = scaleBar("Values");
+  const keys = element("p", { class: "cw-panel-name cw-keys" });
+  node.append(keys, scale.node);
+  styled(scale.node, { marginTop: "8px" });
   let layout = null;
   let base = null;
   let sorted = [];
   let place = [];
-  function measure() {
-    const { channels, height, width } = stageNow();
-    const columns = columnsFor(channels);
-    const rows = Math.ceil(channels / columns);
-    const available = Math.max(160, left.clientWidth);
-    const gap = channels > MANY ? 3 : GAP;
-    const side = Math.floor((available - 4 - gap * (columns - 1)) / columns);
-    const tall = Math.round((side * height) / width);
-    const words = side >= 36 ? WORDS : 0;
-    const bar = side >= 24 ? BAR : 4;
-    const step = tall + 3 + bar + words + (words ? 4 : 3);
-    const across = side + gap;
-    return { columns, rows, side, tall, words, bar, step, across, width: available, height: rows * step + 2 };
-  }
+  const spot = (channel) =>
+    [2 + (place[channel] % layout.columns) * layout.across, 2 + Math.floor(place[channel] / layout.columns) * layout.step];
   const cellOf = (channel) => [Math.floor(place[channel] / layout.columns), place[channel] % layout.columns];
-  const spot = (channel) => {
-    const index = place[channel];
-    return [2 + (index % layout.columns) * layout.across, 2 + Math.floor(index / layout.columns) * layout.step];
+  const tileAt = (x, y) => {
+    const [left, top] = [x * layout.width - 2, y * layout.height - 2];
+    const [column, line] = [Math.floor(left / layout.across), Math.floor(top / layout.step)];
+    const index = line * layout.columns + column;
+    if (column < 0 || line < 0 || column >= layout.columns || index >= sorted.length) return null;
+    const share = (left - column * layout.across) / layout.side;
+    return { row: line, column, channel: sorted[index], onBar: top - line * layout.step > layout.tall, share };
   };
-  function arrange() {
-    const stage = stageNow();
+  const focus = focusController({
+    canvases: [canvas],
+    rows: () => layout.rows,
+    columns: () => layout.columns,
+    locate: (_, x, y) => {
+      const tile = layout && tileAt(x, y);
+      return tile && [tile.row, tile.column];
+    },
+    start: () => cellOf(model.get("channel")),
+    onEdge: () => house.say([...describe(), "Edge."], { again: true }),
+    onChange: (query, pinned, quiet) => {
+      if (query) {
+        const channel = sorted[Math.min(query[0] * layout.columns + query[1], sorted.length - 1)];
+        if (String(cellOf(channel)) !== String(query)) focus.set(cellOf(channel), pinned);
+        model.set("channel", channel);
+        if (pinned) edit.save();
+      }
+      onPoint(quiet);
+    },
+  });
+  dragBars(canvas, (event) => {
+    const box = canvas.getBoundingClientRect();
+    return layout && tileAt((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+  }, (tile, event) => {
+    const box = canvas.getBoundingClientRect();
+    const x = ((event.clientX - box.left) / box.width) * layout.width - 2 - tile.column * layout.across;
+    focus.set([tile.row, tile.column], true);
+    edit.move(tile.channel, x / layout.side);
+  }, edit);
+
+  const mark = () => {
+    const channel = Math.min(model.get("channel"), sorted.length - 1);
+    const context = canvas.getContext("2d");
+    const pixels = canvas.width / layout.width;
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    context.drawImage(base, 0, 0);
+    const [x, y] = spot(channel);
+    outline(context, x * pixels, y * pixels, layout.side * pixels, layout.tall * pixels, pixels, focus.isPinned());
+    canvas.dataset.channel = String(channel);
+    canvas.dataset.columns = String(layout.columns);
+    scale.set({ table: TABLE, ...(model.get("own_colours") ? now().shown.ranges[channel] : now().shown.all) });
+  };
+  const draw = () => {
+    const { shown: stage } = now();
+    const order = model.get("order");
     sorted = Array.from({ length: stage.channels }, (_, i) => i);
-    const by = { gate: stage.gates, mean: stage.means }[state.order];
+    const by = { gate: stage.gates, mean: stage.means }[order];
     if (by) sorted.sort((one, two) => by[two] - by[one] || one - two);
-    place = [];
     sorted.forEach((channel, i) => { place[channel] = i; });
-    if (state.channel >= stage.channels) state.channel = sorted[0];
-  }
-  function paintGrid() {
-    layout = measure();
-    const { scale: pixels } = fit(grid, layout.width, layout.height / layout.width);
-    base = document.createElement("canvas");
-    base.width = grid.width;
-    base.height = grid.height;
+    layout = layoutOf(stage, Math.max(160, Math.floor(node.clientWidth)));
+    const { scale: pixels } = fit(canvas, layout.width, layout.height / layout.width);
+    base = element("canvas", { width: canvas.width, height: canvas.height });
     const context = base.getContext("2d");
     context.scale(pixels, pixels);
-    context.imageSmoothingEnabled = false;
-    for (const channel of sorted) drawTile(context, channel);
-  }
-  function paintTile(channel) {
-    drawTile(base.getContext("2d"), channel);
-  }
-  function drawTile(context, channel) {
-    const stage = stageNow();
-    const [x, y] = spot(channel);
-    const { side, tall, bar, words, step } = layout;
-    const gate = gateOf(channel);
-    const out = state.edits[channel] === 0;
-    context.clearRect(x - 1, y - 1, side + 2, step);
-    context.globalAlpha = out ? 0.25 : 1;
-    context.drawImage(stage.atlas, 0, channel * stage.height, stage.width, stage.height, x, y, side, tall);
-    context.globalAlpha = 1;
-    if (out) {
-      context.strokeStyle = house.ink("bad");
-      context.lineWidth = 2;
-      context.beginPath();
-      context.moveTo(x + 3, y + 3);
-      context.lineTo(x + side - 3, y + tall - 3);
-      context.moveTo(x + side - 3, y + 3);
-      context.lineTo(x + 3, y + tall - 3);
-      context.stroke();
-    }
-    const under = y + tall + 3;
-    context.fillStyle = house.ink("line");
-    context.fillRect(x, under, side, bar);
-    context.fillStyle = house.ink(channel in state.edits ? "run-1" : "run-0");
-    context.fillRect(x, under, side * gate, bar);
-    if (channel in state.edits) {
-      context.fillStyle = house.ink("ink");
-      context.fillRect(x + side * stage.gates[channel] - 1, under - 1, 2, bar + 2);
-    }
-    if (words) {
-      context.font = `11px ${FONT}`;
-      context.textBaseline = "alphabetic";
-      context.fillStyle = house.ink("soft");
-      context.textAlign = "left";
-      if (side >= 48) context.fillText(String(channel), x, under + bar + 12);
-      context.fillStyle = house.ink("ink");
-      context.textAlign = "right";
-      context.fillText(gate.toFixed(2), x + side, under + bar + 12);
-    }
-  }
-  function showGrid() {
-    const context = grid.getContext("2d");
-    context.clearRect(0, 0, grid.width, grid.height);
-    context.drawImage(base, 0, 0);
-    const pixels = grid.width / layout.width;
-    const [x, y] = spot(state.channel);
-    if (focus.get()) {
-      outline(context, x * pixels, y * pixels, layout.side * pixels, layout.tall * pixels, pixels, focus.isLocked());
-    } else {
-      context.strokeStyle = house.ink("accent");
-      context.lineWidth = 2 * pixels;
-      context.strokeRect(x * pixels, y * pixels, layout.side * pixels, layout.tall * pixels);
-    }
-    grid.dataset.channel = String(state.channel);
-  }
-
-  /** The tile under a place (0 to 1), and whether it is the gate's bar that is touched. */
-  function tileAt(x, y) {
-    const left_ = x * layout.width - 2;
-    const top_ = y * layout.height - 2;
-    const column = Math.floor(left_ / layout.across);
-    const row = Math.floor(top_ / layout.step);
-    const index = row * layout.columns + column;
-    if (column < 0 || row < 0 || column >= layout.columns || index >= sorted.length) return null;
-    const share = (left_ - column * layout.across) / layout.side;
-    return { row, column, channel: sorted[index], onBar: top_ - row * layout.step > layout.tall, share };
-  }
-  const tileOf = (event) => {
-    const box = grid.getBoundingClientRect();
-    return tileAt((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+    context.imageSmoothingEnabled = layout.side * pixels < stage.width;
+    const atlas = atlasOf(stage, model.get("own_colours"));
+    const edits = model.get("edits");
+    for (const channel of sorted) drawTile(context, house, stage, atlas, layout, spot(channel), channel, edits);
+    rename(`${stage.channels} maps of ${stage.height} × ${stage.width}, each with its gate below it`);
+    keys.textContent = `${gestures()} Drag a bar to move its gate.`;
+    canvas.setAttribute("aria-label", `${stage.channels} feature maps with their gates. ${keyWords("the channel")} `
+      + "Delete knocks it out.");
+    if (focus.get()) focus.set(cellOf(Math.min(model.get("channel"), stage.channels - 1)), focus.isPinned());
+    mark();
   };
+  const rank = (channel) => place[channel] + 1;
+  return { node, canvas, draw, mark, rank, hint: focus.hint };
+}
 
-  // Dragging a bar comes before hovering and locking.
+/** Dragging a gate's bar comes before hovering and pinning; a double click or Delete knocks a channel out. */
+function dragBars(canvas, tileOf, onDrag, edit) {
   let dragged = null;
   let justDragged = false;
-  const during = (name, handler) => grid.addEventListener(name, handler, { capture: true });
+  const during = (name, handler) => canvas.addEventListener(name, handler, { capture: true });
   during("pointerdown", (event) => {
     justDragged = false;
     const tile = tileOf(event);
-    if (!tile || !tile.onBar || event.button !== 0) return;
-    grid.setPointerCapture(event.pointerId);
+    if (!tile?.onBar || event.button !== 0) return;
+    canvas.setPointerCapture(event.pointerId);
     dragged = tile;
-    talkNow();
-    focus.set([tile.row, tile.column], true);
-    moveGate(tile.channel, tile.share);
+    onDrag(tile, event);
   });
   during("pointermove", (event) => {
     if (dragged) {
       event.stopImmediatePropagation();
-      const box = grid.getBoundingClientRect();
-      const x = ((event.clientX - box.left) / box.width) * layout.width - 2 - dragged.column * layout.across;
-      moveGate(dragged.channel, x / layout.side);
-    } else grid.style.cursor = tileOf(event)?.onBar ? "ew-resize" : "pointer";
+      onDrag(dragged, event);
+    } else canvas.style.cursor = tileOf(event)?.onBar ? "ew-resize" : "pointer";
   });
   for (const name of ["pointerup", "pointercancel"]) {
     during(name, () => {
-      if (!dragged) return;
+      justDragged = Boolean(dragged);
       dragged = null;
-      justDragged = true;
-      push();
+      if (justDragged) edit.save();
     });
   }
   during("click", (event) => {
     if (justDragged) event.stopImmediatePropagation();
     justDragged = false;
   });
-  grid.addEventListener("dblclick", (event) => {
+  canvas.addEventListener("dblclick", (event) => {
     const tile = tileOf(event);
-    if (tile && !tile.onBar) toggleKnock(tile.channel);
+    if (tile && !tile.onBar) edit.toggle(tile.channel);
   });
-  grid.addEventListener("keydown", (event) => {
+  canvas.addEventListener("keydown", (event) => {
     if (event.key !== "Delete" && event.key !== "Backspace") return;
-    toggleKnock(state.channel);
+    edit.toggle(Number(canvas.dataset.channel));
     event.preventDefault();
     event.stopPropagation();
   });
-  const focus = focusController({
-    canvases: [grid],
-    rows: () => layout.rows,
-    columns: () => layout.columns,
-    locate: (_, x, y) => {
-      const tile = tileAt(x, y);
-      return tile && [tile.row, tile.column];
-    },
-    start: () => cellOf(state.channel),
-    onEdge: () => house.say([...describe(), "Edge."], { again: true }),
-    onChange: (query, locked, quiet) => {
-      talkNow();
-      if (query) {
-        const index = Math.min(query[0] * layout.columns + query[1], sorted.length - 1);
-        state.channel = sorted[index];
-        const cell = cellOf(state.channel);
-        if (String(cell) !== String(query)) focus.set(cell, locked);
-        if (locked) pushLater();
-      }
-      showFocus();
-      tell(undefined, quiet);
+}
+
+// The channel in focus, and the answer --------------------------------------------------------------------------------
+
+/** The channel's map without and with its gate, and the gate as a slider. */
+function channelPart(house, model, now, edit, voice) {
+  const lenses = ["map", "× gate"].map((name) => picturePanel(name, { role: "img" }));
+  const name = styled(element("p", {}), { fontWeight: "600" });
+  const gate = slider({
+    label: "Gate", min: 0, max: 1, step: 0.01, value: 0, show: (value) => value.toFixed(2),
+    onInput: (value) => {
+      voice.later();
+      edit.move(model.get("channel"), value);
     },
   });
+  gate.input.addEventListener("change", edit.save);
+  const knock = button("Knock out", () => edit.toggle(model.get("channel")));
+  const reset = button("Reset all gates", () => {
+    gate.input.focus(); // a button that disables itself would lose the focus to the page
+    store(model, { edits: {} });
+  });
+  const hand = styled(element("div", { class: "cw-controls" }, name, gate.node, knock, reset), {
+    flex: "1 1 200px", margin: "0", alignContent: "center",
+  });
+  styled(name, { flex: "0 0 100%" });
+  const both = styled(row(...lenses.map(({ node: one }) => one)), { flex: "0 0 160px" });
+  const node = styled(element("div", {}, both, hand), {
+    display: "flex", flexWrap: "wrap-reverse", gap: "4px 12px", marginTop: "8px",
+  });
+  const draw = () => {
+    const { shown: stage } = now();
+    const channel = Math.min(model.get("channel"), stage.channels - 1);
+    const edits = model.get("edits");
+    const factor = edits[channel] ?? stage.gates[channel];
+    const map = stage.map(channel);
+    const range = { table: TABLE, ...(model.get("own_colours") ? stage.ranges[channel] : stage.all) };
+    [map, map.map((value) => factor * value)].forEach((values, i) => {
+      const { canvas } = lenses[i];
+      fit(canvas, 74, stage.height / stage.width);
+      const context = canvas.getContext("2d");
+      context.imageSmoothingEnabled = canvas.width < stage.width;
+      context.drawImage(paintMap(values, stage.height, stage.width, range), 0, 0, canvas.width, canvas.height);
+      const { low, high } = extent(values);
+      const top = largest(values);
+      const place = `, strongest at row ${Math.floor(top / stage.width) + 1}, column ${(top % stage.width) + 1}`;
+      canvas.setAttribute("aria-label", `${i ? "gate times map" : "map"} of channel ${channel + 1}: ${stage.height} x `
+        + `${stage.width}, from ${number(low)} to ${number(high)}${high > low ? place : ""}`);
+    });
+    name.textContent = `Channel ${channel + 1} of ${stage.channels}`;
+    gate.set(factor);
+    gate.input.setAttribute("aria-label", `Gate of channel ${channel + 1}`);
+    knock.textContent = edits[channel] === 0 ? "Bring back" : "Knock out";
+    knock.setAttribute("aria-label", `${knock.textContent} channel ${channel + 1}`);
+    reset.disabled = !Object.keys(edits).length;
+  };
+  return { node, draw };
+}
 
-  function showLens(canvas, paint, height, width) {
-    const across = Math.max(40, Math.floor((right.clientWidth - 16) / 3));
-    fit(canvas, across, height / width);
-    const context = canvas.getContext("2d");
-    context.imageSmoothingEnabled = false;
-    context.drawImage(paint, 0, 0, canvas.width, canvas.height);
+/** Of two masks over the picture: how much the new one keeps, and how much of what either keeps both do. */
+function maskNumbers(before, now) {
+  let [kept, both, either] = [0, 0, 0];
+  for (let i = 0; i < now.length; i++) {
+    const [one, two] = [before[i] > 0.5, now[i] > 0.5];
+    kept += two;
+    both += one && two;
+    either += one || two;
   }
-  function showFocus() {
-    const stage = stageNow();
-    const { channel } = state;
-    const gate = gateOf(channel);
-    const size = stage.height * stage.width;
-    const scaled = new Float32Array(size);
-    const unit = (stage.high - stage.low) / 255;
-    for (let i = 0; i < size; i++) scaled[i] = gate * (stage.low + unit * stage.values[channel * size + i]);
-    const range = { table: TABLE, low: stage.low, high: stage.high };
-    const map = document.createElement("canvas");
-    map.width = stage.width;
-    map.height = stage.height;
-    map.getContext("2d").drawImage(stage.atlas, 0, -channel * stage.height);
-    showLens(lenses[1].canvas, map, stage.height, stage.width);
-    showLens(lenses[2].canvas, paintMap(scaled, stage.height, stage.width, range), stage.height, stage.width);
-    const value = (i) => stage.low + unit * stage.values[channel * size + i];
-    let [least, top] = [0, 0];
-    for (let i = 1; i < size; i++) {
-      if (value(i) < value(least)) least = i;
-      if (value(i) > value(top)) top = i;
+  return { kept: kept / now.length, overlap: either ? both / either : 1 };
+}
+
+/** The photograph with the mask: what it leaves out lies in the dark; the untouched mask's outline while a gate is moved. */
+function maskPart(house) {
+  const { canvas, node } = picturePanel("The person's mask on the photograph", { role: "img" });
+  const veil = element("canvas", { width: SIDE / 2, height: SIDE / 2 });
+  const draw = ({ image, before, now, by, example }) => {
+    fitPanel({ canvas, node }, 1, TALLEST - 20);
+    const context = layPicture(canvas, image);
+    const brush = veil.getContext("2d");
+    const pixels = brush.createImageData(veil.width, veil.height);
+    for (let i = 0; i < now.length; i++) {
+      pixels.data.set(BACKGROUND, 4 * i);
+      pixels.data[4 * i + 3] = 225 * (1 - now[i]);
     }
-    const where = `, strongest at row ${Math.floor(top / stage.width)}, column ${top % stage.width}`;
-    const inWords = (factor) => `of channel ${channel}: ${stage.height} x ${stage.width}, from ${number(factor * value(least))}`
-      + ` to ${number(factor * value(top))}${factor * value(top) > factor * value(least) ? where : ""}`;
-    lenses[1].canvas.setAttribute("aria-label", `map ${inWords(1)}`);
-    lenses[2].canvas.setAttribute("aria-label", `gate times map ${inWords(gate)}`);
-    gateSlider.input.setAttribute("aria-label", `Gate of channel ${channel}`);
-    channelName.textContent = `Channel ${channel} · mean ${stage.means[channel].toFixed(3)}`;
-    gateSlider.set(gate);
-    knock.textContent = state.edits[channel] === 0 ? "Bring back" : "Knock out";
-    knock.setAttribute("aria-label", `${knock.textContent} channel ${channel}`);
-    showGrid();
-  }
+    brush.putImageData(pixels, 0, 0);
+    context.imageSmoothingEnabled = true;
+    context.drawImage(veil, 0, 0, canvas.width, canvas.height);
+    if (by !== "network") {
+      const inside = before.map((value) => value > 0.5);
+      const path = regionPath(inside, veil.height, veil.width, canvas.height, canvas.width);
+      context.lineWidth = canvas.width / 170;
+      context.strokeStyle = "#000";
+      context.stroke(path);
+      context.lineWidth /= 2.5;
+      context.strokeStyle = "#fff";
+      context.stroke(path);
+    }
+    const { kept, overlap } = maskNumbers(before, now);
+    canvas.dataset.kept = kept.toFixed(5);
+    canvas.dataset.overlap = overlap.toFixed(5);
+    canvas.setAttribute("aria-label", `${example.label}: the mask keeps ${percent(kept)} of the picture`);
+  };
+  return { node, draw };
+}
 
-  /** The classes shown: all where they are few, else the likeliest before and now. */
-  function classesShown(before, now) {
-    const every = before.map((_, i) => i);
-    if (every.length <= 12) return every;
-    const best = (values, count) => [...every].sort((one, two) => values[two] - values[one]).slice(0, count);
-    return [...new Set([...best(before, 6), ...best(now, 4)])];
-  }
-  function showResult() {
-    const outcome = result();
-    const { before, now, by } = outcome;
-    if (by === "nobody" && hasKernel() && !pictureUnderWay) ask(question());
-    const names = sourceNow().classes;
-    const shown = classesShown(before, now);
-    const width = Math.max(200, right.clientWidth);
-    const height = shown.length * ROW;
-    const { scale: pixels } = fit(bars, width, height / width);
-    const context = bars.getContext("2d");
-    context.setTransform(pixels, 0, 0, pixels, 0, 0);
-    context.clearRect(0, 0, width, height);
-    context.font = `13px ${FONT}`;
-    const labelWidth = Math.min(110, Math.max(...shown.map((k) => context.measureText(names[k]).width)) + 2);
-    const start = labelWidth + 8;
-    const end = width - 120;
+/** The classes shown: all where they are few, else the likeliest before and now. */
+function classesShown(before, now) {
+  const every = before.map((_, i) => i);
+  if (every.length <= 12) return every;
+  const best = (values, count) => [...every].sort((one, two) => values[two] - values[one]).slice(0, count);
+  return [...new Set([...best(before, 6), ...best(now, 4)])];
+}
+
+/** The input, and the probabilities of the classes. */
+function classesPart() {
+  const input = picturePanel("", { role: "img" });
+  const chart = bars({ label: "Class probabilities" });
+  styled(chart.node, { flex: "1 1 220px", minWidth: "0" });
+  const both = styled(element("div", {}, styled(input.node, { flex: "0 1 120px" }), chart.node), {
+    display: "flex", flexWrap: "wrap", gap: "12px", alignItems: "flex-start",
+  });
+  const node = element("div", {}, both);
+  const draw = ({ image, example, source, before, now, by }) => {
+    fitPanel(input, image.height / image.width, 160);
+    layPicture(input.canvas, image);
+    input.rename(`input: ${example.label}`);
+    input.canvas.setAttribute("aria-label", `input: ${example.label}`);
     const best = largest(now);
-    context.textBaseline = "middle";
-    shown.forEach((k, i) => {
-      const middle = i * ROW + ROW / 2;
-      context.font = `${k === best ? "600 " : ""}13px ${FONT}`;
-      context.fillStyle = house.ink("ink");
-      context.textAlign = "left";
-      context.fillText(shorten(context, names[k], labelWidth), 0, middle);
-      context.fillStyle = house.ink("line");
-      context.fillRect(start, middle - 6, end - start, 12);
-      context.globalAlpha = by === "nobody" ? 0.35 : 1;
-      context.fillStyle = house.ink("run-0");
-      context.fillRect(start, middle - 6, (end - start) * now[k], 12);
-      context.globalAlpha = 1;
-      const moved = now[k] - before[k];
-      if (Math.abs(moved) >= 5e-4) {
-        context.fillStyle = house.ink("ink");
-        context.fillRect(start + (end - start) * before[k] - 1, middle - 8, 2, 16);
-      }
-      context.fillStyle = house.ink("ink");
-      context.textAlign = "right";
-      context.fillText(by === "nobody" ? "?" : percent(now[k]), width - 52, middle);
-      context.fillStyle = house.ink(Math.abs(moved) >= 5e-4 ? "ink" : "soft");
-      context.fillText(by === "nobody" ? "" : changeInWords(moved), width, middle);
-    });
-    const inWords = by === "nobody" ? "not known; the notebook must compute them" : shown.map((k) =>
-      `${names[k]} ${percent(now[k])}${editCount() ? `, change ${changeInWords(now[k] - before[k])}` : ""}`).join("; ");
-    bars.setAttribute("aria-label", `Class probabilities: ${inWords}`);
-    barsName.textContent = editCount() ? "Class probabilities (change in points)" : "Class probabilities";
-    bars.dataset.probabilities = by === "nobody" ? "" : now.map((value) => value.toPrecision(7)).join(",");
-    bars.dataset.by = by;
-    reset.disabled = !editCount();
-    tell(outcome);
-  }
-  function shorten(context, text, width) {
-    let kept = text;
-    while (kept.length > 1 && context.measureText(kept).width > width) kept = `${kept.slice(0, -2)}…`;
-    return kept;
-  }
+    chart.node.style.opacity = by === "nobody" ? 0.35 : 1;
+    chart.show(classesShown(before, now).map((k) => ({
+      name: source.classes[k], value: now[k], before: by === "network" ? null : before[k], chosen: k === best,
+    })));
+  };
+  return { node, draw };
+}
 
-  function tell(outcome = result(), quiet = false) {
-    if (!talking) house.say(describe(outcome), { quiet });
-  }
-  /** The status line in parts: the channel in focus; the answer, and who computed it; how to release the focus. */
-  function describe({ before, now, by } = result()) {
-    const stage = stageNow();
-    const { channel } = state;
-    const names = sourceNow().classes;
-    const said = (values) => `${names[largest(values)]} with ${percent(values[largest(values)])}`;
-    const own = stage.gates[channel].toFixed(2);
-    const gate = gateOf(channel).toFixed(2);
-    const moved = channel in state.edits ? `gate ${gate} by hand, ${own} by the network` : `gate ${own}`;
-    const rank = state.order === "channel" ? `0 to ${stage.channels - 1}`
-      : `${ordinal(place[channel] + 1)} of ${stage.channels} by ${state.order}`;
-    const name = shortName(sourceNow().stages[stageIndex()]);
-    const first = `Channel ${channel} of ${name} (${rank}): mean ${stage.means[channel].toFixed(3)}, ${moved}.`;
-    const count = editCount() === 1 ? "1 gate moved" : `${editCount()} gates moved`;
-    const second = {
-      network: `The network answers ${said(before)}; no gate is moved.`,
-      page: `${count}: the answer is ${said(now)}, before it was ${said(before)}. Computed exactly in this page.`,
-      kernel: `${count}: the answer is ${said(now)}, before it was ${said(before)}. Computed by the notebook, since later `
-        + "layers follow this stage.",
-      nobody: hasKernel()
-        ? `${count}: later layers follow this stage, so the notebook is asked for the answer.`
-        : `${count}: later layers follow this stage, so the answer needs a running notebook; here there is no kernel to ask.`,
-    }[by];
-    return [first, second, focus.hint()];
-  }
+// Choosing, drawing, uploading ----------------------------------------------------------------------------------------
 
-  function showChoices() {
-    const source = sourceNow();
-    const sizes = source.examples[0]?.stages.map(({ maps: { shape } }) => shape) ?? [];
-    fill(sourceChoice, model.get("sources").map(({ key, title }) => [key, title]), source.key);
-    fill(stageChoice, source.stages.map((name, i) =>
-      [String(i), `${shortName(name)}: ${sizes[i][0]} maps of ${sizes[i][1]} × ${sizes[i][2]}`]), String(stageIndex()));
-    orderChoice.set(state.order);
-    drawButton.hidden = !source.draw;
-    uploadButton.hidden = !source.upload;
-    if (!source.draw) {
-      padBox.hidden = true;
-      drawButton.setAttribute("aria-expanded", "false");
-    }
-    const own = model.get("own")[source.key];
-    offered = [...source.examples.map((example, i) => [i, example]), ...(own ? [[OWN, own]] : [])];
-    if (state.example === OWN && !own) state.example = 0;
-    thumbs.show(
-      offered.map(([index, example]) => ({
-        key: example, title: example.label, image: opened(example, openExample).image,
-        label: index === OWN ? example.label : `Picture ${index + 1}: ${example.label}`,
-      })),
-      offered.findIndex(([index]) => index === state.example),
-    );
-  }
-
-  function showAll() {
-    showChoices();
-    arrange();
-    const stage = stageNow();
-    const example = exampleNow();
-    gridName.textContent = `${stage.channels} maps with their gates; with the pointer: drag a bar, double-click knocks out`;
-    grid.setAttribute("aria-label", `${stage.channels} feature maps with their gates. Arrows move, Enter locks, Delete knocks `
-      + "a channel out, Escape releases.");
-    scale.set({ table: TABLE, low: stage.low, high: stage.high });
-    const { image } = opened(example, openExample);
-    showLens(lenses[0].canvas, image, image.height, image.width);
-    lenses[0].canvas.setAttribute("aria-label", `input: ${example.label}`);
-    lenses[0].words.textContent = `input: ${example.label}`;
-    paintGrid();
-    if (focus.get()) focus.set(cellOf(state.channel), focus.isLocked());
-    showFocus();
-    showResult();
-  }
-
-  house.listen("sources", showChoices);
-  house.listen("own", () => {
-    answered = {};
-    if (state.example === OWN) showAll();
-    else showChoices();
+/** A pad for one digit; `onDrawn(base64)` is given it after each stroke. */
+function padPart(onDrawn) {
+  const pad = styled(element("canvas", {
+    width: "168", height: "168", role: "img",
+    "aria-label": "Drawing pad: draw one digit with the pointer. With the keyboard, choose one of the images instead.",
+  }), { width: "168px", height: "168px", touchAction: "none", cursor: "crosshair", border: "1px solid var(--cw-edge)" });
+  const context = pad.getContext("2d");
+  const clear = () => {
+    context.fillStyle = "#000";
+    context.fillRect(0, 0, pad.width, pad.height);
+  };
+  clear();
+  let stroke = null;
+  const draw = (event) => {
+    Object.assign(context, { strokeStyle: "#fff", lineWidth: 14, lineCap: "round" });
+    context.beginPath();
+    context.moveTo(...stroke);
+    context.lineTo(event.offsetX, event.offsetY);
+    context.stroke();
+    stroke = [event.offsetX, event.offsetY];
+  };
+  pad.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
+    pad.setPointerCapture(event.pointerId);
+    stroke = [event.offsetX, event.offsetY];
+    draw(event);
+    event.preventDefault();
   });
-  // Another view stores one trait after the other: what is shown follows once all of them are there.
-  const heard = new Set();
-  for (const name of NAMES) {
-    house.listen(name, () => {
-      heard.add(name);
-      if (heard.size > 1) return;
-      queueMicrotask(() => {
-        const news = [...heard].filter((one) => JSON.stringify(state[one]) !== JSON.stringify(model.get(one)));
-        heard.clear();
-        news.forEach(pull);
-        if (news.length) showAll();
+  pad.addEventListener("pointermove", (event) => { if (stroke) draw(event); });
+  pad.addEventListener("pointercancel", () => { stroke = null; });
+  pad.addEventListener("pointerup", () => {
+    if (!stroke) return;
+    stroke = null;
+    onDrawn(pad.toDataURL("image/png").split(",")[1]);
+  });
+  const words = element("p", { class: "cw-panel-name" }, "Draw one digit; the network answers after each stroke.");
+  const node = styled(element("div", {}, pad, element("div", {}, words, button("Clear the pad", clear))), {
+    display: "flex", flexWrap: "wrap", gap: "12px", marginTop: "12px",
+  });
+  return element("div", { hidden: true }, node);
+}
+
+/** How a learner's own picture comes in: kept in this page, or sent to the kernel where the network needs it. */
+function ownPictures(house, model, mine, ask, refresh) {
+  const source = () => sceneOf(model, mine).source;
+  const keep = (canvas, label, code) => {
+    mine.set(source().key, { label, canvas, code });
+    store(model, { example: OWN });
+    return refresh();
+  };
+  const send = (data, name, drawn) => {
+    const missing = "Your own digits need a running notebook: here there is no kernel to ask.";
+    if (!model.widget_manager) house.say(missing, { again: true });
+    else ask({ want: "picture", source: source().key, drawn, name, data });
+  };
+  const upload = async (file) => {
+    house.fail(model.get("error") ?? ""); // what was said of the file before is over
+    try {
+      if (source().upload === "page") {
+        const canvas = square(await openFile(file), SIDE);
+        await keep(canvas, "your picture", [
+          "from PIL import Image", "from torchvision.transforms.functional import pil_to_tensor", "",
+          `image = person_input(pil_to_tensor(Image.open(${JSON.stringify(file.name)}).convert("RGB")) / 255)[None]`,
+        ].join("\n"));
+        return;
+      }
+      if (file.size > MOST_BYTES) {
+        throw new Error(`${file.name} has ${(file.size / 1e6).toFixed(1)} MB, at most ${MOST_BYTES / 1e6} MB can be sent `
+          + "to the notebook; make it smaller, 1000 pixels a side are plenty.");
+      }
+      const data = await new Promise((done, refuse) => {
+        const reader = new FileReader();
+        reader.onload = () => done(reader.result.split(",")[1]);
+        reader.onerror = () => refuse(new Error(`${file.name} could not be read by the browser; choose it again.`));
+        reader.readAsDataURL(file);
       });
-    });
+      send(data, file.name, false);
+    } catch (error) {
+      house.fail(error.message);
+    }
+  };
+  return { keep, send, upload };
+}
+
+/** The row above: which network, which picture, and the learner's own. */
+function picturesPart(house, model, mine, own, takeSource) {
+  const sourceChoice = choice({ label: "Network", options: [], value: "", onChange: takeSource });
+  const thumbs = pictureButtons({ label: "Pictures", side: 40, onPress: (i) => store(model, { example: offered[i][0] }) });
+  let offered = [];
+  const pad = padPart((data) => own.send(data, "The drawing", true));
+  const draw = button("Draw a digit", () => {
+    if (!model.widget_manager) return own.send();
+    pad.hidden = !pad.hidden;
+    draw.setAttribute("aria-expanded", String(!pad.hidden));
+  });
+  draw.setAttribute("aria-expanded", "false");
+  const file = fileButton(own.upload);
+  const live = cameraButton(house, {
+    side: SIDE,
+    onFrame: (canvas) => own.keep(canvas, "your camera", "# a picture of your camera, which stayed in the page"),
+    onStill: (canvas) => own.keep(canvas, "your picture", "# a picture of your camera, which stayed in the page"),
+  });
+  const sent = cameraButton(house, {
+    side: SIDE, kernel: true,
+    onStill: (canvas) => own.send(canvas.toDataURL("image/png").split(",")[1], "The picture", false),
+  });
+  const buttons = element("div", { class: "cw-controls" }, thumbs.node, draw, file.node, live.node, sent.node);
+  const node = element("div", {}, styled(buttons, { marginTop: "0" }), pad);
+  const show = async () => {
+    const { source, own: taken, place } = sceneOf(model, mine);
+    fill(sourceChoice, model.get("sources").map(({ key, title }) => [key, title]), source.key);
+    draw.hidden = !source.draw;
+    if (!source.draw) pad.hidden = true;
+    file.node.hidden = !source.upload;
+    live.node.hidden = source.upload !== "page";
+    sent.node.hidden = source.upload !== "kernel";
+    if (live.node.hidden) live.stop();
+    if (sent.node.hidden) sent.stop();
+    offered = [...source.examples.map((example, i) => [i, example]), ...(taken ? [[OWN, taken]] : [])];
+    const images = await Promise.all(offered.map(([, example]) => pictureOf(example)));
+    thumbs.show(offered.map(([index, example], i) => ({
+      key: index === OWN ? source.key : example, title: example.label, image: images[i],
+      label: index === OWN ? example.label : `Picture ${index + 1}: ${example.label}`,
+    })), offered.findIndex(([index]) => index === place));
+  };
+  return { node, sourceChoice, show };
+}
+
+/** The words of the status line: the channel in focus, the answer, and how to unpin. */
+function wordsOf(shown, model, tiles) {
+  if (!shown) return ["The network runs for the first time."];
+  const { shown: stage, source, before, now, by } = shown;
+  const edits = model.get("edits");
+  const channel = Math.min(model.get("channel"), stage.channels - 1);
+  const own = stage.gates[channel].toFixed(2);
+  const gate = channel in edits ? `gate ${edits[channel].toFixed(2)} by hand, ${own} by the network` : `gate ${own}`;
+  const order = model.get("order");
+  const rank = order === "channel" ? "" : ` (${ordinal(tiles.rank(channel))} of ${stage.channels} by ${order})`;
+  const first = `Channel ${channel + 1} of ${blockName(source.stages[shown.stage])}${rank}: `
+    + `mean ${stage.means[channel].toFixed(3)}, ${gate}.`;
+  const count = Object.keys(edits).length === 1 ? "1 gate moved" : `${Object.keys(edits).length} gates moved`;
+  if (by === "nobody") {
+    return [first, model.widget_manager ? `${count}: the notebook is asked for the answer.`
+      : `${count}: the answer needs a running notebook; here there is no kernel to ask.`, tiles.hint()];
   }
+  if (!source.classes.length) {
+    const { kept, overlap } = maskNumbers(before, now);
+    const keeps = `he mask keeps ${percent(kept)} of the picture`;
+    return [first, by === "network" ? `T${keeps}.`
+      : `${count}: t${keeps}; it overlaps ${percent(overlap)} with the untouched one.`, tiles.hint()];
+  }
+  const said = (values) => `${source.classes[largest(values)]} with ${percent(values[largest(values)])}`;
+  return [first, by === "network" ? `The network answers ${said(before)}.`
+    : `${count}: the answer is ${said(now)}, before it was ${said(before)}.`, tiles.hint()];
+}
+
+/** Says the status line: at once, or, while a slider moves, when the hand rests; the slider itself says its value. */
+function speaker(house, words) {
+  let waiting = 0;
+  const stop = () => {
+    clearTimeout(waiting);
+    waiting = 0;
+  };
+  house.endings.push(stop);
+  const tell = (quiet = false) => { if (!waiting) house.say(words(), { quiet }); };
+  const later = () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => { stop(); tell(); }, 400);
+  };
+  return { tell, later, now: (quiet) => { stop(); tell(quiet); } };
+}
+
+async function render({ model, el }) {
+  const house = frame({ model, el, name: "channel-gates" });
+  const mine = new Map();
+  const seen = { example: null, stages: {}, input: null };
+  const networkOf = runner(house);
+  let shown = null; // the last scene that was computed: all that is drawn
+  let answered = model.get("answer") ?? {}; // the kernel's last answer with probabilities
+  const now = () => shown;
+  const edit = editor(model, house);
+  const voice = speaker(house, () => wordsOf(shown, model, tiles));
+  const refresh = latest(async () => {
+    house.stage.setAttribute("aria-busy", "true");
+    await null; // another view stores one trait after the other: what is shown follows once all of them are there
+    const scene = sceneOf(model, mine);
+    try {
+      const found = await look(scene, networkOf, seen);
+      const result = await resultOf(scene, found, networkOf, seen, answered);
+      shown = { ...scene, ...found, ...result };
+      if (result.by === "nobody" && model.widget_manager && !sameQuestion(failed, questionOf(scene))) ask(questionOf(scene));
+      draw();
+    } catch (error) {
+      house.fail(error.message);
+    }
+    house.stage.setAttribute("aria-busy", "false");
+  });
+  let failed = {}; // the question that the kernel could not answer: it is not asked again and again
+  const ask = asker(model, house, (answer, asked) => {
+    if (asked.want === "probabilities") return;
+    if (asked.want === "picture") answered = {}; // what was answered of the picture before
+    const stages = model.get("sources").find(({ key }) => key === answer.source).stages.length;
+    const other = answer.source !== model.get("source");
+    store(model, { source: answer.source, example: answer.example, ...(other ? { stage: stages - 1, edits: {} } : {}) });
+    refresh();
+  });
+  const takeSource = (key) => {
+    const source = model.get("sources").find((one) => one.key === key);
+    if (source.examples.length) return store(model, { source: key, example: 0, stage: source.stages.length - 1, edits: {} });
+    pictured.show();
+    if (model.widget_manager) {
+      house.say(`Asking the notebook for ${source.title}: ${source.pending}.`);
+      ask({ want: "source", source: key });
+    } else house.say(`This network (${source.title}) needs a running notebook: ${source.pending}.`, { again: true });
+  };
+  const own = ownPictures(house, model, mine, ask, refresh);
+  const pictured = picturesPart(house, model, mine, own, takeSource);
+  const stageChoice = choice({
+    label: "Gates of", options: [], value: "", onChange: (value) => store(model, { stage: Number(value), edits: {} }),
+  });
+  const orderChoice = choice({
+    label: "Sort", options: [["channel", "in order"], ["gate", "by gate"], ["mean", "by mean"]], value: model.get("order"),
+    onChange: (order) => store(model, { order }),
+  });
+  const ownColours = toggle({
+    label: "Each map in its own colours", value: model.get("own_colours"),
+    onChange: (own_colours) => store(model, { own_colours }),
+  });
+  const point = (quiet) => {
+    tiles.mark();
+    channel.draw();
+    voice.now(quiet);
+  };
+  const tiles = tilesPart(house, model, now, edit, point, () => wordsOf(shown, model, tiles));
+  const channel = channelPart(house, model, now, edit, voice);
+  const [mask, classes] = [maskPart(house), classesPart()];
+  house.stage.before(pictured.node);
+  styled(pictured.node, { marginBottom: "12px" });
+  instrument(house, element("div", {}, mask.node, classes.node, channel.node), stageChoice.node, tiles.node);
+  house.controls.append(pictured.sourceChoice.node, orderChoice.node, ownColours.node);
+
+  const draw = () => {
+    if (!shown || house.root.clientWidth === 0) return;
+    const { source, stage, by } = shown;
+    fill(stageChoice, source.stages.map((name, i) =>
+      [String(i), `${i + 1}. ${blockName(name)}: ${source.sizes[i][0]} maps of ${source.sizes[i].slice(1).join(" × ")}`]),
+    String(stage));
+    orderChoice.set(model.get("order"));
+    ownColours.set(model.get("own_colours"));
+    mask.node.hidden = source.classes.length > 0;
+    classes.node.hidden = !mask.node.hidden;
+    (mask.node.hidden ? classes : mask).draw(shown);
+    tiles.draw();
+    channel.draw();
+    house.stage.dataset.by = by;
+    pictured.show();
+    voice.tell();
+  };
+
+  house.listen(["source", "example", "stage", "edits", "own"], () => {
+    if (shown) {
+      tiles.draw();
+      channel.draw();
+    }
+    refresh();
+  });
+  house.listen("channel", () => { if (shown) point(true); });
+  house.listen(["order", "own_colours"], draw);
+  house.listen("sources", pictured.show);
   house.listen("answer", () => {
     const answer = model.get("answer");
     if (answer.probabilities) {
       answered = answer;
-      showResult();
-    } else if (answer.failed && result().by === "nobody") {
+      refresh();
+    } else if (answer.failed && shown?.by === "nobody") {
+      failed = questionOf(shown);
       house.say("The notebook could not answer; its message stands below.");
     }
   });
-
   house.actions.append(
-    reset,
-    copyButton(house, () => codeFor(sourceNow(), exampleNow(), sourceNow().stages[stageIndex()], state.edits)),
-    saveButton(house, () => picture(), "channel-gates.png"),
+    copyButton(house, () => codeFor(shown, model.get("edits"))),
+    saveButton(house, "channel-gates.png", { lines: () => wordsOf(shown, model, tiles) }),
   );
-
-  /** The picture to save: the maps, the channel in focus, the probabilities and the status line. */
-  function picture() {
-    const pixels = window.devicePixelRatio || 1;
-    const canvas = document.createElement("canvas");
-    const wide = layout.width + right.clientWidth + 48;
-    const tall = Math.max(layout.height, 190 + lenses[1].canvas.height / pixels + bars.height / pixels) + 90;
-    canvas.width = wide * pixels;
-    canvas.height = tall * pixels;
-    const context = canvas.getContext("2d");
-    context.scale(pixels, pixels);
-    context.fillStyle = house.ink("surface");
-    context.fillRect(0, 0, wide, tall);
-    const put = (source, x, y) => context.drawImage(source, x, y, source.width / pixels, source.height / pixels);
-    const write = (text, x, y, font = `13px ${FONT}`) => {
-      context.font = font;
-      context.fillStyle = house.ink("ink");
-      context.fillText(text, x, y);
-    };
-    put(grid, 16, 16);
-    const x = layout.width + 32;
-    lenses.forEach(({ canvas: lens, words }, i) => {
-      const at = x + (i * (right.clientWidth + 8)) / 3;
-      put(lens, at, 16);
-      context.font = `13px ${FONT}`;
-      write(shorten(context, words.textContent, right.clientWidth / 3 - 8), at, 32 + lenses[1].canvas.height / pixels);
-    });
-    let y = lenses[1].canvas.height / pixels + 64;
-    write(`${channelName.textContent} · gate ${gateOf(state.channel).toFixed(2)}`, x, y, `600 13px ${FONT}`);
-    const { low, high } = stageNow();
-    y += 12;
-    context.drawImage(scale.canvas, x, y, right.clientWidth, 10);
-    write(`${number(low)} to ${number(high)}: values of all maps of this stage`, x, y + 26);
-    write(barsName.textContent, x, y + 62);
-    put(bars, x, y + 72);
-    let line = "";
-    let bottom = tall - 44;
-    for (const word of house.status.textContent.split(" ")) {
-      if (context.measureText(`${line} ${word}`).width > wide - 32) {
-        write(line, 16, bottom);
-        line = "";
-        bottom += 18;
-      }
-      line = line ? `${line} ${word}` : word;
-    }
-    write(line, 16, bottom);
-    return canvas;
-  }
-
-  house.whenShown(showAll);
+  house.whenShown(draw);
+  await refresh();
   return house.end;
 }
 
 /** The lines that reproduce what is shown. */
-function codeFor(source, example, stage, edits) {
-  const lines = [source.code, example.code, ""];
-  if (source.records) {
-    lines.push(
-      "with torch.no_grad(), record_masks(network) as masks:",
-      "    untouched = network(image).softmax(1)",
-      `print(masks["${stage}"].flatten())  # the gates`,
-    );
-  } else lines.push("with torch.no_grad():", "    untouched = network(image).softmax(1)");
-  lines.push("print(untouched)");
+function codeFor({ source, example, stage }, edits) {
+  const [name, after] = [source.stages[stage], source.classes.length ? ".softmax(1)" : ""];
+  const lines = [
+    source.code, example.code, "",
+    "with torch.no_grad(), record_masks(network) as masks:",
+    `    untouched = network(image)${after}`,
+    `print(masks["${name}"].flatten())  # the gates`,
+    "print(untouched)",
+  ];
   const moved = Object.entries(edits);
   if (moved.length) {
     lines.push(
       "",
-      `gates = {${moved.map(([channel, gate]) => `${channel}: ${gate}`).join(", ")}}  # channel: gate, moved by hand`,
+      `gates = {${moved.map(([channel, gate]) => `${channel}: ${gate}`).join(", ")}}  # channel, counted from 0: gate`,
       "",
       "",
-      "def move(block, inputs, output):  # the block's output is gate times map",
-      "    output = output.clone()",
+      "def move(mask):",
+      "    mask = mask.clone()",
       "    for channel, gate in gates.items():",
-      "        output[:, channel] = gate * inputs[0][:, channel]",
-      "    return output",
+      "        mask[:, channel] = gate",
+      "    return mask",
       "",
       "",
-      `hook = network.get_submodule("${stage}").register_forward_hook(move)`,
-      "with torch.no_grad():",
-      "    moved = network(image).softmax(1)",
-      "hook.remove()",
+      `with torch.no_grad(), edit_masks(network, {"${name}": move}):`,
+      `    moved = network(image)${after}`,
       "print(moved)",
     );
   }

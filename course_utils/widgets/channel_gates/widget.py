@@ -14,7 +14,7 @@ from ..base import CourseWidget, encode_fields
 OWN_PICTURE = -1
 """The index of the picture that the learner drew or uploaded."""
 
-_EXACT = ("bias", "contributions", "gates", "means", "output_bias", "probabilities", "weight")
+_EXACT = ("gates", "input", "means", "probabilities")
 _ASKED = ("source", "example", "stage", "edits")
 
 
@@ -23,19 +23,19 @@ class ChannelGates(CourseWidget):
 
     Args:
         sources: images, and the network that they go through; the first that has examples is shown first. Of each:
-            `key`, a short name; `title`, what the learner reads in the list; `classes`, the K names; `stages`, the
-            names of the attention blocks, in order; `tail`, the way from the last gates to the answer, hidden = bias +
-            the sum over c of gate_c * contributions_c, with its `bias`, (hidden,), and the `weight`, (K, hidden), and
-            `output_bias` of the layer after a ReLU (None where the hidden layer is the answer), or None where only the
-            kernel knows it; `draw` and `upload`, whether a picture may be; `code`, the lines that make `network`;
-            `records`, whether `record_masks` reads its gates; `pending`, what it takes to fetch a source that has no
-            examples yet, else ""; and `examples`. Of each example: `label`, what it is, in words; `image`, (H, W) or
-            (H, W, 3), uint8; `stages`, for each block its `maps`, (C, h, w), uint8, 0 for `low` and 255 for `high`,
-            their `means` and `gates`, (C,); `probabilities`, (K,), the untouched network's answer; `contributions`,
-            (C, hidden), what each channel of the last stage adds to the hidden layer at gate 1, or None; `code`, a
-            line that makes it, as `image`, a batch of one.
-        kernel: answers for earlier stages, for drawn and uploaded pictures and for pending sources, with the methods
-            of `explore.Kernel`; without one the widget says that these need a running notebook.
+            `key`, a short name; `title`, what the learner reads in the list; `classes`, the K names, none where the
+            answer is a mask over the picture; `stages`, the names of the blocks with gates, in order, and `sizes`, the
+            channels, height and width of their maps; `graph` and
+            `weights`, as `page_graph` makes them, so that the page computes maps, gates and answers itself, or None
+            and "" where the kernel answers; `draw`, whether a digit may be drawn; `upload`, where a learner's picture
+            is read: "page", "kernel" or "" (nowhere); `code`, the lines that make `network`; `pending`, what it takes
+            to fetch a source that has no examples yet, else ""; and `examples`. Of each example: `label`, what it is,
+            in words; `image`, (H, W) or (H, W, 3), uint8, or a square JPEG file in base64; `input`, what the network is
+            given, (C, H, W), where that is not the image divided by 255, else None; `code`, a line that makes it, as
+            `image`, a batch of one; and where there is no graph `stages`, for each block its `maps`, (C, h, w), uint8,
+            0 for `low` and 255 for `high`, their `means` and `gates`, (C,), and `probabilities`, (K,).
+        kernel: answers for networks without a graph, for drawn and uploaded digits and for pending sources, with the
+            methods of `explore.Kernel`; without one the widget says that these need a running notebook.
         label: the widget's name for a screen reader.
         traits: other traits, such as `source`, `example`, `stage`, `order`, `caption`.
 
@@ -44,6 +44,7 @@ class ChannelGates(CourseWidget):
         example: index of the image shown; `OWN_PICTURE` for the learner's own.
         stage: index of the stage shown.
         order: "channel", "gate" or "mean".
+        own_colours: whether each map has a range of colours of its own; else all maps of the block have one.
         channel: the channel whose gate the slider moves.
         edits: the gates moved by hand in this stage, {channel as text: gate from 0 to 1}.
 
@@ -59,6 +60,7 @@ class ChannelGates(CourseWidget):
     example = traitlets.Int(0).tag(sync=True, echo_update=False)
     stage = traitlets.Int(0).tag(sync=True, echo_update=False)
     order = traitlets.Enum(["channel", "gate", "mean"], "channel").tag(sync=True, echo_update=False)
+    own_colours = traitlets.Bool(True).tag(sync=True, echo_update=False)
     channel = traitlets.Int(0).tag(sync=True, echo_update=False)
     edits = traitlets.Dict().tag(sync=True, echo_update=False)
 
@@ -102,22 +104,17 @@ class ChannelGates(CourseWidget):
     def requests(self) -> Iterator[dict[str, Any]]:
         """The first gate of every stage moved to both ends, and every image once more as the learner's own."""
         for key, source in self._ready.items():
-            for stage in range(len(source["stages"])):
+            for stage in range(len(source["stages"])) if not source["graph"] else ():
                 for gate in (0.0, 1.0):
                     last = len(source["examples"]) - 1
                     asked = {"source": key, "example": last, "stage": stage, "edits": {"0": gate}}
                     yield {"want": "probabilities", **asked}
-            for example in source["examples"]:
+            for example in source["examples"] if source["upload"] == "kernel" else ():
                 picture = io.BytesIO()
                 Image.fromarray(example["image"]).save(picture, "PNG")
                 data = base64.b64encode(picture.getvalue()).decode("ascii")
-                yield {
-                    "want": "picture",
-                    "source": key,
-                    "drawn": source["draw"],
-                    "name": example["label"],
-                    "data": data,
-                }
+                asked = {"source": key, "drawn": source["draw"], "name": example["label"], "data": data}
+                yield {"want": "picture", **asked}
 
     def _compute_answer(self, request: dict[str, Any]) -> dict[str, Any]:
         if self._kernel is None:
@@ -126,7 +123,9 @@ class ChannelGates(CourseWidget):
         if key not in self._ready:
             raise ValueError(f"There is no source {key!r}; there are: {', '.join(self._ready)}.")
         if want == "probabilities":
-            return {"probabilities": self._moved(key, request), **{name: request[name] for name in _ASKED}}
+            gates = {int(channel): float(gate) for channel, gate in request["edits"].items()}
+            found = self._kernel.probabilities(key, int(request["example"]), int(request["stage"]), gates)
+            return {"probabilities": [float(p) for p in found], **{name: request[name] for name in _ASKED}}
         if want == "picture":
             self.request = {}  # a picture's bytes have no place in a saved page
             example = self._kernel.example(key, request["data"], request["name"], bool(request.get("drawn")))
@@ -138,18 +137,3 @@ class ChannelGates(CourseWidget):
                 self.sources = encode_fields([*self._ready.values()], exact=_EXACT)
             return {"source": key, "example": 0}
         raise ValueError(f"The page asked for {want!r}; it may ask for probabilities, picture or source.")
-
-    def _moved(self, key: str, request: dict[str, Any]) -> list[float]:
-        stage, example = int(request["stage"]), int(request["example"])
-        stages = self._ready[key]["examples"][0]["stages"]
-        if not 0 <= stage < len(stages):
-            raise ValueError(f"There is no stage {stage} in {key!r}; there are {len(stages)}.")
-        channels = len(stages[stage]["gates"])
-        gates = {int(channel): float(gate) for channel, gate in request["edits"].items()}
-        for channel, gate in gates.items():
-            if not (0 <= channel < channels and 0 <= gate <= 1):
-                raise ValueError(
-                    f"Gate {gate} of channel {channel} is not possible: channels go from 0 to {channels - 1}, "
-                    "gates from 0 to 1."
-                )
-        return [float(p) for p in self._kernel.probabilities(key, example, stage, gates)]

@@ -1,0 +1,132 @@
+// Pictures that a learner gives, as a file or by the camera. They stay in the page, unless a view sends them to the kernel.
+
+import { button } from "./bind.js";
+import { element } from "./elements.js";
+
+const MOST_BYTES = 20_000_000;
+const MOST_PIXELS = 40_000_000;
+
+/** The middle square of a picture, a bitmap or a video's frame, as a canvas of `side` pixels on white. */
+export function square(source, side, mirrored = false) {
+  const [width, height] = [source.videoWidth || source.width, source.videoHeight || source.height];
+  const part = Math.min(width, height);
+  const canvas = element("canvas", { width: side, height: side });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, side, side);
+  if (mirrored) context.setTransform(-1, 0, 0, 1, side, 0);
+  context.imageSmoothingQuality = "high";
+  context.drawImage(source, (width - part) / 2, (height - part) / 2, part, part, 0, 0, side, side);
+  return canvas;
+}
+
+/** A button for a picture file: `onFile(file)` hears each that is chosen. */
+export function fileButton(onFile) {
+  const input = element("input", {
+    type: "file", accept: "image/*", hidden: true, "aria-label": "Upload a picture",
+    onchange() {
+      const [file] = input.files;
+      input.value = "";
+      if (file) onFile(file);
+    },
+  });
+  const press = button("Upload a picture", () => input.click());
+  return { node: element("span", {}, press, input), press };
+}
+
+/** The bitmap of a picture file; an error says in words why there is none. */
+export async function openFile(file) {
+  const size = (what) => `${file.name} has ${what}; make it smaller, 1000 pixels a side are plenty.`;
+  if (file.size > MOST_BYTES) throw new Error(size(`${(file.size / 1e6).toFixed(1)} MB, more than ${MOST_BYTES / 1e6}`));
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(file);
+  } catch {
+    throw new Error(`${file.name} is not a picture that this browser can read; save it as PNG or JPEG, and choose that.`);
+  }
+  if (bitmap.width * bitmap.height > MOST_PIXELS) throw new Error(size(`${bitmap.width} × ${bitmap.height} pixels`));
+  return bitmap;
+}
+
+/** Why the camera did not open, in words for the learner. */
+function refusal(error) {
+  const instead = "Upload a picture instead.";
+  if (!window.isSecureContext) {
+    return `Browsers open the camera only on pages that come by https or from this computer; this page does not. ${instead}`;
+  }
+  return {
+    NotAllowedError: "The camera was not allowed: permission was refused, in this browser or by the page around the widget. "
+      + `Allow it beside the page's address and press again, or upload a picture.`,
+    NotReadableError: "The camera cannot be read: another program may be using it. Close that one and press again.",
+  }[error?.name] ?? `No camera was found. ${instead}`;
+}
+
+/**
+ * A button that opens the camera, and then one that stops it and one that keeps the picture shown.
+ *
+ * `onFrame(canvas)` is given one square, mirrored frame of `side` pixels after the other, the next when the promise that
+ * it returns is fulfilled; `onStill(canvas)` the one that is kept. With `kernel` in the place of `onFrame` nothing leaves
+ * the page but what is kept, not mirrored, and the button says where it goes. Returns `node` and `stop()`.
+ */
+export function cameraButton(house, { side, onFrame = null, onStill, kernel = false }) {
+  const video = element("video", { muted: true, playsInline: true });
+  const preview = element("canvas", { role: "img", "aria-label": "What the camera sees, mirrored", hidden: true });
+  Object.assign(preview.style, { width: "160px", transform: "scaleX(-1)", marginTop: "8px" });
+  let stream = null;
+  let frame = null;
+  const show = () => {
+    start.hidden = Boolean(stream);
+    halt.hidden = keep.hidden = !stream;
+    preview.hidden = !stream || !kernel;
+  };
+  const stop = () => {
+    for (const track of stream?.getTracks() ?? []) track.stop();
+    stream = video.srcObject = frame = null;
+    show();
+  };
+  const follow = async (mine) => {
+    while (stream === mine) {
+      await new Promise((done) => { video.requestVideoFrameCallback?.(done) ?? requestAnimationFrame(done); });
+      if (stream !== mine || !video.videoWidth) continue;
+      frame = square(video, side, !kernel);
+      if (kernel) {
+        [preview.width, preview.height] = [side, side];
+        preview.getContext("2d").drawImage(frame, 0, 0);
+      } else await onFrame(frame);
+    }
+  };
+  const open = async () => {
+    house.fail("");
+    try {
+      const wanted = { video: { facingMode: "user", width: { ideal: 640 }, height: { ideal: 480 } }, audio: false };
+      const given = await navigator.mediaDevices.getUserMedia(wanted);
+      if (!house.root.isConnected) return given.getTracks().forEach((track) => track.stop());
+      stream = given;
+      stream.getTracks()[0].addEventListener("ended", () => {
+        stop();
+        house.fail("The camera stopped: it was unplugged, or its permission was taken back. Press again to go on.");
+      });
+      video.srcObject = stream;
+      await video.play();
+    } catch (error) {
+      stop();
+      return house.fail(refusal(error));
+    }
+    show();
+    halt.focus();
+    house.say(kernel ? "The camera is on. Only the picture that you keep goes to your notebook's kernel."
+      : "The camera is on. Its pictures stay in this page.");
+    return follow(stream);
+  };
+  const start = button(kernel ? "Use the camera (the picture goes to your notebook's kernel)" : "Use the camera", open);
+  const halt = button("Stop the camera", () => { stop(); start.focus(); });
+  const keep = button("Keep this picture", () => {
+    const kept = frame;
+    stop();
+    start.focus();
+    if (kept) onStill(kept);
+  });
+  house.endings.push(stop);
+  show();
+  return { node: element("span", { class: "cw-camera" }, start, halt, keep, preview), stop };
+}
