@@ -8,8 +8,8 @@ import importlib
 from typing import Any
 
 _WHERE = {
-    "base": ("CourseWidget", "as_array", "encode", "standalone_page"),
-    "attention_map.widget": ("AttentionMap", "image_bytes", "share_on_place"),
+    "base": ("CourseWidget", "as_array", "encode", "image_bytes", "standalone_page"),
+    "attention_map.widget": ("AttentionMap", "share_on_place"),
     "branch_weights.explore": ("explore_branch_weights",),
     "cbam_steps.explore": ("explore_cbam_steps",),
     "channel_gates.explore": ("explore_channel_gates",),

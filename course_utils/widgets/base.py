@@ -44,6 +44,34 @@ def as_array(values: Any) -> np.ndarray:
     return np.asarray(values)
 
 
+def image_bytes(image: Any) -> np.ndarray:
+    """An image of any of the usual layouts as bytes (H, W) or (H, W, 3).
+
+    Args:
+        image: (H, W), (H, W, 1), (H, W, 3), (1, H, W) or (3, H, W); uint8, or numbers in [0, 1].
+
+    Raises:
+        ValueError: for another shape, or numbers outside [0, 1].
+    """
+    array = as_array(image)
+    shape = array.shape
+    if array.ndim == 3 and shape[2] not in (1, 3) and shape[0] in (1, 3):
+        array = np.moveaxis(array, 0, 2)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if 0 in array.shape or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
+        raise ValueError(f"image has shape {shape}; give (H, W), (H, W, 3) or (3, H, W), one image at a time.")
+    if array.dtype == np.uint8:
+        return array
+    numbers = array.astype(np.float64)
+    if not (numbers.min() >= 0 and numbers.max() <= 1):
+        raise ValueError(
+            f"The image runs from {numbers.min():.3g} to {numbers.max():.3g}; give bytes (uint8) or numbers in [0, 1]. "
+            "If it was normalised for a network, undo that first: image * std + mean."
+        )
+    return np.rint(numbers * 255).astype(np.uint8)
+
+
 def encode(values: Any, dtype: str | None = None) -> dict[str, Any]:
     """An array as a dictionary that the page's `decode` reads.
 

@@ -1,14 +1,12 @@
 """The attention map in Chromium: its numbers are numpy's, its pixels matplotlib's colours."""
 
 import ast
-import io
 import re
 from collections.abc import Callable
 
 import matplotlib
 import numpy as np
 import pytest
-from PIL import Image
 
 from course_utils.widgets import AttentionMap, image_bytes, share_on_place
 
@@ -42,13 +40,13 @@ def test_every_hovered_cell_reads_its_value_and_its_share(alone: Callable) -> No
         value = masks[2, row, column]
         share = 100 * value / masks[2].sum()
         assert page.status == (
-            f"c, row {row} of 0 to 6, column {column} of 0 to 6: {float(f'{value:.3g}'):g}, {share:.1f} % of the map."
+            f"c, row {row + 1}, column {column + 1}: {float(f'{value:.3g}'):g}, {share:.1f} % of the map."
         )
         assert page.canvas.get_attribute("data-query") == f"{row},{column}"
         assert page.canvas.get_attribute("data-locked") == "false"
     page.page.mouse.move(2, 2)
     row, column = np.unravel_index(masks[2].argmax(), (7, 7))
-    assert f"strongest at row {row}, column {column}" in page.status
+    assert f"strongest at row {row + 1}, column {column + 1}" in page.status
     assert page.canvas.get_attribute("data-query") is None
     page.assert_clean()
 
@@ -91,7 +89,7 @@ def test_the_range_is_shared_until_each_map_may_have_its_own(alone: Callable) ->
         return float(texts[0]), float(texts[-1])
 
     assert ends() == pytest.approx((0, masks.max()), rel=5e-3)
-    page.root.get_by_label("Range").select_option("own")
+    page.root.get_by_label("Each map its own colours").check()
     assert ends() == pytest.approx((masks[0].min(), masks[0].max()), rel=5e-3)
     page.root.get_by_role("combobox", name="Map", exact=True).select_option("2")
     assert ends() == pytest.approx((masks[2].min(), masks[2].max()), rel=5e-3)
@@ -110,10 +108,10 @@ def test_thumbnails_choose_the_map_and_say_which_is_chosen(alone: Callable) -> N
     assert page.root.locator(".cw-thumbnails button[tabindex='-1']").count() == 3
     pressed = page.root.locator(".cw-thumbnails button").evaluate_all("(all) => all.map((b) => b.ariaPressed)")
     assert pressed == ["false", "false", "true"]
-    assert page.status.startswith("right:")
+    assert page.status.startswith("right, 7 × 7")
 
 
-def test_keys_move_lock_and_release_and_stay_inside_the_widget(alone: Callable) -> None:
+def test_keys_move_pin_and_unpin_and_stay_inside_the_widget(alone: Callable) -> None:
     page = alone(AttentionMap(_image(), _masks(1, 5, 4)))
     page.page.evaluate("window.heard = []; document.addEventListener('keydown', (event) => heard.push(event.key))")
     page.canvas.focus()
@@ -152,10 +150,10 @@ def test_keys_begin_where_they_left_off_and_leaving_is_not_spoken(alone: Callabl
     assert page.canvas.get_attribute("data-query") == "1,1"
     assert page.canvas.get_attribute("data-locked") == "true"
     assert status.get_attribute("aria-live") == "polite"
-    assert page.root.get_by_text("Arrows move, Enter locks, Escape releases").is_visible()
+    assert page.root.get_by_text("Point, or press the arrow keys").is_visible()
 
 
-def test_a_release_is_heard_as_the_lock_was(alone: Callable) -> None:
+def test_unpinning_is_heard_as_pinning_was(alone: Callable) -> None:
     page = alone(AttentionMap(_image(), _masks()))
     page.canvas.focus()
     for key in ("ArrowDown", "Enter"):
@@ -176,7 +174,7 @@ def test_what_a_button_did_is_said_behind_what_the_map_shows(alone: Callable) ->
         page.says(f"^{re.escape(shown)} Saved as attention-map\\.png\\.$")
 
 
-def test_a_click_locks_and_a_second_click_on_the_cell_releases(alone: Callable) -> None:
+def test_a_click_pins_and_a_second_click_on_the_cell_unpins(alone: Callable) -> None:
     page = alone(AttentionMap(_image(), _masks(1)))
     raw = page.root.locator("canvas").nth(1)
     raw.click(position={"x": 5, "y": 5})
@@ -195,7 +193,7 @@ def test_the_share_on_the_true_place_is_told_and_is_the_part_of_the_mass(alone: 
     widget = AttentionMap(_image(), masks, place=place)
     assert widget.shares == [pytest.approx(expected)]
     page = alone(widget)
-    assert f"{100 * expected:.1f} % of it lies on the true place" in page.status
+    assert f"{100 * expected:.1f} % of it lies on the true place." in page.status
     raw = page.pixels(page.root.locator("canvas").nth(1))[..., :3].astype(int)
     top = round(2 / 28 * raw.shape[0])
     assert np.abs(raw[top, raw.shape[1] // 2] - (255, 212, 59)).max() < 60  # the outline
@@ -214,7 +212,7 @@ def test_the_kernel_can_show_another_image_and_the_page_follows(alone: Callable)
     widget.show(_image(14, 28), _masks(2, 2, 4), ["first", "second"])
     assert (widget.chosen, widget.query) == (1, [])
     page.set(**{name: getattr(widget, name) for name in ("query", "chosen", "picture", "maps", "names", "shares")})
-    assert page.status.startswith("second: 2 rows, 4 columns")
+    assert page.status.startswith("second, 2 × 4 values")
     height, width, _ = page.pixels(page.canvas).shape
     assert width == pytest.approx(2 * height, abs=1)
 
@@ -223,7 +221,7 @@ def test_copied_code_makes_the_same_widget(alone: Callable) -> None:
     image, masks = _image(), _masks(3)
     page = alone(AttentionMap(image, masks, code="image, masks = mine()"))
     page.root.get_by_role("combobox", name="Map", exact=True).select_option("1")
-    page.root.get_by_label("Colours").select_option("cividis")
+    page.root.get_by_role("combobox", name="Colours", exact=True).select_option("cividis")
     page.root.get_by_label("Smooth").check()
     page.canvas.click(position={"x": 3, "y": 3})
     page.root.get_by_role("button", name="Copy the code").click()
@@ -237,14 +235,7 @@ def test_copied_code_makes_the_same_widget(alone: Callable) -> None:
 
 def test_the_saved_picture_holds_both_panels(alone: Callable) -> None:
     page = alone(AttentionMap(_image(), _masks(1)))
-    panels = [page.pixels(page.root.locator("canvas").nth(i)) for i in (0, 1)]
-    with page.page.expect_download() as download:
-        page.root.get_by_role("button", name="Save the picture").click()
-    assert download.value.suggested_filename == "attention-map.png"
-    picture = np.asarray(Image.open(io.BytesIO(download.value.path().read_bytes())).convert("RGB"))
-    size = panels[0].shape[0]
-    np.testing.assert_array_equal(picture[16 : 16 + size, 16 : 16 + size], panels[0][..., :3])
-    np.testing.assert_array_equal(picture[16 : 16 + size, 32 + size : 32 + 2 * size], panels[1][..., :3])
+    page.assert_saved_picture_shows(*page.root.locator(".cw-panel canvas").all())
 
 
 def test_negative_values_make_a_signed_map_centred_on_zero(alone: Callable) -> None:
@@ -252,7 +243,7 @@ def test_negative_values_make_a_signed_map_centred_on_zero(alone: Callable) -> N
     assert page.state("table") == "RdBu"
     assert page.root.locator(".cw-scale-numbers span").all_inner_texts() == ["-1", "0", "1"]
     page.hover(page.canvas, 0.75, 0.25)
-    assert page.status == "map, row 0 of 0 to 1, column 1 of 0 to 1: 0.5."
+    assert page.status == "map, row 1, column 2: 0.5."
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,10 @@ WIDGETS = Path(__file__).parents[2] / "course_utils" / "widgets"
 MOST_LINES = 120
 
 NOT_YET_SMALL = {
-    "attention_map/view.js",
     "branch_weights/view.js",
     "cbam_steps/view.js",
     "channel_gates/view.js",
     "covariance/view.js",
-    "gate_maps/view.js",
     "head_grid/view.js",
     "look_into/view.js",
     "mask_playground/view.js",

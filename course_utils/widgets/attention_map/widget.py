@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import traitlets
 
-from ..base import CourseWidget, as_array, encode
+from ..base import CourseWidget, as_array, encode, image_bytes
 from ..colours import TABLES
 from ..limits import check_indices, check_place
 
@@ -26,7 +26,7 @@ class AttentionMap(CourseWidget):
         smooth: interpolate the map's values, else show its cells.
         own_range: let each map use the whole scale, from its least to its largest value; by default one range, from
             zero, serves all maps, so that they can be compared.
-        query: (row, column) of a cell to lock at the start.
+        query: (row, column) of a cell to show at the start, counted from 0.
         label, caption, code: as in `CourseWidget`; `code` are the lines that make `image` and `masks`.
 
     Raises:
@@ -134,34 +134,6 @@ def _maps(masks: Any) -> np.ndarray:
             f"masks has shape {as_array(masks).shape}; give one map (h, w) or many (K, h, w), none of them empty."
         )
     return maps
-
-
-def image_bytes(image: Any) -> np.ndarray:
-    """An image of any of the usual layouts as bytes (H, W) or (H, W, 3).
-
-    Args:
-        image: (H, W), (H, W, 1), (H, W, 3), (1, H, W) or (3, H, W); uint8, or numbers in [0, 1].
-
-    Raises:
-        ValueError: for another shape, or numbers outside [0, 1].
-    """
-    array = as_array(image)
-    shape = array.shape
-    if array.ndim == 3 and shape[2] not in (1, 3) and shape[0] in (1, 3):
-        array = np.moveaxis(array, 0, 2)
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[:, :, 0]
-    if 0 in array.shape or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
-        raise ValueError(f"image has shape {shape}; give (H, W), (H, W, 3) or (3, H, W), one image at a time.")
-    if array.dtype == np.uint8:
-        return array
-    numbers = array.astype(np.float64)
-    if not (numbers.min() >= 0 and numbers.max() <= 1):
-        raise ValueError(
-            f"The image runs from {numbers.min():.3g} to {numbers.max():.3g}; give bytes (uint8) or numbers in [0, 1]. "
-            "If it was normalised for a network, undo that first: image * std + mean."
-        )
-    return np.rint(numbers * 255).astype(np.uint8)
 
 
 def share_on_place(mask: Any, place: Any) -> float:

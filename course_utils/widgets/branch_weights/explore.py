@@ -11,6 +11,7 @@ from torch import nn
 from ...attention import SelectiveKernel, record_masks
 from ...data import ImageSet, sized_digits
 from ...models import load_network
+from ..base import image_bytes
 from .widget import BranchWeights
 
 NETWORK = "sk_sized_digits"
@@ -40,7 +41,7 @@ def explore_branch_weights(
         network: `AttentionCNN(10, "sk", in_channels=1)`; by default the trained one that ships with the course.
         stage: the number of the stage whose block is shown first, from 1.
         branch: the kernel whose share is shown first: 0 for 3 x 3, 1 for 5 x 5.
-        query: (row, column) of a cell of the table to lock at the start.
+        query: (row, column) of a cell of the table to show at the start.
 
     Raises:
         ValueError: if the network has no selective kernels, or there is no such stage, kernel or cell.
@@ -56,7 +57,7 @@ def explore_branch_weights(
     return BranchWeights(
         SIDES,
         [len(pictures) for pictures in sets],
-        np.stack([(pictures.images[:, 0] * 255).round().byte().numpy() for pictures in shown]),
+        np.stack([[image_bytes(image) for image in pictures.images] for pictures in shown]),
         np.stack([_squares(pictures) for pictures in shown]),
         stages,
         stage=stage - 1,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ...attention import CBAM
 from ...data import cued_digits
 from ...models import AttentionCNN, load_network
+from ..base import image_bytes
 from .widget import ORDERS, CBAMSteps
 
 NETWORK = "cbam_cued_digits"
@@ -168,11 +169,10 @@ def _pictures() -> list[dict[str, Any]]:
     made = []
     for digit in range(10):
         index = int((data.labels == digit).nonzero()[0])
-        image = (data.images[index] * 255).round().byte()
         made.append(
             {
                 "label": f"the answer is {digit}",
-                "image": image.permute(1, 2, 0).numpy(),
+                "image": image_bytes(data.images[index]),
                 "code": f"image = ({_PICTURES}.images[{index}][None] * 255).round() / 255",
             }
         )

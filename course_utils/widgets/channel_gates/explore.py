@@ -19,7 +19,7 @@ from ...data.images import decode_base64, digit_input, square_image
 from ...data.photographs import normalised
 from ...models import load_network, trained_weights
 from ...models.page_graph import page_graph
-from ..base import both_or_neither
+from ..base import both_or_neither, image_bytes
 from .widget import OWN_PICTURE, ChannelGates
 
 _PEOPLE = "people"
@@ -100,7 +100,7 @@ def person_input(picture: Tensor) -> Tensor:
     Returns:
         (3, 256, 256) in [0, 1].
     """
-    return _halved(square_image(_as_picture(picture), _PEOPLE_SIDE))
+    return _halved(square_image(image_bytes(picture), _PEOPLE_SIDE))
 
 
 def _halved(square: np.ndarray) -> Tensor:
@@ -291,7 +291,7 @@ class Kernel:
     def add_people(self) -> dict[str, Any]:
         """Photographs, out of which the segmenter cuts people: the page computes everything."""
         network = load_network("person_segmenter")
-        files = [_as_jpeg(square_image(_as_picture(photograph(name)), _PEOPLE_SIDE)) for name in _PEOPLE_SHOWN]
+        files = [_as_jpeg(square_image(image_bytes(photograph(name)), _PEOPLE_SIDE)) for name in _PEOPLE_SHOWN]
         inputs = torch.stack([_halved(np.asarray(Image.open(io.BytesIO(file)))) for file in files])
         gated = GatedNetwork(network, inputs[:1])
         self._shown[_PEOPLE] = _Shown(gated, inputs, lambda image: (_halved(image), image), in_page=True)
@@ -386,7 +386,7 @@ class Kernel:
             "classes": [str(i) for i in range(gated.network(inputs[:1]).shape[1])],
             "stages": gated.stages,
             "sizes": gated.sizes(inputs[:1]),
-            "examples": shown.examples(inputs, [_as_picture(image) for image in inputs], labels, codes),
+            "examples": shown.examples(inputs, [image_bytes(image) for image in inputs], labels, codes),
             "graph": graph or None,
             "weights": weights,
             "draw": grey,
@@ -398,7 +398,7 @@ class Kernel:
     def add_photographs(self, make: Callable[[], tuple[nn.Module, list[str]]]) -> dict[str, Any]:
         """Photographs, with the network and the names of its classes that `make` returns."""
         network, classes = make()
-        squares = [square_image(_as_picture(photograph(name)), 224) for name in _PHOTOGRAPHS_SHOWN]
+        squares = [square_image(image_bytes(photograph(name)), 224) for name in _PHOTOGRAPHS_SHOWN]
         inputs = torch.stack([_normalise(square) for square in squares])
         gated = GatedNetwork(network, inputs[:1])
         every = gated.stages
@@ -448,12 +448,6 @@ def _least_sure(network: nn.Module, data: ImageSet) -> list[int]:
         wrong = probabilities.argmax(1) != int(name)
         chosen.append(int(candidates[(certainty + 2 * wrong).argmin()]))
     return chosen
-
-
-def _as_picture(image: Tensor) -> np.ndarray:
-    """(C, H, W) in [0, 1] as the page shows it: (H, W) or (H, W, 3), uint8."""
-    pixels = (image * 255).round().byte()
-    return pixels[0].numpy() if len(pixels) == 1 else pixels.permute(1, 2, 0).contiguous().numpy()
 
 
 def _as_jpeg(picture: np.ndarray) -> bytes:

@@ -1,26 +1,16 @@
-import { bindFocus, choice, slider, store, toggle } from "../page/bind.js";
+import { bindFocus, button, choice, gestures, keyWords, slider, store } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { decode, number, percent, resample } from "../page/maths.js";
-import { blend, fit, mapPicture, markCell, paintImage, regionPath } from "../page/paint.js";
-import { copyButton, saveButton, scaleBar } from "../page/panels.js";
+import { mapControls, mapPanel, PLACE, REACHED } from "../page/maps.js";
+import { decode, extent, number, percent, placeInWords, plainly, resample } from "../page/maths.js";
+import { paintImage } from "../page/paint.js";
+import { copyButton, instrument, saveButton, scaleBar } from "../page/panels.js";
 
 const TABLE = "magma";
 
-/** Least and largest of some values. */
-function ends(values) {
-  let low = Infinity;
-  let high = -Infinity;
-  for (const value of values) {
-    if (value < low) low = value;
-    if (value > high) high = value;
-  }
-  return [low, high];
-}
-
 /** What reaches the threshold, the share of its mass on the place, and its overlap with the place. */
 function judge(large, place, threshold) {
-  const [low, high] = ends(large);
+  const { low, high } = extent(large);
   const kept = new Uint8Array(large.length);
   let mass = 0;
   let onPlace = 0;
@@ -37,251 +27,195 @@ function judge(large, place, threshold) {
   return { kept, share: mass > 0 ? onPlace / mass : 0, overlap: either > 0 ? both / either : 0 };
 }
 
-function stroke(context, path, scale, dark, light) {
-  context.save();
-  context.lineCap = "square";
-  for (const [colour, thickness] of [[dark, 4], [light, 2]]) {
-    context.strokeStyle = colour;
-    context.lineWidth = thickness * scale;
-    context.stroke(path);
-  }
-  context.restore();
+/** What the traits hold, in numbers; `now()` says which image, stage, epoch and network are shown. */
+function reader(model) {
+  const pictures = decode(model.get("pictures"));
+  const places = decode(model.get("places"));
+  const networks = model.get("series").map((one) => ({ ...one, maps: one.maps.map(decode) }));
+  const [many, height, width] = places.shape;
+  const counts = { image: many, stage: model.get("stages").length, epoch: model.get("epochs").length, network: networks.length };
+  const of = (array, image, channels) =>
+    array.values.subarray(image * channels * height * width, (image + 1) * channels * height * width);
+  return {
+    networks, counts, shape: [height, width],
+    now: () => Object.fromEntries(Object.entries(counts).map(([name, count]) => [name, Math.min(model.get(name), count - 1)])),
+    sizeOf: (stage) => networks[0].maps[stage].shape.slice(2),
+    mapOf({ maps }, { image, stage, epoch }) {
+      const { shape: [, images, rows, columns], values } = maps[stage];
+      const start = (epoch * images + image) * rows * columns;
+      return { size: [rows, columns], values: values.subarray(start, start + rows * columns) };
+    },
+    valueAt(k, [row, column]) {
+      const { size, values } = this.mapOf(networks[k], this.now());
+      return plainly(values[row * size[1] + column]);
+    },
+    rangeOf(network, now) {
+      const own = model.get("own_range");
+      const { low, high } = extent(own ? this.mapOf(network, now).values : network.maps[now.stage].values);
+      const start = own ? low : 0;
+      return { table: TABLE, low: start, high: high > start ? high : start + 1 };
+    },
+    picture: (image) => paintImage({ shape: [height, width, 3], values: of(pictures, image, 3) }),
+    place: (image) => of(places, image, 1),
+  };
+}
+
+/** Share and overlap of every network; an enlarged map is kept until another one is shown. */
+function judging(model, data) {
+  const kept = data.networks.map(() => ({}));
+  return () => {
+    const now = data.now();
+    const place = data.place(now.image);
+    const key = `${now.image} ${now.stage} ${now.epoch}`;
+    return data.networks.map((network, k) => {
+      if (kept[k].key !== key) {
+        const { values, size } = data.mapOf(network, now);
+        kept[k] = { key, large: resample(values, ...size, ...data.shape) };
+      }
+      return judge(kept[k].large, place, model.get("threshold"));
+    });
+  };
+}
+
+/** The network that stands large, and a small panel for each, whose name is the button that makes it large. */
+function panelsPart(house, model, data, weigh) {
+  const main = mapPanel("", { role: "application" });
+  const scale = scaleBar("Weight");
+  main.node.append(element("p", { class: "cw-panel-name cw-keys" }, gestures()));
+  const small = data.networks.map(({ title }, k) => {
+    const made = mapPanel("", { role: "img", "aria-label": `${title}: its map over the image` });
+    const name = button(title, () => store(model, { network: k }));
+    const figures = element("p", { class: "cw-panel-name" });
+    made.node.dataset.network = String(k);
+    made.node.firstChild.replaceChildren(name);
+    const here = element("p", { class: "cw-panel-name" });
+    made.node.append(figures, here);
+    return { ...made, name, figures, here };
+  });
+  const draw = () => {
+    const now = data.now();
+    const found = weigh();
+    const [picture, inside] = [data.picture(now.image), data.place(now.image)];
+    const ratio = data.shape[0] / data.shape[1];
+    const shownOf = (k) => ({
+      picture, ratio, ...data.mapOf(data.networks[k], now), ...data.rangeOf(data.networks[k], now),
+      smooth: model.get("smooth"), opacity: model.get("opacity"),
+      regions: [
+        { inside, shape: data.shape, colour: PLACE, thickness: 2 },
+        { inside: found[k].kept, shape: data.shape, colour: REACHED, thickness: 1 },
+      ],
+    });
+    main.rename(`${data.networks[now.network].title}; yellow: the answer, white: above the threshold`);
+    main.canvas.setAttribute("aria-label", `${data.networks[now.network].title}: its map over the image. ${keyWords("over the map")}`);
+    main.paint(shownOf(now.network));
+    scale.set(data.rangeOf(data.networks[now.network], now));
+    small.forEach((panel, k) => {
+      panel.paint({ ...shownOf(k), tallest: house.root.clientWidth < 640 ? 96 : 170 });
+      panel.name.setAttribute("aria-pressed", String(k === now.network));
+      Object.assign(panel.node.dataset, { share: found[k].share, iou: found[k].overlap });
+      panel.figures.textContent = `share ${percent(found[k].share)}, IoU ${found[k].overlap.toFixed(2)}`;
+    });
+  };
+  /** Frame a cell in every panel, and read what each network has there. */
+  const mark = (query, pinned) => {
+    const now = data.now();
+    for (const panel of [main, ...small]) panel.mark(data.sizeOf(now.stage), query, pinned);
+    small.forEach(({ here }, k) => {
+      const answer = data.networks[k].answers[now.epoch]?.[now.image];
+      const words = [...(answer ? [`says ${answer}`] : []), ...(query ? [`here ${data.valueAt(k, query)}`] : [])];
+      here.textContent = words.join("; ") || "\u00a0";
+    });
+  };
+  return { main, small, scale, every: [main, ...small], draw, mark };
+}
+
+function controlsPart(house, model, data) {
+  const { counts } = data;
+  const listOf = (label, name, words) => {
+    const made = choice({
+      label, options: words.map((one, i) => [i, one]), value: model.get(name), onChange: (i) => store(model, { [name]: Number(i) }),
+    });
+    made.node.hidden = counts[name] < 2;
+    return { ...made, name };
+  };
+  const lists = [
+    listOf("Picture", "image", model.get("names")),
+    listOf("Stage", "stage", model.get("stages").map((name, i) => `${name}, ${data.sizeOf(i).join(" × ")}`)),
+    listOf("After epoch", "epoch", model.get("epochs")),
+  ];
+  const threshold = slider({
+    label: "Threshold", min: 0, max: 1, step: 0.01, value: 0, show: (value) => value.toFixed(2),
+    onInput: (value) => store(model, { threshold: value }),
+  });
+  const shared = mapControls(model, "Each map its own colours");
+  house.controls.append(...lists.map(({ node }) => node), threshold.node, ...shared.nodes);
+  return {
+    refresh() {
+      for (const { name, set } of lists) set(data.now()[name]);
+      threshold.set(model.get("threshold"));
+      shared.refresh();
+    },
+  };
+}
+
+function codeFor(model, data, query) {
+  const first = model.get("code") || "from course_utils.widgets import GateMaps\n\nwidget = GateMaps(images, places, series, epochs, stages)";
+  const logical = (name) => [name, model.get(name) ? "True" : "False"];
+  const lines = [
+    ...Object.entries(data.now()), ["threshold", number(model.get("threshold"))], ["opacity", number(model.get("opacity"))],
+    logical("own_range"), logical("smooth"), ["query", `[${query.join(", ")}]`],
+  ].map(([name, value]) => `widget.${name} = ${value}`);
+  return `${first.trimEnd()}\n${lines.join("\n")}\nwidget\n`;
 }
 
 function render({ model, el }) {
   const house = frame({ model, el, name: "gate-maps" });
-  const pictures = decode(model.get("pictures"));
-  const places = decode(model.get("places"));
-  const [, height, width] = places.shape;
-  const epochs = model.get("epochs");
-  const stages = model.get("stages");
-  const networks = model.get("series").map((one) => ({ ...one, maps: one.maps.map(decode) }));
-
-  const indexOf = (name, count) => Math.min(model.get(name), count - 1);
-  const shown = () => ({
-    image: indexOf("image", places.shape[0]), stage: indexOf("stage", stages.length), epoch: indexOf("epoch", epochs.length),
-  });
-  const sizeOf = (stage) => networks[0].maps[stage].shape.slice(2);
-  const mapOf = (network, { image, stage, epoch }) => {
-    const { shape: [, many, rows, columns], values } = network.maps[stage];
-    const start = (epoch * many + image) * rows * columns;
-    return { rows, columns, values: values.subarray(start, start + rows * columns) };
-  };
-
-  const keys = "Arrow keys move over the map, Enter locks, Escape releases.";
-  const panels = networks.map((network, k) => {
-    const over = element("canvas", k === 0
-      ? { role: "application", "aria-label": `${network.title}: its map over the image. ${keys}` }
-      : { role: "img", "aria-label": `${network.title}: its map over the image` });
-    const alone = element("canvas", { role: "img", "aria-label": `${network.title}: its map alone` });
-    const scale = scaleBar("Weight");
-    scale.node.style.width = "100%";
-    const figures = element("p", { class: "cw-panel-name" });
-    const node = element(
-      "div", { class: "cw-panel", "data-network": String(k) },
-      element("p", { class: "cw-panel-name" }, network.title), over, figures, alone, scale.node,
-    );
-    node.style.maxWidth = "280px";
-    alone.style.marginTop = "8px";
-    scale.node.style.marginTop = "4px";
-    return { node, network, over, alone, scale, figures, base: [document.createElement("canvas"), document.createElement("canvas")] };
-  });
-  house.stage.append(...panels.map((panel) => panel.node));
-  Object.assign(house.stage.style, {
-    display: "grid", gap: "12px", gridTemplateColumns: "repeat(auto-fit, minmax(128px, 1fr))",
-  });
-  const legend = element("p", { class: "cw-panel-name" }, "Yellow: the answer's place. White: what reaches the threshold.");
-  house.stage.after(legend);
-  legend.style.marginTop = "8px";
-
-  const pick = choice({
-    label: "Picture", options: model.get("names").map((name, i) => [i, name]), value: model.get("image"),
-    onChange: (value) => store(model, { image: Number(value) }),
-  });
-  const stagePick = choice({
-    label: "Stage", options: stages.map((name, i) => [i, `${name}, ${sizeOf(i).join(" x ")}`]), value: model.get("stage"),
-    onChange: (value) => store(model, { stage: Number(value) }),
-  });
-  const epochPick = choice({
-    label: "After epoch", options: epochs.map((epoch, i) => [i, epoch]), value: model.get("epoch"),
-    onChange: (value) => store(model, { epoch: Number(value) }),
-  });
-  const threshold = slider({
-    label: "Threshold", min: 0, max: 1, step: 0.01, value: model.get("threshold"), show: (v) => v.toFixed(2),
-    onInput: (value) => store(model, { threshold: value }),
-  });
-  const opacity = slider({
-    label: "Opacity", min: 0, max: 1, step: 0.01, value: model.get("opacity"), show: (v) => `${Math.round(100 * v)} %`,
-    onInput: (value) => store(model, { opacity: value }),
-  });
-  const span = toggle({
-    label: "Each map its own colours", value: model.get("own_range"), onChange: (on) => store(model, { own_range: on }),
-  });
-  pick.node.hidden = places.shape[0] < 2;
-  stagePick.node.hidden = stages.length < 2;
-  epochPick.node.hidden = epochs.length < 2;
-  house.controls.append(pick.node, stagePick.node, epochPick.node, threshold.node, opacity.node, span.node);
-
-  const focus = bindFocus({
-    model,
-    house,
-    describe: () => describe(),
-    canvases: panels.flatMap((panel) => [panel.over, panel.alone]),
-    rows: () => sizeOf(shown().stage)[0],
-    columns: () => sizeOf(shown().stage)[1],
-    onChange: (_, __, quiet) => mark(quiet),
-  });
+  const data = reader(model);
+  const weigh = judging(model, data);
+  const panels = panelsPart(house, model, data, weigh);
+  instrument(house, panels.main.node, element("div", { class: "cw-grid" }, ...panels.small.map(({ node }) => node)), panels.scale.node);
+  const controls = controlsPart(house, model, data);
 
   const describe = () => {
-    const now = shown();
-    const where = `${stages[now.stage]}, after epoch ${epochs[now.epoch]}`;
+    const now = data.now();
     const query = focus.get();
+    const when = `${model.get("stages")[now.stage]}, after epoch ${model.get("epochs")[now.epoch]}`;
     if (query) {
-      const values = panels.map(({ network }) => {
-        const map = mapOf(network, now);
-        return `${network.title} ${number(map.values[query[0] * map.columns + query[1]])}`;
-      });
-      return [`${where}, row ${query[0]}, column ${query[1]}: ${values.join("; ")}.`, focus.hint()];
+      const values = data.networks.map(({ title }, k) => `${title} ${data.valueAt(k, query)}`);
+      const others = values.filter((_, k) => k !== now.network).join("; ");
+      return [`At ${placeInWords(query)}: ${values[now.network]}.`, { heard: `${others}. ${when}.` }, focus.hint()];
     }
-    const words = panels.map(({ network, found }) =>
-      `${network.title}: ${percent(found.share)} of what reaches it on the answer, IoU ${found.overlap.toFixed(2)}`);
-    return [`${where}, threshold ${model.get("threshold").toFixed(2)}.`, `${words.join("; ")}.`];
+    const words = weigh().map(({ share, overlap }, k) =>
+      `${data.networks[k].title}: ${percent(share)} of what reaches it on the answer, IoU ${overlap.toFixed(2)}.`);
+    const others = words.filter((_, k) => k !== now.network).join(" ");
+    return [`${when}, threshold ${model.get("threshold").toFixed(2)}.`, words[now.network], { heard: others }];
   };
-
-  /** Share and overlap of every panel; the enlarged map is kept until another one is shown. */
-  const weigh = () => {
-    const now = shown();
-    const place = places.values.subarray(now.image * height * width, (now.image + 1) * height * width);
-    for (const panel of panels) {
-      const key = `${now.image} ${now.stage} ${now.epoch}`;
-      if (panel.key !== key) {
-        const { values, rows, columns } = mapOf(panel.network, now);
-        panel.large = resample(values, rows, columns, height, width);
-        panel.key = key;
-      }
-      panel.found = judge(panel.large, place, model.get("threshold"));
-      panel.node.dataset.share = String(panel.found.share);
-      panel.node.dataset.iou = String(panel.found.overlap);
-      const answer = panel.network.answers[now.epoch]?.[now.image];
-      const words = [`share ${percent(panel.found.share)}`, `IoU ${panel.found.overlap.toFixed(2)}`];
-      panel.figures.replaceChildren(words.join(", "), ...(answer ? [element("br"), `says ${answer}`] : []));
-    }
-    return place;
-  };
-
-  const rangeOf = (network, now) => {
-    const { values } = model.get("own_range") ? mapOf(network, now) : network.maps[now.stage];
-    const [low, high] = ends(values);
-    const start = model.get("own_range") ? low : 0;
-    return { table: TABLE, low: start, high: high > start ? high : start + 1 };
-  };
-
   const mark = (quiet = false) => {
-    const query = focus.get();
-    const grid = sizeOf(shown().stage);
-    for (const { over, alone, base } of panels) {
-      [over, alone].forEach((canvas, i) => markCell(canvas, base[i], grid, query, focus.isLocked()));
-    }
+    if (house.root.clientWidth === 0) return;
+    panels.mark(focus.get(), focus.isPinned());
     house.say(describe(), { quiet });
   };
-
-  const draw = () => {
-    const now = shown();
-    const place = weigh();
-    const size = 3 * height * width;
-    const picture = paintImage({
-      shape: [height, width, 3], values: pictures.values.subarray(now.image * size, (now.image + 1) * size),
-    });
-    for (const panel of panels) {
-      const { over, alone, base, network, scale } = panel;
-      const map = mapOf(network, now);
-      const range = rangeOf(network, now);
-      [over, alone].forEach((canvas, i) => {
-        const box = fit(canvas, Math.floor(panel.node.clientWidth), height / width);
-        Object.assign(base[i], { width: box.width, height: box.height });
-        const context = base[i].getContext("2d");
-        const whole = [0, 0, box.width, box.height];
-        if (i === 0) {
-          context.imageSmoothingEnabled = false;
-          context.drawImage(picture, ...whole);
-        }
-        const layer = mapPicture(map.values, map.rows, map.columns, box.height, box.width, { ...range, smooth: i === 0 });
-        blend(context, layer, whole, i === 0 ? model.get("opacity") : 1);
-        stroke(context, regionPath(place, height, width, box.height, box.width), box.scale, "#000", "#ffd43b");
-        if (i === 0) {
-          const path = regionPath(panel.found.kept, height, width, box.height, box.width);
-          stroke(context, path, box.scale / 2, "#000", "#fff");
-        }
-      });
-      scale.set(range);
-    }
+  const focus = bindFocus({
+    model, house, describe, canvases: panels.every.map(({ canvas }) => canvas), rows: () => data.sizeOf(data.now().stage)[0],
+    columns: () => data.sizeOf(data.now().stage)[1], onChange: (_, __, quiet) => mark(quiet),
+  });
+  const refresh = () => {
+    controls.refresh();
+    if (house.root.clientWidth === 0) return;
+    panels.draw();
     mark();
   };
 
-  const refresh = () => {
-    const now = shown();
-    pick.set(now.image);
-    stagePick.set(now.stage);
-    epochPick.set(now.epoch);
-    threshold.set(model.get("threshold"));
-    opacity.set(model.get("opacity"));
-    span.set(model.get("own_range"));
-    if (house.root.clientWidth > 0) draw();
-  };
   focus.take();
-  house.listen(["image", "epoch", "threshold", "opacity", "own_range"], refresh);
+  house.listen(["image", "epoch", "network", "threshold", "opacity", "own_range", "smooth"], refresh);
   house.listen("stage", () => {
     focus.set(null);
     if (model.get("query").length) store(model, { query: [] });
     refresh();
   });
-  house.listen("query", () => {
-    focus.take();
-    if (house.root.clientWidth > 0) mark();
-  });
   house.whenShown(refresh);
-
-  const compose = () => {
-    const scale = panels[0].over.width / parseFloat(panels[0].over.style.width);
-    const [gap, line] = [12 * scale, 18 * scale];
-    const across = panels[0].over.width;
-    const down = panels[0].over.height;
-    const sheet = element("canvas", {
-      width: Math.round(panels.length * (across + gap) + gap), height: Math.round(2 * down + 4 * gap + 5 * line),
-    });
-    const context = sheet.getContext("2d");
-    context.fillStyle = house.ink("surface");
-    context.fillRect(0, 0, sheet.width, sheet.height);
-    context.fillStyle = house.ink("ink");
-    context.textBaseline = "top";
-    context.font = `${13 * scale}px system-ui, sans-serif`;
-    const now = shown();
-    const top = gap + line;
-    context.fillText(`${stages[now.stage]}, after epoch ${epochs[now.epoch]}, threshold ${model.get("threshold").toFixed(2)}`, gap, gap / 2);
-    panels.forEach(({ network, over, alone, scale: bar, found }, k) => {
-      const left = gap + k * (across + gap);
-      context.fillText(network.title, left, top, across);
-      context.drawImage(over, left, top + line);
-      context.fillText(`share ${percent(found.share)}, IoU ${found.overlap.toFixed(2)}`, left, top + 2 * gap + down + line / 2, across);
-      context.drawImage(alone, left, top + 2 * line + down + gap);
-      const range = rangeOf(network, now);
-      const foot = top + 2 * line + 2 * down + 1.5 * gap;
-      context.drawImage(bar.canvas, left, foot, across, gap);
-      context.fillText(`${number(range.low)} to ${number(range.high)}`, left, foot + 1.2 * gap, across);
-    });
-    return sheet;
-  };
-  const code = () => {
-    const first = model.get("code") || "from course_utils.widgets import GateMaps\n\nwidget = GateMaps(images, places, series, epochs, stages)";
-    const now = shown();
-    const lines = [
-      ["image", now.image], ["stage", now.stage], ["epoch", now.epoch], ["threshold", number(model.get("threshold"))],
-      ["opacity", number(model.get("opacity"))], ["own_range", model.get("own_range") ? "True" : "False"],
-      ["query", `[${model.get("query").join(", ")}]`],
-    ].map(([name, value]) => `widget.${name} = ${value}`);
-    return `${first.trimEnd()}\n${lines.join("\n")}\nwidget\n`;
-  };
-  house.actions.append(saveButton(house, compose, "gate-maps.png"), copyButton(house, code));
+  const code = () => codeFor(model, data, focus.isPinned() ? focus.get() : []);
+  house.actions.append(saveButton(house, "gate-maps.png", { lines: describe }), copyButton(house, code));
   return house.end;
 }
 

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import traitlets
 
-from ..attention_map.widget import image_bytes
-from ..base import CourseWidget, as_array, encode, encode_fields
+from ..base import CourseWidget, as_array, encode, encode_fields, image_bytes
 from ..limits import check_indices
 
 
@@ -41,11 +40,13 @@ class GateMaps(CourseWidget):
 
     Attributes:
         image, stage, epoch: the index of what is shown.
+        network: the index of the network that stands large.
         threshold: from 0 to 1, between a map's least and its largest value: what counts as "here".
         opacity: of the map over the picture.
+        smooth: interpolate the map's values, else show its cells.
         own_range: let each map use its whole colour scale; by default a network has one range, from 0 to the largest
             value of its stage in all epochs and images, so that epochs can be compared.
-        query: (row, column) of a cell of the map to lock.
+        query: (row, column) of the pinned cell of the map, counted from 0.
 
     Raises:
         ValueError: if shapes do not fit together, or a value is negative or not finite.
@@ -62,8 +63,10 @@ class GateMaps(CourseWidget):
     image = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
     stage = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
     epoch = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
+    network = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
     threshold = traitlets.Float(0.5, min=0, max=1).tag(sync=True, echo_update=False)
     opacity = traitlets.Float(0.5, min=0, max=1).tag(sync=True, echo_update=False)
+    smooth = traitlets.Bool(True).tag(sync=True, echo_update=False)
     own_range = traitlets.Bool(False).tag(sync=True, echo_update=False)
     query = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
 
@@ -89,7 +92,9 @@ class GateMaps(CourseWidget):
                 "each image, and at least one network."
             )
         encoded = [_encode_series(one, epochs, stages, len(pictures)) for one in series]
-        check_indices(traits, {"image": len(pictures), "stage": len(stages), "epoch": len(epochs)})
+        check_indices(
+            traits, {"image": len(pictures), "stage": len(stages), "epoch": len(epochs), "network": len(encoded)}
+        )
         super().__init__(
             pictures=encode(pictures),
             places=encode(truth.astype(np.uint8)),
@@ -111,8 +116,8 @@ def _encode_series(one: MapSeries, epochs: Sequence[int], stages: Sequence[str],
     wanted = (len(epochs), many)
     if len(maps) != len(stages) or any(map_.ndim != 4 or map_.shape[:2] != wanted or 0 in map_.shape for map_ in maps):
         raise ValueError(
-            f"{one.title!r} has maps of shapes {[map_.shape for map_ in maps]}; it needs {len(stages)}, one a stage, "
-            f"each of shape ({len(epochs)}, {many}, h, w): epochs, images, rows, columns."
+            f"{one.title!r} has maps of shapes {[map_.shape for map_ in maps]}; it needs {len(stages)}, one for each "
+            f"stage, of shape ({len(epochs)}, {many}, h, w): epochs, images, rows, columns."
         )
     if any(map_.min() < 0 for map_ in maps):
         raise ValueError(f"{one.title!r} has a value below zero; a map of weights has none.")

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...data import photograph
-from ..attention_map.widget import image_bytes
+from ..base import image_bytes
 from .widget import CATEGORIES, FRAMES_ACROSS, MaskPlayground
 
 HEIGHT, WIDTH = 144, 192

@@ -34,6 +34,9 @@ export function number(value) {
   return String(Number(value.toPrecision(3)));
 }
 
+/** A number in a sentence: what is next to nothing is said to be that. */
+export const plainly = (value) => (value !== 0 && Math.abs(value) < 1e-4 ? "almost 0" : number(value));
+
 /** A share of one, as a percentage in words. */
 export function percent(value) {
   return `${(100 * value).toFixed(1)} %`;

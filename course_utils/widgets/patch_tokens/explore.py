@@ -10,8 +10,7 @@ from torch import Tensor
 
 from ...data import ImageSet, cued_digits
 from ...models import VisionTransformer, load_network, rollout
-from ..attention_map.widget import image_bytes
-from ..base import both_or_neither
+from ..base import both_or_neither, image_bytes
 from .widget import PatchTokens
 
 _TRAINED = "vit_cued_digits"

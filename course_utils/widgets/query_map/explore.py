@@ -12,8 +12,7 @@ from ...attention import SelfAttention2d
 from ...data import ImageSet, cued_digits, feature_crop, photograph_features, photograph_names
 from ...models import load_network
 from ...resources import checksums
-from ..attention_map.widget import image_bytes
-from ..base import both_or_neither
+from ..base import both_or_neither, image_bytes
 from .widget import QueryMap
 
 _PHOTOGRAPHS = "photographs"
@@ -40,7 +39,7 @@ def explore_query_map(
         source: which is shown first: "photographs", or a block's name such as "stage2.attention"; by default the
             first of them.
         picture: name of the photograph shown first, such as "cow".
-        query: (row, column) of a position to lock at the start.
+        query: (row, column) of a position to show at the start, counted from 0.
 
     Raises:
         ValueError: if only one of network and data is given, the network has no such block, or there is no such

@@ -33,7 +33,7 @@ class QueryMap(CourseWidget):
     Attributes:
         source: key of the source shown.
         example: index of the picture shown.
-        query: (row, column) of the locked query; empty without one.
+        query: (row, column) of the pinned query, or of one to show until the learner points; empty without one.
         temperature: what the scores are divided by.
         gamma: the factor on the gathered values.
         layers: how many 3x3 convolutions the second panel stacks.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ...attention import SubsetAgent, score
 from ...data import feature_crop, photograph_features
 from ...data.images import square_image
-from ..attention_map.widget import image_bytes
+from ..base import image_bytes
 from .widget import PLANE_STEPS, ScoreLab
 
 WIDTHS = (2, 4, 8, 16, 32, 64)

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,13 +13,15 @@ from ...attention import SpaceTimeAttention
 from ...attention.space_time import Mode
 from ...data.moving import moving_digits
 from ...models import load_network
+from ..base import image_bytes
 from .widget import SpaceTime
 
 NETWORK = "sk_sized_digits"
 _SEED, _CLIPS = 5, 40  # moving_digits(_CLIPS, seed=_SEED, split="test") holds the clips shown
 _SHOWN = (0, 1, 2)
 _AFTER_RESIDUAL = 4
-_CODE = """import torch
+_CODE = """import numpy as np
+import torch
 
 from course_utils.data import moving_digits
 from course_utils.widgets.space_time.explore import clip_tokens, identity_attention
@@ -153,7 +156,7 @@ def _clips() -> list[dict[str, Any]]:
         made.append(
             {
                 "label": f"clip {len(made) + 1}: a {int(data.labels[index])} moves",
-                "frames": (clip[:, 0] * 255).round().byte().numpy(),
+                "frames": np.stack([image_bytes(frame) for frame in clip]),
                 "tokens": tokens[0].numpy(),
                 "moving": covers[0].numpy(),
                 "standing": covers[1].numpy(),
