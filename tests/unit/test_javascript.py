@@ -8,17 +8,10 @@ MOST_LINES = 120
 
 NOT_YET_SMALL = {
     "branch_weights/view.js",
-    "cbam_steps/view.js",
-    "channel_gates/view.js",
     "covariance/view.js",
     "head_grid/view.js",
-    "look_into/view.js",
     "mask_playground/view.js",
     "patch_tokens/view.js",
-    "score_lab/view.js",
-    "sentence_attention/view.js",
-    "space_time/view.js",
-    "training_curves/view.js",
 }
 """Modules with a longer function: the list may only shrink."""
 
