@@ -173,7 +173,7 @@ def test_the_saved_page_is_one_file_that_names_no_address(tmp_path: Path) -> Non
     widget = TrainingCurves([{"run": "</script><!-- <b>", "epoch": 1, "loss": 1}], label="<b> & </title>")
     path = widget.save_html(tmp_path / "curves.html")
     page = path.read_text(encoding="utf-8")
-    assert set(re.findall(r"[a-z]+://[^\"\\\\' ]+", page)) == {"http://www.w3.org/2000/svg"}
+    assert set(re.findall(r"[a-z]+://[^\"\\\\' ]+", page)) <= {"http://www.w3.org/2000/svg"}
     assert re.findall(r"(?:src|href)=", page) == []
     assert "<!--" not in page
     assert page.count("</script") == 2
