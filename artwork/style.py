@@ -69,50 +69,38 @@ class Theme:
         return max(("#000000", "#ffffff"), key=lambda color: contrast(color, surface))
 
 
-def _families(
-    op: Family, blue: Family, orange: Family, green: Family, purple: Family, gold: Family
-) -> dict[str, Family]:
-    return {
-        "op": op,
-        "feature": blue,
-        "mask": orange,
-        "output": green,
-        "value": green,
-        "query": purple,
-        "key": gold,
-    }
+# Each hue's strong, text and fill, and the parts that it colours.
+_MEANT = {
+    "grey": ("op",), "blue": ("feature",), "orange": ("mask",), "green": ("output", "value"), "purple": ("query",),
+    "gold": ("key",),
+}  # fmt: skip
+
+
+def _theme(background: str, ink: str, muted: str, line: str, **hues: tuple[str, str, str]) -> Theme:
+    families = {part: Family(*colours) for hue, colours in hues.items() for part in _MEANT[hue]}
+    return Theme(background, ink, muted, line, families)
 
 
 THEMES = {
-    "light": Theme(
-        background="#fbfcfd",
-        ink="#1b2430",
-        muted="#525d6b",
-        line="#4a5564",
-        families=_families(
-            op=Family("#7f8a98", "#1b2430", "#e9edf1"),
-            blue=Family("#0068a8", "#005084", "#d6e9f6"),
-            orange=Family("#b93e00", "#8c3300", "#fde5d2"),
-            green=Family("#2a9d63", "#006247", "#cfefe3"),
-            purple=Family("#7d2a63", "#75265c", "#f4dcee"),
-            gold=Family("#b68a00", "#6a4f00", "#faeeb9"),
-        ),
+    "light": _theme(
+        "#fbfcfd", "#1b2430", "#525d6b", "#4a5564",
+        grey=("#7f8a98", "#1b2430", "#e9edf1"),
+        blue=("#0068a8", "#005084", "#d6e9f6"),
+        orange=("#b93e00", "#8c3300", "#fde5d2"),
+        green=("#2a9d63", "#006247", "#cfefe3"),
+        purple=("#7d2a63", "#75265c", "#f4dcee"),
+        gold=("#b68a00", "#6a4f00", "#faeeb9"),
     ),
-    "dark": Theme(
-        background="#151a21",
-        ink="#eef2f6",
-        muted="#adb8c4",
-        line="#b4bfca",
-        families=_families(
-            op=Family("#76828f", "#eef2f6", "#262e38"),
-            blue=Family("#6aa6ff", "#9cc6ff", "#1a3355"),
-            orange=Family("#f07f2e", "#ffad6e", "#4d2b12"),
-            green=Family("#56c98a", "#7fdfab", "#164231"),
-            purple=Family("#d884c4", "#f3a9da", "#482142"),
-            gold=Family("#ecd04a", "#f0d766", "#433610"),
-        ),
+    "dark": _theme(
+        "#151a21", "#eef2f6", "#adb8c4", "#b4bfca",
+        grey=("#76828f", "#eef2f6", "#262e38"),
+        blue=("#6aa6ff", "#9cc6ff", "#1a3355"),
+        orange=("#f07f2e", "#ffad6e", "#4d2b12"),
+        green=("#56c98a", "#7fdfab", "#164231"),
+        purple=("#d884c4", "#f3a9da", "#482142"),
+        gold=("#ecd04a", "#f0d766", "#433610"),
     ),
-}
+}  # fmt: skip
 
 
 def _channels(color: str) -> tuple[float, float, float]:
