@@ -27,6 +27,7 @@ ARROWS = {
     "check": {"widgets"},  # it finds the lessons by their folders' names
     "figures": {"resources"},
     "results": {"resources", "tables"},
+    "source": set(),
     "tables": set(),
     "resources": set(),
     "lessons": {"check", "attention", "widgets"},
