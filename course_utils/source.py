@@ -13,12 +13,15 @@ from collections.abc import Sequence
 from typing import Any
 
 _REMARK = re.compile(r"  # (?:type: ignore|noqa).*")  # for the type checker and the linter, not for a reader
-_KINDS = {tokenize.STRING: "string", tokenize.COMMENT: "comment", tokenize.NUMBER: "number"}
-# The colours are JupyterLab's own, in its light and dark themes; elsewhere the words keep the colour of the page.
-_STYLE = "color: var(--jp-mirror-editor-{}-color, inherit); "
-_EXTRA = {"keyword": "font-weight: 600", "comment": "font-style: italic"}
-_MARK = "color: inherit; background: rgba(240, 160, 40, 0.25); display: inline-block; min-width: 100%"
-_LINES = "margin: 0; overflow-x: auto; white-space: pre"  # a long line scrolls, it is not broken within a word
+# A long line scrolls, it is not broken within a word. The colours are JupyterLab's own, in its light and dark themes;
+# elsewhere, and where style sheets are removed, keywords are bold, texts and comments slanted.
+_STYLE = """<style>
+div.course-source pre { overflow-x: auto; white-space: pre; margin: 0; }
+div.course-source mark { color: inherit; background: rgba(240, 160, 40, 0.16); display: inline-block; min-width: 100%; }
+div.course-source b { color: var(--jp-mirror-editor-keyword-color, inherit); }
+div.course-source i { color: var(--jp-mirror-editor-comment-color, inherit); }
+</style>
+"""
 DESCRIPTION, CHECKS = "the rest of the description", "checks of what is given"
 
 
@@ -43,7 +46,10 @@ def source_bundle(*shown: Any, idea: Sequence[str] = ()) -> dict[str, str]:
     for words in idea:
         if not any(words in source for source in sources):
             raise ValueError(f"No line of the source holds {words!r}; name words of the lines that are to be marked.")
-    return {"text/html": "\n".join(_drawn(source, idea) for source in sources), "text/plain": "\n\n".join(sources)}
+    return {
+        "text/html": _STYLE + "\n".join(_drawn(source, idea) for source in sources),
+        "text/plain": "\n\n".join(sources),
+    }
 
 
 def _drawn(source: str, idea: Sequence[str]) -> str:
@@ -53,24 +59,25 @@ def _drawn(source: str, idea: Sequence[str]) -> str:
         lines = []
         for number in numbers:
             marked = not kind and any(words in plain[number] for words in idea)
-            lines.append(f'<mark style="{_MARK}">{coloured[number]}</mark>' if marked else coloured[number])
-        part = f'<pre style="{_LINES}">' + "\n".join(lines) + "\n</pre>"
+            lines.append(f"<mark>{coloured[number]}</mark>" if marked else coloured[number])
+        part = "<pre>" + "\n".join(lines) + "\n</pre>"
         parts.append(f"<details><summary>… {kind}</summary>{part}</details>" if kind else part)
-    return f'<div style="max-width: 860px; margin-bottom: 1em">{"".join(parts)}</div>'
+    return f'<div class="course-source">{"".join(parts)}</div>'
 
 
 def _coloured(source: str) -> list[str]:
-    """The lines as HTML, each keyword, text, number and comment in its colour."""
+    """The lines as HTML, with keywords, texts and comments in tags of their own."""
     plain = source.splitlines()
     lines, ends = [""] * len(plain), [0] * len(plain)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        kind = "keyword" if keyword.iskeyword(token.string) else _KINDS.get(token.type, "")
-        for row in range(token.start[0] - 1, token.end[0]) if kind else ():
+        tag = (
+            "b" if keyword.iskeyword(token.string) else "i" if token.type in (tokenize.STRING, tokenize.COMMENT) else ""
+        )
+        for row in range(token.start[0] - 1, token.end[0]) if tag else ():
             first = token.start[1] if row == token.start[0] - 1 else 0
             last = token.end[1] if row == token.end[0] - 1 else len(plain[row])
-            style = _STYLE.format(kind) + _EXTRA.get(kind, "")
-            words = html.escape(plain[row][first:last])
-            lines[row] += f'{html.escape(plain[row][ends[row] : first])}<span style="{style}">{words}</span>'
+            before, words = html.escape(plain[row][ends[row] : first]), html.escape(plain[row][first:last])
+            lines[row] += f"{before}<{tag}>{words}</{tag}>"
             ends[row] = last
     return [line + html.escape(words[end:]) for line, words, end in zip(lines, plain, ends, strict=True)]
 

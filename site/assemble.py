@@ -30,7 +30,6 @@ from course_utils.widgets.base import join_module  # noqa: E402
 from course_utils.widgets.joiner import join  # noqa: E402
 
 EXERCISE = re.compile(r"^check\.(\w+)\(\1\)$")
-SOURCE_SHOWN = re.compile(r"^print\(inspect\.getsource\(")
 LINK = re.compile(r"(?<=\]\()(?!https?:|#)([^)\s]+)(?=\))")
 
 
@@ -67,8 +66,8 @@ def page_of(notebook: Any, shown: Lesson, pages: set[str]) -> Any:
             cell.source = outward(cell.source, ROOT / "notebooks", pages)
             continue
         cell.outputs, cell.execution_count = [], None
-        if SOURCE_SHOWN.match(last):
-            cell.metadata["mystnb"] = {"text_lexer": "python"}
+        if cell.metadata.get("jupyter", {}).get("source_hidden"):
+            cell.metadata["tags"] = [*tags, "hide-input"]
         if EXERCISE.match(last):
             cell.metadata["tags"] = [*tags, "remove-output"]
             words = f"*Yours to write. [Open the lesson {on_colab[1:]} to have it checked, with hints.*"

@@ -179,7 +179,7 @@ def pictures(states: list[dict[str, Any]]) -> list[tuple[bytes, str]]:
 
 def smaller(png: bytes) -> bytes:
     """The picture in 256 colours where it is large: a notebook stores it twice and stays below a megabyte."""
-    if len(png) <= 40_000:
+    if len(png) <= 25_000:
         return png
     small = io.BytesIO()
     shot = Image.open(io.BytesIO(png)).convert("RGB")

@@ -69,10 +69,10 @@ def test_a_heading_whose_cell_went_goes_too():
     assert [cell.source for cell in shown(*cells)] == ["Words", "## Sources\n\nA book."]
 
 
-def test_shown_source_is_coloured_as_python():
-    printed, result = shown(code("print(inspect.getsource(SEBlock))"), code("print(1)"))
-    assert printed.metadata["mystnb"] == {"text_lexer": "python"}
-    assert "mystnb" not in result.metadata
+def test_a_folded_cell_is_folded_on_the_page_too():
+    folded = code("plt.plot()")
+    folded.metadata["jupyter"] = {"source_hidden": True}
+    assert [cell.metadata["tags"] for cell in shown(folded, code("print(1)"))] == [["hide-input"], []]
 
 
 @pytest.mark.parametrize(
