@@ -338,7 +338,7 @@ def test_scores_are_dragged_aligned_and_typed_into(lesson):
     ]
     panel = int(np.argmax([max(each) for each in weights]))
     x, y = keys[0, int(np.argmax(weights[panel]))].tolist()
-    drawn = pixels(root.locator("canvas").nth(2 * panel))
+    drawn = pixels(root.locator("canvas").nth(3 * panel))
     side = drawn.shape[0]
     at = drawn[round((0.5 - y / 6) * side) + round(7 * side / box["width"]), round((0.5 + x / 6) * side)]
     assert np.abs(at[:3] - 255 * np.array(matplotlib.colormaps["magma"](255)[:3])).max() <= 3

@@ -197,7 +197,7 @@ def test_a_click_pins_the_query_and_it_can_be_dragged_in_either_panel(alone):
     assert page.state("query") == [20, 20]
     page.page.mouse.move(*place(page, 40, 40))
     assert page.canvas.get_attribute("data-query") == "20,20"
-    other = page.root.locator("canvas").nth(2)
+    other = page.root.locator("canvas").nth(3)
     box = other.bounding_box()
     page.page.mouse.move(box["x"] + 30, box["y"] + 30)
     page.page.mouse.down()
@@ -260,11 +260,18 @@ def test_only_controls_that_something_listens_to_are_shown(alone):
     assert page.root.get_by_role("button", name="Sample again").is_visible()
 
 
-def test_both_panels_share_one_range_of_weights_and_of_gradients(alone):
+def test_both_panels_share_one_range_of_weights_unless_each_has_its_own(alone):
     page = alone(explore_score_lab(alignments=("softmax", "sparsemax"), chosen=2))
-    most = max(shown(page, panel)["weights"].max() for panel in (0, 1))
-    ends = page.root.locator(".cw-scale-numbers span").all_inner_texts()
-    assert (float(ends[0]), float(ends[-1])) == pytest.approx((0, most), rel=5e-3)
+    tops = [shown(page, panel)["weights"].max() for panel in (0, 1)]
+
+    def ends() -> list[float]:
+        scales = page.root.locator(".cw-scale-numbers")
+        return [float(scales.nth(panel).locator("span").last.inner_text()) for panel in (0, 1)]
+
+    assert tops[0] != pytest.approx(tops[1], rel=0.1)
+    assert ends() == pytest.approx([max(tops)] * 2, rel=5e-3)
+    page.root.get_by_label("A and B have their own scales").check()
+    assert ends() == pytest.approx(tops, rel=5e-3)
 
 
 def test_a_click_on_a_bar_chooses_the_key_of_the_gradient(alone):
@@ -286,7 +293,7 @@ def test_a_key_without_weight_is_hollow_and_one_with_little_is_not(alone):
     assert weights[far] == 0 and shown(page, 0)["weights"][far] > 0
     values = lab_inputs("plane", 2, (0, 0))[2][0, far]
     for panel, hollow in ((0, False), (1, True)):
-        canvas = page.root.locator("canvas").nth(2 * panel)
+        canvas = page.root.locator("canvas").nth(3 * panel)
         pixels = page.pixels(canvas)
         side = pixels.shape[0]
         column, row = (round(float(v) / 6 * side + side / 2) for v in (values[0], -values[1]))
@@ -355,7 +362,7 @@ QUERY, CONTEXT, INK = (11, 98, 184), (184, 74, 0), (26, 32, 41)  # of the light 
 
 def plane_of(page, panel: int):
     """The pixels of a panel's plane, and where a place lies among them: (row, column)."""
-    pixels = page.pixels(page.root.locator("canvas").nth(2 * panel))[:, :, :3].astype(int)
+    pixels = page.pixels(page.root.locator("canvas").nth(3 * panel))[:, :, :3].astype(int)
     side = len(pixels)
     return pixels, lambda x, y: (round((3 - y) / 6 * side), round((x + 3) / 6 * side))
 
@@ -433,13 +440,14 @@ def test_entropy_sum_and_context_are_said_in_words(alone):
 def test_a_photograph_shows_each_panels_weights_and_the_contexts_colour(alone):
     black = {**noise_picture(), "image": np.zeros((40, 50, 3), np.uint8)}
     page = alone(ScoreLab([black], {64: lab_parameters(64)}, alignments=("softmax", "sparsemax"), temperature=3.0))
+    assert page.state("own_range") is True
     both = [shown(page, panel) for panel in (0, 1)]
-    most = max(one["weights"].max() for one in both)
     for panel, numbers in enumerate(both):
-        pixels = page.pixels(page.root.locator("canvas").nth(2 * panel))[:, :, :3].astype(int)
+        pixels = page.pixels(page.root.locator("canvas").nth(3 * panel))[:, :, :3].astype(int)
         rows = ((np.arange(4) + 0.5) * pixels.shape[0] / 4).astype(int)
         columns = ((np.arange(5) + 0.5) * pixels.shape[1] / 5).astype(int)
-        expected = 0.6 * matplotlib.colormaps["magma"](numbers["weights"].reshape(4, 5) / most, bytes=True)[:, :, :3]
+        shares = numbers["weights"] / numbers["weights"].max()
+        expected = 0.6 * matplotlib.colormaps["magma"](shares.reshape(4, 5), bytes=True)[:, :, :3]
         assert np.abs(pixels[np.ix_(rows, columns)] - expected).max() <= 6
         swatch = page.root.locator("span[style*='background: rgb']").nth(panel)
         colour = swatch.evaluate("(one) => getComputedStyle(one).backgroundColor.match(/\\d+/g).map(Number)")

@@ -130,7 +130,8 @@ function strip(house) {
   }));
   const mapNames = names.filter((name) => name !== "gates");
   const node = styled(element("div", {}), {
-    display: "grid", gridTemplateColumns: "repeat(auto-fit, minmax(88px, 1fr))", gap: "12px", gridColumn: "1 / -1",
+    display: "grid", gridTemplateColumns: "repeat(auto-fit, minmax(80px, 1fr))", gap: "12px", gridColumn: "1 / -1",
+    alignItems: "end",
   });
   const scales = { maps: scaleBar("values of the maps"), mask: scaleBar("spatial mask") };
   const bases = {};

@@ -27,7 +27,7 @@ const SCORES = [
   ["similarity_euclidean", "similarity, euclidean: −|q − k|"],
   ["similarity_cosine", "similarity, cosine: q · k / |q||k|"],
 ];
-const SETTINGS = ["temperature", "window", "gaussian", "center", "estimator", "sample", "scores", "alignments"];
+const SETTINGS = ["temperature", "window", "gaussian", "center", "estimator", "sample", "own_range", "scores", "alignments"];
 const SHARED = ["sources", "parameters", "source", "width", "chosen", ...SETTINGS];
 
 const plain = (name) => name.replace(/_/g, " ");
@@ -309,7 +309,7 @@ function drawStrips(strips, ink, { chosen, source: { count } }, { scores, weight
       colour: () => ink("soft"),
     },
     {
-      title: `weights a; full height ${number(top)} in A and B`, values: weights, low: 0, high: top, edged: true,
+      title: `weights a; full height ${number(top)}`, values: weights, low: 0, high: top, edged: true,
       colour: (value) => colourOf(value, { table: TABLE, low: 0, high: top }),
     },
     {
@@ -342,8 +342,8 @@ function sumsInWords({ source, alignments }, i, { total, bits, context, drawn, c
   };
   return [
     `The weights sum to ${number(total)}; context ${inTwo(context)}.`,
-    bits === null ? "No key has any weight."
-      : `Entropy ${number(bits)} bits: as if ${number(2 ** bits)} keys shared it equally.`,
+    bits === null ? "No key has any weight." : `Entropy ${number(bits)} bits: as if ${number(2 ** bits)} `
+      + `${bits < 0.01 ? "key had it all" : "keys shared it equally"}.`,
     did[name]?.() ?? "",
   ];
 }
@@ -399,7 +399,8 @@ function comparison(house, model, i) {
   alignment.input.setAttribute("aria-label", `${letter}: alignment`);
   styled(score.node, { flex: "1 1 0", fontWeight: "600" });
   styled(score.input, { width: "100%", fontWeight: "400" });
-  const heading = styled(element("div", {}, score.node, alignment.node), { display: "flex", gap: "8px", marginBottom: "8px" });
+  const heading = element("div", {}, score.node, alignment.node);
+  styled(heading, { display: "flex", gap: "8px", marginBottom: "8px" });
   const place = element("canvas", { role: i ? "img" : "application", class: "cw-pointed" });
   styled(place, { cursor: "crosshair", margin: "0 auto" });
   const strips = element("canvas", { role: "img" });
@@ -411,7 +412,9 @@ function comparison(house, model, i) {
   const sums = styled(element("div", {}, swatch, element("div", {}, ...lines)), {
     display: "flex", gap: "8px", minHeight: "60px", margin: "8px 0",
   });
-  const node = styled(element("div", {}, heading, place, sums, strips), { flex: "1 1 320px", minWidth: "0" });
+  const scale = scaleBar("Weights");
+  styled(scale.node, { width: "100%" });
+  const node = styled(element("div", {}, heading, place, sums, scale.node, strips), { flex: "1 1 320px", minWidth: "0" });
   strips.addEventListener("click", ({ offsetX }) => {
     const { length } = strips.dataset.weights.split(",");
     store(model, { chosen: Math.max(0, Math.min(length - 1, Math.floor((offsetX * length) / strips.clientWidth))) });
@@ -429,11 +432,12 @@ function comparison(house, model, i) {
     const { source, scores, alignments } = lab;
     const context = place.getContext("2d");
     const side = parseFloat(place.style.width);
-    const scale = source.isPlane ? place.width / side : 1;
-    context.setTransform(scale, 0, 0, scale, 0, 0);
+    const pixels = source.isPlane ? place.width / side : 1;
+    context.setTransform(pixels, 0, 0, pixels, 0, 0);
     if (source.isPlane) drawPlane({ context, side, ink: house.ink }, lab, i, result, shown);
     else drawPicture(place, lab, result, shown);
     drawStrips(strips, house.ink, lab, result, shown);
+    scale.set({ table: TABLE, low: 0, high: shown.top });
     sumsInWords(lab, i, result).forEach((words, n) => { lines[n].textContent = words; });
     const channel = (value) => Math.round(255 * Math.max(0, Math.min(1, value)));
     if (!source.isPlane) swatch.style.background = `rgb(${Array.from(result.context, channel).join(" ")})`;
@@ -457,7 +461,7 @@ function controlsOf(model) {
     const { start: [row, column], steps, image, keys } = model.get("sources").find((one) => one.key === key);
     const possible = widthsOf(model, keys.shape[1]);
     const chosen = image ? row * steps[1] + column : 0;
-    store(model, { source: key, query: [], width: possible.at(image ? -1 : 0), chosen });
+    store(model, { source: key, query: [], width: possible.at(image ? -1 : 0), chosen, own_range: Boolean(image) });
   };
   const source = choice({
     label: "Keys", options: model.get("sources").map(({ key, title }) => [key, title]), value: "", onChange: takeSource,
@@ -475,6 +479,7 @@ function controlsOf(model) {
   const chosen = slider({
     label: "Gradient of the weight of key", min: 0, max: 11, step: 1, value: 0, show: keyNumber, onInput: set("chosen"),
   });
+  const ownRange = toggle({ label: "A and B have their own scales", value: false, onChange: set("own_range") });
   const window_ = slider({ label: "Window", min: 0.5, max: 13, step: 0.5, value: 2, onInput: set("window") });
   const center = slider({
     label: "Center", min: 0, max: 11, step: 0.5, value: 0, show: (value) => `key ${keyNumber(value)}`,
@@ -496,14 +501,14 @@ function controlsOf(model) {
     width.input.max = widths.length - 1;
     width.set(widths.indexOf(lab.width));
     for (const one of [chosen, center]) one.input.max = lab.source.count - 1;
-    const controls = { temperature, chosen, window: window_, gaussian, center, estimator };
+    const controls = { temperature, chosen, own_range: ownRange, window: window_, gaussian, center, estimator };
     for (const [name, control] of Object.entries(controls)) control.set(lab[name]);
     for (const one of [window_, gaussian]) one.node.hidden = !uses("local");
     center.node.hidden = !uses("local") || !lab.source.isPlane;
     estimator.node.hidden = !uses("hard");
     again.hidden = !uses("hard", "reinforced");
   };
-  return { nodes: [source.node, width.node, temperature.node, chosen.node, again, options], draw };
+  return { nodes: [source.node, width.node, temperature.node, chosen.node, ownRange.node, again, options], draw };
 }
 
 function render({ model, el }) {
@@ -512,13 +517,9 @@ function render({ model, el }) {
   let lab = read();
   const panels = [0, 1].map((i) => comparison(house, model, i));
   const controls = controlsOf(model);
-  const scale = scaleBar("Weights, one scale for A and B");
   const hint = element("p", { class: "cw-panel-name cw-keys" });
   hint.textContent = `${gestures()} Press a bar to see the gradient of that key's weight.`;
-  const foot = styled(element("div", {}, scale.node, styled(hint, { flex: "1 1 300px" })), {
-    flex: "0 0 100%", display: "flex", flexWrap: "wrap", gap: "8px 24px",
-  });
-  house.stage.append(...panels.map(({ node }) => node), foot);
+  house.stage.append(...panels.map(({ node }) => node), styled(hint, { flex: "0 0 100%" }));
   house.controls.append(...controls.nodes);
 
   /** The step of the plane nearest to a place (0 to 1), or the photograph's cell under it. */
@@ -532,10 +533,11 @@ function render({ model, el }) {
   const look = (quiet = false) => {
     const query = shownQuery();
     results = panels.map((_, i) => compute(lab, i, query));
-    const most = (name) => Math.max(...results.map((result) => Math.max(...result[name].map(Math.abs)))) || 1;
-    const shown = { query, focus, top: most("weights"), steepest: most("gradient") };
-    panels.forEach((panel, i) => panel.draw(lab, results[i], shown));
-    scale.set({ table: TABLE, low: 0, high: shown.top });
+    panels.forEach((panel, i) => {
+      const compared = lab.own_range ? [results[i]] : results;
+      const most = (name) => Math.max(...compared.map((result) => Math.max(...result[name].map(Math.abs)))) || 1;
+      panel.draw(lab, results[i], { query, focus, top: most("weights"), steepest: most("gradient") });
+    });
     house.say(words(), { quiet });
   };
   const focus = bindFocus({

@@ -55,6 +55,8 @@ class ScoreLab(CourseWidget):
         window, gaussian, center: the options of "local"; in a plane the keys stand on a line in the order of their
             numbers, and center is a place on it; on a picture the center is the query's cell.
         estimator: "straight_through" or "reinforce": how "hard" passes a gradient.
+        own_range: whether A and B each have a scale for their weights and gradients, rather than one for both; at first
+            on a picture.
         sample: which draw "hard" and the agent of "reinforced" show.
         chosen: the key whose weight's gradient is shown; at first key 0, on a picture the query's own.
         query: (row, column) of the query that is pinned or shown at first; empty: the source's start.
@@ -80,6 +82,7 @@ class ScoreLab(CourseWidget):
     gaussian = traitlets.Bool(False).tag(sync=True, echo_update=False)
     center = traitlets.Float(5.0, min=0).tag(sync=True, echo_update=False)
     estimator = traitlets.Enum(["straight_through", "reinforce"], "straight_through").tag(sync=True, echo_update=False)
+    own_range = traitlets.Bool(False).tag(sync=True, echo_update=False)
     sample = traitlets.Int(1, min=1).tag(sync=True, echo_update=False)
     chosen = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
     query: traitlets.List = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
@@ -114,6 +117,7 @@ class ScoreLab(CourseWidget):
         row, column = query or shown["start"]
         traits.setdefault("chosen", 0 if on_plane else row * shown["steps"][1] + column)
         check_indices(traits, {"chosen": count})
+        traits.setdefault("own_range", not on_plane)
         for name in ("temperature", "window", "center"):
             if not math.isfinite(traits.get(name, 0)):
                 raise ValueError(f"{name}={traits[name]} is not a finite number; give one.")

@@ -47,7 +47,8 @@ function openClip({ frames, tokens, moving, standing }) {
   /** The weights of the query at a frame and a place: one number for every cell of every frame, in each of four maps. */
   const look = (t, s, temperature) => {
     const unit = 1 / (Math.sqrt(depth) * temperature);
-    const each = (value) => Float64Array.from({ length: count * places }, (_, i) => value(Math.floor(i / places), i % places));
+    const every = { length: count * places };
+    const each = (value) => Float64Array.from(every, (_, i) => value(Math.floor(i / places), i % places));
     const joint = softmax(each((k, place) => dot(x, x, depth, at(t, s), at(k, place)) * unit));
     const { weights, gathered } = overTime(t, unit);
     const inFrame = softmax(Float64Array.from({ length: places }, (_, place) =>
