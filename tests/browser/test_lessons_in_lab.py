@@ -98,14 +98,14 @@ def test_the_introduction_is_pointed_at_slid_and_typed_into(lesson):
     expect(root.locator("[role=status]")).to_contain_text("Query “pants”, word 10 of 10")
 
     # Type: weights over the wrong axis are named, the mended function is right.
-    cell = page.locator(".jp-CodeCell", has_text="check.mend_self_attention(mend_self_attention)").first
+    cell = page.locator(".jp-CodeCell", has_text="check.fix_self_attention(fix_self_attention)").first
     for axis, word in ((1, "Not yet."), (2, "Right.")):
         cell.locator(".cm-content").click()
         page.keyboard.press("ControlOrMeta+a")
         page.keyboard.insert_text(
-            "def mend_self_attention(query, key, value):\n"
+            "def fix_self_attention(query, key, value):\n"
             f"    weights = (query.mT @ key).softmax(dim={axis})\n"
-            "    return value @ weights.mT\n\n\ncheck.mend_self_attention(mend_self_attention)"
+            "    return value @ weights.mT\n\n\ncheck.fix_self_attention(fix_self_attention)"
         )
         page.keyboard.press("Shift+Enter")
         cell.get_by_text(word, exact=False).first.wait_for(timeout=60_000)
@@ -344,14 +344,14 @@ def test_scores_are_dragged_aligned_and_typed_into(lesson):
     assert np.abs(at[:3] - 255 * np.array(matplotlib.colormaps["magma"](255)[:3])).max() <= 3
 
     # Type: the silent faults are named, the mended function is right.
-    cell = page.locator(".jp-CodeCell", has_text="check.mended_weights(mended_weights)").first
+    cell = page.locator(".jp-CodeCell", has_text="check.fixed_weights(fixed_weights)").first
     for axis, word in ((1, "Not yet."), (2, "Right.")):
         editor = cell.locator(".cm-content")
         editor.click()
         page.keyboard.press("ControlOrMeta+a")
         body = f"(query @ keys.mT / keys.shape[2] ** 0.5).softmax(dim={axis})"
         page.keyboard.insert_text(
-            f"def mended_weights(query, keys):\n    return {body}\n\n\ncheck.mended_weights(mended_weights)"
+            f"def fixed_weights(query, keys):\n    return {body}\n\n\ncheck.fixed_weights(fixed_weights)"
         )
         page.keyboard.press("Shift+Enter")
         cell.get_by_text(word, exact=False).first.wait_for(timeout=60_000)

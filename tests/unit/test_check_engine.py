@@ -387,7 +387,7 @@ def test_every_accent_stands_out_on_light_and_dark(background):
     [
         (torch.zeros(2, 3), torch.zeros(3, 2), "Your result has shape (2, 3); it should be (3, 2)."),
         (torch.zeros(5), torch.zeros(()), "Your result has shape (5,); it should be a single number, shape ()."),
-        (torch.zeros(2).double(), torch.zeros(2), "Your result has dtype torch.float64; it should be torch.float32."),
+        (torch.zeros(2).long(), torch.zeros(2), "Your result has dtype torch.int64; it should be torch.float32."),
         (
             np.zeros(2),
             torch.zeros(2),

@@ -53,10 +53,10 @@ def test_the_biased_general_score_is_the_packages(draw):
     close(scores_and_alignments.biased_general_score(query, keys, weight, bias), module(query, keys))
 
 
-def test_the_mended_weights_are_those_of_scaled_dot_product_attention(draw):
-    query, keys = drawn("mended_weights", draw)
+def test_the_fixed_weights_are_those_of_scaled_dot_product_attention(draw):
+    query, keys = drawn("fixed_weights", draw)
     _, weights = scaled_dot_product_attention(query, keys, keys)
-    close(scores_and_alignments.mended_weights(query, keys), weights)
+    close(scores_and_alignments.fixed_weights(query, keys), weights)
 
 
 def test_the_concat_score_is_the_packages_concat_and_its_additive(draw):
@@ -140,7 +140,7 @@ def by_products(e: torch.Tensor, p: torch.Tensor, d: int) -> torch.Tensor:
     ("name", "answer"),
     [
         ("biased_general_score", lambda q, k, w, b: torch.einsum("nqd,kd,nlk->nql", q, w, k) + (k @ b)[:, None]),
-        ("mended_weights", lambda q, k: F.softmax(torch.einsum("nqd,nkd->nqk", q, k) / math.sqrt(q.shape[-1]), -1)),
+        ("fixed_weights", lambda q, k: F.softmax(torch.einsum("nqd,nkd->nqk", q, k) / math.sqrt(q.shape[-1]), -1)),
         ("concat_score", lambda q, k, u, v, b, w: torch.tanh((q @ u.T)[:, :, None] + (k @ v.T)[:, None] + b) @ w),
         ("local_weights", by_products),
         ("sparsemax_weights", by_bisection),

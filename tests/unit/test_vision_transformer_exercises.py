@@ -82,12 +82,12 @@ def test_the_mended_port_is_the_network_and_the_lessons_port_has_all_four_faults
     network, matrices = one_block()
     images = torch.rand(2, 3, 12, 12)
     tokens = network.embed(images)
-    torch.testing.assert_close(check.mended_vit.official(tokens, *matrices, 2), network(images))
+    torch.testing.assert_close(check.fixed_vit.official(tokens, *matrices, 2), network(images))
     torch.testing.assert_close(_ported(tokens, *matrices, 2), network(images))
     scope = {"F": F, "torch": torch, "network": load_network("vit_cued_digits")}
     exec(cell("def ported("), scope)
     port = scope["ported"](tokens, *matrices, 2)
-    torch.testing.assert_close(port, check.mended_vit.mistakes[0].wrong(tokens, *matrices, 2))
+    torch.testing.assert_close(port, check.fixed_vit.mistakes[0].wrong(tokens, *matrices, 2))
     assert (port - network(images)).abs().max() > 0.1
 
 
@@ -112,7 +112,7 @@ def answer_with(**how):
 
 
 def test_another_right_way_to_mend_the_port_is_taken():
-    assert check.mended_vit(answer_with()).kind == "right"
+    assert check.fixed_vit(answer_with()).kind == "right"
 
 
 @pytest.mark.parametrize(
@@ -129,13 +129,13 @@ def test_another_right_way_to_mend_the_port_is_taken():
     ],
 )
 def test_a_near_miss_in_mending_reads_what_is_wrong_with_it(how, words):
-    card = check.mended_vit(answer_with(**how))
+    card = check.fixed_vit(answer_with(**how))
     assert card.kind == "not yet"
     assert words in card.lines[0]
 
 
 def test_the_stub_says_the_shape_of_everything_it_is_given(cell):
-    stub = cell("check.mended_vit(mended_vit)")
+    stub = cell("check.fixed_vit(fixed_vit)")
     for name, shape in (("in_weight", "(3 * E, E)"), ("out_weight", "(E, E)"), ("widen", "(M, E)")):
         assert f"{name} {shape}" in stub
     assert "narrow (E, M)" in stub and "head (classes, E)" in stub and "heads: " in stub

@@ -174,6 +174,7 @@ TASKS = (
         _draw_branches,
         mistakes={
             "softmax runs over the channels": lambda b, logits: (b * logits.softmax(dim=2)[..., None, None]).sum(dim=1),
+            "softmax twice": lambda b, logits: (b * logits.softmax(1).softmax(1)[..., None, None]).sum(dim=1),
             "a sigmoid for each branch": lambda b, logits: (b * logits.sigmoid()[..., None, None]).sum(dim=1),
             "the logits as shares": lambda b, logits: (b * logits[..., None, None]).sum(dim=1),
             "softmax runs over the images": lambda b, logits: (b * logits.softmax(dim=0)[..., None, None]).sum(dim=1),
@@ -196,6 +197,8 @@ TASKS = (
             ).reshape(x.shape),
             "joint attention": lambda x: _attend(x.flatten(1, 2), x.shape[3] ** 0.5).view_as(x),
             "forgot to divide": lambda x: _attend(x.transpose(1, 2), 1.0).transpose(1, 2),
+            "divided by the root of T": lambda x: _attend(x.transpose(1, 2), x.shape[1] ** 0.5).transpose(1, 2),
+            "divided by the root of S": lambda x: _attend(x.transpose(1, 2), x.shape[2] ** 0.5).transpose(1, 2),
             "divided by D": lambda x: _attend(x.transpose(1, 2), x.shape[3]).transpose(1, 2),
             "softmax over the queries": lambda x: (
                 (x.transpose(1, 2) @ x.permute(0, 2, 3, 1) / x.shape[3] ** 0.5).softmax(dim=2) @ x.transpose(1, 2)

@@ -96,6 +96,12 @@ def _scores(*inputs: Tensor, **changes: Any) -> Tensor:
     return _conv(changes.get("activation", F.relu)(joined), phi) + bias
 
 
+def _relu_of_each(*inputs: Tensor) -> Tensor:
+    local, guide, w_local, w_guide, phi, bias = inputs
+    projected = F.interpolate(_conv(guide, w_guide), size=local.shape[2:], mode="bilinear", align_corners=False)
+    return _conv(F.relu(_conv(local, w_local)) + F.relu(projected), phi) + bias
+
+
 def _conv(x: Tensor, weight: Tensor) -> Tensor:
     return torch.einsum("nchw,dc->ndhw", x, weight)
 
@@ -236,7 +242,9 @@ TASKS = (
             "multiplied the projections": lambda *inputs: _scores(*inputs, join="product"),
             "interpolated with align_corners=True": lambda *inputs: _scores(*inputs, resize={"align_corners": True}),
             "enlarged the guide": lambda *inputs: _scores(*inputs, resize={"mode": "nearest", "align_corners": None}),
+            "ReLU before adding": _relu_of_each,
             "left out the bias": lambda *inputs: _scores(*inputs) - inputs[-1],
+            "added the bias twice": lambda *inputs: _scores(*inputs) + inputs[-1],
             "took the sigmoid": lambda *inputs: torch.sigmoid(_scores(*inputs)),
         },
     ),
@@ -287,6 +295,12 @@ TASKS = (
                 float((_here(m, t) & mask).sum() / _here(m, t).sum()),
                 _iou(_here(m, t), mask),
             ),
+            "union counts the overlap twice": lambda m, mask, t: (
+                _share(m, mask),
+                float((_here(m, t) & mask).sum() / (_here(m, t).sum() + mask.sum())),
+            ),
+            "share in per cent": lambda m, mask, t: (100 * _share(m, mask), _iou(_here(m, t), mask)),
+            "both in per cent": lambda m, mask, t: (100 * _share(m, mask), 100 * _iou(_here(m, t), mask)),
             "returned iou first": lambda m, mask, t: tuple(reversed(share_and_iou(m, mask, t))),
         },
     ),

@@ -110,9 +110,8 @@ def _interval(with_se: np.ndarray, without_se: np.ndarray, **changes: Any) -> tu
     gains = with_se - without_se
     count = len(gains)
     error = gains.std(ddof=changes.get("ddof", 1)) / changes.get("root", np.sqrt(count))
-    half = changes.get("factor", stats.t.ppf(changes.get("quantile", 0.975), df=count - 1)) * changes.get(
-        "error", error
-    )
+    point = stats.t.ppf(changes.get("quantile", 0.975), df=changes.get("df", count - 1))
+    half = changes.get("factor", point) * changes.get("error", error)
     return gains.mean(), gains.mean() - half, gains.mean() + half
 
 
@@ -304,6 +303,8 @@ TASKS = (
         mistakes={
             "two separate samples": lambda a, b: _interval(a, b, error=_unpaired_error(a, b)),
             "the normal distribution's 1.96": lambda a, b: _interval(a, b, factor=1.959964),
+            "n degrees of freedom": lambda a, b: _interval(a, b, df=len(a)),
+            "2 n - 2 degrees of freedom": lambda a, b: _interval(a, b, df=2 * len(a) - 2),
             "divided by n inside": lambda a, b: _interval(a, b, ddof=0),
             "forgot to divide": lambda a, b: _interval(a, b, root=1),
             "divided by n instead": lambda a, b: _interval(a, b, root=len(a)),

@@ -168,15 +168,15 @@ def _a_best_rate(given: Tensor, validation: Tensor, rates: Tensor) -> bool:
 def _draw_league(draw: Draw) -> Inputs:
     """Pairs of all kinds: clear gains and losses, nothing, and gains that only pairing or only luck would show."""
     seeds = draw.integer(5, 6)
-    luck = draw.normal(11, seeds, std=0.05).numpy().astype(np.float64)
-    noise = draw.normal(11, seeds, std=0.01).numpy().astype(np.float64)
+    luck = draw.normal(12, seeds, std=0.05).numpy().astype(np.float64)
+    noise = draw.normal(12, seeds, std=0.01).numpy().astype(np.float64)
     noise -= noise.mean(axis=1, keepdims=True)
     noise[-1] = 0  # two networks of equal accuracy on each seed
     error = noise.std(axis=1, ddof=1, keepdims=True) / np.sqrt(seeds)
     # Means in standard errors: beyond all doubt, a little above and below t (2.8 or 2.6), above the 95 % point of t,
     # between that point and 1.96, above 1, below 1.
     t, one_sided = (2.776, 2.132) if seeds == 5 else (2.571, 2.015)
-    near = [1.03 * t, -1.03 * t, 0.97 * t]
+    near = [1.03 * t, -1.03 * t, 0.97 * t, 0.91 * t]  # a wrong `ddof` takes more off t than a wrong `df`
     means = np.array(draw.shuffled([60.0, -8.0, 4.0, *near, -2.3, (1.96 + one_sided) / 2, 1.5, -0.4, 0.5]))[:, None]
     second = 0.7 + luck
     return second + noise + means * error, second
@@ -203,6 +203,12 @@ def _biased(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return _verdicts(first, second, stats.t.ppf(0.975, df=seeds - 1) * np.sqrt((seeds - 1) / seeds))
 
 
+def _one_more_degree(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    from scipy import stats
+
+    return _verdicts(first, second, stats.t.ppf(0.975, df=first.shape[1]))
+
+
 def _verdicts_differ(given: Any, expected: np.ndarray) -> str | None:
     """How a list, an array or a tensor of verdicts differs; 1.0 is as good as 1."""
     if isinstance(given, Tensor | list | tuple):
@@ -213,6 +219,8 @@ def _verdicts_differ(given: Any, expected: np.ndarray) -> str | None:
 
 
 def _claims_refused(given: Any, first: np.ndarray, second: np.ndarray) -> str | None:
+    if isinstance(given, Tensor | list | tuple | np.ndarray) and np.asarray(given).dtype == bool:
+        return "You returned True and False; each pair has one of three answers: 1, -1, or 0 for no claim."
     return _verdicts_differ(given, claims(first, second))
 
 
@@ -303,6 +311,7 @@ TASKS = (
             "returned the number right": lambda network, x, y, size: sum(
                 right for right, _ in _batches(network.eval(), x, y, size)
             ),
+            "per cent": lambda network, x, y, size: 100 * _share(_batches(network.eval(), x, y, size)),
             "returned the share wrong": lambda network, x, y, size: 1 - _share(_batches(network.eval(), x, y, size)),
         },
     ),
@@ -329,6 +338,7 @@ TASKS = (
             "the normal distribution's 1.96": _claims(lambda a, b: _verdicts(a, b, 1.959964)),
             "the 95 % point": _claims(_one_sided),
             "divided by n inside": _claims(_biased),
+            "n degrees of freedom": _claims(_one_more_degree),
             "one standard error": _claims(lambda a, b: _verdicts(a, b, 1.0)),
             "spread of one seed": _claims(_whole_spread),
             "the other sign": _claims(lambda a, b: claims(b, a)),

@@ -246,6 +246,7 @@ TASKS = (
         mistakes={
             "kept two axes": lambda rows, w, b: F.conv2d(rows[..., None], w, b, groups=rows.shape[1]),
             "left out the bias": lambda rows, w, b: F.conv2d(rows[..., None], w, groups=rows.shape[1]).flatten(1),
+            "added the bias twice": lambda rows, w, b: row_wise_convolution(rows, w, 2 * b),
             "columns for rows": lambda rows, w, b: row_wise_convolution(rows.transpose(1, 2), w, b),
             "averaged the rows first": lambda rows, w, b: F.linear(rows.mean(dim=1), w[:, 0, :, 0], b),
             "every kernel sees every row": lambda rows, w, b: F.linear(rows.sum(dim=1), w[:, 0, :, 0], b),
@@ -254,6 +255,9 @@ TASKS = (
             ),
             "kernel k to row k % d": lambda rows, w, b: (
                 torch.einsum("nrc,erc->ner", rows, w[:, 0, :, 0].unflatten(0, (-1, rows.shape[1]))).flatten(1) + b
+            ),
+            "kernels of a row in reverse": lambda rows, w, b: (
+                row_wise_convolution(rows, w, b).unflatten(1, (rows.shape[1], -1)).flip(2).flatten(1)
             ),
             "a ReLU at the end": lambda rows, w, b: F.relu(row_wise_convolution(rows, w, b)),
         },

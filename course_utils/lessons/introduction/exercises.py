@@ -43,7 +43,7 @@ def find_fixed_masks(masks: list[Tensor]) -> list[int]:
     return [place for place, mask in enumerate(masks) if (mask - mask[:1]).abs().max() < 1e-4]
 
 
-def mend_self_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+def fix_self_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Self-attention as the port meant it: each query's weights over the keys sum to 1.
 
     query, key (N, C', M), value (N, C, M), M positions on the last axis -> (N, C, M): for each position the weighted
@@ -101,6 +101,7 @@ TASKS = (
             "one budget for all rows": lambda scores: torch.exp(scores) / torch.exp(scores).sum(),
             "took a sigmoid": lambda scores: scores.sigmoid(),
             "all to the largest": lambda scores: (scores == scores.amax(dim=-1, keepdim=True)).to(scores.dtype),
+            "softmax twice": lambda scores: scores.softmax(dim=-1).softmax(dim=-1),
             "the logarithm": lambda scores: scores.log_softmax(dim=-1),
             "the smallest gets most": lambda scores: (-scores).softmax(dim=-1),
         },
@@ -164,7 +165,7 @@ TASKS = (
         },
     ),
     Task(
-        mend_self_attention,
+        fix_self_attention,
         _draw_port,
         mistakes={
             "the port as it was": lambda q, k, v: v @ (q.transpose(1, 2) @ k).softmax(1).transpose(1, 2),

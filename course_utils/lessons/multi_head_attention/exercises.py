@@ -141,14 +141,14 @@ def _in_a_row(rows: int, columns: int, radius: int) -> Tensor:
 def _ported(
     query: Tensor, key: Tensor, value: Tensor, num_heads: int, is_token: Tensor, faults: Sequence[str] = ()
 ) -> Tensor:
-    """Attention in heads with some of the faults of the port, or with others that are made when mending it."""
+    """Attention in heads with some of the faults of the port, or with others that are made when fixing it."""
     length, width = query.shape[1], query.shape[2]
     query, key, value = (x.unflatten(2, (num_heads, -1)).transpose(1, 2) for x in (query, key, value))
     divisor = 1 if "undivided" in faults else width if "scale" in faults else query.shape[3]
     scores = query @ key.transpose(2, 3) / divisor**0.5
     closed = (is_token if "mask" in faults else ~is_token)[:, None, None]
     if "open" not in faults and "after" not in faults:
-        scores = scores.masked_fill(closed, -1e9)
+        scores = scores.masked_fill(closed, 0 if "zero" in faults else -1e9)
     weights = scores.softmax(dim=2 if "axis" in faults else 3)
     if "after" in faults:
         weights = weights.masked_fill(closed, 0)
@@ -157,7 +157,7 @@ def _ported(
     return joined.reshape(len(query), length, width)
 
 
-# The places where the port is wrong; the first of each is the port's own fault, the others are made when mending it.
+# The places where the port is wrong; the first of each is the port's own fault, the others are made when fixing it.
 _PLACES = (
     {
         "scale": "the scores are divided by the root of embed_dim; d, the width of one head, is meant",
@@ -251,6 +251,7 @@ TASKS = (
             "rows of the matrix": _rows_of_the_matrix,
             "kept this head": _alone,
             "without the bias": lambda j, w, b, heads, head: knock_out(j, w, torch.zeros_like(b), heads, head),
+            "added the bias twice": lambda j, w, b, heads, head: knock_out(j, w, 2 * b, heads, head),
             "every num_heads-th column": lambda j, w, b, heads, head: _left_out(
                 j, w, b, heads, head, slice(head, None, heads)
             ),
@@ -273,6 +274,8 @@ TASKS = (
             "sign is missing": lambda w: -head_entropy(w),
             "summed over the queries": lambda w: _entropy(w, over=2).mean(dim=(0, 2)),
             "mean of the weights first": lambda w: _entropy(w.mean(dim=2), over=2).mean(dim=0),
+            "mean of the weights of all pictures first": lambda w: _entropy(w.mean(dim=0), over=2).mean(dim=1),
+            "mean of all weights first": lambda w: _entropy(w.mean(dim=(0, 2)), over=1),
             "summed instead of averaged": lambda w: _entropy(w).sum(dim=2).mean(dim=0),
             "one for each picture": lambda w: _entropy(w).mean(dim=2),
             "gave 2 ** entropy": lambda w: 2 ** head_entropy(w),
@@ -285,6 +288,7 @@ TASKS = (
             "True where forbidden": lambda r, c, radius: ~window_mask(r, c, radius),
             "the patches' numbers": _in_a_row,
             "a diamond": lambda r, c, radius: _window(r, c, lambda down, across: down + across <= radius),
+            "a circle": lambda r, c, radius: _window(r, c, lambda down, across: down**2 + across**2 <= radius**2),
             "smaller than the radius": lambda r, c, radius: _window(
                 r, c, lambda down, across: torch.maximum(down, across) < radius
             ),
@@ -310,5 +314,6 @@ TASKS = (
         attend_in_heads,
         _draw_padded,
         mixtures=port_mistakes(_PLACES, _ported, "fault", _AS_IT_WAS),
+        mistakes={"0 for minus infinity": partial(_ported, faults=("zero",))},
     ),
 )

@@ -21,7 +21,7 @@ def biased_general_score(query: Tensor, keys: Tensor, weight: Tensor, bias: Tens
     return turned @ keys.transpose(1, 2)
 
 
-def mended_weights(query: Tensor, keys: Tensor) -> Tensor:
+def fixed_weights(query: Tensor, keys: Tensor) -> Tensor:
     """Weigh the keys by a softmax over scaled dot products: query (N, Q, d), keys (N, K, d) -> weights (N, Q, K)."""
     scores = query @ keys.transpose(1, 2) / keys.shape[2] ** 0.5
     return scores.softmax(dim=2)
@@ -108,7 +108,8 @@ def _draw_local(draw: Draw) -> Inputs:
 
 
 def _draw_scores(draw: Draw) -> Inputs:
-    return (draw.normal(draw.integer(3, 4), draw.integer(6, 8)),)
+    """Scores below 1, so that whoever counts the keys from 0 still finds one that keeps a weight."""
+    return (draw.normal(draw.integer(3, 4), draw.integer(6, 8), mean=-1.5),)
 
 
 def _draw_drawn(draw: Draw) -> Inputs:
@@ -141,10 +142,11 @@ def _gauss(
     twice_variance: float,
     reach: float | None = None,
     cut_late: bool = False,
+    outside: float = -math.inf,
 ) -> Tensor:
     distance = (torch.arange(scores.shape[1]) - center[:, None]).abs()
     inside = distance <= (window if reach is None else reach)
-    weights = scores.softmax(dim=1) * inside if cut_late else scores.masked_fill(~inside, -torch.inf).softmax(dim=1)
+    weights = scores.softmax(dim=1) * inside if cut_late else scores.masked_fill(~inside, outside).softmax(dim=1)
     return weights * torch.exp(-(distance**2) / twice_variance)
 
 
@@ -211,6 +213,7 @@ TASKS = (
             "left the bias out": lambda q, k, w, b: F.linear(q, w) @ k.mT,
             "added the bias to the keys": lambda q, k, w, b: F.linear(q, w) @ (k + b).mT,
             "added the bias to the score": lambda q, k, w, b: F.linear(q, w) @ k.mT + b.sum(),
+            "added the bias twice": lambda q, k, w, b: F.linear(q, w, 2 * b) @ k.mT,
             "keys before queries": lambda q, k, w, b: (F.linear(q, w, b) @ k.mT).mT,
             "the weights": lambda q, k, w, b: (F.linear(q, w, b) @ k.mT).softmax(dim=2),
             "tanh of the score": lambda q, k, w, b: torch.tanh(F.linear(q, w, b) @ k.mT),
@@ -218,7 +221,7 @@ TASKS = (
         },
     ),
     Task(
-        mended_weights,
+        fixed_weights,
         _draw_pair,
         mistakes={
             "both faults": lambda q, k: (q @ k.mT / k.shape[1] ** 0.5).softmax(dim=1),
@@ -260,6 +263,7 @@ TASKS = (
         mistakes={
             "brought back to a sum of 1": lambda e, p, d: F.normalize(_gauss(e, p, d, d**2 / 2), p=1, dim=1),
             "all keys": lambda e, p, d: _gauss(e, p, d, d**2 / 2, reach=math.inf),
+            "0 outside the window": lambda e, p, d: _gauss(e, p, d, d**2 / 2, outside=0.0),
             "left out the Gaussian": lambda e, p, d: _gauss(e, p, d, math.inf),
             "took sigma = D": lambda e, p, d: _gauss(e, p, d, 2 * d**2),
             "forgot the 2": lambda e, p, d: _gauss(e, p, d, d**2 / 4),
@@ -276,6 +280,7 @@ TASKS = (
             "tau from all keys": lambda e: _sparse(
                 e, lambda count, ranked, total: torch.ones_like(ranked, dtype=torch.bool)
             ),
+            "counted from 0": lambda e: _sparse(e, lambda count, ranked, total: 1 + (count - 1) * ranked > total),
             "forgot the 1": lambda e: _sparse(e, lambda count, ranked, total: 1 + count * ranked > total, mass=0),
             "cut and divided": lambda e: F.normalize(e.clamp(min=0), p=1, dim=1),
             "the best key alone": lambda e: F.one_hot(e.argmax(dim=1), e.shape[1]).to(e.dtype),

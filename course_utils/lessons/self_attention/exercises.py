@@ -104,7 +104,12 @@ def _ported(
     if "scale" in faults:
         scores = scores / key.shape[1] ** 0.5
     weights = scores.softmax(dim=1 if "axis" in faults else 2)
-    added = F.conv2d((value @ weights.transpose(1, 2)).unflatten(2, x.shape[2:]), output_weight)
+    context = value @ weights.transpose(1, 2)  # (N, dv, queries)
+    if "reshape" in faults:
+        context = context.transpose(1, 2).reshape(context.shape)
+    added = F.conv2d(context.unflatten(2, x.shape[2:]), output_weight)
+    if "sum" in faults:
+        return gamma * (added + x)
     added = added if "gamma" in faults else gamma * added
     return added if "residual" in faults else added + x
 
@@ -115,6 +120,13 @@ _FAULTS = {
     "axis": "the softmax runs over the queries; each query's weights must sum to 1 over the keys",
     "residual": "the input `x` is not added",
 }
+
+
+# Swapped names and a softmax over the queries give the numbers of weights that are not transposed.
+_TURNED = (
+    "each position sums with the weights that the others give it, not with its own: transpose the weights in "
+    "`value @ weights`, unless query and key are swapped and the softmax runs over the queries: the numbers are equal"
+)
 
 
 def _port_mistakes() -> tuple[Mistake, ...]:
@@ -131,12 +143,22 @@ def _port_mistakes() -> tuple[Mistake, ...]:
     ]
     for count, word in ((3, "Three faults are"), (2, "Two faults are"), (1, "One fault is")):
         for faults in combinations(port, count):
-            message = f"{word} left: {'; '.join(_FAULTS[fault] for fault in faults)}."
-            if {"names", "axis"} <= set(faults):  # the same numbers
-                message += " (If names and softmax are right, the weights are not transposed in `value @ weights`.)"
-            mistakes.append(Mistake(message, with_faults(*faults)))
+            words = [_FAULTS[fault] for fault in faults]
+            if {"names", "axis"} <= set(faults):
+                words = [_TURNED, *(_FAULTS[fault] for fault in faults if fault not in ("names", "axis"))]
+                word = "One fault is" if len(words) == 1 else "Two faults are"
+            mistakes.append(Mistake(f"{word} left: {'; '.join(words)}.", with_faults(*faults)))
     mistakes += [
         Mistake("`gamma` is left out; the gathered part is multiplied by it.", with_faults("gamma")),
+        Mistake(
+            "You multiplied the sum by `gamma`; it belongs to the gathered part, `x` stays as it is.",
+            with_faults("sum"),
+        ),
+        Mistake(
+            "The context is reshaped straight from (N, H*W, dv) to (N, dv, H, W), which mixes positions and channels; "
+            "swap the two axes first.",
+            with_faults("reshape"),
+        ),
     ]
     return tuple(mistakes)
 
@@ -193,6 +215,7 @@ TASKS = (
             "started from 0": lambda kernels, strides: _sides(kernels, strides) - 1,
             "multiplied the kernel sizes": lambda kernels, strides: _product(kernels),
             "added the strides": _added_strides,
+            "the last layer first": lambda kernels, strides: _sides(kernels[::-1], strides[::-1]),
             "the area": lambda kernels, strides: _sides(kernels, strides) ** 2,
         },
     ),
@@ -213,6 +236,7 @@ TASKS = (
         _draw_queries,
         mistakes={
             "softmax over the queries": lambda query, key: (query @ key.transpose(1, 2)).softmax(dim=1),
+            "softmax twice": lambda query, key: (query @ key.transpose(1, 2)).softmax(dim=2).softmax(dim=2),
             "scaled": lambda query, key: (query @ key.transpose(1, 2) / query.shape[2] ** 0.5).softmax(dim=2),
             "returned the scores": lambda query, key: query @ key.transpose(1, 2),
             "used a sigmoid": lambda query, key: torch.sigmoid(query @ key.transpose(1, 2)),

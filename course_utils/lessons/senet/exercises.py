@@ -137,6 +137,9 @@ TASKS = (
             "a ReLU before the sigmoid": lambda s, w, b, v, c: torch.sigmoid(
                 F.relu(F.linear(F.relu(F.linear(s, w, b)), v, c))
             ),
+            "added both biases twice": lambda s, w, b, v, c: torch.sigmoid(
+                F.linear(F.relu(F.linear(s, w, 2 * b)), v, 2 * c)
+            ),
             "left out both biases": lambda s, w, b, v, c: torch.sigmoid(F.linear(F.relu(F.linear(s, w)), v)),
             "left out the bias of the first": lambda s, w, b, v, c: torch.sigmoid(
                 F.linear(F.relu(F.linear(s, w)), v, c)

@@ -57,13 +57,14 @@ def occlusion_map(network: Callable[[Tensor], Tensor], image: Tensor, label: int
     return (answers[0] - answers[1:]).view(rows, columns)
 
 
-def mended_vit(
+def fixed_vit(
     tokens: Tensor, in_weight: Tensor, out_weight: Tensor, widen: Tensor, narrow: Tensor, head: Tensor, heads: int
 ) -> Tensor:
     """Compute one block and the head as torchvision's ViT does: tokens (N, L, E) -> logits (N, classes).
 
     `in_weight` (3 * E, E) holds query, key, value; `out_weight` (E, E); `widen` (M, E); `narrow` (E, M); `head`
-    (classes, E). The class token is token 0. No bias, and layer norms without learned numbers, to keep it short.
+    (classes, E). The class token is token 0. No bias, and layer norms without learned numbers (eps is 1e-6), to keep it
+    short.
     """
     width = tokens.shape[2]
     normed = F.layer_norm(tokens, (width,), eps=1e-6)
@@ -129,7 +130,7 @@ def _ported(
     width = tokens.shape[2]
 
     def norm(x: Tensor) -> Tensor:
-        return F.layer_norm(x, (width,), eps=1e-6)
+        return F.layer_norm(x, (width,), eps=1e-5 if "eps" in faults else 1e-6)
 
     def attend(x: Tensor) -> Tensor:
         query, key, value = F.linear(x, in_weight).unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4)
@@ -152,10 +153,11 @@ def _ported(
             normed = norm(x)
             x = (normed if kept in faults or "both" in faults else x) + step(normed)
         x = x if "last" in faults else norm(x)
-    return F.linear(x.mean(dim=1) if "pooling" in faults else x[:, 0], head)
+    read = x.mean(dim=1) if "pooling" in faults else x[:, -1 if "last token" in faults else 0]
+    return F.linear(read, head)
 
 
-# The places where the port departs; the first of each is the port's own, the others are made when mending it.
+# The places where the port departs; the first of each is the port's own, the others are made when fixing it.
 _PLACES = (
     {"scale": "the scores are divided by the square root of the whole width E; the width of one head counts"},
     {
@@ -267,6 +269,9 @@ TASKS = (
             "left out the bias": lambda patches, weight, bias, token, positions: make_tokens(
                 patches, weight, torch.zeros_like(bias), token, positions
             ),
+            "added the bias twice": lambda patches, weight, bias, token, positions: make_tokens(
+                patches, weight, 2 * bias, token, positions
+            ),
             "class token through the projection": lambda patches, weight, bias, token, positions: make_tokens(
                 patches, weight, bias, token + bias, positions
             ),
@@ -319,11 +324,13 @@ TASKS = (
         },
     ),
     Task(
-        mended_vit,
+        fixed_vit,
         _draw_port,
         mixtures=port_mistakes(_PLACES, _ported, "departure", _AS_IT_WAS),
         mistakes={
             "residuals are left out": partial(_ported, faults=("residual",)),
+            "the last token": partial(_ported, faults=("last token",)),
+            "another eps": partial(_ported, faults=("eps",)),
         },
     ),
 )
