@@ -13,7 +13,6 @@ from gallery import EXHIBITS  # noqa: E402
 
 NOT_YET = {
     "Branch weights",
-    "Covariance",
     "Head grid",
     "Mask playground",
     "Patch tokens",

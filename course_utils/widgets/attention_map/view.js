@@ -22,7 +22,7 @@ function settings(model, query) {
   ].map(([name, value]) => `${name}=${value}`).join(", ");
 }
 
-/** What the traits hold, in numbers: `load()` reads them; `now()` is the map shown, `mapOf(k)` any, `rangeOf(k)` its colours. */
+/** The traits in numbers: `load()` reads them; `now()` is the map shown, `mapOf(k)` any, `rangeOf(k)` its colours. */
 function reader(model) {
   const made = {};
   made.load = () => {
@@ -105,7 +105,9 @@ function thumbnailsPart(model, data) {
 }
 
 function controlsPart(house, model, data) {
-  const picker = choice({ label: "Map", options: [], value: 0, onChange: (value) => store(model, { chosen: Number(value) }) });
+  const picker = choice({
+    label: "Map", options: [], value: 0, onChange: (value) => store(model, { chosen: Number(value) }),
+  });
   const colours = choice({
     label: "Colours", options: TABLE_NAMES.map((name) => [name, name]), value: model.get("table"),
     onChange: (table) => store(model, { table }),

@@ -34,7 +34,7 @@ class BranchWeights(CourseWidget):
         branch: index of the kernel whose share is shown.
         order: "channel", or "change": those first whose share grows most from the smallest to the largest size.
         example: which of the pictures of a size is shown.
-        query: (row of the table, index of the size) of the cell that is locked; empty while none is.
+        query: (row of the table, index of the size) of the pinned cell; empty while none is.
 
     Raises:
         ValueError: if an index or the query lies outside.

@@ -32,7 +32,7 @@ class Covariance(CourseWidget):
         moved: the channel whose values the slider moves to other places.
         leader: the channel that they follow (`turn` above 0) or flee (below 0).
         turn: from -1 to 1; at 0 every value stands where it was.
-        query: (row, column) of the locked cell; empty while none is locked.
+        query: (row, column) of the pinned cell; empty while none is pinned.
 
     Raises:
         ValueError: if a value is not finite.

@@ -33,12 +33,14 @@ function reader(model) {
   const places = decode(model.get("places"));
   const networks = model.get("series").map((one) => ({ ...one, maps: one.maps.map(decode) }));
   const [many, height, width] = places.shape;
-  const counts = { image: many, stage: model.get("stages").length, epoch: model.get("epochs").length, network: networks.length };
+  const [stages, epochs] = [model.get("stages"), model.get("epochs")];
+  const counts = { image: many, stage: stages.length, epoch: epochs.length, network: networks.length };
+  const shownOf = ([name, count]) => [name, Math.min(model.get(name), count - 1)];
   const of = (array, image, channels) =>
     array.values.subarray(image * channels * height * width, (image + 1) * channels * height * width);
   return {
     networks, counts, shape: [height, width],
-    now: () => Object.fromEntries(Object.entries(counts).map(([name, count]) => [name, Math.min(model.get(name), count - 1)])),
+    now: () => Object.fromEntries(Object.entries(counts).map(shownOf)),
     sizeOf: (stage) => networks[0].maps[stage].shape.slice(2),
     mapOf({ maps }, { image, stage, epoch }) {
       const { shape: [, images, rows, columns], values } = maps[stage];
@@ -106,7 +108,8 @@ function panelsPart(house, model, data, weigh) {
       ],
     });
     main.rename(`${data.networks[now.network].title}; yellow: the answer, white: above the threshold`);
-    main.canvas.setAttribute("aria-label", `${data.networks[now.network].title}: its map over the image. ${keyWords("over the map")}`);
+    const { title } = data.networks[now.network];
+    main.canvas.setAttribute("aria-label", `${title}: its map over the image. ${keyWords("over the map")}`);
     main.paint(shownOf(now.network));
     scale.set(data.rangeOf(data.networks[now.network], now));
     small.forEach((panel, k) => {
@@ -133,7 +136,8 @@ function controlsPart(house, model, data) {
   const { counts } = data;
   const listOf = (label, name, words) => {
     const made = choice({
-      label, options: words.map((one, i) => [i, one]), value: model.get(name), onChange: (i) => store(model, { [name]: Number(i) }),
+      label, options: words.map((one, i) => [i, one]), value: model.get(name),
+      onChange: (i) => store(model, { [name]: Number(i) }),
     });
     made.node.hidden = counts[name] < 2;
     return { ...made, name };
@@ -159,7 +163,8 @@ function controlsPart(house, model, data) {
 }
 
 function codeFor(model, data, query) {
-  const first = model.get("code") || "from course_utils.widgets import GateMaps\n\nwidget = GateMaps(images, places, series, epochs, stages)";
+  const first = model.get("code") || ["from course_utils.widgets import GateMaps", "",
+    "widget = GateMaps(images, places, series, epochs, stages)"].join("\n");
   const logical = (name) => [name, model.get(name) ? "True" : "False"];
   const lines = [
     ...Object.entries(data.now()), ["threshold", number(model.get("threshold"))], ["opacity", number(model.get("opacity"))],
@@ -173,7 +178,8 @@ function render({ model, el }) {
   const data = reader(model);
   const weigh = judging(model, data);
   const panels = panelsPart(house, model, data, weigh);
-  instrument(house, panels.main.node, element("div", { class: "cw-grid" }, ...panels.small.map(({ node }) => node)), panels.scale.node);
+  const small = element("div", { class: "cw-grid" }, ...panels.small.map(({ node }) => node));
+  instrument(house, panels.main.node, small, panels.scale.node);
   const controls = controlsPart(house, model, data);
 
   const describe = () => {

@@ -187,7 +187,8 @@ export function focusController({ canvases, rows, columns, locate, onChange, onE
  * Returns what `focusController` does, and `take()`, which follows the trait: for a view whose grid has changed.
  */
 export function bindFocus({
-  model, house, describe, onChange, rows, columns, trait = "query", toTrait = (query) => query, fromTrait = (values) => values,
+  model, house, describe, onChange, rows, columns, trait = "query", toTrait = (query) => query,
+  fromTrait = (values) => values,
   ...others
 }) {
   const focus = focusController({

@@ -21,9 +21,9 @@ function strokeRegion(context, { inside, shape, colour, thickness }, scale) {
 }
 
 /**
- * A panel for one map. `paint` draws `values` in `size` = [rows, columns] over `picture` (left out: the map alone) as `mapPicture`
- * does, and outlines `regions` = [{ inside, shape, colour, thickness }]; `ratio`, `tallest` as `fitPanel`; `mark(size, query, pinned)` then frames one cell, at
- * the cost of a copy and a rectangle.
+ * A panel for one map. `paint` draws `values` in `size` = [rows, columns] over `picture` (left out: the map alone) as
+ * `mapPicture` does, at the `ratio` and `tallest` of `fitPanel`, and outlines `regions` = [{ inside, shape, colour, thickness }];
+ * `mark(size, query, pinned)` then frames one cell, at the cost of a copy and a rectangle.
  */
 export function mapPanel(name, attributes) {
   const made = picturePanel(name, attributes);

@@ -41,8 +41,9 @@ export function more(house, words, ...nodes) {
 }
 
 /**
- * Bars of probabilities. `show(rows)` draws them, `rows` = [{ name, value, before, chosen, key }]: `value` from 0 to 1, `before`
- * what it was (left out where nothing was changed). With `onPress(key)` each is a button, `key` by default its index.
+ * Bars of probabilities. `show(rows)` draws them, `rows` = [{ name, value, before, chosen, key, words }]: `value` from 0 to
+ * 1, `before` what it was (left out where nothing was changed), `words` for the value where it is no percentage. With
+ * `onPress(key)` each is a button, `key` by default its index.
  */
 export function bars({ label, onPress = null }) {
   const node = element("div", { class: "cw-bars", role: onPress ? "group" : "list", "aria-label": label });
@@ -50,12 +51,13 @@ export function bars({ label, onPress = null }) {
     const parts = ["name", "track", "value"].map((name) => element("span", { class: `cw-bar-${name}` }));
     parts[1].append(element("span", { class: "cw-bar-fill" }), element("span", { class: "cw-bar-before" }));
     if (!onPress) return element("div", { class: "cw-bar", role: "listitem" }, ...parts);
-    return element("button", { class: "cw-bar", type: "button", onclick: ({ currentTarget }) => onPress(currentTarget.key) }, ...parts);
+    const press = ({ currentTarget }) => onPress(currentTarget.key);
+    return element("button", { class: "cw-bar", type: "button", onclick: press }, ...parts);
   };
   const show = (rows) => {
     while (node.children.length < rows.length) node.append(make());
     while (node.children.length > rows.length) node.lastChild.remove();
-    rows.forEach(({ name, value, before = null, chosen = false, key }, i) => {
+    rows.forEach(({ name, value, before = null, chosen = false, key, words: own }, i) => {
       const bar = node.children[i];
       const [words, track, numbers] = bar.children;
       bar.key = key ?? i;
@@ -64,7 +66,7 @@ export function bars({ label, onPress = null }) {
       else bar.classList.toggle("cw-chosen", chosen);
       words.textContent = name;
       words.title = name;
-      numbers.textContent = before === null ? percent(value) : `${percent(value)} ${changeInWords(value - before)}`;
+      numbers.textContent = own ?? (before === null ? percent(value) : `${percent(value)} ${changeInWords(value - before)}`);
       const [fill, mark] = track.children;
       fill.style.width = `${100 * value}%`;
       mark.style.left = `${100 * (before ?? 0)}%`;
@@ -243,7 +245,8 @@ export function pictureSheet(house, lines, nodes = [house.stage]) {
   context.textBaseline = "middle";
   context.imageSmoothingEnabled = false;
   const at = (value, edge) => Math.round((value - edge + gap) * pixels);
-  const place = (box) => [at(box.left, left), at(box.top, top), Math.round(box.width * pixels), Math.round(box.height * pixels)];
+  const place = (box) =>
+    [at(box.left, left), at(box.top, top), Math.round(box.width * pixels), Math.round(box.height * pixels)];
   for (const node of nodes) copyNode(context, node, place, pixels);
   context.font = font;
   context.fillStyle = house.ink("ink");

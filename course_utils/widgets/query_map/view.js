@@ -127,8 +127,8 @@ function reachPart(model, numbers, focus) {
   const words = (query) => {
     const box = reach(query, model.get("layers"), numbers.now);
     const inside = (box[2] - box[0] + 1) * (box[3] - box[1] + 1);
-    return `${inside} of ${numbers.now.queries} positions, with ${percent(shareInside(numbers.weightsOf(query), box, numbers.now))} `
-      + "of the weight";
+    const share = shareInside(numbers.weightsOf(query), box, numbers.now);
+    return `${inside} of ${numbers.now.queries} positions, with ${percent(share)} of the weight`;
   };
   const draw = () => {
     const { rows, columns, picture } = numbers.now;
@@ -147,7 +147,8 @@ function reachPart(model, numbers, focus) {
       shade.rect(left * wide, top * tall, (right - left + 1) * wide, (bottom - top + 1) * tall);
       context.fillStyle = `rgb(0 0 0 / ${SHADE})`;
       context.fill(shade, "evenodd");
-      label = `Rows ${top + 1} to ${bottom + 1} and columns ${left + 1} to ${right + 1} are in reach of ${count}; the rest is dark`;
+      label = `Rows ${top + 1} to ${bottom + 1} and columns ${left + 1} to ${right + 1} are in reach of ${count}; `
+        + "the rest is dark";
     }
     frameCell(canvas, [rows, columns], query, focus.isPinned());
     canvas.setAttribute("aria-label", label);
@@ -304,7 +305,8 @@ function render({ model, el }) {
     look();
   });
   house.whenShown(draw);
-  house.actions.append(saveButton(house, "query-map.png", { lines: describe }), copyButton(house, () => codeFor(model, numbers, focus.get())));
+  const code = () => codeFor(model, numbers, focus.get());
+  house.actions.append(saveButton(house, "query-map.png", { lines: describe }), copyButton(house, code));
   return house.end;
 }
 
