@@ -179,7 +179,7 @@ function savingButton(house, fileName, draw) {
 }
 
 const NOT_ON_A_SHEET = "input:not([type=number]), select, textarea, details, "
-  + "button:not(.cw-bar, figcaption > *), .cw-keys, .cw-heard, [hidden]";
+  + "button:not(.cw-bar, figcaption > *), .cw-controls, .cw-keys, .cw-heard, [hidden]";
 
 /** Draw a node onto a sheet as it stands on the page: canvases, grounds and words. `place` gives a box its pixels there. */
 function copyNode(context, node, place, pixels) {

@@ -410,7 +410,7 @@ function comparison(house, model, i) {
     forcedColorAdjust: "none",
   });
   const sums = styled(element("div", {}, swatch, element("div", {}, ...lines)), {
-    display: "flex", gap: "8px", minHeight: "60px", margin: "8px 0",
+    display: "flex", gap: "8px", margin: "8px 0",
   });
   const scale = scaleBar("Weights");
   styled(scale.node, { width: "100%" });
@@ -425,6 +425,7 @@ function comparison(house, model, i) {
     alignment.set(alignments[i]);
     swatch.hidden = source.isPlane;
     const width = Math.floor(node.clientWidth);
+    sums.style.minHeight = `${width > 380 ? 60 : source.isPlane ? 100 : 120}px`; // no jump between settings
     fit(place, Math.min(width, WIDEST), source.isPlane ? 1 : source.image.height / source.image.width);
     fit(strips, width, (3 * (STRIP + TITLE) + (source.count <= FEW ? 14 : 0)) / width);
   };
@@ -554,8 +555,9 @@ function render({ model, el }) {
   };
   house.listen(SHARED, draw);
   house.whenShown(draw);
+  const names = () => ["A", "B"].map((letter, i) => `${letter}: ${plain(lab.scores[i])} with ${lab.alignments[i]}.`);
   house.actions.append(
-    saveButton(house, "score-lab.png", { lines: () => words().slice(0, 2) }),
+    saveButton(house, "score-lab.png", { lines: () => [names().join(" "), ...words().slice(0, 2)] }),
     copyButton(house, () => codeFor(lab, results, shownQuery())),
   );
   return house.end;

@@ -108,8 +108,8 @@ class SentenceAttention(CourseWidget):
 
     Args:
         sentences: what the learner may choose from; the course's own by default.
-        label, caption, code: as in `CourseWidget`.
-        traits: the settings below.
+        label: as in `CourseWidget`.
+        traits: the settings below, and the other traits of a `CourseWidget`.
 
     Attributes:
         sentence: index of the sentence shown.
@@ -139,8 +139,6 @@ class SentenceAttention(CourseWidget):
         *,
         sentence: int = 0,
         label: str = "Attention between the words of a sentence, with every number it is made of",
-        caption: str = "",
-        code: str = "",
         **traits: Any,
     ) -> None:
         if not 0 <= sentence < len(sentences):
@@ -150,7 +148,7 @@ class SentenceAttention(CourseWidget):
         every = [{**vars(one), "table": _numbers(one.table), "looks_for": _numbers(one.looks_for)} for one in sentences]
         traits.setdefault("table", every[sentence]["table"])
         traits.setdefault("looks_for", every[sentence]["looks_for"])
-        super().__init__(sentences=every, sentence=sentence, label=label, caption=caption, code=code, **traits)
+        super().__init__(sentences=every, sentence=sentence, label=label, **traits)
 
     @traitlets.observe("sentence")
     def _take_numbers(self, change: dict[str, Any]) -> None:

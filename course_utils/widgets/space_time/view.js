@@ -236,7 +236,7 @@ function render({ model, el }) {
   });
   const hint = element("p", { class: "cw-panel-name cw-keys" },
     `${gestures()} In any frame, the cell becomes the query. Grey: not looked at in this step.`);
-  main.node.append(frameSlider.node, hint);
+  main.node.append(element("div", { class: "cw-controls" }, frameSlider.node), hint);
   house.stage.append(styled(main.node, { flex: `0 1 ${SIDE}px` }), film.node);
   house.controls.append(...controls.nodes);
 
