@@ -316,15 +316,13 @@ class _Trace:
             return nothing if known[0] is None else self._resampled(known[0], out)
         if func in _LOSES:
             return nothing
-        known = [places for places in known if places is not None]
-        if len(known) > 1:  # a gate that was made from the whole picture takes no part in where a number stands
-            known = [places for places in known if not self._whole(places)] or known[:1]
-        if len(known) == 1 and known[0] is not None and known[0].shape == out.shape:
-            return known[0]
+        there = [places for places in known if places is not None]
+        if len(there) > 1:  # a gate that was made from the whole picture takes no part in where a number stands
+            there = [places for places in there if not self._whole(places)] or there[:1]
+        if len(there) == 1 and there[0].shape == out.shape:
+            return there[0]
         found = nothing
-        for places in known:
-            if places is None:
-                continue
+        for places in there:
             try:
                 here = places.expand(out.shape)
             except RuntimeError:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import nn
 
 from course_utils.data import ImageSet
@@ -50,10 +49,6 @@ def page(alone):
     opened.assert_clean()
 
 
-def canvas(page, panel):
-    return page.root.locator(".cw-panel > canvas").nth({"picture": 0, "map": 1, "drops": 2}[panel])
-
-
 def part(page, words):
     return page.root.locator(f"canvas[aria-label*='{words}']")
 
@@ -62,14 +57,13 @@ def numbers(node, name):
     return np.array([float(value) for value in node.get_attribute(f"data-{name}").split(",")])
 
 
-def point(page, row, column, panel="map", side=SIDE):
-    page.hover(canvas(page, panel), (column + 0.5) / side, (row + 0.5) / side)
+def point(page, row, column, side=SIDE):
+    page.hover(page.canvas, (column + 0.5) / side, (row + 0.5) / side)
 
 
-def click(page, row, column, panel="picture"):
-    box = canvas(page, panel).bounding_box()
-    place = {"x": (column + 0.5) / SIDE * box["width"], "y": (row + 0.5) / SIDE * box["height"]}
-    canvas(page, panel).click(position=place)
+def click(page, row, column):
+    box = page.canvas.bounding_box()
+    page.canvas.click(position={"x": (column + 0.5) / SIDE * box["width"], "y": (row + 0.5) / SIDE * box["height"]})
 
 
 def choose(page, name):
@@ -81,8 +75,14 @@ def fall(picture):
     return (WHOLE[picture, label] - SINGLE[picture, :, label]).numpy()
 
 
-def bars(page):
-    return page.root.locator("canvas[data-by]")
+def answers(page):
+    return [float(one) for one in page.root.locator("[data-probability]").evaluate_all(
+        "(all) => all.map((one) => one.dataset.probability)"
+    )]  # fmt: skip
+
+
+def title(page):
+    return page.root.locator("figcaption").first.inner_text()
 
 
 def test_every_layer_and_head_shows_the_networks_row_and_its_correlation(page):
@@ -90,138 +90,141 @@ def test_every_layer_and_head_shows_the_networks_row_and_its_correlation(page):
         page.set(picture=picture, layer=layer, head=head)
         rows = class_token_maps(WEIGHTS)[picture, layer - 1].flatten(1)
         expected = (rows.mean(0) if head == 0 else rows[head - 1]).numpy()
-        np.testing.assert_allclose(numbers(canvas(page, "map"), "weights"), expected, atol=1e-3)
-        np.testing.assert_allclose(numbers(canvas(page, "drops"), "drops"), fall(picture), atol=1e-3)
+        np.testing.assert_allclose(numbers(page.canvas, "weights"), expected, atol=1e-3)
         top = expected.argmax()
         by = f"head {head}" if head else "mean of the heads"
         said = re.match(
-            rf"Layer {layer}, {by}: the class token gives ([\d.]+) % to patches, most, ([\d.]+) %, "
-            rf"to row {top // SIDE}, column {top % SIDE}\.",
+            rf"Layer {layer}, {by}: the class token gives ([\d.]+) % to patches, "
+            rf"most to row {top // SIDE + 1}, column {top % SIDE + 1}: ([\d.]+) %\.",
             page.status,
         )
         shares = [float(share) for share in said.groups()]
         assert shares == pytest.approx([100 * expected.sum(), 100 * expected.max()], abs=0.11)  # float16 crosses
-        r = float(re.search(r"blanking: (-?[\d.]+)\.", page.status)[1])
+        r = float(re.search(r"Correlation with the drop by occlusion: (-?[\d.]+)\.", page.status)[1])
         assert r == pytest.approx(np.corrcoef(expected, fall(picture))[0, 1], abs=0.007)
+
+
+def test_occlusion_shows_what_blanking_each_patch_alone_changes(page):
+    for picture in (0, 2):
+        page.set(picture=picture, view="occlusion")
+        np.testing.assert_allclose(numbers(page.canvas, "weights"), -fall(picture), atol=1e-3)
+        most = int(fall(picture).argmax())
+        assert f"matters most at row {most // SIDE + 1}, column {most % SIDE + 1}" in page.status
 
 
 @pytest.mark.parametrize("layer", [1, 2, 3])
 def test_the_rollout_of_the_first_layers_is_the_packages(page, layer):
-    page.root.locator("select").nth(1).select_option("rollout")
+    choose(page, "Rollout")
     page.set(layer=layer)
     expected = class_token_maps(rollout(WEIGHTS[:1, :layer]))[0].flatten().numpy()
-    np.testing.assert_allclose(numbers(canvas(page, "map"), "weights"), expected, atol=1e-3)
+    np.testing.assert_allclose(numbers(page.canvas, "weights"), expected, atol=1e-3)
     assert f"Rollout of layers 1 to {layer}: {100 * expected.sum():.1f} % of the class token" in page.status
-    assert page.root.locator("input[type=range]").nth(1).is_hidden()
+    assert (
+        page.root.get_by_role("slider", name="Head").count() == 0
+        and page.root.get_by_role("slider", name="Layer").is_visible()
+    )
 
 
 def test_positions_are_compared_with_the_one_in_focus(page):
-    page.root.locator("select").nth(1).select_option("positions")
+    choose(page, "Positions")
     positions = NETWORK.positions[0]
     cosine = F.cosine_similarity(positions[:, None], positions[None], dim=2)
-    np.testing.assert_allclose(numbers(canvas(page, "map"), "weights"), cosine[0, 1:], atol=2e-3)
+    np.testing.assert_allclose(numbers(page.canvas, "weights"), cosine[0, 1:], atol=2e-3)
     assert "Point at a patch" in page.status
     point(page, 4, 1)
-    np.testing.assert_allclose(numbers(canvas(page, "map"), "weights"), cosine[4 * SIDE + 2, 1:], atol=2e-3)
+    np.testing.assert_allclose(numbers(page.canvas, "weights"), cosine[4 * SIDE + 2, 1:], atol=2e-3)
     others = cosine[4 * SIDE + 2, 1:].clone()
     others[4 * SIDE + 1] = -1
     row, column = divmod(int(others.argmax()), SIDE)
-    assert f"most like it row {row}, column {column}, {float(others.max()):.2f}." in page.status
-    assert "Correlation of this map" not in page.status
-    assert page.root.get_by_text("Positions like row 4, column 1").is_visible()
+    assert f"is most like that of row {row + 1}, column {column + 1}: {float(others.max()):.2f} of 1." in page.status
+    assert "Correlation" not in page.status
+    assert title(page).endswith("positions like that at row 5, column 2")
     ends = page.root.locator(".cw-scale-numbers").first.locator("span").all_inner_texts()
     assert [float(end) for end in ends] == [-1, 0, 1]
 
 
 def test_a_focused_patch_says_its_token_its_weight_and_what_blanking_it_does(page):
     expected = class_token_maps(WEIGHTS)[0, 2].mean(0)
-    for panel in ("map", "picture", "drops"):
-        point(page, 2, 3, panel)
-        assert page.canvas.get_attribute("data-query") == "2,3"
-        before, after = (100 * float(value) for value in (WHOLE[0, 1], SINGLE[0, 2 * SIDE + 3, 1]))
-        assert f"Patch at row 2, column 3: token 16 of 36, weight {100 * expected[2, 3]:.1f} %;" in page.status
-        assert f"blanking it alone takes the probability of 1 from {before:.1f} % to {after:.1f} %." in page.status
-        page.page.mouse.move(1, 1)
-        assert page.canvas.get_attribute("data-query") is None
-    strip = part(page, "The sequence").bounding_box()
-    page.page.mouse.move(strip["x"] + 16.5 * min(28, strip["width"] / 37), strip["y"] + 5)
+    point(page, 2, 3)
     assert page.canvas.get_attribute("data-query") == "2,3"
-    page.page.mouse.move(strip["x"] + 5, strip["y"] + 5)  # the class token is no patch
+    before, after = (100 * float(value) for value in (WHOLE[0, 1], SINGLE[0, 2 * SIDE + 3, 1]))
+    assert f"Patch at row 3, column 4: token 16 of 36, weight {100 * expected[2, 3]:.1f} %;" in page.status
+    assert f"blanking it alone takes the probability of 1 from {before:.1f} % to {after:.1f} %." in page.status
+    page.page.mouse.move(1, 1)
+    assert page.canvas.get_attribute("data-query") is None
+    choose(page, "Sequence")
+    strip = part(page, "The sequence")
+    box = strip.bounding_box()
+    page.page.mouse.move(box["x"] + 16.5 * min(28, box["width"] / min(37, box["width"] // 20)), box["y"] + 5)
+    assert page.canvas.get_attribute("data-query") == "2,3"
+    page.page.mouse.move(box["x"] + 5, box["y"] + 5)  # the class token is no patch
     assert page.canvas.get_attribute("data-query") is None
 
 
 def test_one_blanked_patch_is_answered_without_a_kernel(page):
-    np.testing.assert_allclose(numbers(bars(page), "probabilities"), WHOLE[0], atol=1e-3)
-    assert bars(page).get_attribute("data-by") == "whole"
+    np.testing.assert_allclose(answers(page), WHOLE[0], atol=1e-3)
+    page.root.get_by_label("A click blanks patches").check()
     click(page, 3, 2)
-    assert page.state("blanked") == [20]
+    assert page.state("blanked") == [20] and page.state("query") == []
     expected = SINGLE[0, 20]
     assert (expected - WHOLE[0]).abs().max() > 0.1
-    assert bars(page).get_attribute("data-by") == "single"
-    np.testing.assert_allclose(numbers(bars(page), "probabilities"), expected, atol=1e-3)
+    np.testing.assert_allclose(answers(page), expected, atol=1e-3)
     assert f"1 patch blanked: {100 * expected[1]:.1f} % for 1, without blanks {100 * WHOLE[0, 1]:.1f} %" in page.status
     assert f"most likely {int(expected.argmax())} with" in page.status
     click(page, 3, 2)
-    assert page.state("blanked") == [] and bars(page).get_attribute("data-by") == "whole"
+    assert page.state("blanked") == []
+    np.testing.assert_allclose(answers(page), WHOLE[0], atol=1e-3)
+    page.root.get_by_label("A click blanks patches").uncheck()
+    click(page, 3, 2)
+    assert page.state("blanked") == [] and page.state("query") == [3, 2], "a click pins, as in every widget"
 
 
 def test_of_several_blanked_patches_it_says_that_a_kernel_is_needed(page):
+    page.set(blanking=True)
     click(page, 0, 0)
     click(page, 3, 5)
     assert page.state("blanked") == [0, 23]
-    assert ", blanked now, weight" in page.status
-    assert (bars(page).get_attribute("data-by"), bars(page).get_attribute("data-probabilities")) == ("none", "")
+    np.testing.assert_allclose(answers(page), WHOLE[0], atol=1e-3)
+    assert page.root.get_by_text("Class probabilities of the whole picture").is_visible()
     assert "2 patches blanked: this needs a running notebook; here only single patches are known." in page.status
     button = page.root.get_by_role("button", name="Show all patches")
     button.press("Enter")
-    assert page.state("blanked") == []
-    assert f"No patch blanked: {100 * float(WHOLE[0, 1]):.1f} % for 1." in page.status
+    assert page.state("blanked") == [] and "blanked:" not in page.status
     assert button.evaluate("node => node === document.activeElement")
 
 
 def test_the_kernels_answer_is_shown_for_the_patches_that_it_is_for(alone):
-    page = alone(explore_patch_tokens(NETWORK, DATA, blanked=[20, 3], picture=2))
+    page = alone(explore_patch_tokens(NETWORK, DATA, blanked=[20, 3], picture=2, blanking=True))
     image = DATA.images[2].clone()
     image[:, :4, 12:16] = image[:, 12:16, 8:12] = 0
     expected = NETWORK(image[None]).softmax(1)[0]
-    assert bars(page).get_attribute("data-by") == "kernel"
-    np.testing.assert_allclose(numbers(bars(page), "probabilities"), expected, atol=1e-4)
+    np.testing.assert_allclose(answers(page), expected, atol=1e-4)
     assert f"2 patches blanked: {100 * expected[3]:.1f} % for 3" in page.status
     click(page, 5, 5)  # another set: the answer is no longer for it
-    assert bars(page).get_attribute("data-by") == "none"
+    assert "needs a running notebook" in page.status
     page.set(answered={"picture": 2, "blanked": [35, 3, 20], "probabilities": [0.1, 0.2, 0.3, 0.4]})
-    assert bars(page).get_attribute("data-by") == "kernel"
-    np.testing.assert_allclose(numbers(bars(page), "probabilities"), [0.1, 0.2, 0.3, 0.4])
+    np.testing.assert_allclose(answers(page), [0.1, 0.2, 0.3, 0.4])
     page.set(answered={"picture": 0, "blanked": [35, 3, 20], "probabilities": [0.1, 0.2, 0.3, 0.4]})
-    assert bars(page).get_attribute("data-by") == "none"
+    assert "needs a running notebook" in page.status
     page.assert_clean()
 
 
-def test_while_patches_are_blanked_titles_and_words_say_that_the_maps_are_of_the_whole_picture(page):
-    titles = page.root.locator("p.cw-panel-name")
-    label = int(DATA.labels[0])
-    own = ["Attention: layer 3, mean of heads", f"Occlusion: change of P({label})"]
-    whole = ["Whole picture: layer 3, mean", f"Whole picture: change of P({label})"]
-    before = numbers(canvas(page, "map"), "weights")
-
-    said = titles.all_inner_texts()
-    assert set(own) <= set(said) and not set(whole) & set(said)
-    click(page, 3, 2)
-    said = titles.all_inner_texts()
-    assert set(whole) <= set(said) and not set(own) & set(said)
-    assert "Whole picture: layers down, heads across" in said
-    assert "Maps, occlusion and correlation are of the whole picture." in page.status
-    np.testing.assert_array_equal(numbers(canvas(page, "map"), "weights"), before)
-    page.root.locator("select").nth(1).select_option("rollout")
-    assert "Whole picture: rollout to layer 3" in titles.all_inner_texts()
-    page.root.locator("select").nth(1).select_option("positions")
-    assert "Occlusion is of the whole picture." in page.status and "correlation are of" not in page.status
-    choose(page, "Show all patches")
-    assert "whole picture" not in " ".join([page.status, *titles.all_inner_texts()]).lower()
+def test_while_patches_are_blanked_it_says_that_the_map_is_of_the_whole_picture(page):
+    before = numbers(page.canvas, "weights")
+    words = page.root.get_by_text("The map is of the whole picture.", exact=False)
+    assert words.count() == 0
+    page.set(blanked=[20])
+    np.testing.assert_array_equal(numbers(page.canvas, "weights"), before)
+    for view in ("Attention", "Rollout", "Occlusion"):
+        choose(page, view)
+        assert words.first.is_visible()
+    choose(page, "Positions")
+    assert words.count() == 0
 
 
 def test_a_drag_blanks_what_it_meets_and_a_drag_from_a_blank_shows_it_again(page):
-    box = canvas(page, "picture").bounding_box()
+    page.set(blanking=True)
+    box = page.canvas.bounding_box()
 
     def drag(first, last, row):
         y = box["y"] + (row + 0.5) / SIDE * box["height"]
@@ -239,24 +242,39 @@ def test_a_drag_blanks_what_it_meets_and_a_drag_from_a_blank_shows_it_again(page
 
 
 def test_a_blanked_patch_is_hatched_in_the_picture_and_in_the_sequence(page):
-    before = page.pixels(canvas(page, "picture"))[..., :3].astype(int)
-    strip = page.pixels(part(page, "The sequence"))
+    page.set(view="occlusion")
+    before = page.pixels(page.canvas)[..., :3].astype(int)
     page.set(blanked=[15])  # row 2, column 3
-    after = page.pixels(canvas(page, "picture"))[..., :3].astype(int)
+    after = page.pixels(page.canvas)[..., :3].astype(int)
     side = after.shape[0] / SIDE
     changed = np.abs(after - before).max(axis=2) > 8
     top, left, far = (round(place * side) for place in (2, 3, 1))
-    assert changed[top : top + far, left : left + far].mean() > 0.8
+    assert changed[top : top + far, left : left + far].mean() > 0.7
     changed[top - 2 : top + far + 2, left - 2 : left + far + 2] = False
     assert not changed.any()
+    page.set(view="sequence")
+    strip = page.pixels(part(page, "The sequence"))
+    page.set(blanked=[])
     assert (page.pixels(part(page, "The sequence")) != strip).any()
 
 
+def test_arcs_go_from_the_class_token_to_the_patches_that_it_takes_most_from(page):
+    page.set(layer=2, head=1)
+    drawn = page.pixels(page.canvas)[..., :3].astype(int)
+    page.set(blanking=True)  # without arcs
+    page.set(blanking=False)
+    side = drawn.shape[0] / SIDE
+    row = class_token_maps(WEIGHTS)[0, 1, 0].flatten()
+    for patch in row.topk(3).indices.tolist():
+        y, x = (round((place + 0.5) * side) for place in divmod(patch, SIDE))
+        assert (drawn[y - 2 : y + 3, x - 2 : x + 3] > 240).all(axis=2).any(), f"no arc ends at patch {patch}"
+
+
 def test_the_strongest_of_the_map_are_blanked_together(page):
-    choose(page, "Blank the 8 strongest of this map")
+    choose(page, "Blank the 8 strongest")
     expected = class_token_maps(WEIGHTS)[0, 2].mean(0).flatten()
     assert page.state("blanked") == sorted(expected.topk(8).indices.tolist())
-    page.root.locator("select").nth(1).select_option("positions")
+    choose(page, "Positions")
     assert page.root.get_by_role("button", name="Blank the 8 strongest").is_disabled()
 
 
@@ -267,14 +285,14 @@ def test_pointing_at_the_grid_of_heads_shows_that_head_and_a_click_keeps_it(page
     cell = (box["width"] - 18) / 3
     expected = class_token_maps(WEIGHTS)[0].flatten(2)
     page.page.mouse.move(box["x"] + 18 + 2.5 * cell, box["y"] + 18 + 0.5 * cell)
-    np.testing.assert_allclose(numbers(canvas(page, "map"), "weights"), expected[0, 1], atol=1e-3)
+    np.testing.assert_allclose(numbers(page.canvas, "weights"), expected[0, 1], atol=1e-3)
     assert page.status.startswith("Layer 1, head 2:") and page.state("layer") == 3
     page.page.mouse.move(1, 1)
     assert page.status.startswith("Layer 3, mean of the heads:")
     page.page.mouse.click(box["x"] + 18 + 1.5 * cell, box["y"] + 18 + 1.5 * cell)
     assert (page.state("layer"), page.state("head")) == (2, 1)
     page.page.mouse.move(1, 1)
-    np.testing.assert_allclose(numbers(canvas(page, "map"), "weights"), expected[1, 0], atol=1e-3)
+    np.testing.assert_allclose(numbers(page.canvas, "weights"), expected[1, 0], atol=1e-3)
 
 
 def test_maps_have_the_colours_of_one_range_that_is_shown(page):
@@ -293,62 +311,77 @@ def test_maps_have_the_colours_of_one_range_that_is_shown(page):
         assert np.abs(drawn - table).max() <= 6  # a level of the table, where float16 rounded
 
 
-def test_the_fall_by_occlusion_is_red_and_centred_on_zero(page):
-    drawn = page.pixels(canvas(page, "drops"))[..., :3].astype(int)
-    middle = ((np.arange(SIDE) + 0.5) * drawn.shape[0] / SIDE).astype(int)
-    change = -fall(0).reshape(SIDE, SIDE)
-    size = np.abs(change).max()
-    index = np.clip((change / size + 1) / 2 * 256, 0, 255).astype(int)
-    table = (matplotlib.colormaps["RdBu"](index)[..., :3] * 255).round()
-    assert np.abs(drawn[np.ix_(middle, middle)] - table).max() <= 6
+def test_the_drop_by_occlusion_is_red_and_centred_on_zero(page):
+    page.set(view="occlusion")
+    with_map = page.pixels(page.canvas)[..., :3].astype(float)
+    size = float(np.abs(fall(0)).max())
+    index = np.clip((-fall(0) / size + 1) / 2 * 256, 0, 255).astype(int).reshape(SIDE, SIDE)
+    table = 255 * matplotlib.colormaps["RdBu"](index)[..., :3]
+    image = DATA.images[0].permute(1, 2, 0).numpy() * 255
+    middle = ((np.arange(SIDE) + 0.44) * with_map.shape[0] / SIDE).astype(int)
+    pixel = (middle * 24 / with_map.shape[0]).astype(int)
+    expected = 0.6 * table + 0.4 * image[np.ix_(pixel, pixel)]
+    assert np.abs(with_map[np.ix_(middle, middle)] - expected).max() <= 16  # the picture is smoothed
+    ends = page.root.locator(".cw-scale-numbers").first.locator("span").all_inner_texts()
+    assert [float(end) for end in ends] == pytest.approx([-size, 0, size], abs=2e-3)
 
 
 def test_another_patch_size_shows_the_cut_and_its_count(page):
-    page.root.locator("select").nth(0).select_option("8")
+    choose(page, "Sequence")
+    page.root.get_by_role("combobox", name="Patch").select_option("8")
     assert page.status.startswith(
-        "Patches of 8 × 8: 9 patches of 3 · 8 · 8 = 192 numbers; with the class token 10 tokens, so 100 weights a "
-        "head. This network was trained with 4 × 4"
+        "9 patches of 3 · 8 · 8 = 192 numbers; with the class token 10 tokens, so 100 weights per head. "
+        "The network was trained with 4 × 4."
     )
-    assert canvas(page, "drops").is_hidden() and page.root.locator("input[type=range]").nth(0).is_hidden()
+    assert page.root.get_by_role("slider", name="Layer").count() == 0
     point(page, 2, 1, side=3)
     assert page.canvas.get_attribute("data-query") == "2,1" and "token 8 of 9." in page.status
     page.canvas.press("b")
     assert page.state("blanked") == []
-    page.root.locator("select").nth(0).select_option("2")
-    assert "145 tokens, so 21,025 weights a head" in page.status
-    page.root.locator("select").nth(0).select_option("4")
-    assert canvas(page, "drops").is_visible()
+    page.root.get_by_role("combobox", name="Patch").select_option("2")
+    assert "145 tokens, so 21,025 weights per head" in page.status
+    choose(page, "Occlusion")
+    assert page.state("cut") == 4 and "Blanking one patch matters most" in page.status
 
 
-def test_click_locks_arrows_move_b_blanks_and_escape_releases(page):
-    click(page, 0, 1, "map")
+def test_click_pins_arrows_move_b_blanks_and_escape_unpins(page):
+    assert page.canvas.get_attribute("data-locked") == "false"
+    click(page, 0, 1)
     assert (page.canvas.get_attribute("data-query"), page.canvas.get_attribute("data-locked")) == ("0,1", "true")
     assert page.state("query") == [0, 1] and page.status.endswith("Pinned; Escape unpins.")
-    point(page, 4, 4, "picture")
+    point(page, 4, 4)
     assert page.canvas.get_attribute("data-query") == "0,1"
     page.canvas.press("ArrowRight")
     assert page.canvas.get_attribute("data-query") == "0,2"
     page.canvas.press("b")
     assert page.state("blanked") == [2]
-    choose(page, "Blank the locked patch")
+    page.canvas.press("b")
     assert page.state("blanked") == []
     page.canvas.press("ArrowUp")
     assert page.status.endswith("Edge.")
     page.canvas.press("Escape")
     assert page.canvas.get_attribute("data-locked") == "false" and page.state("query") == []
-    assert page.root.get_by_role("button", name="Blank the locked patch").is_disabled()
+
+
+def test_a_patch_shown_first_gives_way_to_the_pointer(alone):
+    page = alone(explore_patch_tokens(NETWORK, DATA, query=(1, 1)))
+    assert page.canvas.get_attribute("data-query") == "1,1"
+    point(page, 3, 4)
+    assert page.canvas.get_attribute("data-query") == "3,4"
+    page.assert_clean()
 
 
 def test_another_picture_starts_without_blanks_and_without_a_lock(page):
-    page.canvas.press("Enter")
+    page.set(blanked=[7])
     click(page, 3, 3)
     choose(page, "picture 3, class 3")
     assert (page.state("picture"), page.state("blanked"), page.state("query")) == (2, [], [])
-    np.testing.assert_allclose(numbers(bars(page), "probabilities"), WHOLE[2], atol=1e-3)
+    np.testing.assert_allclose(answers(page), WHOLE[2], atol=1e-3)
 
 
 @pytest.mark.parametrize(
-    ("view", "layer", "head"), [("attention", 2, 1), ("attention", 3, 0), ("rollout", 2, 0), ("positions", 1, 0)]
+    ("view", "layer", "head"),
+    [("attention", 2, 1), ("attention", 3, 0), ("rollout", 2, 0), ("positions", 1, 0), ("occlusion", 1, 0)],
 )
 @pytest.mark.parametrize("own", [True, False])
 def test_copied_code_reproduces_the_map_shown(alone, own, view, layer, head):
@@ -358,7 +391,7 @@ def test_copied_code_reproduces_the_map_shown(alone, own, view, layer, head):
     choose(page, "Copy the code")
     printed: list = []
     exec(page.root.get_by_label("Code").input_value(), {**scope, "print": printed.append})
-    np.testing.assert_allclose(printed[0].flatten(), numbers(canvas(page, "map"), "weights"), atol=2e-3)
+    np.testing.assert_allclose(printed[0].flatten(), numbers(page.canvas, "weights"), atol=2e-3)
     assert printed[1][0] == printed[0].numel()
     page.assert_clean()
 
@@ -374,7 +407,7 @@ def test_copied_code_of_another_cut_makes_its_patches(page):
 def picture(label, image, attention, rollout, probabilities, single, classes):
     """What the explorer makes of one picture, from drawn arrays; its code is its label."""
     rows = {"attention": attention, "rollout": rollout, "probabilities": probabilities, "single": single}
-    return {"label": label, "image": image, **rows, "classes": classes, "asked": 0, "code": label}
+    return {"label": label, "image": image, **rows, "classes": classes, "asked": 0, "index": 0, "code": label}
 
 
 def test_what_is_left_of_many_classes_is_one_bar(alone):
@@ -382,10 +415,10 @@ def test_what_is_left_of_many_classes_is_one_bar(alone):
     rows = np.full((1, 1, 5), 0.2)
     shown = picture("one", image, rows, rows[0], np.array([0.5, 0.2]), np.full((4, 2), 0.3), ["a", "b"])
     page = alone(PatchTokens([shown], 2, np.eye(5)))
-    assert "a 50.0 %, b 20.0 %, all others 30.0 %" in bars(page).get_attribute("aria-label")
-    click_one = canvas(page, "picture")
-    click_one.click(position={"x": 5, "y": 5})
-    assert "a 30.0 %, b 30.0 %, all others 40.0 %" in bars(page).get_attribute("aria-label")
+    assert answers(page) == pytest.approx([0.5, 0.2, 0.3], abs=1e-6)
+    assert page.root.get_by_text("all others").is_visible()
+    page.set(blanked=[0])
+    assert answers(page) == pytest.approx([0.3, 0.3, 0.4], abs=1e-6)
     assert "Correlation" not in page.status  # a flat map has none
     page.assert_clean()
 
@@ -400,25 +433,19 @@ def test_axe_finds_nothing(page, theme):
     assert page.violations() == []
 
 
-@pytest.mark.parametrize("width", [1000, 420])
-def test_nothing_needs_sideways_scrolling(alone, width):
-    page = alone(explore_patch_tokens(NETWORK, DATA), viewport={"width": width, "height": 900})
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (390, 844)])
+def test_picture_and_answer_are_in_view_together(alone, width, height):
+    page = alone(explore_patch_tokens(NETWORK, DATA), viewport={"width": width, "height": height})
     assert page.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    picture, last = page.canvas.bounding_box(), page.root.locator("[data-probability]").last.bounding_box()
+    assert picture["width"] >= 320 and picture["y"] + picture["height"] <= height
+    assert last["y"] + last["height"] <= height
     page.assert_clean()
 
 
-def test_the_saved_picture_holds_the_panels(page, tmp_path):
+def test_the_saved_picture_holds_the_panels(page):
     page.canvas.press("Enter")
-    panels = [page.pixels(canvas(page, name))[..., :3] for name in ("picture", "map", "drops")]
-    with page.page.expect_download() as download:
-        choose(page, "Save the picture")
-    download.value.save_as(tmp_path / "picture.png")
-    picture = np.asarray(Image.open(tmp_path / "picture.png").convert("RGB"))
-    x = 16
-    for panel in panels:
-        height, width = panel.shape[:2]
-        np.testing.assert_array_equal(picture[28 : 28 + height, x : x + width], panel)
-        x += width + 16
+    page.assert_saved_picture_shows(page.canvas)
 
 
 def test_words_from_outside_stay_text(alone):

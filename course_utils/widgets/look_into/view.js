@@ -67,10 +67,14 @@ function addRow({ values, high, shape: [, heads, queries, keys] }, head, at, row
   return row;
 }
 
-/** The average of all heads of a layer, made once: rollout multiplies it again and again. */
+/** The average of all heads of a layer, made once: rollout multiplies it again and again. Rows of 16 bits with their unit. */
 function averageOf(mask) {
   const [, , queries, keys] = mask.shape;
-  mask.average ??= Array.from({ length: queries }, (_, i) => addRow(mask, AVERAGE, i, new Float32Array(keys)));
+  mask.average ??= Array.from({ length: queries }, (_, i) => {
+    const row = addRow(mask, AVERAGE, i, new Float32Array(keys));
+    const unit = (extent(row).high || 1) / 65535;
+    return { unit, line: Uint16Array.from(row, (value) => Math.round(value / unit)) };
+  });
   return mask.average;
 }
 
@@ -83,8 +87,9 @@ function rollOut(net, k, at) {
     const average = averageOf(net.mask(layer));
     const next = row.map((value) => value / 2);
     for (let token = 0; token < row.length; token++) {
-      const [share, line] = [row[token] / 2, average[token]];
-      if (share > 5e-8) for (let key = 0; key < line.length; key++) next[key] += share * line[key];
+      const { unit, line } = average[token];
+      const share = (row[token] / 2) * unit;
+      if (row[token] > 1e-7) for (let key = 0; key < line.length; key++) next[key] += share * line[key];
     }
     row = next;
   }

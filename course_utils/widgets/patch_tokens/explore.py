@@ -77,8 +77,8 @@ def explore_patch_tokens(
         classes: a name for each class; numbers by default.
         prepare: what the network needs done to pictures in [0, 1] first, such as normalising them.
         level: the grey of a blanked patch, from 0, black, to 1.
-        shown: what is shown first: `picture`, `cut`, `view`, `layer`, `head`, `query`, `blanked`, `own_range`,
-            `caption`.
+        shown: what is shown first: `picture`, `cut`, `view`, `layer`, `head`, `query`, `blanked`, `blanking`,
+            `own_range`, `caption`.
 
     Raises:
         ValueError: if only one of network and data is given, pictures, classes or level do not fit, or what is to be
@@ -176,7 +176,8 @@ def _look(
         "probabilities": whole[chosen],
         "single": occlude(network, image, level, prepare)[:, chosen],
         "classes": [names[index] for index in chosen],
-        "asked": chosen.index(int(whole.argmax()) if label is None else label),
+        "asked": chosen.index(index := int(whole.argmax()) if label is None else label),
+        "index": index,
     }, chosen
 
 
@@ -202,5 +203,6 @@ def _code(made: str, index: int, level: float, prepare: Prepare | None) -> str:
         "import torch\n\nfrom course_utils.widgets.patch_tokens.explore import occlude\n"
         f"from course_utils.models import class_token_maps, rollout\n{made}image = images[{index}]\n"
         f"with torch.no_grad():\n    weights = network.eval().attention_weights({before})\n"
+        f"    whole = network({before}).softmax(dim=1)[0]\n"
         f"single = occlude(network, image{after})  # probabilities, a row for each blanked patch"
     )

@@ -8,9 +8,10 @@ import traitlets
 from ..base import CourseWidget, as_array, encode, encode_fields
 from ..limits import check_place
 
-VIEWS = ("attention", "rollout", "positions")
+VIEWS = ("attention", "rollout", "positions", "occlusion", "sequence")
 _MOST_TOKENS = 800
 _LEAST_SIDE = 2
+_BLACK = 0.2  # of the largest weight of all maps: a map that stays below it is black in their colours
 
 Answer = Callable[[int, Sequence[int]], Any]
 """Which picture and which of its patches are blanked -> the probabilities of the shown classes."""
@@ -27,8 +28,8 @@ class PatchTokens(CourseWidget):
             (H, W, 3), uint8; `attention`, (depth, heads, P + 1), the class token's row of weights, to itself first,
             then to the P patches; `rollout`, (depth, P + 1), its row of the rollout of the first 1, 2, ... blocks;
             `classes`, K names; `probabilities`, (K,); `single`, (P, K), the same with each patch blanked alone;
-            `asked`, the index of the class whose loss the occlusion map shows; `code`, lines that make `attention`,
-            `rolled` and `single`.
+            `asked`, the index of the class whose loss the occlusion map shows; `index`, the same among all classes of
+            the network; `code`, lines that make `weights`, `whole` and `single`.
         patch_size: side of the network's patches, in pixels of the pictures.
         similarity: (P + 1, P + 1), cosines of the position embeddings, the class token's first.
         answer: makes the probabilities for several blanked patches; without it the page says that it cannot.
@@ -38,12 +39,14 @@ class PatchTokens(CourseWidget):
     Attributes:
         picture: index of the picture shown.
         cut: side of the patches into which the picture is cut; another than the network's shows the cut alone.
-        view: "attention", "rollout" or "positions".
+        view: "attention", "rollout", "positions", "occlusion" or "sequence"; another cut shows the sequence alone.
         layer: from 1.
         head: from 1; 0 is the mean of the heads.
-        query: (row, column) of the locked patch; empty without one.
+        query: (row, column) of the patch shown first, or of the pinned one; empty without one.
+        blanking: whether a press on the picture blanks a patch, instead of pinning it.
         blanked: indices of the blanked patches, row after row from 0.
-        own_range: let every map use the whole colour scale; by default those of the picture share one.
+        own_range: let every map use the whole colour scale, instead of one for all; by default where the map shown
+            first would be black otherwise.
         answered: the kernel's last answer, with the picture and the patches that it is for.
 
     Raises:
@@ -64,6 +67,7 @@ class PatchTokens(CourseWidget):
     head = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
     query = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
     blanked = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
+    blanking = traitlets.Bool(False).tag(sync=True, echo_update=False)
     own_range = traitlets.Bool(False).tag(sync=True, echo_update=False)
 
     def __init__(
@@ -93,6 +97,10 @@ class PatchTokens(CourseWidget):
                 raise ValueError(f"{name}={value!r} is not there; it can be {words}.")
         check_place(query, (grid, grid), "(row, column) of the patches")
         _check_blanked(blanked, (side // patch_size) ** 2)
+        rows = as_array(pictures[traits.get("picture", 0)]["attention"])[..., 1:]
+        by, layer = traits.get("head", 0), rows[traits["layer"] - 1]
+        first = layer[by - 1] if by else layer.mean(axis=0)
+        traits.setdefault("own_range", bool(first.max() < _BLACK * rows.max()))
         self._answer = answer
         super().__init__(
             # The page shows differences of these, often small ones: no float16 for them.
