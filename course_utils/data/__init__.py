@@ -3,7 +3,7 @@
 from .cifar import cifar10
 from .cued import cued_digits
 from .dataset import ImageSet
-from .download import DataError
+from .download import DataError, hub_weights
 from .handwritten import digits
 from .moving import ClipSet, moving_digits
 from .pets import pets
@@ -25,6 +25,7 @@ __all__ = [
     "digits",
     "draw_text",
     "feature_crop",
+    "hub_weights",
     "moving_digits",
     "pets",
     "photograph",

@@ -1,14 +1,18 @@
 """A server of files whose connections break off."""
 
+import hashlib
 import http.server
 import threading
 
 
 class Server:
-    """Serves archives from 127.0.0.1; breaks off after some bytes, with or without the word Range."""
+    """Serves files from 127.0.0.1 as the hub does; breaks off after some bytes, with or without the word Range."""
 
     def __init__(self, files):
         self.files, self.breaks, self.ranges, self.asked = files, 0, True, []
+        self.promised = {}
+        for name in files:
+            self.add(name, files[name])
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -32,9 +36,24 @@ class Server:
                     self.close_connection = True
                 self.wfile.write(rest)
 
+            def do_HEAD(self):
+                """What the hub says of a file: its checksum, and the commit that it is of."""
+                name = self.path.strip("/")
+                if name not in outer.files:
+                    return self.send_error(404)
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(outer.files[name])))
+                self.send_header("ETag", f'"{outer.promised[name]}"')
+                self.send_header("X-Repo-Commit", "0" * 40)
+                self.end_headers()
+
             def log_message(self, *args):
                 pass
 
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
         self.address = f"http://127.0.0.1:{self.http.server_port}"
+
+    def add(self, name, content):
+        """Serve another file, with its checksum."""
+        self.files[name], self.promised[name] = content, hashlib.sha256(content).hexdigest()

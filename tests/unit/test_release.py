@@ -180,6 +180,9 @@ def addresses_asked() -> dict[str, str]:
     for weights in (models.MobileNet_V3_Small_Weights.DEFAULT, models.VGG16_BN_Weights.DEFAULT, *weights_in_lessons()):
         address = weights.url
         asked[address] = re.search(r"-([0-9a-f]{8})\.pth$", address)[1]
+    (lesson,) = (ROOT / "notebooks").glob("4.7_*.ipynb")
+    for name in re.findall(r"\| `([\w.]+)` \|", lesson.read_text(encoding="utf-8")):
+        asked[f"https://huggingface.co/timm/{name}/resolve/main/model.safetensors"] = "the SHA-256 that the hub names"
     return asked
 
 
@@ -188,14 +191,15 @@ def test_the_page_on_security_lists_each_address_with_its_checksum_and_no_other(
     asked = addresses_asked()
     listed = {}
     for row in rows:
-        digest = re.search(r"`([0-9a-f]{8,})` \|$", row)[1]
-        listed |= dict.fromkeys(re.findall(r"https?://[^\s,|]+", row), digest)
+        digest = re.search(r"(?:`([0-9a-f]{8,})`|\| (the SHA-256 that .*)) \|$", row)
+        listed |= dict.fromkeys(re.findall(r"https?://[^\s,|]+", row), digest[1] or digest[2])
     assert listed == asked
 
 
 # What reaches the network, by the last part of the call's name; and the files that may do so.
 FETCHING = {"urlopen": {"data/download.py"}, "fetch_archive": {"data/pets.py", "data/cifar.py"}}
 FETCHING |= {"get_state_dict": {"models/trained_weights.py"}, "MNIST": {"data/handwritten.py"}}
+FETCHING |= {"get_hf_file_metadata": {"data/download.py"}, "hub_weights": set(), "hf_hub_download": set()}
 FETCHING |= {name: set() for name in ("urlretrieve", "load_state_dict_from_url", "download_url", "snapshot_download")}
 NETWORK_MODULES = {"socket", "requests", "httpx", "aiohttp", "ftplib", "smtplib", "telnetlib", "xmlrpc", "websockets"}
 
