@@ -11,7 +11,7 @@ import pytest
 import torch
 from playwright.sync_api import expect
 
-from course_utils.attention import covariance_pool, record_masks, scaled_dot_product_attention
+from course_utils.attention import covariance_pool, edit_masks, off, record_masks, scaled_dot_product_attention
 from course_utils.data import cued_digits, photograph_features
 from course_utils.models import class_token_maps, load_network
 from course_utils.training.attention_maps import overlap, share_on_object
@@ -312,6 +312,36 @@ def test_beyond_channel_and_space_is_switched_hovered_and_typed_into(lesson):
     page.keyboard.insert_text(f"def pool_channels(x):\n    return {body}\n\n\ncheck.pool_channels(pool_channels)")
     page.keyboard.press("Shift+Enter")
     cell.get_by_text("You stacked [mean, max]", exact=False).first.wait_for(timeout=60_000)
+
+
+def test_any_network_is_looked_into_and_its_head_switched_off(lesson):
+    server = lesson("4.7_look_into_any_network.ipynb", seconds=240)
+    page = server.page
+
+    # torchvision's network: the kernel answers without a head, as edit_masks does for the same numbers in ours.
+    network, image = load_network("vit_cued_digits").eval(), cued_digits(200, seed=7, split="test").images[4:5]
+    widget(page, "look-into")
+    root = page.locator(".course-widget[data-widget=look-into]").nth(1)
+    root.scroll_into_view_if_needed()
+    expect(root.locator("[role=status]")).to_contain_text("encoder.layers.encoder_layer_3.self_attention")
+    root.get_by_role("button", name="Switch this head off").click()
+    expect(root.locator("[role=status]")).to_contain_text("The answer is now", timeout=20_000)
+    with torch.no_grad(), edit_masks(network, {"blocks.3.attention": off(0)}):
+        after = network(image).softmax(1)[0]
+    shown = root.locator("[data-probability]").evaluate_all("(all) => all.map((one) => +one.dataset.probability)")
+    assert max(shown) == pytest.approx(after.max().item(), abs=1e-4)
+
+    # Type: the lie is named, the right function is right.
+    cell = page.locator(".jp-CodeCell", has_text="check.class_map(class_map)").first
+    for start, word in (("1 : 1 + grid[0] * grid[1]", "off by the registers"), ("1 + registers :", "Right.")):
+        cell.locator(".cm-content").click()
+        page.keyboard.press("ControlOrMeta+a")
+        page.keyboard.insert_text(
+            f"def class_map(weights, registers, grid):\n    return weights[:, 0, {start}].unflatten(1, grid)\n\n\n"
+            "check.class_map(class_map)"
+        )
+        page.keyboard.press("Shift+Enter")
+        cell.get_by_text(word, exact=False).first.wait_for(timeout=20_000)
 
 
 def test_scores_are_dragged_aligned_and_typed_into(lesson):

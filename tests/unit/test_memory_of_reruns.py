@@ -28,6 +28,7 @@ HEAVIEST = {
     "4.4": "widgets.explore_score_lab(",
     "4.5": "widgets.explore_gate_maps(stage=1",
     "4.6": "widgets.explore_cbam_steps(",
+    "4.7": "look(segmenter, photos)",
 }
 
 
