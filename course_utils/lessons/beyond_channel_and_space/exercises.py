@@ -175,6 +175,9 @@ TASKS = (
         mistakes={
             "softmax runs over the channels": lambda b, logits: (b * logits.softmax(dim=2)[..., None, None]).sum(dim=1),
             "softmax twice": lambda b, logits: (b * logits.softmax(1).softmax(1)[..., None, None]).sum(dim=1),
+            "softmax over branches and channels": lambda b, logits: (
+                b * logits.flatten(1).softmax(1).view_as(logits)[..., None, None]
+            ).sum(dim=1),
             "a sigmoid for each branch": lambda b, logits: (b * logits.sigmoid()[..., None, None]).sum(dim=1),
             "the logits as shares": lambda b, logits: (b * logits[..., None, None]).sum(dim=1),
             "softmax runs over the images": lambda b, logits: (b * logits.softmax(dim=0)[..., None, None]).sum(dim=1),
@@ -195,6 +198,9 @@ TASKS = (
             "reshaped without a transpose": lambda x: _attend(
                 x.reshape(x.shape[0], x.shape[2], x.shape[1], x.shape[3]), x.shape[3] ** 0.5
             ).reshape(x.shape),
+            "reshaped back without a transpose": lambda x: _attend(x.transpose(1, 2), x.shape[3] ** 0.5).reshape(
+                x.shape
+            ),
             "joint attention": lambda x: _attend(x.flatten(1, 2), x.shape[3] ** 0.5).view_as(x),
             "forgot to divide": lambda x: _attend(x.transpose(1, 2), 1.0).transpose(1, 2),
             "divided by the root of T": lambda x: _attend(x.transpose(1, 2), x.shape[1] ** 0.5).transpose(1, 2),

@@ -96,10 +96,13 @@ def _scores(*inputs: Tensor, **changes: Any) -> Tensor:
     return _conv(changes.get("activation", F.relu)(joined), phi) + bias
 
 
-def _relu_of_each(*inputs: Tensor) -> Tensor:
+def _relu_of_each(*inputs: Tensor, only_guide: bool = False) -> Tensor:
+    """A ReLU of both projections, or of the guide's in its own size and of the sum."""
     local, guide, w_local, w_guide, phi, bias = inputs
-    projected = F.interpolate(_conv(guide, w_guide), size=local.shape[2:], mode="bilinear", align_corners=False)
-    return _conv(F.relu(_conv(local, w_local)) + F.relu(projected), phi) + bias
+    ours, projected = _conv(local, w_local), _conv(guide, w_guide)
+    projected = F.relu(projected) if only_guide else projected
+    projected = F.interpolate(projected, size=local.shape[2:], mode="bilinear", align_corners=False)
+    return _conv(F.relu(ours + projected) if only_guide else F.relu(ours) + F.relu(projected), phi) + bias
 
 
 def _conv(x: Tensor, weight: Tensor) -> Tensor:
@@ -140,10 +143,10 @@ def _draw_map(draw: Draw) -> Inputs:
     top, left = draw.integer(0, rows - 5), draw.integer(0, columns - 5)
     mask[top : top + draw.integer(3, 5), left : left + draw.integer(3, 5)] = True
     map_ = draw.uniform(rows, columns, low=0.35, high=0.8) + 0.15 * mask
-    if draw.turn == 0:  # a position of the place, and one beside it, that reach the threshold exactly
-        map_ = (map_ * 64).round() / 64
-        map_ = map_.clamp(0.375, 0.875)
-        map_[0, :2], map_[-1, -3:] = torch.tensor([0.375, 0.625]), torch.tensor([0.875, 0.375, 0.625])
+    if draw.turn == 0:  # a position of the place reaches the threshold exactly, and none beside the place
+        map_ = ((map_ * 64).round() / 64).clamp(0.375, 0.875)
+        map_[0, -1], map_[-1, 0] = 0.375, 0.875
+        map_[(map_ == 0.625) & ~mask] = 0.75
         map_[top, left] = 0.625
     return map_, mask, (0.5, draw.choice((0.3, 0.4)), draw.choice((0.6, 0.7)))[draw.turn]
 
@@ -154,6 +157,10 @@ def _share(map_: Tensor, mask: Tensor) -> float:
 
 def _here(map_: Tensor, threshold: float) -> Tensor:
     return (map_ - map_.min()) / (map_.max() - map_.min()) >= threshold
+
+
+def _above(map_: Tensor, threshold: float) -> Tensor:
+    return (map_ - map_.min()) / (map_.max() - map_.min()) > threshold
 
 
 def _iou(here: Tensor, mask: Tensor) -> float:
@@ -243,6 +250,8 @@ TASKS = (
             "interpolated with align_corners=True": lambda *inputs: _scores(*inputs, resize={"align_corners": True}),
             "enlarged the guide": lambda *inputs: _scores(*inputs, resize={"mode": "nearest", "align_corners": None}),
             "ReLU before adding": _relu_of_each,
+            "ReLU of the guide before adding": lambda *inputs: _relu_of_each(*inputs, only_guide=True),
+            "averaged the guide": lambda *inputs: _scores(inputs[0], inputs[1].mean((2, 3), keepdim=True), *inputs[2:]),
             "left out the bias": lambda *inputs: _scores(*inputs) - inputs[-1],
             "added the bias twice": lambda *inputs: _scores(*inputs) + inputs[-1],
             "took the sigmoid": lambda *inputs: torch.sigmoid(_scores(*inputs)),
@@ -295,6 +304,8 @@ TASKS = (
                 float((_here(m, t) & mask).sum() / _here(m, t).sum()),
                 _iou(_here(m, t), mask),
             ),
+            "above the threshold": lambda m, mask, t: (_share(m, mask), _iou(_above(m, t), mask)),
+            "always one half": lambda m, mask, t: (_share(m, mask), _iou(_here(m, 0.5), mask)),
             "union counts the overlap twice": lambda m, mask, t: (
                 _share(m, mask),
                 float((_here(m, t) & mask).sum() / (_here(m, t).sum() + mask.sum())),
@@ -313,6 +324,12 @@ TASKS = (
             "one minus IoU": _jaccard,
             "mean of the pictures' losses": _per_image,
             "squared the denominator": _squared,
+            "one loss for each picture": lambda a, z: torch.stack(
+                [dice_loss(one[None], mask[None]) for one, mask in zip(a, z, strict=True)]
+            ),
+            "enlarged the map": lambda a, z: (
+                1 - _dice(F.interpolate(a[:, None], size=z.shape[1:], mode="bilinear")[:, 0], z.float())
+            ),
             "one pixel for each cell": lambda a, z: 1 - _dice(a, _covered(a, z, "nearest")),
             "any pixel makes a cell": lambda a, z: (
                 1 - _dice(a, F.adaptive_max_pool2d(z.float(), (a.shape[1], a.shape[2])))
@@ -327,6 +344,7 @@ TASKS = (
             "bilinear, then rounded": lambda trimap, size: (_resized(trimap, size, "bilinear").round() != 2).float(),
             "without the seam": lambda trimap, size: (_resized(trimap, size, "nearest") == 1).float(),
             "mask of the background": lambda trimap, size: (_resized(trimap, size, "nearest") == 2).float(),
+            "True and False": lambda trimap, size: _resized(trimap, size, "nearest") != 2,
             "bilinear mask": lambda trimap, size: _resized((trimap != 2).long(), size, "bilinear"),
             "cut out a corner": lambda trimap, size: (trimap[:size, :size] != 2).float(),
         },

@@ -217,6 +217,9 @@ TASKS = (
             "sum over the number of batches": lambda losses, sizes: (
                 sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / len(sizes)
             ),
+            "every batch as full": lambda losses, sizes: (
+                sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / (len(sizes) * sizes[0])
+            ),
             "all batches of one size": lambda losses, sizes: sum(losses) * sizes[0] / sum(sizes),
         },
     ),
@@ -305,6 +308,10 @@ TASKS = (
             "the normal distribution's 1.96": lambda a, b: _interval(a, b, factor=1.959964),
             "n degrees of freedom": lambda a, b: _interval(a, b, df=len(a)),
             "2 n - 2 degrees of freedom": lambda a, b: _interval(a, b, df=2 * len(a) - 2),
+            "how far the ends are from the mean": lambda a, b: (
+                _interval(a, b)[0],
+                *(abs(end - _interval(a, b)[0]) for end in _interval(a, b)[1:]),
+            ),
             "divided by n inside": lambda a, b: _interval(a, b, ddof=0),
             "forgot to divide": lambda a, b: _interval(a, b, root=1),
             "divided by n instead": lambda a, b: _interval(a, b, root=len(a)),

@@ -219,8 +219,8 @@ def _verdicts_differ(given: Any, expected: np.ndarray) -> str | None:
 
 
 def _claims_refused(given: Any, first: np.ndarray, second: np.ndarray) -> str | None:
-    if isinstance(given, Tensor | list | tuple | np.ndarray) and np.asarray(given).dtype == bool:
-        return "You returned True and False; each pair has one of three answers: 1, -1, or 0 for no claim."
+    if isinstance(given, Tensor | list | tuple | np.ndarray) and np.asarray(given).dtype.kind in "bU":
+        return "You returned words or True and False; each pair has one of three numbers: 1, -1, or 0 for no claim."
     return _verdicts_differ(given, claims(first, second))
 
 

@@ -256,6 +256,7 @@ TASKS = (
             "kernel k to row k % d": lambda rows, w, b: (
                 torch.einsum("nrc,erc->ner", rows, w[:, 0, :, 0].unflatten(0, (-1, rows.shape[1]))).flatten(1) + b
             ),
+            "flipped kernels": lambda rows, w, b: row_wise_convolution(rows, w.flip(2), b),
             "kernels of a row in reverse": lambda rows, w, b: (
                 row_wise_convolution(rows, w, b).unflatten(1, (rows.shape[1], -1)).flip(2).flatten(1)
             ),
@@ -300,6 +301,7 @@ TASKS = (
             "returned Z": _inverse_root,
             "root of each entry": lambda cov, k: cov.clamp_min(0).sqrt(),
             "stopped one step early": lambda cov, k: _root_of(cov, k - 1, _trace(cov), _trace(cov).sqrt()),
+            "one step too many": lambda cov, k: _root_of(cov, k + 1, _trace(cov), _trace(cov).sqrt()),
             "Z from the new Y": _one_after_the_other,
             "T computed once": _with_one_factor,
             "the Frobenius norm": lambda cov, k: _root_of(

@@ -97,6 +97,8 @@ TASKS = (
         mistakes={
             "scores over their sum": lambda scores: scores / scores.sum(dim=-1, keepdim=True),
             "did not divide": torch.exp,
+            "divided by the largest": lambda scores: torch.exp(scores - scores.amax(dim=-1, keepdim=True)),
+            "divided inside": lambda scores: torch.exp(scores / scores.sum(dim=-1, keepdim=True)),
             "over the columns": lambda scores: scores.softmax(dim=0),
             "one budget for all rows": lambda scores: torch.exp(scores) / torch.exp(scores).sum(),
             "took a sigmoid": lambda scores: scores.sigmoid(),
@@ -132,6 +134,9 @@ TASKS = (
             "not scaled": lambda q, k, v: (k @ q).softmax(0) @ v,
             "divided by d": lambda q, k, v: (k @ q / len(q)).softmax(0) @ v,
             "divided by the root of n": lambda q, k, v: (k @ q / len(k) ** 0.5).softmax(0) @ v,
+            "multiplied by the root of d": lambda q, k, v: (k @ q * len(q) ** 0.5).softmax(0) @ v,
+            "divided after the softmax": lambda q, k, v: (k @ q).softmax(0) @ v / len(q) ** 0.5,
+            "did not sum": lambda q, k, v: (k @ q / len(q) ** 0.5).softmax(0)[:, None] * v,
             "scores as weights": lambda q, k, v: (k @ q / len(q) ** 0.5) @ v,
             "averaged the keys": lambda q, k, v: (k @ q / len(q) ** 0.5).softmax(0) @ k,
             "root of the values' width": lambda q, k, v: (k @ q / v.shape[1] ** 0.5).softmax(0) @ v,
@@ -154,6 +159,13 @@ TASKS = (
             "the first two pictures": lambda masks: [
                 i for i, mask in enumerate(masks) if (mask[0] - mask[1]).abs().max() < 1e-4
             ],
+            "first and last": lambda masks: [
+                i for i, mask in enumerate(masks) if (mask[0] - mask[-1]).abs().max() < 1e-4
+            ],
+            "mean of the differences": lambda masks: [
+                i for i, mask in enumerate(masks) if (mask - mask[:1]).abs().mean() < 1e-4
+            ],
+            "returned the masks": lambda masks: [masks[i] for i in find_fixed_masks(masks)],
             "left out .abs()": lambda masks: [i for i, mask in enumerate(masks) if (mask - mask[:1]).max() < 1e-4],
             "exact equality": lambda masks: [i for i, mask in enumerate(masks) if (mask == mask[:1]).all()],
             "compared the means": lambda masks: [

@@ -227,6 +227,8 @@ TASKS = (
             "both faults": lambda q, k: (q @ k.mT / k.shape[1] ** 0.5).softmax(dim=1),
             "softmax over the queries": lambda q, k: (q @ k.mT / k.shape[2] ** 0.5).softmax(dim=1),
             "scale from the number of keys": lambda q, k: (q @ k.mT / k.shape[1] ** 0.5).softmax(dim=2),
+            "root of the number of queries": lambda q, k: (q @ k.mT / q.shape[1] ** 0.5).softmax(dim=2),
+            "softmax twice": lambda q, k: (q @ k.mT / k.shape[2] ** 0.5).softmax(dim=2).softmax(dim=2),
             "not scaled": lambda q, k: (q @ k.mT).softmax(dim=2),
             "divided by d": lambda q, k: (q @ k.mT / k.shape[2]).softmax(dim=2),
             "multiplied": lambda q, k: (q @ k.mT * k.shape[2] ** 0.5).softmax(dim=2),
@@ -244,6 +246,9 @@ TASKS = (
             ),
             "tanh of the whole score": lambda q, k, u, v, b, w: torch.tanh(
                 F.linear(_pairs(q, k), torch.cat([u, v], 1), b) @ w
+            ),
+            "tanh of each part": lambda q, k, u, v, b, w: (
+                (torch.tanh(q @ u.T)[:, :, None] + torch.tanh(F.linear(k, v, b))[:, None]) @ w
             ),
             "without the vector w": lambda q, k, u, v, b, w: torch.tanh(
                 F.linear(_pairs(q, k), torch.cat([u, v], 1), b)
@@ -266,6 +271,7 @@ TASKS = (
             "0 outside the window": lambda e, p, d: _gauss(e, p, d, d**2 / 2, outside=0.0),
             "left out the Gaussian": lambda e, p, d: _gauss(e, p, d, math.inf),
             "took sigma = D": lambda e, p, d: _gauss(e, p, d, 2 * d**2),
+            "did not square sigma": lambda e, p, d: _gauss(e, p, d, d),
             "forgot the 2": lambda e, p, d: _gauss(e, p, d, d**2 / 4),
             "without the edge of the window": lambda e, p, d: _gauss(e, p, d, d**2 / 2, reach=d - 0.5),
             "counted from 1": lambda e, p, d: _gauss(e, p - 1, d, d**2 / 2),

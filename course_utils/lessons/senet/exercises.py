@@ -106,6 +106,8 @@ TASKS = (
         lambda draw: (_draw_map(draw),),
         mistakes={
             "took the largest value": lambda x: x.amax(dim=(2, 3)),
+            "took the median": lambda x: x.median(-1).values.median(-1).values,
+            "one number for each picture": lambda x: x.mean(dim=(1, 2, 3)),
             "summed over the positions": lambda x: x.sum(dim=(2, 3)),
             "kept the axes": lambda x: x.mean(dim=(2, 3), keepdim=True),
             "averaged over the channels": lambda x: x.mean(dim=1),
@@ -123,6 +125,7 @@ TASKS = (
             "the first picture's gates": lambda x, gates: x * gates[:1, :, None, None],
             "averaged the gates": lambda x, gates: x * gates.mean(dim=0)[:, None, None],
             "a second sigmoid": lambda x, gates: x * torch.sigmoid(gates)[:, :, None, None],
+            "a softmax of the gates": lambda x, gates: x * gates.softmax(dim=1)[:, :, None, None],
             "the gates alone": lambda x, gates: gates[:, :, None, None].expand_as(x),
         },
     ),
@@ -133,6 +136,8 @@ TASKS = (
             "forgot the ReLU": lambda s, w, b, v, c: torch.sigmoid(F.linear(F.linear(s, w, b), v, c)),
             "forgot the sigmoid": lambda s, w, b, v, c: F.linear(F.relu(F.linear(s, w, b)), v, c),
             "ended with a softmax": lambda s, w, b, v, c: F.linear(F.relu(F.linear(s, w, b)), v, c).softmax(dim=1),
+            "used a tanh": lambda s, w, b, v, c: torch.sigmoid(F.linear(torch.tanh(F.linear(s, w, b)), v, c)),
+            "a bias after the sigmoid": lambda s, w, b, v, c: torch.sigmoid(F.linear(F.relu(F.linear(s, w, b)), v)) + c,
             "used a sigmoid": lambda s, w, b, v, c: torch.sigmoid(F.linear(torch.sigmoid(F.linear(s, w, b)), v, c)),
             "a ReLU before the sigmoid": lambda s, w, b, v, c: torch.sigmoid(
                 F.relu(F.linear(F.relu(F.linear(s, w, b)), v, c))
@@ -158,6 +163,8 @@ TASKS = (
             "always biases": lambda c, r, bias: 2 * c * (c // r) + c // r + c,
             "fractions of a unit": lambda c, r, bias: 2 * c * (c / r) + (c / r + c if bias else 0),
             "rounded at the end": lambda c, r, bias: int(2 * c * (c / r) + (c / r + c if bias else 0)),
+            "2 C biases": lambda c, r, bias: 2 * c * (c // r) + (2 * c if bias else 0),
+            "rounded the products": lambda c, r, bias: 2 * (c * c // r) + (c // r + c if bias else 0),
             "equal biases in both layers": lambda c, r, bias: 2 * c * (c // r) + (2 * (c // r) if bias else 0),
         },
     ),
@@ -184,6 +191,8 @@ TASKS = (
             "SE before the convolutions": lambda x, branch, se: F.relu(x + branch(se(x))),
             "forgot the shortcut": lambda x, branch, se: F.relu(se(branch(x))),
             "forgot the ReLU": lambda x, branch, se: x + se(branch(x)),
+            "ReLU before SE": lambda x, branch, se: F.relu(x + se(F.relu(branch(x)))),
+            "ReLU on the shortcut": lambda x, branch, se: F.relu(x) + se(branch(x)),
             "ReLU on the branch": lambda x, branch, se: x + F.relu(se(branch(x))),
             "multiplied twice": lambda x, branch, se: F.relu(x + branch(x) * se(branch(x))),
             "left SE out": lambda x, branch, se: F.relu(x + branch(x)),

@@ -169,7 +169,10 @@ _PLACES = (
         "both": "both steps add to what was normalised; each adds to what it was given, as it was before the norm",
     },
     {"gelu": "the GELU is the tanh approximation, as in the paper's own code; torchvision's is the exact one"},
-    {"pooling": "the head reads the mean of all tokens; it reads the class token, token 0"},
+    {
+        "pooling": "the head reads the mean of all tokens; it reads the class token, token 0",
+        "last token": "the head reads the last token; it reads the class token, which is the first, token 0",
+    },
 )
 _AS_IT_WAS = "This is the port as it was, with all four. Begin at the scores: what are they divided by?"
 
@@ -306,6 +309,7 @@ TASKS = (
         mistakes={
             "what is left": lambda *inputs: _occluded(*inputs)[1],
             "the other sign": lambda *inputs: -occlusion_map(*inputs),
+            "the distance": lambda *inputs: occlusion_map(*inputs).abs(),
             "logits": lambda network, image, label, size: torch.sub(
                 *_occluded(network, image, label, size, read=lambda logits: logits)
             ),
@@ -329,7 +333,6 @@ TASKS = (
         mixtures=port_mistakes(_PLACES, _ported, "departure", _AS_IT_WAS),
         mistakes={
             "residuals are left out": partial(_ported, faults=("residual",)),
-            "the last token": partial(_ported, faults=("last token",)),
             "another eps": partial(_ported, faults=("eps",)),
         },
     ),
