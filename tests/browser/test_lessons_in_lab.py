@@ -94,7 +94,8 @@ def test_the_introduction_is_pointed_at_slid_and_typed_into(lesson):
     expected = scaled_dot_product_attention(table @ torch.tensor(SENTENCES[0].looks_for).float(), table, table)[1]
     shown = root.locator("canvas[data-weights]").get_attribute("data-weights").split(",")
     np.testing.assert_allclose([float(weight) for weight in shown], expected.flatten(), atol=1e-6)
-    canvas.press("ArrowDown")
+    for _ in range(2):  # the first begins at the word that is shown
+        canvas.press("ArrowDown")
     expect(root.locator("[role=status]")).to_contain_text("Query “pants”, word 10 of 10")
 
     # Type: weights over the wrong axis are named, the mended function is right.
