@@ -158,7 +158,7 @@ def test_a_long_run_is_whole_in_the_page_and_no_update_sends_it_all() -> None:
     sent: list[int] = []
     widget.observe(lambda change: sent.append(len(change["new"])), names=["tail", "history"])
     for epoch in range(500):
-        widget.add("one", epoch, loss=1 / (epoch + 1))
+        widget.update({"run": "one", "epoch": epoch, "loss": 1 / (epoch + 1)})
     assert [one["epoch"] for one in widget.records] == list(range(500))
     assert sum(sent) < 500 * 33
     assert sorted(sent)[-16:][0] > 16  # now and then the whole history goes over, so that a late view has it
@@ -166,10 +166,10 @@ def test_a_long_run_is_whole_in_the_page_and_no_update_sends_it_all() -> None:
 
 def test_a_repeated_epoch_replaces_the_earlier_one_and_a_gap_is_left_out(alone: Callable) -> None:
     widget = TrainingCurves()
-    widget.add("one", 1, loss=9)
-    widget.add("one", 1, loss=3)
-    widget.add("one", 2, loss=float("nan"))
-    widget.add("one", 3, loss=np.float32(1))
+    widget.update({"run": "one", "epoch": 1, "loss": 9})
+    widget.update({"run": "one", "epoch": 1, "loss": 3})
+    widget.update({"run": "one", "epoch": 2, "loss": float("nan")})
+    widget.update({"run": "one", "epoch": 3, "loss": np.float32(1)})
     page = alone(widget)
     assert page.status == "Latest loss: one 1 at epoch 3."
     page.canvas.focus()

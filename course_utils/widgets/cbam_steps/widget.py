@@ -39,7 +39,7 @@ class CBAMSteps(CourseWidget):
         order: "channel first", as CBAM has it, or "spatial first".
         channel_mean, channel_max: which pools the channel part uses.
         spatial_max, spatial_mean: which pools the spatial part uses.
-        query: (row, column) of the place that is locked; empty while none is.
+        query: (row, column) of the place that is pinned or shown at first, from 0; empty while none is.
 
     Raises:
         ValueError: if a weight is not finite, or an index or the query lies outside.

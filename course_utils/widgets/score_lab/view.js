@@ -373,7 +373,7 @@ function codeFor(lab, results, query) {
     const before = {
       local: `center = torch.tensor(${source.isPlane ? `[[${center}]]` : `[[[${place}]]]`})\n`,
       reinforced: `keep = torch.zeros(1, 1, ${source.count}, dtype=torch.bool)\n`
-        + `keep[..., [${kept}]] = True  # as the agent tossed\n`,
+        + `keep[..., [${kept}]] = True  # what the agent keeps\n`,
     }[name] ?? "";
     const after = name === "hard" ? `  # draws again; the page drew key ${drawn}` : "";
     return `\n# ${"AB"[i]}\nscores = lab_score("${scores[i]}", ${width})(query, keys) / ${temperature}\n`

@@ -11,7 +11,7 @@ from ..base import CourseWidget, encode_fields
 from ..limits import check_indices, check_place
 
 PLANE_STEPS = 61
-"""A plane is walked in 61 x 61 steps of 0.1: row 0 is y = 3, column 0 is x = -3."""
+"""A plane has 61 x 61 places, 0.1 apart: row 0 is y = 3, column 0 is x = -3."""
 
 SCORE_NAMES = (
     "additive",
@@ -30,8 +30,8 @@ ALIGNMENT_NAMES = ("softmax", "sparsemax", "sigmoid", "hard", "local", "reinforc
 class ScoreLab(CourseWidget):
     """Two combinations of a score and an alignment on the same query, keys and values, side by side.
 
-    In a plane the first two numbers of a key are its place, and so are those of the query, which goes wherever the
-    learner takes it. On a picture each cell of a grid has a key, and the query is the key of the cell in focus.
+    In a plane, the first two numbers of a key are its place, and so are those of the query, which follows the pointer.
+    On a picture, each cell of a grid has a key, and the query is the key of the cell in focus.
 
     Args:
         sources: what the learner may choose from. Each has `key`, a short name; `title`, what the learner reads in the

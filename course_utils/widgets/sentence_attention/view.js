@@ -192,7 +192,7 @@ function queryMatrix(house, model) {
   const draw = ({ projection }) => {
     for (const { refresh } of fields.flat()) refresh();
     table.hidden = projection === "itself";
-    name.textContent = table.hidden ? "Without W_Q a word looks for what it is itself."
+    name.textContent = table.hidden ? "Without W_Q, a word looks for its own features."
       : "A word with the feature of a row looks for the feature of a column.";
   };
   return { build, draw };

@@ -90,10 +90,6 @@ class TrainingCurves(CourseWidget):
                 self.tail = []
             self.latest = {"run": run, "seed": seed, "epoch": epoch, "epochs": epochs}
 
-    def add(self, run: str, epoch: int, *, seed: int = 0, epochs: int | None = None, **metrics: float) -> None:
-        """Add one epoch of one run, as `update`, with the metrics as keywords."""
-        self.update({"run": run, "seed": seed, "epoch": epoch, "epochs": epochs, **metrics})
-
     @property
     def records(self) -> list[dict[str, Any]]:
         """Every epoch so far, in the order in which they came."""
