@@ -558,7 +558,7 @@ def test_the_clips_shown_are_those_of_the_code(clips):
 
 
 @EVERY
-def test_hover_focuses_click_locks_arrows_move_escape_releases(page):
+def test_hover_focuses_click_pins_arrows_move_escape_unpins(page):
     canvas = page.canvas
     at_rest = page.status
     page.hover(canvas, 0.62, 0.57)  # inside a cell

@@ -7,7 +7,6 @@ WIDGETS = Path(__file__).parents[2] / "course_utils" / "widgets"
 MOST_LINES = 120
 
 NOT_YET_SMALL = {
-    "branch_weights/view.js",
     "head_grid/view.js",
     "mask_playground/view.js",
     "patch_tokens/view.js",

@@ -124,19 +124,23 @@ export function pictureButtons({ label, side, onPress }) {
   return { node, show };
 }
 
-/** A scale: the colour table with the numbers at its ends (and at its middle for RdBu). `set(range)` redraws it. */
+/**
+ * A scale: the colour table with the numbers at its ends and in its middle. `set(range)` redraws it, `rename(words)` gives
+ * it another title.
+ */
 export function scaleBar(title) {
   const canvas = element("canvas", { role: "img", width: "256", height: "1" });
   const numbers = element("div", { class: "cw-scale-numbers", "aria-hidden": "true" });
   const name = element("p", { class: "cw-panel-name" }, title);
+  const rename = (words) => { name.textContent = words; };
   const set = ({ table, low, high }) => {
     const ramp = Float32Array.from({ length: 256 }, (_, i) => i + 0.5);
     canvas.getContext("2d").drawImage(paintMap(ramp, 1, 256, { table, low: 0, high: 256 }), 0, 0);
-    canvas.setAttribute("aria-label", `${title}: ${table}, from ${number(low)} to ${number(high)}`);
+    canvas.setAttribute("aria-label", `${name.textContent}: ${table}, from ${number(low)} to ${number(high)}`);
     const shown = [low, (low + high) / 2, high].map((value) => element("span", {}, number(value)));
     numbers.replaceChildren(...shown);
   };
-  return { node: element("div", { class: "cw-scale" }, name, canvas, numbers), canvas, set };
+  return { node: element("div", { class: "cw-scale" }, name, canvas, numbers), canvas, set, rename };
 }
 
 /** A button that copies lines of code; where the browser refuses, it shows them ready to copy. */
