@@ -39,4 +39,4 @@ def test_no_function_is_longer_than_a_reader_can_hold() -> None:
         for path in WIDGETS.rglob("*.js")
     }
     assert len(lengths) > 20
-    assert {name for name, length in lengths.items() if length > MOST_LINES} == NOT_YET_SMALL
+    assert {name for name, length in lengths.items() if length > MOST_LINES} <= NOT_YET_SMALL

@@ -70,7 +70,7 @@ function tablePart(model, data) {
     const most = values.reduce((one, other) => Math.max(one, Math.abs(other)), 0) || 1;
     const range = { table: "RdBu", low: -most, high: most };
     map = paintMap(values, channels, sizes, range);
-    fitPanel(made, Math.min(360, channels * 9) / Math.max(1, made.node.clientWidth));
+    fitPanel(made, Math.min(360, channels * 14) / Math.max(1, made.node.clientWidth));
     const words = kernelWords(kernels[data.branch()]);
     scale.rename(`share of ${words}, less the even share of ${even.toFixed(2)}`);
     scale.set(range);
