@@ -22,7 +22,7 @@ def example_weights(queries: int, keys: int) -> list[list[float]]:
 
 
 def full(rows: int, columns: int, value: float = 0.5) -> list[list[float]]:
-    """A matrix of activations to look at: no two neighbours alike."""
+    """A matrix of activations to look at: no two neighbours are equal."""
     return [[value + 0.3 * math.sin(2.1 * r + 1.7 * c + r * c) for c in range(columns)] for r in range(rows)]
 
 

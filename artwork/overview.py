@@ -1,4 +1,4 @@
-"""Diagrams of the whole field: what attention is, which axes a mask spans, who came when."""
+"""Diagrams of the whole field: what attention is, which axes a mask spans, when each was published."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .style import NAME, SMALL, TEXT, Sketch
 
 @diagram
 def attention_is_f_g_x(s: Sketch) -> None:
-    """x twice: once through g, once straight to f."""
+    """The input x goes through g, and straight to f."""
     low, high = 196, 84
     x = s.stack(40, low - 48, 64, 5, 8, "feature", [0.45] * 5)
     g = s.box(262, high - 30, 120, 60, "$g$", "mask", 22, bold=True)
@@ -94,7 +94,7 @@ def categories(s: Sketch) -> None:
 
 @diagram
 def mask_axes(s: Sketch) -> None:
-    """One row a mechanism, one column an axis."""
+    """One row for each mechanism, one column for each axis of a mask."""
     axes = ("branch", "channel", "time", "height", "width", "query")
     table = (
         ("SE, ECA, GSoP", ("channel",), "C × 1 × 1"),
@@ -133,11 +133,11 @@ def channel_vs_spatial(s: Sketch) -> None:
         s.operator(322, y, "x")
         if name == "channel":
             mask = s.column(409, y - 45, gates, (26, 18), "mask")
-            note, shape = "One gate a channel:\nthe same at\nevery position.", "C × 1 × 1"
+            note, shape = "One gate per channel:\nthe same at\nevery position.", "C × 1 × 1"
             out = s.stack(554, y - 52, 68, 5, 9, "output", [0.9 * gate for gate in gates])
         else:
             mask = s.cells(388, y - 34, 17, PLACE, "mask")
-            note, shape = "One weight a position:\nthe same in\nevery channel.", "1 × H × W"
+            note, shape = "One weight per position:\nthe same in\nevery channel.", "1 × H × W"
             out = s.stack(554, y - 52, 68, 5, 9, "output", [0.15] * 5, face=PLACE)
         s.text(505, y, "=", 26, "ink")
         s.text(704, y, note, TEXT, "ink", ha="left")
@@ -152,7 +152,7 @@ def channel_vs_spatial(s: Sketch) -> None:
 
 @diagram
 def attention_types(s: Sketch) -> None:
-    """One row for what a choice concerns, one group of boxes for a choice."""
+    """One row for each question, one group of boxes for each answer."""
     rows = (
         (
             ("any", "attention"),
@@ -207,19 +207,19 @@ MILESTONES = (
     ("branch", 0, "Highway", 2015 + 6 / 12),
     ("no attention", 0, "MLP models", 2021 + 4 / 12),
 )
-"""Lane, line in the lane, name, and the month of the first publication as a year and a fraction."""
+"""Category, line within it, name, and the month of first publication as a year and a fraction."""
 
 SPANS = (
     ("self-attention", 2, "DANet, EMANet, OCRNet", 2018, 2021),
     ("self-attention", 3, "DeiT, PVT, Swin", 2020, 2022),
     ("branch", 0, "SKNet", 2019, 2020),
 )
-"""The same for what is dated by years only: from the first of January to the last of December."""
+"""The same for papers of which only the year is known: from 1 January to 31 December."""
 
 
 @diagram
 def timeline(s: Sketch) -> None:
-    """Years along, one lane a category."""
+    """Years from left to right, one lane for each category."""
     lanes = (
         ("spatial", 1),
         ("self-attention", 4),

@@ -322,7 +322,7 @@ class Sketch:
         cells: int = 4,
         face: Sequence[Sequence[float]] | None = None,
     ) -> Box:
-        """A feature map C x H x W: one sheet a channel, the first in front.
+        """A feature map C x H x W: one sheet per channel, the first in front.
 
         `shades` colours each sheet; `face` instead colours each position of the sheet in front.
         """

@@ -27,7 +27,7 @@ SIZES = ((64, 256, 8), (256, 256, 8), (1024, 256, 8), (1024, 384, 6))  # tokens,
 
 
 class Called(nn.Module):
-    """A module called in one way, so that contestants with different signatures can be timed alike."""
+    """A module called in one way, so that contestants with different signatures can be timed in the same way."""
 
     def __init__(self, module: nn.Module | None, call: Callable[..., Tensor]):
         super().__init__()

@@ -1,11 +1,11 @@
-"""Seconds an epoch of the course's training beside the earlier course's loop, network and data reading, in one run.
+"""Seconds per epoch: the course's training and the earlier course's loop, network and data reading, in one run.
 
 That course kept each image as a PNG with a text file for its label and read both again in every epoch; its network
-ends in a softmax of which the loss takes the softmax once more. Here it is written anew from its description, on the
-digits that ship with the course. OpenCV read its files; Pillow does here, and the data loader has no workers.
+ends in a softmax, and the loss then applies another one. Here it is written again from its description, on the
+digits that ship with the course. OpenCV read its files, here Pillow does; the data loader has no workers.
 
-Beside both stands the least that the network allows: its multiply-adds at the rate of a large matrix product on the
-same machine, as if nothing else took time.
+Both are compared with a lower bound: the network's multiply-adds at the rate of a large matrix product on the same
+machine, as if nothing else took time.
 """
 
 import argparse
@@ -138,7 +138,7 @@ def measure(attention: str, images: ImageSet, folder: Path, epochs: int) -> dict
         "attention": attention,
         "images": share,
         "precision": history[-1]["precision"],
-        "ours seconds an epoch": round(statistics.median(ours), 3),
+        "ours seconds per epoch": round(statistics.median(ours), 3),
         "earlier course's": round(statistics.median(theirs), 3),
         "ratio": round(statistics.median(a / b for a, b in zip(ours, theirs, strict=True)), 3),
         "at most": GOAL,

@@ -1,6 +1,6 @@
 """Time calls side by side, and say how far each is from what the machine can do.
 
-The contestants run in turn within every round, so a machine that is busy for a while slows all of them alike: a ratio
+The contestants run in turn within every round, so a machine that is busy for a while slows all of them equally: a ratio
 is the median over the rounds of one time divided by the other time of the same round.
 """
 
@@ -126,7 +126,7 @@ def backward_call(module: nn.Module, *inputs: Tensor) -> Call:
 
 
 def measure_machine() -> Machine:
-    """How many bytes a second a large copy moves (read and write), and how fast a large matrix product is."""
+    """How many bytes per second a large copy moves (read and write), and how fast a large matrix product is."""
     load = os.getloadavg()[0]
     source = torch.rand(16 * 2**20)  # 64 MiB: beyond the caches
     target = torch.empty_like(source)

@@ -95,7 +95,7 @@ class Cost:
 class Results:
     """What one study found; as the last line of a notebook's cell it is shown as tables.
 
-    `tasks` and `networks` are titles by name; `seeds` says how many there are; `costs` is empty where nobody measured.
+    `tasks` and `networks` are titles by name; `seeds` says how many there are; `costs` is empty if none were measured.
     """
 
     study: str
@@ -186,7 +186,7 @@ class Results:
                     (
                         f"{title}: cost of a training step on {setting['batch_size']} images; "
                         f"{setting['processor']}, {setting['threads']} thread(s)",
-                        ["network", "parameters", "MFLOP an image", "ms a step", "peak memory, MB"],
+                        ["network", "parameters", "MFLOP per image", "ms per step", "peak memory, MB"],
                         [
                             [
                                 self.networks[cost.network],

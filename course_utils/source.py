@@ -16,6 +16,8 @@ _REMARK = re.compile(r"  # (?:type: ignore|noqa).*")  # for the type checker and
 # A long line scrolls, it is not broken within a word. The colours are JupyterLab's own, in its light and dark themes;
 # elsewhere, and where style sheets are removed, keywords are bold, texts and comments slanted.
 _STYLE = """<style>
+div.course-source { margin-bottom: 1em; }
+div.course-source summary { font-size: 0.8em; }
 div.course-source pre { overflow-x: auto; white-space: pre; margin: 0; }
 div.course-source mark { color: inherit; background: rgba(240, 160, 40, 0.16); display: inline-block; min-width: 100%; }
 div.course-source b { color: var(--jp-mirror-editor-keyword-color, inherit); }

@@ -1,4 +1,4 @@
-"""What a network costs: parameters, operations, seconds a step, memory. Measured side by side in one run."""
+"""What a network costs: parameters, operations, time per step, memory. Measured side by side in one run."""
 
 import json
 import os
@@ -68,7 +68,7 @@ def measure_costs(
                 round(step.peak_bytes() / 2**20, 2),
             )
             costs.append(cost)
-            say(f"{task.name} {name}: {cost.flops / 1e6:.2f} MFLOP, {cost.step_ms} ms a step, {cost.peak_mb} MB")
+            say(f"{task.name} {name}: {cost.flops / 1e6:.2f} MFLOP, {cost.step_ms} ms per step, {cost.peak_mb} MB")
     stored = {
         "format": _FORMAT,
         "setting": {**machine(), "torch": torch.__version__, "batch_size": study.batch_size, "rounds": rounds},
@@ -79,7 +79,7 @@ def measure_costs(
 
 
 def read_costs(study: Study, out: str | Path | None = None) -> tuple[list[Cost], dict[str, Any]]:
-    """The measured costs and the setting they were measured in; none where nobody measured.
+    """The measured costs and the setting they were measured in; empty where nothing was measured.
 
     Raises:
         StudyError: if the file is broken or of another version.

@@ -105,9 +105,9 @@ def provenance(name: str, out: str | Path | None = None) -> str:
     where = counted(_machine_words(result.get("machine", {})) for result in results)
     commits = Counter(str(result.get("commit"))[:7] for result in results)
     touched = sum(str(result.get("commit")).endswith("with changes") for result in results)
-    whence = f"{len(commits)} commits" if len(commits) > 3 else " and ".join(commits)
+    sources = f"{len(commits)} commits" if len(commits) > 3 else " and ".join(commits)
     changed = f"{touched} runs with uncommitted changes"
-    return f"{len(results)} runs, by {'; '.join(made)}; on {where}; from {whence}, {changed}."
+    return f"{len(results)} runs, by {'; '.join(made)}; on {where}; from {sources}, {changed}."
 
 
 def _machine_words(machine: dict[str, Any]) -> str:

@@ -66,7 +66,7 @@ def cifar10(split: str = "train", n: int | None = None, seed: int = 0, root: str
 
 def _records(path: Path) -> np.ndarray:
     """The images of a file, (N, 1 + 3072) bytes, after its length and labels were found to be right."""
-    cure = f"delete {path.parent} and let cifar10() fetch it anew"
+    cure = f"delete {path.parent} and let cifar10() fetch it again"
     try:
         content = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
@@ -75,8 +75,8 @@ def _records(path: Path) -> np.ndarray:
         ) from error
     if not len(content) or len(content) % _RECORD:
         raise DataError(
-            f"{path} has {len(content):,} bytes, no whole number of images of {_RECORD:,} bytes: it was copied by "
-            f"half; {cure}."
+            f"{path} has {len(content):,} bytes, no whole number of images of {_RECORD:,} bytes: it was only "
+            f"partly copied; {cure}."
         )
     records = content.reshape(-1, _RECORD)
     if records[:, 0].max() > 9:

@@ -37,8 +37,8 @@ def decode_base64(text: str, name: str = "The upload") -> np.ndarray:
 def decode_image(data: bytes, name: str = "The upload") -> np.ndarray:
     """Decode the bytes of an image file to RGB.
 
-    The content counts, not the file's name. Of a moving picture the first frame is taken, transparency is laid on
-    white, a rotation noted by the camera is carried out, 16-bit and floating grey is brought to 8 bits.
+    The content counts, not the file's name. Of a moving picture the first frame is taken, transparency is put on
+    white, a rotation noted by the camera is applied, 16-bit and floating grey is brought to 8 bits.
 
     Args:
         data: the file's bytes, at most `MAX_BYTES`, of at most `MAX_PIXELS` pixels (read before decoding).

@@ -37,8 +37,8 @@ class ClipSet:
 def moving_digits(n: int, seed: int, split: str = "train", frames: int = 6, size: int = 40) -> ClipSet:
     """Clips of two digits on a little noise: one drifts in a straight line, the other stands still.
 
-    The moving digit goes at least as far as it is wide, at one speed, and never meets the other. The noise is drawn
-    anew for every frame.
+    The moving digit goes at least as far as it is wide, at one speed, and never meets the other. Each frame has
+    its own noise.
 
     Args:
         n: how many clips.

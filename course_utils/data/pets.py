@@ -119,7 +119,7 @@ def _listed(folder: Path, split: str) -> list[str]:
             )
         names.append(words[0])
     if not names:
-        raise DataError(f"{path} is empty: expected one line a photograph; {_cure(folder)}")
+        raise DataError(f"{path} is empty: expected one line per photograph; {_cure(folder)}")
     for kind, place, ending in (
         ("photograph", folder / "images", ".jpg"),
         ("trimap", folder / "annotations" / "trimaps", ".png"),
@@ -130,7 +130,7 @@ def _listed(folder: Path, split: str) -> list[str]:
             at = names.index(missing[0]) + 1
             raise DataError(
                 f"{path}, line {at} names {missing[0]!r}, but its {kind} {place / missing[0]}{ending} is not there "
-                f"({len(missing)} of {len(names)} are missing); the folder was copied by half, or the list belongs to "
+                f"({len(missing)} of {len(names)} are missing); the folder was only partly copied, or the list is of "
                 f"other photographs: {_cure(folder)}"
             )
     return names
@@ -149,4 +149,4 @@ def _unreadable(folder: Path, name: str, error: Exception) -> str:
 
 
 def _cure(folder: Path) -> str:
-    return f"copy {folder} again, or delete it and let pets() fetch it anew."
+    return f"copy {folder} again, or delete it and let pets() fetch it again."

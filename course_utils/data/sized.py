@@ -62,7 +62,7 @@ def digit_sides(pictures: ImageSet) -> Tensor:
         ValueError: if the pictures come without masks.
     """
     if pictures.masks is None:
-        raise ValueError("These pictures have no masks, so nobody knows how large their digits are; use sized_digits.")
+        raise ValueError("These pictures have no masks, so the size of their digits is unknown; use sized_digits.")
     return pictures.masks.flatten(1).sum(1).double().sqrt().round().long()
 
 

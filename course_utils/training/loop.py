@@ -56,7 +56,7 @@ def train(
         batch_size: images a step, of all processes together.
         lr: the highest learning rate of the cycle.
         weight_decay: of AdamW.
-        seed: order of the images and dropout; the model's first weights are drawn by whoever builds it.
+        seed: order of the images and dropout; the model's first weights were drawn when it was built.
         run: a name for this run, given back in every epoch's record.
         precision: "float32", "bfloat16" (autocast), or "auto": bfloat16 where a short measurement shows a gain.
         progress: whether to draw a progress bar.

@@ -269,6 +269,8 @@ def alone(browser: Browser, shared_page: Page, tmp_path: Path) -> Iterator[Calla
 class Lab:
     """A JupyterLab of our own on a free port of 127.0.0.1, and a page in it. One serves all tests."""
 
+    command, application, place = "lab", "LabApp", "lab/tree"
+
     def __init__(self, root: Path, browser: Browser, workspace: Path) -> None:
         self.root = self.folder = root
         with socket.socket() as free:
@@ -286,17 +288,17 @@ class Lab:
             "--ServerApp.port_retries=0",
             "--IdentityProvider.token=",
             "--ServerApp.password=",
-            "--LabApp.expose_app_in_browser=True",
+            f"--{self.application}.expose_app_in_browser=True",
             f"--ServerApp.root_dir={root}",
-            f"--LabApp.workspaces_dir={workspace / 'workspaces'}",
-            f"--LabApp.user_settings_dir={workspace / 'settings'}",
+            f"--{self.application}.workspaces_dir={workspace / 'workspaces'}",
+            f"--{self.application}.user_settings_dir={workspace / 'settings'}",
         ]
         quiet = workspace / "settings" / "@jupyterlab" / "apputils-extension"
         quiet.mkdir(parents=True)
         (quiet / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
         self.log = (workspace / "lab.log").open("w")
         self.server = subprocess.Popen(
-            [sys.executable, "-m", "jupyter", "lab", *options],
+            [sys.executable, "-m", "jupyter", self.command, *options],
             stdout=self.log,
             stderr=subprocess.STDOUT,
             cwd=root,
@@ -326,7 +328,7 @@ class Lab:
             except OSError:
                 time.sleep(0.2)
         self.log.flush()
-        raise RuntimeError(f"JupyterLab did not start:\n{Path(self.log.name).read_text()[-3000:]}")
+        raise RuntimeError(f"jupyter {self.command} did not start:\n{Path(self.log.name).read_text()[-3000:]}")
 
     def _hear(self, message: Any) -> None:
         if message.type == "error":
@@ -339,7 +341,9 @@ class Lab:
 
     def open(self, notebook: str) -> Page:
         """Open a notebook of this test's folder and wait until its kernel is idle."""
-        self.page.goto(f"{self.address}/lab/tree/{(self.folder / notebook).relative_to(self.root).as_posix()}?reset")
+        self.page.goto(
+            f"{self.address}/{self.place}/{(self.folder / notebook).relative_to(self.root).as_posix()}?reset"
+        )
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
         self.page.wait_for_function(
             "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'",
@@ -390,6 +394,22 @@ class Lab:
                 self.server.kill()
                 self.server.wait(5)
             self.log.close()
+
+
+class Notebook(Lab):
+    """The same in Jupyter Notebook 7."""
+
+    command, application, place = "notebook", "JupyterNotebookApp", "notebooks"
+
+
+@pytest.fixture
+def notebook_7(browser: Browser, tmp_path: Path) -> Iterator[Lab]:
+    """Jupyter Notebook 7 on this test's folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COURSE_PROGRESS", str(tmp_path / "progress.json"))
+        server = Notebook(tmp_path, browser, tmp_path / "settings")
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

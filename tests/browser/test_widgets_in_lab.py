@@ -1,12 +1,16 @@
 """Widgets in a real JupyterLab: they draw, they follow the kernel live, their keys stay theirs."""
 
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
 import nbformat
 import numpy as np
+from playwright.sync_api import expect
 
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 MAP = """
 import numpy as np
 from course_utils.widgets import AttentionMap, TrainingCurves
@@ -86,3 +90,22 @@ def test_a_map_and_live_curves_work_in_jupyterlab(lab: Callable, tmp_path: Path)
     assert page.locator(".course-widget").count() == 2
     assert server.console_errors == []
     assert server.requests_off == []
+
+
+def test_a_lesson_runs_and_answers_in_notebook_7(notebook_7) -> None:
+    shutil.copy(NOTEBOOKS / "4.1.1_senet.ipynb", notebook_7.root)
+    page = notebook_7.open("4.1.1_senet.ipynb")
+    page.wait_for_load_state("networkidle")
+    notebook_7.console_errors.clear()  # what Notebook reports of its own settings as it starts
+    notebook_7.run_all()
+    notebook_7.wait_idle(240)
+    assert page.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0
+    root = page.locator(".course-widget[data-widget=channel-gates]").first
+    root.scroll_into_view_if_needed()
+    canvas = root.locator("canvas[tabindex='0']")
+    canvas.focus()
+    canvas.press("ArrowRight")
+    expect(canvas).to_have_attribute("data-query", re.compile(r"\d+,\d+"))
+    expect(root.locator("[role=status]")).to_contain_text(re.compile(r"Channel \d+"))
+    assert notebook_7.console_errors == []
+    assert notebook_7.requests_off == []

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib import metadata
 from itertools import chain
 from pathlib import Path
 
@@ -124,6 +125,21 @@ def test_widgets_and_attention_need_nothing_heavy_of_each_other():
 def test_dependencies_have_lower_bounds_only():
     for requirement in chain(PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()):
         assert re.fullmatch(r"[a-z0-9-]+(\[lab,site\]|>=[\d.]+)", requirement), requirement
+
+
+def test_everything_imported_comes_with_a_declared_dependency():
+    """Wherever it is imported, also within a function: an install has nothing else.
+
+    A learner's own model comes with its library, which `look` asks how that model wants its pictures.
+    """
+    owners = metadata.packages_distributions()
+    declared = {re.match(r"[\w-]+", each)[0] for each in PROJECT["dependencies"]}
+    for path in (ROOT / "course_utils").rglob("*.py"):
+        for top in {name.split(".")[0] for name in imported_by(path)} - {*sys.stdlib_module_names, "course_utils"}:
+            if path.match("look_into/explore.py") and top in ("timm", "transformers"):
+                continue
+            found = {owner.lower().replace("_", "-") for owner in owners.get(top, [])}
+            assert found & declared, f"{path.relative_to(ROOT)} imports {top}, which pyproject.toml does not name"
 
 
 def test_environment_agrees_with_pyproject():
