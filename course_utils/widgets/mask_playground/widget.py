@@ -46,7 +46,7 @@ class MaskPlayground(CourseWidget):
     picture = traitlets.Unicode("").tag(sync=True, echo_update=False)
     category = traitlets.Enum(CATEGORIES, "spatial").tag(sync=True, echo_update=False)
     source = traitlets.Enum(SOURCES, "hand").tag(sync=True, echo_update=False)
-    gates = traitlets.List(traitlets.Float(min=0, max=1), [1.0, 0.5, 0.1], 3, 3).tag(sync=True, echo_update=False)
+    gates = traitlets.List(traitlets.Float(min=0, max=1), [1.0, 1.0, 1.0], 3, 3).tag(sync=True, echo_update=False)
     spot = traitlets.List(traitlets.Float(min=0, max=1), [0.24, 0.82], 2, 2).tag(sync=True, echo_update=False)
     size = traitlets.Float(0.16, min=0.04, max=0.6).tag(sync=True, echo_update=False)
     moment = traitlets.Float(6, min=0, max=8).tag(sync=True, echo_update=False)
