@@ -11,7 +11,7 @@ NO_BROWSER = (
     "Google Chrome, or Playwright's own (`python -m playwright install chromium`)."
 )
 _OFF = "gpu background-networking component-update sync quic"
-_FLAGS = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in _OFF.split())]
+FLAGS = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in _OFF.split())]
 _ON_PATH = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _ON_MAC = [f"/Applications/{name}.app/Contents/MacOS/{name}" for name in ("Chromium", "Google Chrome")]
 
@@ -36,4 +36,4 @@ def launch(playwright: Playwright) -> Browser:
     path = find_browser()
     if path is None:
         raise RuntimeError(NO_BROWSER)
-    return playwright.chromium.launch(executable_path=path, args=_FLAGS)
+    return playwright.chromium.launch(executable_path=path, args=FLAGS)

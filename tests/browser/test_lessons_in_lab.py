@@ -18,7 +18,7 @@ from course_utils.training.attention_maps import overlap, share_on_object
 from course_utils.widgets import SENTENCES, explore_channel_gates, explore_gate_maps
 from course_utils.widgets.cbam_steps.explore import switched
 from course_utils.widgets.covariance.explore import example_channels, rearrange
-from course_utils.widgets.mask_playground.explore import deviation_mask, playground_input
+from course_utils.widgets.mask_playground.explore import deviation_mask, person_mask, playground_input
 from course_utils.widgets.patch_tokens.explore import blank_patches, occlude
 from course_utils.widgets.score_lab.explore import lab_inputs, lab_score
 
@@ -63,20 +63,24 @@ def test_the_introduction_is_pointed_at_slid_and_typed_into(lesson):
     server = lesson("4.1_introduction.ipynb", seconds=180)
     page = server.page
 
-    # A spotlight by hand follows the pointer; what is said of the place is what the package computes.
-    root = widget(page, "mask-playground")
+    # A trained mask; then a spotlight by hand, which follows the pointer; what is said of them the package computes.
+    first = widget(page, "mask-playground")
+    mask = person_mask(playground_input("astronaut", "spatial"))
+    expect(first.locator("[role=status]")).to_contain_text(f"It lets {100 * mask.mean():.1f} % through. Made from")
+    root = page.locator("[data-widget=mask-playground]").nth(1)
+    root.scroll_into_view_if_needed()
     canvas = root.locator("canvas[tabindex='0']")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
     page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
-    expect(canvas).to_have_attribute("data-query", "18,24")
+    expect(canvas).to_have_attribute("data-query", "27,36")
     status = root.locator("[role=status]")
-    expect(status).to_contain_text("Row 74 of 0 to 143, column 98 of 0 to 191: mask 1 ×")
+    expect(status).to_contain_text("Row 111 of 216, column 147 of 288: mask 1 ×")
     root.get_by_label("Spotlight").press("End")
     page.mouse.move(2, 2)
     wide = torch.exp(
-        -((torch.arange(144)[:, None] - 0.24 * 144 + 0.5) ** 2 + (torch.arange(192) - 0.82 * 192 + 0.5) ** 2)
-        / (2 * (0.6 * 144) ** 2)
+        -((torch.arange(216)[:, None] - 0.24 * 216 + 0.5) ** 2 + (torch.arange(288) - 0.82 * 288 + 0.5) ** 2)
+        / (2 * (0.6 * 216) ** 2)
     )
     expect(status).to_contain_text(f"It lets {100 * wide.mean():.1f} % through. Set by hand")
     root.get_by_role("combobox", name="Mask").select_option("picture")

@@ -8,9 +8,10 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from course_utils.widgets import explore_mask_playground
-from course_utils.widgets.mask_playground.explore import PICTURES, deviation_mask, playground_input
+from course_utils.widgets.mask_playground.explore import PICTURES, deviation_mask, person_mask, playground_input
 from course_utils.widgets.mask_playground.widget import CATEGORIES
 
 torch.set_num_threads(1)
@@ -30,7 +31,12 @@ def page(alone, course):
 
 
 def canvases(page):
-    return [page.root.locator(".cw-panel canvas").nth(i) for i in (0, 1, 3)]  # the second is followed by its scale
+    return [page.root.locator(f"canvas[data-panel={name}]") for name in ("x", "mask", "output")]
+
+
+def settled(page):
+    """Wait for the mask of the network."""
+    page.page.wait_for_selector(".cw-stage[aria-busy=false]")
 
 
 def hand_mask(page, shape: tuple[int, ...]) -> np.ndarray:
@@ -58,9 +64,9 @@ def applied(x: np.ndarray, mask: np.ndarray, category: str) -> np.ndarray:
 def said(page) -> tuple[int, int, int, list[float]]:
     """Frame, row, column, and all numbers of the sentence about the focus, in its order."""
     frame, row, column, rest = re.search(
-        r"(?:Frame (\d+), r|R)ow (\d+) of 0 to \d+, column (\d+) of 0 to \d+: (.*?)\.(?:$| Pinned)", page.status
+        r"(?:Frame (\d+), r|R)ow (\d+) of \d+, column (\d+) of \d+: (.*?)\.(?:$| Pinned)", page.status
     ).groups()
-    return int(frame or 0), int(row), int(column), [float(n) for n in re.findall(NUMBER, rest)]
+    return int(frame or 1) - 1, int(row) - 1, int(column) - 1, [float(n) for n in re.findall(NUMBER, rest)]
 
 
 def check_focus(page, x: np.ndarray, mask: np.ndarray, category: str) -> None:
@@ -77,11 +83,11 @@ def check_focus(page, x: np.ndarray, mask: np.ndarray, category: str) -> None:
 
 
 def test_a_mask_from_the_picture_is_the_packages(page):
-    for category, name in zip(CATEGORIES, [*PICTURES, *PICTURES], strict=True):
+    for category, name in zip(CATEGORIES, [*PICTURES, *PICTURES][1:7], strict=True):
         page.set(category=category, source="picture", picture=name)
         x = playground_input(name, category)
         mask = deviation_mask(x, category)
-        assert f"?), {' × '.join(map(str, mask.shape))}:" in page.status
+        assert f"g(x): {' × '.join(map(str, mask.shape))}" in page.root.inner_text()
         assert f"Made from this picture ({PICTURES[name]})." in page.status
         if category != "branch":
             through = float(re.search(r"lets ([\d.]+) % through", page.status)[1])
@@ -125,7 +131,7 @@ def test_the_copied_code_makes_the_output_that_is_drawn(page):
             page.root.get_by_role("button", name="Copy the code").click()
             scope: dict = {}
             with contextlib.redirect_stdout(io.StringIO()) as printed:
-                exec(page.root.get_by_label("Code").input_value(), scope)
+                exec(page.root.locator("textarea").input_value(), scope)
             assert f"mask {tuple(scope['mask'].shape)}" in printed.getvalue()
             output = scope["output"].movedim(-3, -1).numpy()
             drawn = page.pixels(canvases(page)[2])[..., :3] / 255
@@ -205,7 +211,7 @@ def test_arrows_carry_the_spotlight_and_an_edge_is_told(page):
     page.canvas.press("ArrowDown")
     page.canvas.press("ArrowLeft")
     assert page.canvas.get_attribute("data-query") == f"{row + 1},{column - 1}"
-    np.testing.assert_allclose(page.state("spot"), [(row + 1.5) / 36, (column - 0.5) / 48], atol=0.01)
+    np.testing.assert_allclose(page.state("spot"), [(row + 1.5) / 54, (column - 0.5) / 72], atol=0.01)
     for _ in range(row + 3):
         page.canvas.press("ArrowUp")
     page.says(r"Edge\.$")
@@ -217,7 +223,7 @@ def test_over_a_clip_the_pointer_says_where_and_when(page):
     page.page.mouse.down()
     page.page.mouse.up()
     assert page.state("moment") == 7
-    assert page.status.find("Frame 7, row") > 0
+    assert page.status.find("Frame 8, row") > 0
     assert page.root.get_by_role("slider", name="When").input_value() == "7"
     page.root.get_by_role("combobox", name="Category").select_option("temporal")
     page.root.get_by_role("slider", name="When").press("Home")
@@ -242,7 +248,7 @@ def test_every_control_moves_and_only_those_of_the_mask_are_shown(page):
     page.set(source="picture")
     assert page.root.locator("input[type=range]:visible").count() == 0
     page.set(category="spatial", source="hand")
-    assert page.move_every_control() == 4
+    assert page.move_every_control() == 5
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -258,13 +264,61 @@ def test_nothing_for_axe_to_complain_about(alone, course, theme):
 def test_two_copies_do_not_meet_and_the_picture_is_saved(page):
     page.second_copy()
     roots = page.page.locator(".course-widget")
-    page.hover(roots.nth(1).locator("canvas").first, 0.3, 0.3)
-    assert roots.nth(0).locator("canvas").first.get_attribute("data-query") is None
+    page.hover(roots.nth(1).locator("canvas[tabindex='0']"), 0.3, 0.3)
+    assert roots.nth(0).locator("canvas[tabindex='0']").get_attribute("data-query") is None
     with page.page.expect_download() as download:
         roots.nth(0).get_by_role("button", name="Save the picture").click()
     assert download.value.suggested_filename == "mask-playground.png"
 
 
 def test_a_picture_that_is_not_there_is_refused():
-    with pytest.raises(ValueError, match="There is no picture 'b' here; there are: german_shepherd"):
+    with pytest.raises(ValueError, match="There is no picture 'b' here; there are: astronaut"):
         explore_mask_playground(picture="b")
+
+
+def test_a_trained_mask_asked_for_where_there_is_none_is_refused():
+    with pytest.raises(ValueError, match='use category="spatial"'):
+        explore_mask_playground(source="trained", category="channel")
+
+
+@pytest.mark.parametrize("rest", ["dark", "blurred", "replaced"])
+def test_a_trained_mask_is_torchs_and_keeps_the_person(page, rest):
+    page.set(source="trained", category="spatial", rest=rest, picture="astronaut")
+    settled(page)
+    x = playground_input("astronaut", "spatial")
+    mask = person_mask(x)
+    through = float(re.search(r"lets ([\d.]+) % through", page.status)[1])
+    assert through == pytest.approx(100 * mask.mean().item(), abs=0.1)
+    page.root.get_by_role("button", name="Copy the code").click()
+    scope: dict = {}
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(page.root.locator("textarea").input_value(), scope)
+    drawn = page.pixels(canvases(page)[2])[..., :3] / 255
+    assert np.abs(coarse(drawn) - coarse(scope["output"].movedim(-3, -1).numpy())).mean() < 0.02
+    assert np.abs(coarse(drawn) - coarse((x * mask).movedim(0, -1).numpy())).mean() > (0.02 if rest != "dark" else -1)
+
+
+def test_another_category_leaves_the_trained_mask_for_the_formula(page):
+    page.root.get_by_role("combobox", name="Mask").select_option("trained")
+    settled(page)
+    page.root.get_by_role("combobox", name="Category").select_option("channel")
+    assert page.state("source") == "picture"
+    page.root.get_by_role("combobox", name="Mask").select_option("trained")
+    assert page.state("category") == "spatial"
+
+
+def test_a_picture_of_ones_own_goes_through_every_g_and_stays_in_the_page(page, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (200, 500, 3), np.uint8)
+    noise[:, 250:] = 30
+    Image.fromarray(noise).save(tmp_path / "own.png")
+    page.root.locator("input[type=file]").set_input_files(tmp_path / "own.png")
+    page.root.locator("canvas[aria-label^='your picture']").first.wait_for()
+    for source in ("picture", "trained"):
+        page.set(source=source)
+        settled(page)
+        assert "Made from this picture (your picture)" in page.status
+    page.set(source="picture", category="temporal")
+    assert len(page.state("pictures")) == len(PICTURES)
+    (tmp_path / "notes.png").write_text("no picture")
+    page.root.locator("input[type=file]").set_input_files(tmp_path / "notes.png")
+    page.root.locator("[role=alert]", has_text="is not a picture that this browser can read").wait_for()

@@ -62,6 +62,11 @@ def card(name: str) -> dict[str, Any]:
     return json.loads((resource_root() / "weights" / f"{name}.json").read_text(encoding="utf-8"))
 
 
+def recorded(name: str) -> dict[str, Any]:
+    """The summary of a measurement that is no study of training runs."""
+    return json.loads((resource_root() / "results" / name / "summary.json").read_text(encoding="utf-8"))
+
+
 def printed(notebook: dict[str, Any]) -> Callable[[str, str], list[float]]:
     """`printed(cell, pattern)`: the numbers that the pattern's group finds in what a cell of this notebook printed."""
 
@@ -130,7 +135,7 @@ def answer(query: str, names: dict[str, Any]) -> Any:
     """What a query gives: it may call the functions above, read attributes, count and compare; nothing else."""
     tree = ast.parse(query, mode="eval")
     bound = {node.target.id for node in ast.walk(tree) if isinstance(node, ast.comprehension)}
-    known = {**FUNCTIONS, "results": results, "bench": bench, "card": card, **names}
+    known = {**FUNCTIONS, "results": results, "bench": bench, "card": card, "recorded": recorded, **names}
     for node in ast.walk(tree):
         assert not isinstance(node, ast.Lambda | ast.NamedExpr | ast.Await), f"{query}: no {type(node).__name__}"
         assert not (isinstance(node, ast.Attribute) and node.attr.startswith("_")), f"{query}: no {node.attr}"

@@ -1,5 +1,5 @@
 import { asker, button, choice, fill, focusController, gestures, keyWords, slider, store, toggle } from "../page/bind.js";
-import { cameraButton, fileButton, openFile, square } from "../page/camera.js";
+import { cameraButton, cropped, fileButton, openFile } from "../page/camera.js";
 import { element, styled } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { bytes, decode, extent, largest, number, percent, softmax } from "../page/maths.js";
@@ -55,7 +55,7 @@ function pictureOf(example) {
 async function openPicture({ canvas, image }) {
   if (canvas) return canvas;
   if (typeof image !== "string") return paintImage(decode(image));
-  return square(await createImageBitmap(new Blob([bytes(image)], { type: "image/jpeg" })), SIDE);
+  return cropped(await createImageBitmap(new Blob([bytes(image)], { type: "image/jpeg" })), SIDE, SIDE);
 }
 
 /** What the network is given: the values that were sent, the picture's, or, for the segmenter, means of two by two. */
@@ -568,7 +568,7 @@ function ownPictures(house, model, mine, ask, refresh) {
     house.fail(model.get("error") ?? ""); // what was said of the file before is over
     try {
       if (source().upload === "page") {
-        const canvas = square(await openFile(file), SIDE);
+        const canvas = cropped(await openFile(file), SIDE, SIDE);
         await keep(canvas, "your picture", [
           "from PIL import Image", "from torchvision.transforms.functional import pil_to_tensor", "",
           `image = person_input(pil_to_tensor(Image.open(${JSON.stringify(file.name)}).convert("RGB")) / 255)[None]`,
@@ -607,12 +607,12 @@ function picturesPart(house, model, mine, own, takeSource) {
   draw.setAttribute("aria-expanded", "false");
   const file = fileButton(own.upload);
   const live = cameraButton(house, {
-    side: SIDE,
+    size: [SIDE, SIDE],
     onFrame: (canvas) => own.keep(canvas, "your camera", "# a picture of your camera, which stayed in the page"),
     onStill: (canvas) => own.keep(canvas, "your picture", "# a picture of your camera, which stayed in the page"),
   });
   const sent = cameraButton(house, {
-    side: SIDE, kernel: true,
+    size: [SIDE, SIDE], kernel: true,
     onStill: (canvas) => own.send(canvas.toDataURL("image/png").split(",")[1], "The picture", false),
   });
   const buttons = element("div", { class: "cw-controls" }, thumbs.node, draw, file.node, live.node, sent.node);

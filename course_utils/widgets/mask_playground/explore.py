@@ -1,19 +1,25 @@
-"""The mask playground of lesson 4.1: photographs as stills, as clips and as branches, and one readable g for all."""
+"""The mask playground of lesson 4.1: photographs as stills, clips and branches; a readable g and a trained one."""
 
+import base64
+import functools
+import io
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from PIL import Image
+from torch import Tensor, nn
 
 from ...data import photograph
+from ...models import load_network
+from ...models.page_graph import page_graph
 from ..base import image_bytes
 from .widget import CATEGORIES, FRAMES_ACROSS, MaskPlayground
 
-HEIGHT, WIDTH = 144, 192
+HEIGHT, WIDTH = 216, 288
 FRAMES = FRAMES_ACROSS**2
-PICTURES = {"german_shepherd": "dog", "owl": "owl", "kitten": "kitten"}
+PICTURES = {"astronaut": "astronaut", "german_shepherd": "dog", "owl": "owl", "kitten": "kitten"}
 
 AXES_OF_THE_MASK = {
     "channel": (-3,),
@@ -36,7 +42,7 @@ def deviation_mask(x: Tensor, category: str) -> Tensor:
 
     Returns:
         The mask, an axis of length 1 where it does not differ. The largest weight is 1; over branches the
-        weights are shared out, so that they sum to 1. Where x is one colour throughout, all weights are alike.
+        weights are shared out, so that they sum to 1. Where x is one colour throughout, all weights are the same.
     """
     every = range(-x.dim(), 0)
     kept = AXES_OF_THE_MASK[category]
@@ -65,8 +71,9 @@ def playground_input(name: str, category: str) -> Tensor:
         category: one of the six.
 
     Returns:
-        (3, 144, 192); for the two temporal categories (9, 3, 48, 64): a camera moving over the photograph, from the
-        lower left to the upper right; for "branch" (2, 3, 144, 192): the photograph, and its local means.
+        (3, 216, 288); for the two temporal categories (9, 3, 72, 96): a camera moving over the photograph, from the
+        lower left to the upper right; for "branch" (2, 3, 216, 288): the photograph, and its local means. The values
+        are those of the JPEG files that the page has.
 
     Raises:
         ValueError: for an unknown photograph or category.
@@ -75,43 +82,77 @@ def playground_input(name: str, category: str) -> Tensor:
         raise ValueError(
             f"category={category!r} is not one of {', '.join(map(repr, CATEGORIES))}; choose one of these."
         )
-    picture = _four_by_three(photograph(name))
     if "temporal" in category:
-        return torch.stack([_resized(frame, FRAMES_ACROSS) for frame in _pan(picture)])
-    still = _resized(picture, 1)
+        sheet = _decoded(_files(name)[1])
+        frames = sheet.unflatten(2, (FRAMES_ACROSS, -1)).unflatten(1, (FRAMES_ACROSS, -1))  # (3, 3, 72, 3, 96)
+        return frames.permute(1, 3, 0, 2, 4).flatten(0, 1)
+    still = _decoded(_files(name)[0])
     return torch.stack([still, local_mean(still)]) if category == "branch" else still
 
 
+@torch.no_grad()
+def person_mask(x: Tensor) -> Tensor:
+    """A g that was trained: the person segmenter's probability of each position.
+
+    Args:
+        x: (3, H, W) in [0, 1].
+
+    Returns:
+        (1, H, W), between 0 and 1.
+    """
+    square = F.interpolate(x[None], size=(256, 256), mode="bilinear")
+    return F.interpolate(_segmenter()(square), size=x.shape[1:], mode="bilinear")[0]
+
+
+@functools.cache
+def _segmenter() -> nn.Module:
+    return load_network("person_segmenter")
+
+
 def explore_mask_playground(**settings: Any) -> MaskPlayground:
-    """The mask playground on three photographs; `settings` as in `MaskPlayground`."""
-    pictures = [
-        {
-            "key": name,
-            "title": title,
-            "still": image_bytes(playground_input(name, "spatial")),
-            "clip": np.stack([image_bytes(frame) for frame in playground_input(name, "temporal")]),
-        }
-        for name, title in PICTURES.items()
-    ]
+    """The mask playground on four photographs and the learner's own pictures; `settings` as in `MaskPlayground`."""
+    pictures = []
+    for name, title in PICTURES.items():
+        still, clip = (base64.b64encode(file).decode() for file in _files(name))
+        pictures.append({"key": name, "title": title, "still": still, "clip": clip})
     settings.setdefault(
         "code",
-        "import torch\n\nfrom course_utils.widgets.mask_playground.explore import deviation_mask, playground_input\n",
+        "import torch\n\nfrom course_utils.widgets.mask_playground.explore import (\n"
+        "    deviation_mask,\n    local_mean,\n    person_mask,\n    playground_input,\n)\n",
     )
-    return MaskPlayground(pictures, **settings)
+    return MaskPlayground(pictures, network=page_graph(_segmenter()), **settings)
+
+
+@functools.cache
+def _files(name: str) -> tuple[bytes, bytes]:
+    """A photograph as the page has it: the still, and the nine frames on one sheet."""
+    picture = _four_by_three(photograph(name))
+    frames = torch.stack([_resized(frame, FRAMES_ACROSS) for frame in _pan(picture)])
+    lines = [torch.cat([*three], dim=2) for three in frames.split(FRAMES_ACROSS)]
+    return _as_jpeg(_resized(picture, 1)), _as_jpeg(torch.cat(lines, dim=1))
+
+
+def _as_jpeg(picture: Tensor) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image_bytes(picture)).save(file, "JPEG", quality=92)
+    return file.getvalue()
+
+
+def _decoded(file: bytes) -> Tensor:
+    return torch.from_numpy(np.array(Image.open(io.BytesIO(file)))).permute(2, 0, 1) / 255
 
 
 def _four_by_three(picture: Tensor) -> Tensor:
     height, width = picture.shape[1:]
     rows, columns = min(height, width * 3 // 4), min(width, height * 4 // 3)
-    top, left = (height - rows) // 2, (width - columns) // 2
+    top, left = (height - rows) // 8, (width - columns) // 2  # of a portrait the upper part: there is the head
     return picture[:, top : top + rows, left : left + columns]
 
 
 def _resized(picture: Tensor, parts: int) -> Tensor:
-    """Made smaller, and rounded to 256 levels, so that the page's bytes are exactly these numbers."""
     size = (HEIGHT // parts, WIDTH // parts)
     small = F.interpolate(picture[None], size=size, mode="bicubic", antialias=True, align_corners=False)[0]
-    return (small.clamp(0, 1) * 255).round() / 255
+    return small.clamp(0, 1)
 
 
 def _pan(picture: Tensor) -> list[Tensor]:

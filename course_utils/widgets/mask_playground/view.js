@@ -1,28 +1,43 @@
-import { choice, focusController, slider, store } from "../page/bind.js";
+import { choice, fill, focusController, gestures, keyWords, slider, store } from "../page/bind.js";
+import { cameraButton, cropped, fileButton, openFile } from "../page/camera.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { decode, number, percent } from "../page/maths.js";
-import { colourOf, fit, outline, paintMap } from "../page/paint.js";
-import { copyButton, saveButton, scaleBar } from "../page/panels.js";
+import { bytes, largest, number, percent, resample } from "../page/maths.js";
+import { inWorker } from "../page/network.js";
+import { colourOf, fitPanel, outline, paintMap } from "../page/paint.js";
+import { copyButton, instrument, picturePanel, row, saveButton, scaleBar } from "../page/panels.js";
 
-const TABLE = "magma";
-const RANGE = { table: TABLE, low: 0, high: 1 };
+const RANGE = { table: "magma", low: 0, high: 1 };
+const SIZE = [288, 216]; // of a picture: columns, rows
+const NETWORK_SIDE = 256;
 const CELL = 4; // pixels of the picture in a cell of the focus
 const ACROSS = 3; // frames beside each other
 const GAP = 0.02; // between frames, as a share of the panel
+const OWN = "own";
 const FONT = "system-ui, sans-serif";
 const CHANNELS = ["red", "green", "blue"];
 const BRANCHES = ["fine", "coarse"];
+const SETTINGS = ["picture", "category", "source", "rest", "gates", "spot", "size", "moment", "window", "fine"];
+const COLOUR = [0.16, 0.42, 0.56]; // what takes the place of a background
 const QUESTIONS = {
   channel: "what?", spatial: "where?", "channel & spatial": "what and where?", temporal: "when?",
   "spatial & temporal": "where and when?", branch: "which?",
 };
+const SHARED = {
+  channel: "one weight for each channel", spatial: "one weight for each position",
+  "channel & spatial": "one weight for each position of each channel", temporal: "one weight for each frame",
+  "spatial & temporal": "one weight for each position of each frame", branch: "one weight for each branch; they sum to 1",
+};
+const SOURCES = { hand: "set by hand", picture: "made by a formula", trained: "made by a trained network" };
+const RESTS = { dark: "dark", blurred: "blurred", replaced: "replaced by a colour" };
 /** Where each category's mask differs: branch or frame, channel, position. */
 const AXES = {
   channel: [false, true, false], spatial: [false, false, true], "channel & spatial": [false, true, true],
   temporal: [true, false, false], "spatial & temporal": [true, false, true], branch: [true, false, false],
 };
 const isClip = (category) => category.includes("temporal");
+
+// x, g and f ----------------------------------------------------------------------------------------------------------
 
 /** Means of the square neighbourhoods of (rows, columns, 3) values; outside the picture nothing is counted. */
 function localMean(values, rows, columns) {
@@ -32,12 +47,12 @@ function localMean(values, rows, columns) {
     for (let other = 0; other < others; other++) {
       for (let c = 0; c < 3; c++) {
         const start = other * leap + c;
+        let sum = 0;
+        for (let i = 0; i < Math.min(reach, length); i++) sum += from[start + i * step];
         for (let i = 0; i < length; i++) {
-          const first = Math.max(0, i - reach);
-          const last = Math.min(length - 1, i + reach);
-          let sum = 0;
-          for (let k = first; k <= last; k++) sum += from[start + k * step];
-          to[start + i * step] = sum / (last - first + 1);
+          if (i + reach < length) sum += from[start + (i + reach) * step];
+          if (i > reach) sum -= from[start + (i - reach - 1) * step];
+          to[start + i * step] = sum / (Math.min(i + reach, length - 1) - Math.max(i - reach, 0) + 1);
         }
       }
     }
@@ -46,34 +61,78 @@ function localMean(values, rows, columns) {
   return pass(pass(values, columns, rows, 3, 3 * columns), rows, columns, 3 * columns, 3);
 }
 
-/** x of a category: `sheets` frames or branches of (rows, columns, 3) values from 0 to 1, and what else g needs. */
-function openInput({ still, clip }, category) {
-  const { shape, values } = decode(isClip(category) ? clip : still);
-  const [rows, columns] = shape.slice(-3);
-  const size = rows * columns * 3;
-  let x = Float64Array.from(values, (value) => value / 255);
-  if (category === "branch") {
-    const both = new Float64Array(2 * size);
-    both.set(x);
-    both.set(localMean(x, rows, columns), size);
-    x = both;
+/** The colours of a part of a canvas, (rows, columns, 3) from 0 to 1. */
+function coloursOf(canvas, x, y, columns, rows) {
+  const { data } = canvas.getContext("2d", { willReadFrequently: true }).getImageData(x, y, columns, rows);
+  const values = new Float64Array(3 * columns * rows);
+  for (let i = 0, o = 0; o < values.length; i += 4, o += 3) {
+    values[o] = data[i] / 255;
+    values[o + 1] = data[i + 1] / 255;
+    values[o + 2] = data[i + 2] / 255;
   }
-  return { x, sheets: x.length / size, rows, columns, size, painted: paintSheets(x, { rows, columns, size }) };
+  return { values, rows, columns };
 }
 
-/** g: the distance from the mean colour, averaged over the axes that the mask does not have. */
-function deviationMask({ x, sheets, rows, columns, size }, category) {
+/** A picture as it came: a still, and nine frames that fill a sheet of the same size. */
+async function openPicture({ key, title, still, clip }) {
+  const canvas = async (file) => cropped(await createImageBitmap(new Blob([bytes(file)], { type: "image/jpeg" })), ...SIZE);
+  const sheet = await canvas(clip);
+  const [wide, tall] = SIZE.map((length) => length / ACROSS);
+  const frames = Array.from({ length: ACROSS ** 2 }, (_, i) =>
+    coloursOf(sheet, (i % ACROSS) * wide, Math.floor(i / ACROSS) * tall, wide, tall));
+  return { key, title, still: [coloursOf(await canvas(still), 0, 0, ...SIZE)], clip: frames };
+}
+
+/** A learner's picture, on a canvas of twice the size; the clip's camera moves over it as over the others. */
+function ownPicture(canvas, title) {
+  const [columns, rows] = SIZE;
+  const frames = Array.from({ length: ACROSS ** 2 }, (_, i) => {
+    const way = i / (ACROSS ** 2 - 1);
+    const window = element("canvas", { width: columns / ACROSS, height: rows / ACROSS });
+    const { width, height } = window;
+    window.getContext("2d").drawImage(canvas, way * columns, (1 - way) * rows, columns, rows, 0, 0, width, height);
+    return coloursOf(window, 0, 0, width, height);
+  });
+  return { key: OWN, title, still: [coloursOf(cropped(canvas, columns, rows), 0, 0, columns, rows)], clip: frames };
+}
+
+/** x of a category: `sheets` frames or branches of (rows, columns, 3) values, and what else g needs. */
+function openInput(picture, category) {
+  const sheets = isClip(category) ? picture.clip : picture.still;
+  const { rows, columns } = sheets[0];
+  const parts = sheets.map(({ values }) => values);
+  if (category === "branch") parts.push(localMean(parts[0], rows, columns));
+  const size = 3 * rows * columns;
+  const x = new Float64Array(parts.length * size);
+  parts.forEach((part, i) => x.set(part, i * size));
+  return { x, sheets: parts.length, rows, columns, size, painted: paintSheets(x, { rows, columns, size }) };
+}
+
+function emptyMask(shape) {
+  return { shape, values: new Float64Array(shape.reduce((product, length) => product * length, 1)) };
+}
+
+/** How far apart a mask's weights of two sheets, channels, positions stand: 0 along an axis of length 1. */
+function stridesOf({ shape: [sheets, channels, rows, columns] }) {
+  const plane = rows * columns;
+  return [sheets === 1 ? 0 : channels * plane, channels === 1 ? 0 : plane, rows === 1 ? 0 : 1];
+}
+
+const shapeOf = ({ sheets, rows, columns }, [bySheet, byChannel, byPlace]) =>
+  [bySheet ? sheets : 1, byChannel ? 3 : 1, byPlace ? rows : 1, byPlace ? columns : 1];
+
+/** g by a formula: the distance from the mean colour, averaged over the axes that the mask does not have. */
+function deviationMask(input, category) {
+  const { x, sheets, rows, columns, size } = input;
   const colour = [0, 0, 0];
   for (let i = 0; i < x.length; i++) colour[i % 3] += (3 * x[i]) / x.length;
   const deviation = x.map((value, i) => Math.abs(value - colour[i % 3]));
-  const [bySheet, byChannel, byPlace] = AXES[category];
-  if (byPlace) {
+  if (AXES[category][2]) {
     for (let s = 0; s < sheets; s++) {
       deviation.set(localMean(deviation.subarray(s * size, (s + 1) * size), rows, columns), s * size);
     }
   }
-  const shape = [bySheet ? sheets : 1, byChannel ? 3 : 1, byPlace ? rows : 1, byPlace ? columns : 1];
-  const mask = emptyMask(shape);
+  const mask = emptyMask(shapeOf(input, AXES[category]));
   const [ofSheet, ofChannel, ofPlace] = stridesOf(mask);
   for (let s = 0, i = 0; s < sheets; s++) {
     for (let place = 0; place < rows * columns; place++) {
@@ -81,51 +140,59 @@ function deviationMask({ x, sheets, rows, columns, size }, category) {
     }
   }
   if (!mask.values.some((value) => value > 0)) mask.values.fill(1); // one colour throughout: nothing stands out
-  const all = category === "branch" ? mask.values.reduce((sum, value) => sum + value, 0) : Math.max(...spread(mask.values));
+  const all = category === "branch" ? mask.values.reduce((sum, value) => sum + value, 0) : mask.values[largest(mask.values)];
   for (let i = 0; i < mask.values.length; i++) mask.values[i] /= all;
   return mask;
 }
 
-/** The largest of each thousand values: Math.max takes only so many arguments. */
-function spread(values) {
-  const tops = [];
-  for (let i = 0; i < values.length; i += 1000) tops.push(Math.max(...values.subarray(i, i + 1000)));
-  return tops;
-}
-
-function emptyMask(shape) {
-  return { shape, values: new Float64Array(shape.reduce((product, length) => product * length, 1)) };
-}
-
-/** How far apart a mask's weights of two sheets, channels, positions stand: 0 along an axis of length 1, which serves all. */
-function stridesOf({ shape: [sheets, channels, rows, columns] }) {
-  const plane = rows * columns;
-  return [sheets === 1 ? 0 : channels * plane, channels === 1 ? 0 : plane, rows === 1 ? 0 : 1];
+/** g that was learned: the segmenter's probability of a person, from the picture at the network's size and back. */
+async function trainedMask(worker, { x, rows, columns }) {
+  const places = NETWORK_SIDE ** 2;
+  const data = new Float32Array(3 * places);
+  for (let c = 0; c < 3; c++) {
+    const plane = Float32Array.from({ length: rows * columns }, (_, i) => x[3 * i + c]);
+    data.set(resample(plane, rows, columns, NETWORK_SIDE, NETWORK_SIDE), c * places);
+  }
+  const { output } = await worker.run({ shape: [3, NETWORK_SIDE, NETWORK_SIDE], data });
+  const values = Float64Array.from(resample(output.data, NETWORK_SIDE, NETWORK_SIDE, rows, columns));
+  return { shape: [1, 1, rows, columns], values };
 }
 
 const bell = (distance, deviation) => Math.exp(-(distance ** 2) / (2 * deviation ** 2));
 
 /** A mask set by hand, from the settings alone: the picture has no say in it. */
-function handMask({ sheets, rows, columns }, category, { gates, spot, size, moment, window, fine }) {
+function handMask(input, { category, gates, spot, size, moment, window, fine }) {
   if (category === "branch") return { shape: [2, 1, 1, 1], values: Float64Array.of(fine, 1 - fine) };
+  const { rows, columns } = input;
   const [bySheet, byChannel, byPlace] = AXES[category];
-  const mask = emptyMask([bySheet ? sheets : 1, byChannel ? 3 : 1, byPlace ? rows : 1, byPlace ? columns : 1]);
+  const mask = emptyMask(shapeOf(input, AXES[category]));
   const [many, channels, tall, wide] = mask.shape;
-  const down = Array.from({ length: tall }, (_, i) => (byPlace ? bell(i - (spot[0] * rows - 0.5), size * rows) : 1));
-  const along = Array.from({ length: wide }, (_, j) => (byPlace ? bell(j - (spot[1] * columns - 0.5), size * rows) : 1));
+  const along = (length, centre, whole) =>
+    Array.from({ length }, (_, i) => (byPlace ? bell(i - (centre * whole - 0.5), size * rows) : 1));
+  const [lines, places] = [along(tall, spot[0], rows), along(wide, spot[1], columns)];
   let i = 0;
   for (let s = 0; s < many; s++) {
-    const when = bySheet ? bell(s - moment, window) : 1;
     for (let c = 0; c < channels; c++) {
-      const factor = when * (byChannel ? gates[c] : 1);
-      for (let row = 0; row < tall; row++) for (let column = 0; column < wide; column++) mask.values[i++] = factor * down[row] * along[column];
+      const factor = (bySheet ? bell(s - moment, window) : 1) * (byChannel ? gates[c] : 1);
+      for (const line of lines) for (const place of places) mask.values[i++] = factor * line * place;
     }
   }
   return mask;
 }
 
-/** f: the product; over branches the products are added up. */
-function applyMask({ x, sheets, rows, columns, size }, mask, category) {
+/** What a video call puts behind the person; nothing where the rest stays dark. */
+function backgroundOf(input, rest) {
+  if (rest === "replaced") return (place, c) => COLOUR[c];
+  if (!input.blurred) {
+    input.blurred = input.x;
+    for (let i = 0; i < 3; i++) input.blurred = localMean(input.blurred, input.rows, input.columns);
+  }
+  return (place, c) => input.blurred[3 * place + c];
+}
+
+/** f: the product; over branches the products are added up; for one weight a position a background may fill the rest. */
+function applyMask(input, mask, { category, rest }) {
+  const { x, sheets, rows, columns, size } = input;
   const sum = category === "branch";
   const output = new Float64Array(sum ? size : x.length);
   const [ofSheet, ofChannel, ofPlace] = stridesOf(mask);
@@ -137,15 +204,24 @@ function applyMask({ x, sheets, rows, columns, size }, mask, category) {
       for (let c = 0; c < 3; c++, i++, o++) output[o] += values[start + c * ofChannel] * x[i];
     }
   }
+  if (category === "spatial" && rest !== "dark") {
+    const behind = backgroundOf(input, rest);
+    for (let o = 0; o < output.length; o++) {
+      const place = Math.floor(o / 3);
+      output[o] += (1 - values[place]) * behind(place, o % 3);
+    }
+  }
   return output;
 }
+
+// Painting ------------------------------------------------------------------------------------------------------------
 
 /** A place to paint what changes with every move: a canvas for each number, made once. */
 function easels() {
   const canvases = [];
-  return (number, rows, columns) => {
-    canvases[number] ??= element("canvas");
-    const canvas = canvases[number];
+  return (index, rows, columns) => {
+    canvases[index] ??= element("canvas");
+    const canvas = canvases[index];
     if (canvas.width !== columns) canvas.width = columns;
     if (canvas.height !== rows) canvas.height = rows;
     return canvas;
@@ -170,179 +246,124 @@ function paintSheets(values, { rows, columns, size }, easel = easels()) {
   });
 }
 
-const shapeWords = (shape) => shape.join(" × ");
-const triple = (values) => (values.length === 1 ? number(values[0]) : `(${values.map(number).join(", ")})`);
+/** Where the sheets of a panel lie, each [x, y, width, height] as shares of the panel. */
+function boxes(count) {
+  if (count === 1) return [[0, 0, 1, 1]];
+  if (count === 2) return [0, 1].map((i) => [0.51 * i, 0.2, 0.49, 0.49]);
+  const side = (1 - (ACROSS - 1) * GAP) / ACROSS;
+  const at = (place) => place * (side + GAP);
+  return Array.from({ length: count }, (_, i) => [at(i % ACROSS), at(Math.floor(i / ACROSS)), side, side]);
+}
 
-function render({ model, el }) {
-  const house = frame({ model, el, name: "mask-playground" });
-  const SETTINGS = ["picture", "category", "source", "gates", "spot", "size", "moment", "window", "fine"];
-  const state = {};
-  const pull = () => SETTINGS.forEach((name) => { state[name] = model.get(name); });
-  pull();
+const pixelsOf = (canvas) => canvas.width / parseFloat(canvas.style.width);
+const boxOn = ({ width, height }, [x, y, w, h]) => [x * width, y * height, w * width, h * height];
 
-  // What is shown: x is opened once for each picture and category, the mask and the product anew.
-  const inputs = new Map();
-  const made = new Map();
-  const inputNow = () => {
-    const key = `${state.picture}/${state.category}`;
-    if (!inputs.has(key)) {
-      inputs.set(key, openInput(model.get("pictures").find((one) => one.key === state.picture), state.category));
-    }
-    return inputs.get(key);
-  };
-  const dynamicMask = () => {
-    const key = `${state.picture}/${state.category}`;
-    if (!made.has(key)) made.set(key, deviationMask(inputNow(), state.category));
-    return made.get(key);
-  };
-  let shown = null; // { input, mask, output }
-  const compute = () => {
-    const input = inputNow();
-    const mask = state.source === "hand" ? handMask(input, state.category, withPreview()) : dynamicMask();
-    shown = { input, mask, output: applyMask(input, mask, state.category) };
-  };
+function nameUnder(house, canvas, words, [x, y, , height]) {
+  const context = canvas.getContext("2d");
+  context.font = `${13 * pixelsOf(canvas)}px ${FONT}`;
+  context.textAlign = "left";
+  context.fillStyle = house.ink("soft");
+  context.fillText(words, x, y + height + 18 * pixelsOf(canvas));
+}
 
-  // Controls.
-  const change = (values) => {
-    Object.assign(state, values);
-    store(model, values);
-    showAll();
+function drawSheets(house, canvas, painted) {
+  const context = canvas.getContext("2d");
+  context.clearRect(0, 0, canvas.width, canvas.height);
+  context.imageSmoothingQuality = "high";
+  boxes(painted.length).forEach((share, s) => {
+    const box = boxOn(canvas, share);
+    context.drawImage(painted[s], ...box);
+    if (painted.length === 2) nameUnder(house, canvas, BRANCHES[s], box);
+  });
+}
+
+/** A weight that holds for a whole sheet or channel: a box of its colour with its number. */
+function drawWeight(canvas, value, words, [x, y, width, height]) {
+  const context = canvas.getContext("2d");
+  context.fillStyle = colourOf(value, RANGE);
+  context.fillRect(x, y, width, height);
+  context.fillStyle = value > 0.6 ? "#000" : "#fff";
+  context.font = `600 ${13 * pixelsOf(canvas)}px ${FONT}`;
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  context.fillText(words, x + width / 2, y + height / 2);
+  context.textBaseline = "alphabetic";
+}
+
+function drawMask(house, canvas, { shape: [sheets, channels, rows, columns], values }, easel) {
+  const context = canvas.getContext("2d");
+  const pixels = pixelsOf(canvas);
+  context.clearRect(0, 0, canvas.width, canvas.height);
+  const map = (index, box) => {
+    const part = values.subarray(index * rows * columns, (index + 1) * rows * columns);
+    context.drawImage(paintMap(part, rows, columns, RANGE, easel(index, rows, columns)), ...box);
   };
-  const categoryChoice = choice({
-    label: "Category", options: Object.keys(QUESTIONS).map((name) => [name, name]), value: state.category, onChange: (category) => { focus.set(null); change({ category }); },
-  });
-  const pictureChoice = choice({
-    label: "Picture", options: model.get("pictures").map(({ key, title }) => [key, title]), value: state.picture,
-    onChange: (picture) => change({ picture }),
-  });
-  const sourceChoice = choice({
-    label: "Mask", options: [["hand", "set by hand"], ["picture", "made by g(x), from the picture"]], value: state.source,
-    onChange: (source) => change({ source }),
-  });
-  const share = (value) => value.toFixed(2);
-  const sliders = {};
-  CHANNELS.forEach((label, c) => {
-    sliders[label] = slider({
-      label: label[0].toUpperCase() + label.slice(1), min: 0, max: 1, step: 0.01, value: state.gates[c], show: share,
-      onInput: (value) => change({ gates: state.gates.map((gate, i) => (i === c ? value : gate)) }),
+  if (rows > 1 && channels === 1) boxes(sheets).forEach((share, s) => map(s, boxOn(canvas, share)));
+  else if (rows > 1) {
+    CHANNELS.forEach((name, c) => {
+      const box = boxOn(canvas, [(c % 2) * 0.51, Math.floor(c / 2) * 0.51, 0.49, 0.49]);
+      map(c, box);
+      context.font = `600 ${12 * pixels}px ${FONT}`;
+      context.textAlign = "left";
+      Object.assign(context, { lineWidth: 3 * pixels, strokeStyle: "#000", fillStyle: "#fff" });
+      context.strokeText(name, box[0] + 5 * pixels, box[1] + 15 * pixels);
+      context.fillText(name, box[0] + 5 * pixels, box[1] + 15 * pixels);
     });
-  });
-  const plain = (name, label, min, max, step, show = number) => {
-    sliders[name] = slider({
-      label, min, max, step, value: state[name], show, onInput: (value) => change({ [name]: value }),
+  } else if (channels > 1) {
+    CHANNELS.forEach((name, c) =>
+      drawWeight(canvas, values[c], `${name} ${values[c].toFixed(2)}`, boxOn(canvas, [0, c / 3, 1, 1 / 3 - 0.01])));
+  } else {
+    boxes(sheets).forEach((share, s) => {
+      drawWeight(canvas, values[s], values[s].toFixed(2), boxOn(canvas, share));
+      if (sheets === 2) nameUnder(house, canvas, BRANCHES[s], boxOn(canvas, share));
     });
-  };
-  plain("size", "Spotlight", 0.04, 0.6, 0.01, (value) => `${Math.round(100 * value)} % of H`);
-  plain("moment", "When", 0, 8, 1, (value) => `frame ${value}`);
-  plain("window", "How long", 0.3, 6, 0.1, (value) => `${value.toFixed(1)} frames`);
-  plain("fine", "Fine branch", 0, 1, 0.01, share);
-  const relevant = (name) => {
-    if (state.source !== "hand") return false;
-    const [bySheet, byChannel, byPlace] = AXES[state.category];
-    if (CHANNELS.includes(name)) return byChannel;
-    if (name === "size") return byPlace;
-    if (name === "fine") return state.category === "branch";
-    return bySheet && state.category !== "branch";
-  };
-  house.controls.append(
-    ...[categoryChoice, pictureChoice, sourceChoice, ...Object.values(sliders)].map(({ node, input }) => {
-      Object.assign(node.style, { width: "100%", flexWrap: "wrap", gap: "0 8px" });
-      Object.assign(node.querySelector("label").style, { flexDirection: "column", alignItems: "flex-start", gap: "0" });
-      if (input.type !== "range") node.querySelector("label").style.width = input.style.width = "100%";
-      return node;
-    }),
-  );
-  Object.assign(house.controls.style, { flex: "1 0 152px", maxWidth: "200px", margin: "0", alignContent: "flex-start" });
-  house.stage.append(house.controls);
-  const setControls = () => {
-    categoryChoice.set(state.category);
-    pictureChoice.set(state.picture);
-    sourceChoice.set(state.source);
-    CHANNELS.forEach((name, c) => sliders[name].set(state.gates[c]));
-    for (const name of ["size", "moment", "window", "fine"]) sliders[name].set(state[name]);
-    for (const [name, { node }] of Object.entries(sliders)) node.hidden = !relevant(name);
-  };
+  }
+}
 
-  // Panels.
-  const panels = ["x", "mask", "output"].map((name) => {
-    const canvas = element("canvas", { role: name === "x" ? "application" : "img" });
-    const words = element("p", { class: "cw-panel-name" }, name);
-    const node = element("div", { class: "cw-panel" }, words, canvas);
-    canvas.style.touchAction = "pan-y";
-    words.style.whiteSpace = "pre-line";
-    node.style.flexBasis = "160px";
-    house.stage.append(node);
-    return { canvas, words, node, name };
-  });
-  const [xPanel, maskPanel, outPanel] = panels;
-  const [maskEasel, outEasel] = [easels(), easels()];
-  const scale = scaleBar("Weight");
-  const keys = element("p", { class: "cw-panel-name cw-keys" }, "");
-  maskPanel.node.append(scale.node);
-  Object.assign(keys.style, { flex: "0 0 100%", marginTop: "-8px" });
-  house.stage.append(keys);
-  Object.assign(scale.node.style, { width: "100%", marginTop: "8px" });
+// Where the pointer is ------------------------------------------------------------------------------------------------
 
-  /** Where the sheets of a panel lie, each [x, y, width, height] as shares of the panel. */
-  const boxes = (count) => {
-    if (count === 1) return [[0, 0, 1, 1]];
-    if (count === 2) return [0, 1].map((i) => [0.51 * i, 0.2, 0.49, 0.49]);
-    const side = (1 - (ACROSS - 1) * GAP) / ACROSS;
-    const at = (place) => place * (side + GAP);
-    return Array.from({ length: count }, (_, i) => [at(i % ACROSS), at(Math.floor(i / ACROSS)), side, side]);
+/** The cells of the focus: those of one sheet, of the whole panel, and what lies under a cell. */
+function gridOf({ rows, columns, sheets }, category) {
+  const [down, along] = [rows / CELL, columns / CELL];
+  const across = isClip(category) ? ACROSS : 1;
+  const place = ([line, column]) => {
+    const sheet = isClip(category) ? Math.floor(line / down) * ACROSS + Math.floor(column / along) : 0;
+    const [y, x] = [(line % down) * CELL + CELL / 2, (column % along) * CELL + CELL / 2];
+    return { sheet, row: y, column: x, spot: [(y + 0.5) / rows, (x + 0.5) / columns] };
   };
-  const cellsOf = ({ rows, columns }) => [rows / CELL, columns / CELL];
-  /** The sheet, and the pixel in it, of a cell. The two branches lie on top of each other: what is read is both. */
-  const placeOf = ([row, column]) => {
-    const { rows, columns } = inputNow();
-    const [down, along] = cellsOf(inputNow());
-    const sheet = isClip(state.category) ? Math.floor(row / down) * ACROSS + Math.floor(column / along) : 0;
-    const middle = Math.floor(CELL / 2);
-    return {
-      sheet, row: (row % down) * CELL + middle, column: (column % along) * CELL + middle,
-      spot: [((row % down) * CELL + middle + 0.5) / rows, ((column % along) * CELL + middle + 0.5) / columns],
-    };
-  };
-  const gridSize = () => cellsOf(inputNow()).map((length) => length * (isClip(state.category) ? ACROSS : 1));
-  const hasMap = () => AXES[state.category][2] && !AXES[state.category][1];
-  const locate = (canvas, x, y) => {
+  const cell = (spot, sheet) => [
+    Math.min(down - 1, Math.floor(spot[0] * down)) + Math.floor(sheet / ACROSS) * down * (across > 1),
+    Math.min(along - 1, Math.floor(spot[1] * along)) + (sheet % ACROSS) * along * (across > 1),
+  ];
+  const locate = (panel, x, y) => {
     if (x < 0 || y < 0 || x >= 1 || y >= 1) return null;
-    if (canvas === maskPanel.canvas && !hasMap() && !isClip(state.category)) return null;
-    const [down, along] = cellsOf(inputNow());
-    const all = boxes(canvas === xPanel.canvas || isClip(state.category) ? inputNow().sheets : 1);
-    const sheet = all.findIndex(([left, upper, width, height]) => x >= left && x < left + width && y >= upper && y < upper + height);
+    if (panel === "mask" && !isClip(category) && (!AXES[category][2] || AXES[category][1])) return null;
+    const all = boxes(panel === "x" || isClip(category) ? sheets : 1);
+    const sheet = all.findIndex(([left, upper, w, h]) => x >= left && x < left + w && y >= upper && y < upper + h);
     if (sheet < 0) return null;
     const [left, upper, width, height] = all[sheet];
-    const [row, column] = [Math.floor(((y - upper) / height) * down), Math.floor(((x - left) / width) * along)];
-    return isClip(state.category) ? [row + Math.floor(sheet / ACROSS) * down, column + (sheet % ACROSS) * along] : [row, column];
+    const [line, column] = [Math.floor(((y - upper) / height) * down), Math.floor(((x - left) / width) * along)];
+    return isClip(category) ? [line + Math.floor(sheet / ACROSS) * down, column + (sheet % ACROSS) * along] : [line, column];
   };
+  return { down, along, rows: down * across, columns: along * across, place, cell, locate };
+}
 
-  /** The settings with what the focus would change: by hand, the spotlight and the window follow the pointer. */
-  const withPreview = () => {
-    const query = focus.get();
-    if (!query || state.source !== "hand") return state;
-    const { sheet, spot } = placeOf(query);
-    return { ...state, ...followed(sheet, spot) };
-  };
-  const followed = (sheet, spot) => {
-    const [bySheet, , byPlace] = AXES[state.category];
-    return { ...(byPlace ? { spot } : {}), ...(bySheet && state.category !== "branch" ? { moment: sheet } : {}) };
-  };
-
-  // A press keeps what the pointer previews; with the button held it is dragged along.
-  let pressed = false;
-  let dragged = false;
+/** A press keeps what the pointer previews; with the button held it is dragged along, over any panel. */
+function dragOver(panels, locate, focus, keep) {
   for (const { canvas } of panels) {
+    let pressed = false;
+    let dragged = false;
     const at = (event) => {
       const box = canvas.getBoundingClientRect();
       return locate(canvas, (event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
     };
-    canvas.addEventListener("pointerdown", (event) => {
+    const during = (name, handler) => canvas.addEventListener(name, handler, { capture: true });
+    during("pointerdown", (event) => {
       dragged = false;
       pressed = event.button === 0 && Boolean(at(event));
       if (pressed) canvas.setPointerCapture(event.pointerId);
-    }, { capture: true });
-    canvas.addEventListener("pointermove", (event) => {
+    });
+    during("pointermove", (event) => {
       if (!pressed) return;
       event.stopImmediatePropagation();
       const query = at(event);
@@ -350,249 +371,279 @@ function render({ model, el }) {
       dragged = true;
       focus.set(query, true);
       keep(query);
-    }, { capture: true });
-    for (const name of ["pointerup", "pointercancel"]) {
-      canvas.addEventListener(name, () => { pressed = false; }, { capture: true });
-    }
-    canvas.addEventListener("click", (event) => {
+    });
+    for (const name of ["pointerup", "pointercancel"]) during(name, () => { pressed = false; });
+    during("click", (event) => {
       if (dragged) event.stopImmediatePropagation();
       dragged = false;
-    }, { capture: true });
-  }
-  const keep = (query) => {
-    if (state.source === "hand") {
-      const { sheet, spot } = placeOf(query);
-      const kept = followed(sheet, spot);
-      if (Object.keys(kept).length) {
-        Object.assign(state, kept);
-        store(model, kept);
-        setControls();
-      }
-    }
-    showPanels();
-  };
-  const focus = focusController({
-    canvases: panels.map(({ canvas }) => canvas),
-    rows: () => gridSize()[0],
-    columns: () => gridSize()[1],
-    locate,
-    start: () => {
-      const { spot, moment, category } = state;
-      const [down, along] = cellsOf(inputNow());
-      const sheet = isClip(category) ? Math.round(moment) : 0;
-      const [row, column] = [Math.min(down - 1, Math.floor(spot[0] * down)), Math.min(along - 1, Math.floor(spot[1] * along))];
-      return [row + Math.floor(sheet / ACROSS) * down, column + (sheet % ACROSS) * along];
-    },
-    onEdge: () => house.say([...describe(), "Edge."], { again: true }),
-    onChange: (query, locked, quiet) => {
-      if (query && locked) keep(query);
-      else showPanels(quiet);
-    },
-  });
-
-  const contextOf = ({ canvas }) => canvas.getContext("2d");
-  const pixelsOf = ({ canvas }) => canvas.width / parseFloat(canvas.style.width);
-
-  function drawSheets(panel, painted) {
-    const context = contextOf(panel);
-    const { width, height } = panel.canvas;
-    context.clearRect(0, 0, width, height);
-    context.imageSmoothingEnabled = true;
-    context.imageSmoothingQuality = "high";
-    boxes(painted.length).forEach(([x, y, w, h], s) => {
-      context.drawImage(painted[s], x * width, y * height, w * width, h * height);
-      if (painted.length === 2) nameUnder(context, panel, BRANCHES[s], x * width, (y + h) * height);
     });
   }
-  function nameUnder(context, panel, words, x, y) {
-    context.font = `${13 * pixelsOf(panel)}px ${FONT}`;
-    context.textAlign = "left";
-    context.fillStyle = house.ink("soft");
-    context.fillText(words, x, y + 18 * pixelsOf(panel));
+}
+
+// Parts ---------------------------------------------------------------------------------------------------------------
+
+/** The lists and sliders; `set(settings)` shows what the mask has. */
+function controlsPart(house, model, change) {
+  const list = (label, name, options) => choice({
+    label, options: Object.entries(options), value: model.get(name), onChange: (value) => change({ [name]: value }),
+  });
+  const category = list("Category", "category", Object.fromEntries(Object.keys(QUESTIONS).map((name) => [name, name])));
+  const picture = choice({ label: "Picture", options: [], value: "", onChange: (value) => change({ picture: value }) });
+  const source = list("Mask", "source", SOURCES);
+  const rest = list("The rest", "rest", RESTS);
+  if (!model.get("network").graph) source.input.querySelector("[value=trained]").remove();
+  const share = (value) => value.toFixed(2);
+  const plain = (name, label, min, max, step, show) => slider({
+    label, min, max, step, value: model.get(name), show, onInput: (value) => change({ [name]: value }),
+  });
+  const sliders = Object.fromEntries(CHANNELS.map((name, c) => [name, slider({
+    label: name[0].toUpperCase() + name.slice(1), min: 0, max: 1, step: 0.01, value: model.get("gates")[c], show: share,
+    onInput: (value) => change({ gates: model.get("gates").map((gate, i) => (i === c ? value : gate)) }),
+  })]));
+  sliders.size = plain("size", "Spotlight", 0.04, 0.6, 0.01, (value) => `${Math.round(100 * value)} % of the height`);
+  sliders.moment = plain("moment", "When", 0, 8, 1, (value) => `frame ${value + 1}`);
+  sliders.window = plain("window", "How long", 0.3, 6, 0.1, (value) => `${value.toFixed(1)} frames`);
+  sliders.fine = plain("fine", "Fine branch", 0, 1, 0.01, share);
+  house.controls.append(...[source, rest, category, picture, ...Object.values(sliders)].map(({ node }) => node));
+  const relevant = (name, { source: kind, category: axes }) => {
+    if (kind !== "hand") return false;
+    const [bySheet, byChannel, byPlace] = AXES[axes];
+    if (CHANNELS.includes(name)) return byChannel;
+    if (name === "size") return byPlace;
+    return name === "fine" ? axes === "branch" : bySheet && axes !== "branch";
+  };
+  const set = (settings, pictures) => {
+    fill(picture, pictures.map(({ key, title }) => [key, title]), settings.picture);
+    for (const [name, part] of Object.entries({ category, source, rest })) part.set(settings[name]);
+    CHANNELS.forEach((name, c) => sliders[name].set(settings.gates[c]));
+    for (const name of ["size", "moment", "window", "fine"]) sliders[name].set(settings[name]);
+    for (const [name, { node }] of Object.entries(sliders)) node.hidden = !relevant(name, settings);
+  };
+  return { set };
+}
+
+/** The status line: the mask in words, and the numbers under the pointer. */
+function wordsOf({ input, mask, output }, settings, title, query, grid, hint) {
+  const { category, source, rest } = settings;
+  const through = mask.values.reduce((sum, value) => sum + value, 0) / mask.values.length;
+  const amount = category === "branch"
+    ? `Fine ${mask.values[0].toFixed(2)}, coarse ${mask.values[1].toFixed(2)}.` : `It lets ${percent(through)} through.`;
+  const maker = {
+    hand: "Set by hand: fixed, the same for every picture.", picture: `Made from this picture (${title}).`,
+    trained: `Made from this picture (${title}) by a network that looks for people.`,
+  }[source];
+  const kind = `${category[0].toUpperCase()}${category.slice(1)} mask (${QUESTIONS[category]})`;
+  const first = `${kind}: ${SHARED[category]}. ${amount} ${maker}`;
+  if (!query) return [first];
+  const { sheet, row: line, column } = grid.place(query);
+  const place = line * input.columns + column;
+  const triple = (values) => (values.length === 1 ? number(values[0]) : `(${values.map(number).join(", ")})`);
+  const at = (values, s) => triple([0, 1, 2].map((c) => values[s * input.size + 3 * place + c]));
+  const frameWords = isClip(category) ? `Frame ${sheet + 1}, row` : "Row";
+  const where = `${frameWords} ${line + 1} of ${input.rows}, column ${column + 1} of ${input.columns}`;
+  if (category === "branch") {
+    return [first, `${where}: ${number(mask.values[0])} × fine ${at(input.x, 0)} + ${number(mask.values[1])} × `
+      + `coarse ${at(input.x, 1)} = ${at(output, 0)}.`, hint];
   }
-  /** A weight that holds for a whole sheet or channel: a box of its colour with its number. */
-  function block(context, value, words, [x, y, width, height], pixels) {
-    context.fillStyle = colourOf(value, RANGE);
-    context.fillRect(x, y, width, height);
-    context.fillStyle = value > 0.6 ? "#000" : "#fff";
-    context.font = `600 ${13 * pixels}px ${FONT}`;
-    context.textAlign = "center";
-    context.textBaseline = "middle";
-    context.fillText(words, x + width / 2, y + height / 2);
-    context.textBaseline = "alphabetic";
-  }
-  function drawMask() {
-    const context = contextOf(maskPanel);
-    const { width, height } = maskPanel.canvas;
-    const pixels = pixelsOf(maskPanel);
-    const [sheets, channels, rows, columns] = shown.mask.shape;
-    const { values } = shown.mask;
-    context.clearRect(0, 0, width, height);
-    context.imageSmoothingEnabled = true;
-    const map = (index, x, y, w, h) => {
-      const part = values.subarray(index * rows * columns, (index + 1) * rows * columns);
-      context.drawImage(paintMap(part, rows, columns, RANGE, maskEasel(index, rows, columns)), x, y, w, h);
-    };
-    if (rows > 1 && channels === 1) {
-      boxes(sheets).forEach(([x, y, w, h], s) => map(s, x * width, y * height, w * width, h * height));
-    } else if (rows > 1) {
-      CHANNELS.forEach((name, c) => {
-        const [x, y] = [(c % 2) * 0.51 * width, Math.floor(c / 2) * 0.51 * height];
-        map(c, x, y, 0.49 * width, 0.49 * height);
-        context.font = `600 ${12 * pixels}px ${FONT}`;
-        context.textAlign = "left";
-        context.lineWidth = 3 * pixels;
-        context.strokeStyle = "#000";
-        context.strokeText(name, x + 5 * pixels, y + 15 * pixels);
-        context.fillStyle = "#fff";
-        context.fillText(name, x + 5 * pixels, y + 15 * pixels);
-      });
-    } else if (channels > 1) {
-      CHANNELS.forEach((name, c) => {
-        block(context, values[c], `${name} ${share(values[c])}`, [0, (c / 3) * height, width, height / 3 - 2 * pixels], pixels);
-      });
-    } else {
-      boxes(sheets).forEach(([x, y, w, h], s) => {
-        block(context, values[s], share(values[s]), [x * width, y * height, w * width, h * height], pixels);
-        if (sheets === 2) nameUnder(context, maskPanel, BRANCHES[s], x * width, (y + h) * height);
-      });
-    }
-  }
-  function drawFocus() {
+  const [ofSheet, ofChannel, ofPlace] = stridesOf(mask);
+  const start = sheet * ofSheet + place * ofPlace;
+  const weights = Array.from({ length: mask.shape[1] }, (_, c) => mask.values[start + c * ofChannel]);
+  const filled = category === "spatial" && rest !== "dark" ? `, filled up from the ${rest} background` : "";
+  return [first, `${where}: mask ${triple(weights)} × x ${at(input.x, sheet)}${filled} = ${at(output, sheet)}.`, hint];
+}
+
+/** The three panels: what passes, large, and beside it x and the mask. */
+function panelsPart(house) {
+  const panels = ["output", "x", "mask"].map((name) =>
+    picturePanel(name, { role: name === "output" ? "application" : "img", "data-panel": name }));
+  const [outPanel, xPanel, maskPanel] = panels;
+  const [maskEasel, outEasel] = [easels(), easels()];
+  const scale = scaleBar("Weight");
+  const keys = element("p", { class: "cw-panel-name cw-keys" }, gestures());
+  outPanel.node.append(keys);
+  instrument(house, outPanel.node, row(xPanel.node, maskPanel.node), scale.node, house.controls);
+  house.controls.style.margin = "0";
+  const drawFocus = (category, focus, { down, along, place }) => {
     const query = focus.get();
     if (!query) return;
-    const [down, along] = cellsOf(inputNow());
-    const mark = (panel, [x, y, w, h]) => {
-      const { width, height } = panel.canvas;
-      const cell = [(w * width) / along, (h * height) / down];
-      const [row, column] = [query[0] % down, query[1] % along];
-      outline(contextOf(panel), x * width + column * cell[0], y * height + row * cell[1], ...cell, pixelsOf(panel), focus.isLocked());
+    const mark = ({ canvas }, share) => {
+      const [x, y, width, height] = boxOn(canvas, share);
+      const cell = [width / along, height / down];
+      outline(canvas.getContext("2d"), x + (query[1] % along) * cell[0], y + (query[0] % down) * cell[1], ...cell,
+        pixelsOf(canvas), focus.isPinned());
     };
-    const clip = isClip(state.category);
-    const own = clip ? [boxes(ACROSS ** 2)[placeOf(query).sheet]] : boxes(1);
-    for (const box of state.category === "branch" ? boxes(2) : own) mark(xPanel, box);
-    if (hasMap() || clip) mark(maskPanel, own[0]);
-    mark(outPanel, own[0]);
-  }
-
-  const ownShape = (shape) => (shape[0] === 1 && !AXES[state.category][0] ? shape.slice(1) : shape);
-  const sharedWords = {
-    channel: "one weight a channel, the same at every position",
-    spatial: "one weight a position, the same in every channel",
-    "channel & spatial": "one weight for each position of each channel",
-    temporal: "one weight a frame, the same for the whole frame",
-    "spatial & temporal": "one weight for each position of each frame",
-    branch: "one weight a branch; the weights sum to 1",
+    const own = isClip(category) ? boxes(ACROSS ** 2)[place(query).sheet] : boxes(1)[0];
+    for (const share of category === "branch" ? boxes(2) : [own]) mark(xPanel, share);
+    if (isClip(category) || (AXES[category][2] && !AXES[category][1])) mark(maskPanel, own);
+    mark(outPanel, own);
   };
-  const describe = () => {
-    const { input, mask, output } = shown;
-    const hand = state.source === "hand";
-    const { title } = model.get("pictures").find((one) => one.key === state.picture);
-    const kind = `${state.category[0].toUpperCase()}${state.category.slice(1)} mask`;
-    const through = mask.values.reduce((sum, value) => sum + value, 0) / mask.values.length;
-    const amount = state.category === "branch"
-      ? `Fine ${share(mask.values[0])}, coarse ${share(mask.values[1])}.` : `It lets ${percent(through)} through.`;
-    const first = `${kind} (${QUESTIONS[state.category]}), ${shapeWords(ownShape(mask.shape))}: ${sharedWords[state.category]}. ${amount} `
-      + (hand ? "Set by hand: fixed, the same for every picture." : `Made from this picture (${title}).`);
-    const query = focus.get();
-    if (!query) return [first];
-    const { sheet, row, column } = placeOf(query);
-    const place = row * input.columns + column;
-    const at = (values, s) => [0, 1, 2].map((c) => values[s * input.size + 3 * place + c]);
-    const frameWords = isClip(state.category) ? `Frame ${sheet}, row` : "Row";
-    const where = `${frameWords} ${row} of 0 to ${input.rows - 1}, column ${column} of 0 to ${input.columns - 1}`;
-    const hint = focus.hint();
-    if (state.category === "branch") {
-      return [first, `${where}: ${number(mask.values[0])} × fine ${triple(at(input.x, 0))} + ${number(mask.values[1])} × `
-        + `coarse ${triple(at(input.x, 1))} = ${triple(at(output, 0))}.`, hint];
+  const nameAll = ({ input, mask }, { category, source, rest }, title) => {
+    const words = (shape) => shape.join(" × ");
+    const [g, f] = source === "hand" ? ["mask", "f(mask, x)"] : ["g(x)", "f(g(x), x)"];
+    const whole = input.sheets > 1 ? [input.sheets, 3, input.rows, input.columns] : [3, input.rows, input.columns];
+    const filled = category === "spatial" && rest !== "dark" ? ` = ${g} · x + (1 − ${g}) · background` : "";
+    outPanel.rename(`${f}${filled}: ${words(category === "branch" ? whole.slice(1) : whole)}`);
+    xPanel.rename(`x: ${words(whole)}`);
+    maskPanel.rename(`${g}: ${words(mask.shape[0] === 1 && !AXES[category][0] ? mask.shape.slice(1) : mask.shape)}`);
+    for (const { canvas, node } of panels) {
+      canvas.setAttribute("aria-label", `${title}, ${node.querySelector("figcaption").textContent}. `
+        + (canvas === outPanel.canvas ? keyWords("the place") : ""));
     }
-    const [ofSheet, ofChannel, ofPlace] = stridesOf(mask);
-    const start = sheet * ofSheet + place * ofPlace;
-    const weights = Array.from({ length: mask.shape[1] }, (_, c) => mask.values[start + c * ofChannel]);
-    return [first, `${where}: mask ${triple(weights)} × x ${triple(at(input.x, sheet))} = ${triple(at(output, sheet))}.`, hint];
   };
+  const draw = (shown, settings, title, focus, grid) => {
+    drawSheets(house, xPanel.canvas, shown.input.painted);
+    drawMask(house, maskPanel.canvas, shown.mask, maskEasel);
+    drawSheets(house, outPanel.canvas, paintSheets(shown.output, shown.input, outEasel));
+    drawFocus(settings.category, focus, grid);
+    nameAll(shown, settings, title);
+    scale.set(RANGE);
+  };
+  return { panels, draw };
+}
+
+/** The learner's own picture, from a file or the camera: it stays in this page. */
+function ownPart(house, take) {
+  const [columns, rows] = SIZE.map((length) => 2 * length);
+  const file = fileButton(async (chosen) => {
+    house.fail("");
+    try {
+      take(cropped(await openFile(chosen), columns, rows), "your picture");
+    } catch (error) {
+      house.fail(error.message);
+    }
+  });
+  const camera = cameraButton(house, {
+    size: [columns, rows],
+    onFrame: (canvas) => take(canvas, "your camera"),
+    onStill: (canvas) => take(canvas, "your picture"),
+  });
+  house.controls.append(file.node, camera.node);
+}
+
+async function render({ model, el }) {
+  const house = frame({ model, el, name: "mask-playground" });
+  const settings = () => Object.fromEntries(SETTINGS.map((name) => [name, model.get(name)]));
+  const pictures = new Map();
+  let inputs = new Map(); // x of each picture and category, with the masks that were made from it
+  let shown = null; // { input, mask, output }
+  let worker = null;
+  house.endings.push(() => worker?.end());
+  const pictureNow = () => pictures.get(model.get("picture")) ?? pictures.values().next().value;
+  const inputNow = () => {
+    const key = `${pictureNow().key}/${model.get("category")}`;
+    if (!inputs.has(key)) inputs.set(key, openInput(pictureNow(), model.get("category")));
+    return inputs.get(key);
+  };
+  const grid = () => gridOf(inputNow(), model.get("category"));
+  const change = (values) => {
+    if (values.category) focus.set(null);
+    // The network gives one weight for each position, and only such a mask has a rest that can be filled.
+    if (values.source === "trained" || (values.rest ?? "dark") !== "dark") values.category = "spatial";
+    else if (values.category && values.category !== "spatial") {
+      values.rest = "dark";
+      if (model.get("source") === "trained") values.source = "picture";
+    }
+    store(model, values);
+  };
+
+  const parts = panelsPart(house);
+  const { panels } = parts;
+  const controls = controlsPart(house, model, change);
+
+  /** What the pointer would change: by hand, the spotlight and the window follow it. */
+  const followed = (query) => {
+    const [bySheet, , byPlace] = AXES[model.get("category")];
+    const { sheet, spot } = grid().place(query);
+    return { ...(byPlace ? { spot } : {}), ...(bySheet && model.get("category") !== "branch" ? { moment: sheet } : {}) };
+  };
+  const maskNow = (input, now) => {
+    if (now.source === "hand") return handMask(input, focus.get() ? { ...now, ...followed(focus.get()) } : now);
+    if (now.source === "trained") return input.trained ?? null;
+    input.made ??= deviationMask(input, now.category);
+    return input.made;
+  };
+  /** Let the network make the mask of an input, where it has not. */
+  const train = async (input) => {
+    const { graph, weights } = model.get("network");
+    worker ??= inWorker(graph, weights);
+    input.trained ??= await trainedMask(worker, input);
+  };
+  const keep = (query) => {
+    if (model.get("source") === "hand") store(model, followed(query));
+    showPanels();
+  };
+  const describe = () => (shown ? wordsOf(shown, settings(), pictureNow().title, focus.get(), grid(), focus.hint()) : []);
+  const locate = (canvas, x, y) => grid().locate(canvas.dataset.panel, x, y);
+  const focus = focusController({
+    canvases: panels.map(({ canvas }) => canvas),
+    rows: () => grid().rows,
+    columns: () => grid().columns,
+    locate,
+    start: () => grid().cell(model.get("spot"), isClip(model.get("category")) ? Math.round(model.get("moment")) : 0),
+    onEdge: () => house.say([...describe(), "Edge."], { again: true }),
+    onChange: (query, pinned, quiet) => (query && pinned ? keep(query) : showPanels(quiet)),
+  });
+  dragOver(panels, locate, focus, keep);
 
   function showPanels(quiet = false) {
     if (house.root.clientWidth === 0) return;
-    compute();
-    const { input, mask, output } = shown;
-    drawSheets(xPanel, input.painted);
-    drawMask();
-    drawSheets(outPanel, paintSheets(output, input, outEasel));
-    drawFocus();
-    const hand = state.source === "hand";
-    const xShape = input.sheets > 1 ? [input.sheets, 3, input.rows, input.columns] : [3, input.rows, input.columns];
-    const outShape = state.category === "branch" ? xShape.slice(1) : xShape;
-    const apart = isClip(state.category) ? "\n" : " "; // a clip's long shape has a line of its own in every panel
-    xPanel.words.textContent = `x:${apart}${shapeWords(xShape)}`;
-    maskPanel.words.textContent = `${hand ? "mask" : "g(x)"}:${apart}${shapeWords(ownShape(mask.shape))}`;
-    outPanel.words.textContent = `${hand ? "f(mask, x)" : "f(g(x), x)"}:${apart}${shapeWords(outShape)}`;
-    xPanel.canvas.setAttribute("aria-label", `${xPanel.words.textContent}. Arrow keys move, Enter locks, Escape releases.`);
-    maskPanel.canvas.setAttribute("aria-label", maskPanel.words.textContent);
-    outPanel.canvas.setAttribute("aria-label", outPanel.words.textContent);
-    const follows = hand && (AXES[state.category][2] || isClip(state.category));
-    keys.textContent = follows ? "Point: the mask follows. Click or Enter keeps it, arrows move, Escape releases."
-      : "Point to read values. Click or Enter locks, arrows move, Escape releases.";
+    const now = settings();
+    const input = inputNow();
+    const mask = maskNow(input, now);
+    if (!mask) {
+      house.stage.setAttribute("aria-busy", "true");
+      train(input).then(() => showPanels(quiet), (error) => house.fail(error.message));
+      return;
+    }
+    shown = { input, mask, output: applyMask(input, mask, now) };
+    parts.draw(shown, now, pictureNow().title, focus, grid());
+    house.stage.setAttribute("aria-busy", "false");
     house.say(describe(), { quiet });
   }
-  function showAll() {
-    setControls();
+  const showAll = () => {
     if (house.root.clientWidth === 0) return;
+    controls.set(settings(), [...pictures.values()]);
     const { rows, columns } = inputNow();
-    for (const { canvas, node } of panels) fit(canvas, Math.floor(node.clientWidth), rows / columns);
-    scale.set(RANGE);
+    for (const panel of panels) fitPanel(panel, rows / columns);
     showPanels();
-  }
-
-  house.listen(SETTINGS, () => {
-    const before = state.category;
-    pull();
-    if (state.category !== before) focus.set(null);
-    showAll();
-  });
-  house.listen("pictures", () => {
-    inputs.clear();
-    made.clear();
-    showAll();
-  });
-  house.whenShown(showAll);
-
-  const compose = () => {
-    const gap = Math.round(16 * pixelsOf(xPanel));
-    const { width, height } = xPanel.canvas;
-    const sheet = element("canvas", { width: 3 * width + 4 * gap, height: height + 4 * gap });
-    const context = sheet.getContext("2d");
-    context.fillStyle = house.ink("surface");
-    context.fillRect(0, 0, sheet.width, sheet.height);
-    context.textBaseline = "top";
-    panels.forEach(({ canvas, words }, i) => {
-      const x = gap + i * (width + gap);
-      context.drawImage(canvas, x, 2 * gap);
-      context.fillStyle = house.ink("ink");
-      context.font = `${Math.round(0.85 * gap)}px ${FONT}`;
-      context.fillText(words.textContent, x, Math.round(0.7 * gap), width);
-    });
-    const x = width + 2 * gap;
-    const y = height + Math.round(2.4 * gap);
-    context.drawImage(scale.canvas, x, y, width, Math.round(0.5 * gap));
-    context.font = `${Math.round(0.75 * gap)}px ${FONT}`;
-    context.fillText("weight 0", x, y + Math.round(0.6 * gap));
-    context.textAlign = "right";
-    context.fillText("1", x + width, y + Math.round(0.6 * gap));
-    return sheet;
   };
+  /** A learner's picture takes its place among the others; the next frame waits until this one is shown. */
+  const take = async (canvas, title) => {
+    const picture = ownPicture(canvas, title);
+    const input = openInput(picture, model.get("category"));
+    if (model.get("source") === "trained") await train(input);
+    pictures.set(OWN, picture);
+    inputs.delete(`${OWN}/${model.get("category")}`);
+    inputs = new Map([...inputs].filter(([key]) => !key.startsWith(`${OWN}/`)));
+    inputs.set(`${OWN}/${model.get("category")}`, input);
+    if (model.get("picture") === OWN) showAll();
+    else store(model, { picture: OWN });
+  };
+  ownPart(house, take);
+  const open = async () => {
+    for (const picture of await Promise.all(model.get("pictures").map(openPicture))) pictures.set(picture.key, picture);
+    inputs.clear();
+  };
+  await open();
+  if (model.get("source") === "trained") await train(inputNow());
+
+  house.listen(SETTINGS, showAll);
+  house.listen("pictures", () => open().then(showAll));
   house.actions.append(
-    saveButton(house, compose, "mask-playground.png"),
-    copyButton(house, () => `${model.get("code")}\n${codeFor(state, inputNow())}`),
+    saveButton(house, "mask-playground.png", { lines: describe }),
+    copyButton(house, () => `${model.get("code")}\n${codeFor(settings(), inputNow())}`),
   );
+  house.whenShown(showAll);
   return house.end;
 }
 
 /** The lines that reproduce what is shown. */
 function codeFor(state, { sheets, rows, columns }) {
-  const { picture, category, source, gates, spot, size, moment, window, fine } = state;
-  const lines = [`x = playground_input("${picture}", "${category}")`];
+  const { picture, category, source, rest, gates, spot, size, moment, window, fine } = state;
+  const lines = [picture === OWN ? `# x: your own picture, a tensor (3, ${rows}, ${columns}); it stayed in the page`
+    : `x = playground_input("${picture}", "${category}")`];
   if (source === "picture") lines.push(`mask = deviation_mask(x, "${category}")`);
+  else if (source === "trained") lines.push("mask = person_mask(x)");
   else if (category === "branch") lines.push(`mask = torch.tensor([${fine}, 1 - ${fine}])[:, None, None, None]`);
   else {
     const [bySheet, byChannel, byPlace] = AXES[category];
@@ -612,7 +663,12 @@ function codeFor(state, { sheets, rows, columns }) {
     }
     lines.push(`mask = ${factors.join(" * ")}`);
   }
-  lines.push(category === "branch" ? "output = (mask * x).sum(dim=0)" : "output = mask * x");
+  const behind = category === "spatial" && {
+    blurred: "local_mean(local_mean(local_mean(x)))", replaced: `torch.tensor([${COLOUR.join(", ")}])[:, None, None]`,
+  }[rest];
+  if (behind) lines.push(`background = ${behind}`);
+  if (category === "branch") lines.push("output = (mask * x).sum(dim=0)");
+  else lines.push(`output = mask * x${behind ? " + (1 - mask) * background" : ""}`);
   lines.push('print("x", tuple(x.shape), "mask", tuple(mask.shape), "output", tuple(output.shape))');
   return `${lines.join("\n")}\n`;
 }

@@ -6,17 +6,18 @@ import { element } from "./elements.js";
 const MOST_BYTES = 20_000_000;
 const MOST_PIXELS = 40_000_000;
 
-/** The middle square of a picture, a bitmap or a video's frame, as a canvas of `side` pixels on white. */
-export function square(source, side, mirrored = false) {
+/** The middle of a picture, a bitmap or a video's frame, as a canvas of this size on white. */
+export function cropped(source, columns, rows, mirrored = false) {
   const [width, height] = [source.videoWidth || source.width, source.videoHeight || source.height];
-  const part = Math.min(width, height);
-  const canvas = element("canvas", { width: side, height: side });
+  const scale = Math.min(width / columns, height / rows);
+  const [wide, tall] = [columns * scale, rows * scale];
+  const canvas = element("canvas", { width: columns, height: rows });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.fillStyle = "#fff";
-  context.fillRect(0, 0, side, side);
-  if (mirrored) context.setTransform(-1, 0, 0, 1, side, 0);
+  context.fillRect(0, 0, columns, rows);
+  if (mirrored) context.setTransform(-1, 0, 0, 1, columns, 0);
   context.imageSmoothingQuality = "high";
-  context.drawImage(source, (width - part) / 2, (height - part) / 2, part, part, 0, 0, side, side);
+  context.drawImage(source, (width - wide) / 2, (height - tall) / 2, wide, tall, 0, 0, columns, rows);
   return canvas;
 }
 
@@ -64,11 +65,11 @@ function refusal(error) {
 /**
  * A button that opens the camera, and then one that stops it and one that keeps the picture shown.
  *
- * `onFrame(canvas)` is given one square, mirrored frame of `side` pixels after the other, the next when the promise that
+ * `onFrame(canvas)` is given one mirrored frame of `size` [columns, rows] after the other, the next when the promise that
  * it returns is fulfilled; `onStill(canvas)` the one that is kept. With `kernel` in the place of `onFrame` nothing leaves
  * the page but what is kept, not mirrored, and the button says where it goes. Returns `node` and `stop()`.
  */
-export function cameraButton(house, { side, onFrame = null, onStill, kernel = false }) {
+export function cameraButton(house, { size, onFrame = null, onStill, kernel = false }) {
   const video = element("video", { muted: true, playsInline: true });
   const preview = element("canvas", { role: "img", "aria-label": "What the camera sees, mirrored", hidden: true });
   Object.assign(preview.style, { width: "160px", transform: "scaleX(-1)", marginTop: "8px" });
@@ -88,9 +89,9 @@ export function cameraButton(house, { side, onFrame = null, onStill, kernel = fa
     while (stream === mine) {
       await new Promise((done) => { video.requestVideoFrameCallback?.(done) ?? requestAnimationFrame(done); });
       if (stream !== mine || !video.videoWidth) continue;
-      frame = square(video, side, !kernel);
+      frame = cropped(video, ...size, !kernel);
       if (kernel) {
-        [preview.width, preview.height] = [side, side];
+        [preview.width, preview.height] = size;
         preview.getContext("2d").drawImage(frame, 0, 0);
       } else await onFrame(frame);
     }
