@@ -8,7 +8,6 @@ MOST_LINES = 120
 
 NOT_YET_SMALL = {
     "head_grid/view.js",
-    "patch_tokens/view.js",
 }
 """Modules with a longer function: the list may only shrink."""
 
