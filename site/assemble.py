@@ -47,7 +47,7 @@ def outward(text: str, folder: Path, pages: set[str]) -> str:
 
 def page_of(notebook: Any, shown: Lesson, pages: set[str]) -> Any:
     """A lesson as the site shows it: without its hidden cells, and with words where a kernel would answer."""
-    on_colab, *others = (f"[in {place}]({opened(place, shown.notebook)})" for place in PLACES)
+    on_colab, *others = (f"[{place}]({opened(place, shown.notebook)})" for place in PLACES)
     cells = []
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
@@ -58,8 +58,8 @@ def page_of(notebook: Any, shown: Lesson, pages: set[str]) -> Any:
             cell.source = (
                 f"About {shown.minutes} minutes to read and touch. This page needs no Python: point at a widget, "
                 f"click, move its controls, or use the arrow keys. To change the code, to have what you write "
-                f"checked, and for what a widget must ask a network, run the lesson: {', '.join([on_colab, *others])} "
-                f"or on your own machine."
+                f"checked, and for what a widget must ask a network, run the lesson in "
+                f"{', '.join([on_colab, *others])} or on your own machine."
             )
         cells.append(cell)
         if cell.cell_type == "markdown":
@@ -70,7 +70,7 @@ def page_of(notebook: Any, shown: Lesson, pages: set[str]) -> Any:
             cell.metadata["tags"] = [*tags, "hide-input"]
         if EXERCISE.match(last):
             cell.metadata["tags"] = [*tags, "remove-output"]
-            words = f"*Yours to write. [Open the lesson {on_colab[1:]} to have it checked, with hints.*"
+            words = f"*Yours to write. [Open the lesson in {on_colab[1:]} to have it checked, with hints.*"
             cells.append(nbformat.v4.new_markdown_cell(words))
     notebook.cells = without_empty_headings(cells)
     return notebook

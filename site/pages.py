@@ -123,7 +123,7 @@ def live_widgets(app: Sphinx, pagename: str, template: str, context: dict[str, A
 
 
 def assistive(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Mend what assistive tools stumble over: headings of the navigation without a level, empty heads of a column."""
+    """Correct what assistive tools complain of: navigation headings without a level, empty column headers."""
     headed = context["furo_navigation_tree"].replace('role="heading"', 'role="heading" aria-level="2"')
     context["furo_navigation_tree"] = headed
     if "body" in context:
