@@ -486,6 +486,58 @@ def cbam_by_steps(x, mlp, conv):
     return x * conv(torch.cat((x.max(1, keepdim=True)[0], x.mean(1, keepdim=True)), 1)).sigmoid()
 
 
+def curve_one_by_one(network, image, label, order, size):
+    blanked, answers = image.clone(), []
+    for patch in [None, *order]:
+        if patch is not None:
+            row, column = divmod(patch, image.shape[2] // size)
+            blanked[:, row * size : (row + 1) * size, column * size : (column + 1) * size] = 0
+        answers.append(float(torch.softmax(network(blanked[None]), -1)[0, label]))
+    return torch.tensor(answers)
+
+
+def curve_by_masks(network, image, label, order, size):
+    rows, columns = image.shape[1] // size, image.shape[2] // size
+    gone = F.one_hot(torch.tensor(order), rows * columns).cumsum(0)
+    keep = torch.cat([torch.ones(1, rows * columns), 1.0 - gone]).view(-1, 1, rows, columns)
+    return network(F.interpolate(keep, scale_factor=size) * image).softmax(-1)[:, label]
+
+
+def unshifted_by_places(weights, place, grid, side, shift):
+    places = torch.arange(grid[0] * grid[1]).view(grid).roll((-shift, -shift), (0, 1))
+    windows = places.unfold(0, side, side).unfold(1, side, side).flatten(0, 1).flatten(1)
+    window, token = (windows == place[0] * grid[1] + place[1]).nonzero()[0]
+    laid = torch.zeros(weights.shape[1], grid[0] * grid[1])
+    laid[:, windows[window]] = weights[window, :, token]
+    return laid.unflatten(1, grid)
+
+
+def unshifted_by_loops(weights, place, grid, side, shift):
+    def seat(row, column):
+        row, column = (row - shift) % grid[0], (column - shift) % grid[1]
+        return (row // side) * (grid[1] // side) + column // side, (row % side) * side + column % side
+
+    window, token = seat(*place)
+    laid = torch.zeros(weights.shape[1], *grid)
+    for row, column in np.ndindex(*grid):
+        other, key = seat(row, column)
+        if other == window:
+            laid[:, row, column] = weights[window, :, token, key]
+    return laid
+
+
+def rotary_by_complex_numbers(query, key, angles):
+    turn = torch.polar(torch.ones_like(angles), angles)
+    q, k = (torch.view_as_complex(x.unflatten(-1, (-1, 2)).contiguous()) * turn for x in (query, key))
+    return torch.softmax((q @ k.mH).real / query.shape[-1] ** 0.5, -1)
+
+
+def rotary_by_matrices(query, key, angles):
+    turn = torch.stack([angles.cos(), -angles.sin(), angles.sin(), angles.cos()], -1).unflatten(-1, (2, 2))
+    q, k = (einsum("lpij,hlpj->hlpi", turn, x.unflatten(-1, (-1, 2))).flatten(2) for x in (query, key))
+    return sdpa(q, k, torch.eye(k.shape[1]).expand(len(k), -1, -1))
+
+
 STYLES: dict[str, Iterable[Any]] = {
     "share_out": (
         lambda s: tensor(np.exp(s.numpy()) / np.exp(s.numpy()).sum(1, keepdims=True)),
@@ -675,6 +727,31 @@ STYLES: dict[str, Iterable[Any]] = {
             lambda y: y * torch.sigmoid(conv(torch.stack([y.amax(1), y.mean(1)], 1)))
         )(x * torch.sigmoid(mlp(x.mean((2, 3))) + mlp(x.amax((2, 3))))[..., None, None]),
     ),
+    "same_scale": (
+        lambda maps: maps / maps.amax((0, 1, 2), keepdim=True),
+        lambda maps: tensor(maps.numpy() / maps.numpy().max()),
+    ),
+    "class_map": (
+        lambda w, registers, grid: w[:, 0, -grid[0] * grid[1] :].unflatten(-1, grid),
+        lambda w, registers, grid: torch.stack([head[0][1 + registers :].view(grid) for head in w]),
+    ),
+    "one_and_average": (
+        lambda rows: (
+            torch.special.entr(rows).sum(1).exp().mean(),
+            torch.special.entr(rows.mean(0)).sum().exp(),
+        ),
+        lambda rows: (
+            np.mean([math.exp(stats.entropy(row)) for row in rows.tolist()]),
+            np.exp(stats.entropy(rows.numpy().mean(0))),
+        ),
+    ),
+    "hidden_weights": (
+        lambda q, k, v, bias: sdpa(q, k, torch.eye(k.shape[1]).expand(len(k), -1, -1), attn_mask=bias),
+        lambda q, k, v, bias: F.softmax(einsum("hqd,hkd->hqk", q, k) / math.sqrt(q.shape[-1]) + bias, -1),
+    ),
+    "deletion_curve": (curve_one_by_one, curve_by_masks),
+    "unshifted_map": (unshifted_by_places, unshifted_by_loops),
+    "rotary_weights": (rotary_by_complex_numbers, rotary_by_matrices),
 }  # fmt: skip
 SINGLE_PRECISION = {"newton_schulz_root", "attention_rollout"}  # they make an identity in float32
 CASES = [(name, style) for name, styles in STYLES.items() for style in styles]

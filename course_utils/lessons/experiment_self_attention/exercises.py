@@ -98,10 +98,16 @@ def _draw_test(draw: Draw) -> Inputs:
     batch_size = draw.integer(6, 9)
     count, features, classes = 3 * batch_size + (1 if draw.turn == 0 else draw.integer(2, 4)), 12, draw.integer(4, 6)
     images = draw.normal(count, 3, 2, 2, mean=0.5)
-    network = _Tested(draw.normal(features), draw.uniform(features, low=0.5, high=2.0), draw.normal(features, classes))
+    network = _Tested(
+        draw.normal(features, mean=0.5, std=0.5),
+        draw.uniform(features, low=0.5, high=2.0),
+        draw.normal(features, classes),
+    )
     with torch.no_grad():
         labels = network.eval()(images).argmax(dim=1)
     wrong = torch.tensor([draw.integer(1, classes - 1) for _ in range(count)]) * (draw.uniform(count) < 0.4)
+    above, below = (labels[2:-1] < classes - 1).nonzero()[-1:] + 2, (labels[2:-1] > 0).nonzero()[:1] + 2
+    wrong[above], wrong[below] = 1, classes - 1  # one label above the network's answer, one below it
     wrong[:2] = wrong[-1] = 0  # a loop that begins too late or ends too early misses right answers
     return network.train(), images, (labels + wrong) % classes, batch_size
 

@@ -151,7 +151,7 @@ TASKS = (
         find_fixed_masks,
         _draw_recorded,
         mistakes={
-            "the masks that change": lambda masks: [i for i in range(len(masks)) if i not in find_fixed_masks(masks)],
+            "the masks that change": lambda masks: sorted({*range(len(masks))} - {*find_fixed_masks(masks)}),
             "masks of equal values": lambda masks: [i for i, mask in enumerate(masks) if mask.std() < 1e-4],
             "channels of one picture": lambda masks: [
                 i for i, mask in enumerate(masks) if (mask - mask[:, :1]).abs().max() < 1e-4
