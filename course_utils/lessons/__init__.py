@@ -7,7 +7,8 @@ glossary("4.1.1")     # the words of one lesson
 
 A lesson is a notebook in notebooks/ and a folder of the same name without the number:
 
-    senet/lesson.toml       number, notebook, title, minutes to read and touch, and the words that it introduces
+    senet/lesson.toml       number, notebook, title, minutes to read and touch, the words that it introduces, and the
+                            steps that its widgets offer as buttons
     senet/exercises.py      the code of its exercises; course_utils.check imports it when one is asked for
     senet/exercises.toml    their words: hints, and a message for each typical mistake
     senet/questions.toml    its predictions and its quiz
@@ -39,6 +40,7 @@ class Lesson:
         title: its title.
         minutes: how long it takes to read and touch; each exercise says its own.
         words: the words that it introduces.
+        steps: by a widget's folder the steps that the lesson asks to try there, for the widget's trait `steps`.
         folder: where its exercises and questions are.
     """
 
@@ -47,6 +49,7 @@ class Lesson:
     title: str
     minutes: int
     words: tuple[Term, ...]
+    steps: Mapping[str, list[dict[str, Any]]]
     folder: Path
 
     def read(self, name: str, wanted: Mapping[str, type]) -> dict[str, Any]:
@@ -54,12 +57,13 @@ class Lesson:
         return read_toml(self.folder / name, wanted)
 
 
-def read_toml(path: Path, wanted: Mapping[str, type]) -> dict[str, Any]:
+def read_toml(path: Path, wanted: Mapping[str, type], defaults: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Read a TOML file.
 
     Args:
         path: the file.
         wanted: the keys that it must have, each with the type of its value.
+        defaults: the values of those that may be left out.
 
     Raises:
         LessonFileError: if the file is missing, is not TOML, or lacks a key.
@@ -70,6 +74,7 @@ def read_toml(path: Path, wanted: Mapping[str, type]) -> dict[str, Any]:
         raise LessonFileError(f"{path} is missing. {_expected(wanted)}") from None
     except (OSError, ValueError) as error:
         raise LessonFileError(f"{path} is damaged: {error}. {_expected(wanted)}") from error
+    content = {**(defaults or {}), **content}
     check_keys(content, wanted, str(path))
     return content
 
@@ -101,7 +106,8 @@ def _expected(wanted: Mapping[str, type]) -> str:
 
 def _read_lesson(folder: Path) -> Lesson:
     path = folder / "lesson.toml"
-    content = read_toml(path, {"number": str, "notebook": str, "title": str, "minutes": int, "words": dict})
+    wanted = {"number": str, "notebook": str, "title": str, "minutes": int, "words": dict, "steps": dict}
+    content = read_toml(path, wanted, {"steps": {}})
     number = content["number"]
     words = []
     for word, facts in content.pop("words").items():

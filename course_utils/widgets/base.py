@@ -191,6 +191,17 @@ class CourseWidget(anywidget.AnyWidget):
     def __repr__(self) -> str:
         return f"<{self._module.replace('_', '-')}: {self.label}>"
 
+    @traitlets.validate("steps")
+    def _possible(self, proposal: dict[str, Any]) -> list[dict[str, Any]]:
+        for step in proposal["value"]:
+            if set(step) != {"label", "set", "notice"}:
+                raise traitlets.TraitError(f"The step {step} needs `label`, `set` and `notice`, and no other key.")
+            if unknown := sorted(set(step["set"]) - set(self.trait_names(sync=True))):
+                raise traitlets.TraitError(
+                    f"The step {step['label']!r} sets {unknown[0]!r}, which {type(self).__name__} does not have."
+                )
+        return proposal["value"]
+
     def guarded(self, callback: Callable[..., Result], *args: Any, **kwargs: Any) -> Result | None:
         """Call `callback`; where it fails, show its message in the widget and return None.
 

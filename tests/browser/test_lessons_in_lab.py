@@ -187,7 +187,7 @@ def test_self_attention_shows_the_packages_weights_at_each_position(lesson):
     expected = scaled_dot_product_attention(rows, rows, rows)[1][4 * 14 + 3].numpy()
     shown = [float(weight) for weight in canvas.get_attribute("data-weights").split(",")]
     np.testing.assert_allclose(shown, expected, rtol=1e-4, atol=1e-7)
-    expect(root.locator("[role=status]")).to_contain_text(f"the largest weight, {100 * expected.max():.1f} %")
+    expect(root.locator("[role=status]")).to_contain_text(f"it gives most weight, {100 * expected.max():.1f} %")
 
     # The output at gamma 1: the pixels in the middle of the cells are numpy's.
     root.get_by_label("γ (gamma)").press("End")
@@ -430,7 +430,7 @@ def test_the_league_shows_where_masks_lie_and_checks_a_claim(lesson):
     root = widget(page, "attention-map")
     root.get_by_role("combobox", name="Map").select_option("CBAM")
     status = root.locator("[role=status]")
-    expect(status).to_contain_text("CBAM: 10 rows, 40 columns")
+    expect(status).to_contain_text("CBAM, 10 × 40 values")
     canvas = root.locator("canvas[tabindex='0']")
     canvas.focus()
     page.keyboard.press("ArrowDown")
