@@ -1,7 +1,8 @@
 """Lines of text as pictures, drawn as the text reader expects them."""
 
-from importlib.resources import as_file, files
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -11,7 +12,7 @@ HEIGHT = 48
 STANDARD_WIDTH = 320
 _LONGEST = 100
 _INK, _PAPER = (32, 28, 48), (228, 224, 212)
-_MARGIN = 8
+MARGIN = 8
 TYPEFACES = {
     "sans": "DejaVuSans",
     "bold": "DejaVuSans-Bold",
@@ -50,11 +51,15 @@ def draw_text(words: str, typeface: str = "sans", size: int = 30) -> Tensor:
         raise ValueError(f"There is no typeface {typeface!r}; use one of {', '.join(TYPEFACES)}.")
     if not 12 <= size <= 40:
         raise ValueError(f"draw_text was given size={size}; letters of 12 to 40 pixels fit a line of {HEIGHT}.")
-    with as_file(files("matplotlib") / "mpl-data" / "fonts" / "ttf" / f"{TYPEFACES[typeface]}.ttf") as path:
-        font = ImageFont.truetype(str(path), size)
+    font = ImageFont.truetype(str(typeface_file(typeface)), size)
     left, top, right, bottom = font.getbbox(words)
-    width = max(STANDARD_WIDTH, -int(-(right - left + 2 * _MARGIN) // 8) * 8)
+    width = max(STANDARD_WIDTH, -int(-(right - left + 2 * MARGIN) // 8) * 8)
     picture = Image.new("RGB", (width, HEIGHT), _PAPER)
-    place = (_MARGIN - left, (HEIGHT - (bottom - top)) / 2 - top)
+    place = (MARGIN - left, (HEIGHT - (bottom - top)) / 2 - top)
     ImageDraw.Draw(picture).text(place, words, _INK, font=font)
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1) / 255
+
+
+def typeface_file(typeface: str) -> Path:
+    """The font file of one of `TYPEFACES`."""
+    return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{TYPEFACES[typeface]}.ttf"
