@@ -9,6 +9,7 @@ from course_utils.models import CheckpointError
 from course_utils.resources import resource_root
 from course_utils.training import TrainingError
 
+from . import study_reader
 from .costs import measure_costs
 from .ledger import StudyError, read_runs, results_folder
 from .maps import record_maps
@@ -86,11 +87,17 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    folder = run_study(study(options.name), options.seeds, options.out, options.jobs, options.threads)
+    if options.name == study_reader.STUDY.name:
+        folder = study_reader.do_runs(options.seeds, options.out)
+    else:
+        folder = run_study(study(options.name), options.seeds, options.out, options.jobs, options.threads)
     print(f"Complete: {folder}. `report {options.name}` makes the tables; --out FOLDER recomputes elsewhere.")
 
 
 def _report(options: argparse.Namespace) -> None:
+    if options.name == study_reader.STUDY.name:
+        print(f"{study_reader.summary(options.out)}\n\nWritten: {study_reader.write_report(options.out)}")
+        return
     report = study_report(options.name, options.out)
     print(report)
     print(f"\n{provenance(options.name, options.out)}")

@@ -1,13 +1,12 @@
 """Lesson 4.1.4: what each head of the text reader looks at, and how it reads without it.
 
-`python -m experiments.study_reader` does the runs that are missing and writes summary.json; `--seeds` says how many.
+`python -m experiments run 4.1.4 --seeds 10` does the runs that are missing, `report 4.1.4` writes their summary.
 A run is 30 drawn lines read by the network with one change; a seed draws its own lines. Shares of weight are those of
 the unchanged network, for the columns that show letters: "same" is the same letter elsewhere, not beside it; "first"
 and "end" are the first and the last letter, for letters at least two away; "space" lies between words, "empty" before
 and after the line. "spread" is the share of all columns over which equal weights would be as spread out.
 """
 
-import argparse
 import itertools
 import random
 import time
@@ -28,7 +27,7 @@ from course_utils.training.checkpoints import write_whole
 
 from .convert_reader import distance
 from .intervals import mean_interval
-from .ledger import append_run, made_folder, read_runs
+from .ledger import append_run, made_folder, read_runs, results_folder
 from .machine import commit, machine, versions
 from .study import Study
 
@@ -130,13 +129,10 @@ def edits_of(name: str) -> Mapping[str, Edit]:
 
 
 class Kept(nn.Module):
-    """The convolutions, which keep what they made of the last picture: every network of a line begins with it.
-
-    Args:
-        backbone: of the reader.
-    """
+    """The convolutions, which keep what they made of the last picture: every network of a line begins with it."""
 
     def __init__(self, backbone: nn.Module) -> None:
+        """Wrap the backbone."""
         super().__init__()
         self.backbone = backbone
         self.kept = torch.empty(0), torch.empty(0)
@@ -228,12 +224,12 @@ def _run(reader: TextReader, name: str, seed: int, values: dict[str, float], sec
     }
 
 
-def summary(folder: Path) -> Results:
-    """What the runs of a folder found: means over the seeds with their 95 % intervals, and differences.
+def summary(out: str | Path | None = None) -> Results:
+    """What the runs found: means over the seeds with their 95 % intervals, and differences.
 
     Accuracy and mistakes are compared with the whole network, a head's shares with those of even weights.
     """
-    runs = read_runs(folder)
+    runs = read_runs(results_folder(STUDY, out))
     seeds = 1 + max(key.seed for key in runs)
     values: dict[str, dict[str, list[float]]] = {name: {} for name in NETWORKS}
     for key in sorted(runs, key=lambda key: key.seed):
@@ -259,17 +255,8 @@ def _estimate(values: list[float]) -> Estimate:
     return Estimate(mean, max(low, 0.0), min(high, 1.0), values)
 
 
-def main() -> None:
-    """Do what is missing, and write the summary."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seeds", type=int, default=10, help="how many seeds, 30 lines each (default %(default)s)")
-    parser.add_argument("--out", help="folder of results (default: resource/results)")
-    given = parser.parse_args()
-    folder = do_runs(given.seeds, given.out)
-    report = summary(folder)
-    write_whole(folder / "summary.json", report.as_json().encode())
-    print(f"Written: {folder / 'summary.json'}")
-
-
-if __name__ == "__main__":
-    main()
+def write_report(out: str | Path | None = None) -> Path:
+    """Write what the runs found as summary.json beside them."""
+    path = results_folder(STUDY, out) / "summary.json"
+    write_whole(path, summary(out).as_json().encode())
+    return path

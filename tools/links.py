@@ -117,11 +117,13 @@ def readme_lessons() -> str:
 
 
 def readme_results() -> str:
-    """The tables of the recorded studies in README.md, from each study's summary.json."""
+    """The tables of the recorded trainings in README.md, from each study's summary.json."""
     tables = []
     for path in sorted((ROOT / "resource" / "results").glob("4.*/summary.json")):
         try:
-            tables.append(study_table(json.loads(path.read_text(encoding="utf-8"))))
+            study = json.loads(path.read_text(encoding="utf-8"))
+            if any(row["trials"] for row in study["rows"]):  # a study that trains
+                tables.append(study_table(study))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SystemExit(
                 f"{path.relative_to(ROOT)} is damaged ({error!r}); `git checkout` restores it, or "
