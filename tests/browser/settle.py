@@ -3,11 +3,13 @@
 from playwright.sync_api import Page
 
 _DRAWN = """async () => {
-  const frame = () => new Promise((done) => requestAnimationFrame(done));
+  const soon = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+  const frame = () => Promise.race([new Promise((done) => requestAnimationFrame(done)), soon(500)]);
   await frame();
   await frame();
   const ending = document.getAnimations().filter((one) => Number.isFinite(one.effect.getComputedTiming().endTime));
-  await Promise.allSettled(ending.map((one) => one.finished));
+  // A transition that is replaced while it waits to begin may never tell that it has finished.
+  await Promise.race([Promise.allSettled(ending.map((one) => one.finished)), soon(1000)]);
   await frame();
 }"""
 
