@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from course_utils.attention import record_masks
+from course_utils.attention import edit_masks, off, record_masks
 from course_utils.data import ImageSet
 from course_utils.models import VisionTransformer
 from course_utils.widgets import explore_head_grid
@@ -48,15 +48,18 @@ def page(alone, network, data):
 
 
 @torch.no_grad()
-def package(data, picture=0, mask="none", off=()):
+def package(data, picture=0, mask="none", heads=()):
     """What the package makes of a picture: weights (layers, heads, L, L), queries and keys a layer, probabilities."""
     network, inputs = drawn(), []
-    for layer, head in off:
-        network.blocks[layer - 1].attention.output.weight[:, (head - 1) * 4 : head * 4] = 0
+    edits = {"blocks.0.attention": [], "blocks.1.attention": []}
+    for layer, head in heads:
+        edits[f"blocks.{layer - 1}.attention"].append(head - 1)
     for block in network.blocks:
         block.attention.register_forward_pre_hook(lambda part, given: inputs.append(given[0]))
-        block.attention.forward = functools.partial(block.attention.forward, attn_mask=token_mask(mask, ROWS, ROWS))
-    with record_masks(network) as masks:
+        if mask != "none":
+            block.attention.forward = functools.partial(block.attention.forward, attn_mask=token_mask(mask, ROWS, ROWS))
+    changes = {name: off(found) for name, found in edits.items() if found}
+    with edit_masks(network, changes), record_masks(network) as masks:
         probabilities = network(data.images[picture : picture + 1]).softmax(1)[0]
     parts = [
         (block.attention.query(x)[0], block.attention.key(x)[0])
@@ -86,8 +89,7 @@ def panels(page, name: str) -> np.ndarray:
 
 
 def probabilities(page) -> np.ndarray:
-    shown = page.root.locator("canvas[data-probabilities]").get_attribute("data-probabilities")
-    return np.array([float(value) for value in shown.split(",")])
+    return np.array([float(bar.get_attribute("data-probability")) for bar in page.root.locator(".cw-bar").all()])
 
 
 @pytest.mark.parametrize("mask", MASKS)
@@ -98,23 +100,23 @@ def test_one_hover_shows_the_packages_weights_in_every_head_under_every_mask(pag
     for row, column in ((0, 0), (2, 3), (ROWS, 0)):
         point(page, row, column)
         assert page.canvas.get_attribute("data-query") == f"{row},{column}"
-        np.testing.assert_allclose(panels(page, "weights"), weights[:, :, token(row, column)], rtol=2e-4, atol=1e-6)
-    np.testing.assert_allclose(probabilities(page), expected, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(panels(page, "weights"), weights[:, :, token(row, column)], rtol=1e-3, atol=2e-6)
+    np.testing.assert_allclose(probabilities(page), expected, rtol=1e-3, atol=2e-6)
     page.page.mouse.move(1, 1)
-    np.testing.assert_allclose(panels(page, "weights"), weights.mean(dim=2), rtol=2e-4, atol=1e-6)
+    np.testing.assert_allclose(panels(page, "weights"), weights.mean(dim=2), rtol=1e-3, atol=2e-6)
 
 
-@pytest.mark.parametrize(("picture", "off"), [(1, [(1, 2)]), (2, [(1, 1), (2, 3)]), (0, [(2, 1), (2, 2), (2, 3)])])
-def test_a_head_without_its_tick_is_out_of_the_network_and_back_with_all_heads_on(page, data, picture, off):
+@pytest.mark.parametrize(("picture", "heads"), [(1, [(1, 2)]), (2, [(1, 1), (2, 3)]), (0, [(2, 1), (2, 2), (2, 3)])])
+def test_a_head_without_its_tick_is_out_of_the_network_and_back_with_all_heads_on(page, data, picture, heads):
     page.root.get_by_role("button", name=f"picture {picture + 1},").click()
     page.canvas.press("Escape")
-    for layer, head in off:
+    for layer, head in heads:
         page.root.get_by_label(f"Layer {layer}, head {head} takes part").uncheck()
-    weights, _, expected = package(data, picture, off=off)
+    weights, _, expected = package(data, picture, heads=heads)
     whole = package(data, picture)[2]
     assert (expected - whole).abs().max() > 0.02
-    np.testing.assert_allclose(probabilities(page), expected, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(panels(page, "weights"), weights.mean(dim=2), rtol=2e-4, atol=1e-6)
+    np.testing.assert_allclose(probabilities(page), expected, rtol=1e-3, atol=2e-6)
+    np.testing.assert_allclose(panels(page, "weights"), weights.mean(dim=2), rtol=1e-3, atol=2e-6)
     said, first = int(expected.argmax()), int(whole.argmax())
     assert f"The network says {said} with {100 * expected[said]:.1f} %" in page.status
     assert f"untouched it says {first} with {100 * whole[first]:.1f} %" in page.status
@@ -122,7 +124,7 @@ def test_a_head_without_its_tick_is_out_of_the_network_and_back_with_all_heads_o
     every = page.root.get_by_role("button", name="All heads on")
     every.press("Enter")
     assert every.evaluate("node => node === document.activeElement")
-    np.testing.assert_allclose(probabilities(page), whole, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(probabilities(page), whole, rtol=1e-3, atol=2e-6)
     assert page.state("off") == []
 
 
@@ -132,20 +134,14 @@ def test_entropy_and_distance_are_those_of_the_weights(page, data):
     places = torch.cartesian_prod(torch.arange(4.0), torch.arange(4.0)).double()
     patches = weights[:, :, 1:, 1:]
     distance = (patches * torch.cdist(places, places)).sum(dim=3) / patches.sum(dim=3)
-    page.canvas.press("Escape")
-    page.page.mouse.move(1, 1)
-    np.testing.assert_allclose(panels(page, "entropy"), entropy.mean(dim=2), rtol=1e-4)
-    np.testing.assert_allclose(panels(page, "distance"), distance.mean(dim=2), rtol=1e-4)
+    page.set(chosen=[2, 2])
     point(page, 3, 1)
-    np.testing.assert_allclose(panels(page, "entropy"), entropy[:, :, token(3, 1)], rtol=1e-4)
-    np.testing.assert_allclose(panels(page, "distance"), distance[:, :, token(3, 1) - 1], rtol=1e-4)
-    numbers = page.root.locator(".cw-heads-numbers").nth(4).inner_text().split()
-    shown = entropy[1, 1, token(3, 1)], distance[1, 1, token(3, 1) - 1]
-    assert numbers == [f"{shown[0]:.1f}", "bits", f"{shown[1]:.1f}", "away"]
+    shown = [cell.inner_text() for cell in page.root.locator(".cw-heads-numbers").all()]
+    assert shown == [f"{bits:.1f}" for bits in entropy[:, :, token(3, 1)].flatten()]
+    bits, away = entropy[1, 1, token(3, 1)], distance[1, 1, token(3, 1) - 1]
+    assert f"{bits:.2f} bits, {away:.1f} patches away on average" in page.status
     point(page, ROWS, 0)  # the class token stands nowhere
-    assert {cell.get_attribute("data-distance") for cell in page.root.locator(".cw-heads-cell canvas").all()} == {""}
-    layer, head = divmod(int(entropy[:, :, 0].argmin()), HEADS)
-    assert f"Sharpest is layer {layer + 1}, head {head + 1}: {entropy[layer, head, 0]:.2f} bits" in page.status
+    assert "away" not in page.status
 
 
 @pytest.mark.parametrize("mask", ["none", "window 1"])
@@ -156,42 +152,40 @@ def test_the_products_behind_a_weight_are_the_packages_term_by_term(page, data, 
     page.canvas.click(position={"x": 2.5 * page.canvas.bounding_box()["width"] / 4, "y": 60})
     row, column = (int(part) for part in page.canvas.get_attribute("data-query").split(","))
     weights, parts, _ = package(data, mask=mask)
+    page.root.get_by_text("Why this weight").click()
     for layer, head, key in ((2, 3, (2, 1)), (1, 1, (ROWS, 0)), (2, 2, (0, 3))):
-        point(page, *key, canvas=panel(page, layer, head))
+        page.root.get_by_label("Shown large").select_option(f"{layer},{head}")
+        page.root.locator("details select").select_option(f"{key[0]},{key[1]}")
         query_vectors, key_vectors = parts[layer - 1]
         columns = slice((head - 1) * 4, head * 4)
         terms = query_vectors[token(row, column), columns] * key_vectors[token(*key), columns]
         shown = page.root.locator("canvas[data-terms]").get_attribute("data-terms").split(",")
         np.testing.assert_allclose([float(term) for term in shown], terms, rtol=1e-3, atol=1e-5)
         weight = weights[layer - 1, head - 1, token(row, column), token(*key)]
-        assert f"weighs {100 * weight:.1f}\u00a0%" in page.root.inner_text()  # no line ends before the sign
-        if weight == 0:
-            assert "the mask forbids it" in page.status
-    point(page, ROWS, 2, canvas=panel(page, 2, 2))  # beside the class token: the chosen head, and its largest weight
-    assert f"Layer {LAYERS}, head {HEADS}: why" in page.root.inner_text()
-    page.page.mouse.move(1, 1)
-    page.root.get_by_label("Products of").select_option("1,2")
+        words = "closed by the mask" if weight == 0 else f"weight {100 * weight:.1f} %"
+        assert words in page.root.inner_text()
+    page.root.locator("details select").select_option("")
+    page.root.get_by_label("Shown large").select_option("1,2")
     top = int(weights[0, 1, token(row, column)].argmax())
     terms = (parts[0][0][token(row, column)] * parts[0][1][top])[4:8]
     shown = page.root.locator("canvas[data-terms]").get_attribute("data-terms").split(",")
     np.testing.assert_allclose([float(term) for term in shown], terms, rtol=1e-3, atol=1e-5)
-    assert f"divided by √4 that is a score of {float(f'{terms.sum() / 2:.3g}'):g}" in page.status
+    assert f"÷ √4 = {float(f'{terms.sum() / 2:.3g}'):g}" in page.root.inner_text()
 
 
-def test_a_click_on_a_head_keeps_its_head_and_key(page):
+def test_a_click_on_a_head_shows_it_large_and_keeps_its_key(page):
     box = panel(page, 2, 1).bounding_box()
     panel(page, 2, 1).click(position={"x": 2.5 * box["width"] / 4, "y": 1.5 * box["height"] / 5})
     assert (page.state("chosen"), page.state("key")) == ([2, 1], [1, 2])
-    page.page.mouse.move(1, 1)
-    assert "Layer 2, head 1: why row 1, column 2 weighs" in page.root.inner_text()
-    page.root.get_by_label("with key").select_option("")
-    assert page.state("key") == []
+    assert "Layer 2, head 1: weights of the class token" in page.root.inner_text()
+    assert page.root.locator("details select").input_value() == "1,2"
 
 
-def test_hover_focuses_click_pins_arrows_move_and_escape_unpins(page):
+def test_nothing_opens_pinned_hover_points_click_pins_arrows_move_and_escape_unpins(page):
     assert page.canvas.get_attribute("data-query") == f"{ROWS},0"
     assert page.canvas.get_attribute("data-locked") == "false"
     page.canvas.press("Enter")
+    assert page.canvas.get_attribute("data-locked") == "true"
     page.canvas.press("ArrowUp")
     assert page.canvas.get_attribute("data-query") == f"{ROWS - 1},0"
     assert page.state("query") == [ROWS - 1, 0]
@@ -203,10 +197,10 @@ def test_hover_focuses_click_pins_arrows_move_and_escape_unpins(page):
     page.canvas.press("Escape")
     assert page.canvas.get_attribute("data-query") is None
     assert page.state("query") == []
-    assert page.status.startswith("No query: mean weights over all queries.")
+    assert page.status.startswith("No query yet, so on average:")
     point(page, ROWS, 2)  # all of the last row is the class token
     assert page.canvas.get_attribute("data-query") == f"{ROWS},0"
-    assert "Query: the class token." in page.status
+    assert "Query: the class token:" in page.status
     page.canvas.click(position={"x": 5, "y": 5})
     assert (page.canvas.get_attribute("data-query"), page.canvas.get_attribute("data-locked")) == ("0,0", "true")
 
@@ -231,15 +225,15 @@ def test_the_colours_are_magma_up_to_the_chosen_weight(page, data):
         assert page.root.locator(".cw-scale-numbers span").last.inner_text() == f"{limit:g}"
 
 
-@pytest.mark.parametrize(("mask", "off"), [("none", []), ("none", [(1, 3), (2, 1)]), ("window 1", [(2, 2)])])
-def test_copied_code_reproduces_what_is_shown(page, network, data, mask, off):
-    page.set(mask=mask, off=[list(one) for one in off], chosen=[2, 3])
+@pytest.mark.parametrize(("mask", "heads"), [("none", []), ("none", [(1, 3), (2, 1)]), ("window 1", [(2, 2)])])
+def test_copied_code_reproduces_what_is_shown(page, network, data, mask, heads):
+    page.set(mask=mask, off=[list(one) for one in heads], chosen=[2, 3])
     page.root.get_by_role("button", name="Copy the code").click()
     printed: list = []
     given = {"network": drawn(), "data": data}
     exec(page.root.get_by_label("Code").input_value(), {**given, "print": printed.append})
-    np.testing.assert_allclose(printed[0], probabilities(page), rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(printed[1], panels(page, "weights")[1, 2], rtol=2e-4, atol=1e-6)
+    np.testing.assert_allclose(printed[0], probabilities(page), rtol=1e-3, atol=2e-6)
+    np.testing.assert_allclose(printed[1], panels(page, "weights")[1, 2], rtol=1e-3, atol=2e-6)
 
 
 def test_the_courses_own_network_says_in_the_page_what_it_says_in_the_package(alone):

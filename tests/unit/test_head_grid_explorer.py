@@ -75,7 +75,7 @@ def test_what_cannot_be_shown_is_refused(arguments, words):
         explore_head_grid(**arguments)
 
 
-def test_the_courses_network_is_shown_with_its_class_token_locked():
+def test_the_courses_network_opens_on_its_class_token():
     widget = explore_head_grid()
     assert (widget.layers, widget.heads, widget.grid, widget.query, widget.chosen) == (4, 4, [8, 8], [8, 0], [4, 4])
     labels = cued_digits(6, seed=3, split="test").labels

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ...data import ImageSet, cued_digits
 from ...models import VisionTransformer, load_network
-from ..base import both_or_neither, image_bytes
+from ...models.page_graph import page_graph
+from ..base import both_or_neither
 from .widget import MASKS, HeadGrid
 
 _TRAINED = "vit_cued_digits"
@@ -35,8 +36,8 @@ def explore_head_grid(
             trained on cued digits, with six of its test pictures.
         data: images and labels for `network`; the first six are shown.
         picture: index of the picture shown first.
-        query: (row, column) of the patch to lock at the start; the class token unless given.
-        chosen: (layer, head), counted from 1, whose products are shown; the last unless given.
+        query: (row, column) of the patch shown first; the class token unless given.
+        chosen: (layer, head), counted from 1, that is shown large; the last unless given.
         off: (layer, head) of every head to knock out.
         mask: who may attend to whom, as in `token_mask`.
 
@@ -63,11 +64,7 @@ def explore_head_grid(
     side = int(network.settings["image_size"]) // int(network.settings["patch_size"])
     heads, depth = int(network.settings["num_heads"]), int(network.settings["depth"])
     return HeadGrid(
-        {
-            name: values
-            for name, values in network.state_dict().items()
-            if name.startswith(("blocks.", "norm.", "head."))
-        },
+        page_graph(network),
         depth,
         heads,
         _pictures(network, data, made),
@@ -124,18 +121,18 @@ def _small_enough(network: VisionTransformer) -> VisionTransformer:
     return copy.deepcopy(network).cpu().eval()
 
 
-@torch.no_grad()
 def _pictures(network: VisionTransformer, data: ImageSet, code: str) -> list[dict[str, Any]]:
     images = data.images[:_MOST_PICTURES].cpu()
     if not len(images):
         raise ValueError("data holds no picture; give at least one.")
+    with torch.no_grad():
+        network(images[:1])  # which says what is wrong with them
     return [
         {
             "label": f"picture {i + 1}, class {label}",
-            "image": image_bytes(images[i].clamp(0, 1)),
-            "tokens": tokens,
+            "input": image,
             "answer": label,
             "code": f"{code}\nimage = images[{i} : {i + 1}]",
         }
-        for i, (tokens, label) in enumerate(zip(network.embed(images), data.labels.tolist(), strict=False))
+        for i, (image, label) in enumerate(zip(images, data.labels.tolist(), strict=False))
     ]

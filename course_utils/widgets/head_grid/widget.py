@@ -15,27 +15,25 @@ LIMITS = (1 / 128, 1.0)
 class HeadGrid(CourseWidget):
     """One query, all heads of all layers: whom each weighs, why, and what becomes of the answer without some of them.
 
-    The page runs the whole network from its parameters: pre-norm layers of multi-head attention and a two-layer
-    network with GELU, then a norm and a linear head on the class token. Layers and heads count from 1, rows and columns
-    of patches from 0; the class token stands below the last row, at (rows, 0).
+    The page runs the whole network. Layers and heads count from 1, rows and columns of patches from 0; the class token
+    stands below the last row, at (rows, 0).
 
     Args:
-        parameters: by the names of `VisionTransformer.state_dict()`: of the blocks, "norm" and "head".
+        network: the graph and the weights of a `VisionTransformer`, as `page_graph` gives them.
         layers: how many there are.
         heads: of each layer.
-        pictures: what the learner may choose from: `label`; `image`, (H, W) or (H, W, 3), uint8; `tokens`,
-            (1 + rows * columns, embed_dim), the class token, then the patches row by row, positions added; `answer`,
-            index of the right class; `code`, lines that make `network` and `image`, a batch of this picture.
+        pictures: what the learner may choose from: `label`; `input`, (C, H, W) in [0, 1]; `answer`, index of the right
+            class; `code`, lines that make `network` and `image`, a batch of this picture.
         grid: (rows, columns) of the patches.
         label: the widget's name for a screen reader.
         traits: other traits, such as `picture`, `query`, `off`, `mask`, `caption`.
 
     Attributes:
         picture: index of the picture shown.
-        query: (row, column) of the locked query; empty without one.
-        chosen: (layer, head) whose products are shown.
+        query: (row, column) of the pinned query, or of the one shown first; empty without one.
+        chosen: (layer, head) that is shown large, and whose products are shown.
         key: (row, column) of the key whose products are shown; empty for the one with the largest weight.
-        off: (layer, head) of every head that is knocked out: its part of the joined context is zero.
+        off: (layer, head) of every head that is knocked out: its weights are zero.
         mask: who may attend to whom, in every layer: one of `MASKS`.
         limit: the weight at which the colours end.
 
@@ -45,7 +43,8 @@ class HeadGrid(CourseWidget):
 
     _module = "head_grid"
 
-    parameters = traitlets.Dict().tag(sync=True)
+    graph = traitlets.Dict().tag(sync=True)
+    weights = traitlets.Unicode().tag(sync=True)
     pictures: traitlets.List = traitlets.List().tag(sync=True)
     layers = traitlets.Int(1, min=1).tag(sync=True)
     heads = traitlets.Int(1, min=1).tag(sync=True)
@@ -60,7 +59,7 @@ class HeadGrid(CourseWidget):
 
     def __init__(
         self,
-        parameters: Mapping[str, Any],
+        network: tuple[dict[str, Any], str],
         layers: int,
         heads: int,
         pictures: Sequence[Mapping[str, Any]],
@@ -75,8 +74,9 @@ class HeadGrid(CourseWidget):
         chosen = _head("chosen", traits.pop("chosen", (1, 1)), layers, heads)
         off = [_head("off", one, layers, heads) for one in traits.pop("off", ())]
         super().__init__(
-            parameters=encode_fields(parameters, exact=parameters),
-            pictures=encode_fields(pictures, exact={"tokens"}),
+            graph=network[0],
+            weights=network[1],
+            pictures=encode_fields(pictures, exact={"input"}),
             layers=layers,
             heads=heads,
             grid=list(grid),
