@@ -29,6 +29,7 @@ _WHERE = {
     "query_map.explore": ("explore_query_map",),
     "query_map.widget": ("QueryMap",),
     "quiz.widget": ("Question", "Quiz"),
+    "reader.explore": ("explore_reader",),
     "score_lab.explore": ("explore_score_lab",),
     "sentence_attention.widget": ("SENTENCES", "Sentence", "SentenceAttention"),
     "space_time.explore": ("explore_space_time",),

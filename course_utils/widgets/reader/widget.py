@@ -1,0 +1,88 @@
+"""`reader`: a line of text, what every head of a network that reads it looks at, and the reading without some heads."""
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import traitlets
+
+from ...data.text_lines import HEIGHT, TYPEFACES
+from ..base import CourseWidget, encode
+from ..limits import check_place
+
+BLOCKS, HEADS = 2, 8
+LONGEST = 960
+"""Pixels of a line: what the page reads in about a second."""
+
+
+class Reader(CourseWidget):
+    """A line of text as the network reads it, in the page. Blocks and heads count from 1, columns from 0.
+
+    Args:
+        network: the graph and the weights of a `TextReader`, as `page_graph` gives them.
+        picture: (48, W, 3), uint8, W a multiple of 8: the line shown first.
+        label: the widget's name for a screen reader.
+        traits: other traits, such as `words`, `query`, `off`, `caption`.
+
+    Attributes:
+        line: the picture shown, as `encode` makes it; the page sets it when words are typed or a picture is uploaded.
+        words: what is drawn; empty for an uploaded picture.
+        typeface: in which it is drawn.
+        query: (column,) that is pinned, or shown first; empty without one.
+        chosen: (block, head) whose arcs are shown; empty for the mean of all heads.
+        off: (block, head) of every head that is knocked out: its weights are zero.
+
+    Raises:
+        ValueError: if a trait names what is not there.
+    """
+
+    _module = "reader"
+
+    graph = traitlets.Dict().tag(sync=True)
+    weights = traitlets.Unicode().tag(sync=True)
+    line = traitlets.Dict().tag(sync=True, echo_update=False)
+    words = traitlets.Unicode("").tag(sync=True, echo_update=False)
+    typeface = traitlets.Enum(list(TYPEFACES), "sans").tag(sync=True, echo_update=False)
+    query: traitlets.List = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
+    chosen: traitlets.List = traitlets.List(traitlets.Int(min=1)).tag(sync=True, echo_update=False)
+    off: traitlets.List = traitlets.List(traitlets.List(traitlets.Int(min=1))).tag(sync=True, echo_update=False)
+
+    def __init__(
+        self,
+        network: tuple[dict[str, Any], str],
+        picture: Any,
+        label: str = "Reader: a line of text, and what each head of the network that reads it looks at",
+        **traits: Any,
+    ) -> None:
+        line = encode(picture, "uint8")
+        height, width, _ = line["shape"]
+        if height != HEIGHT or width % 8 or not 0 < width <= LONGEST:
+            raise ValueError(f"A line is (48, W, 3) with W a multiple of 8, at most {LONGEST}; given {line['shape']}.")
+        query = list(traits.pop("query", ()))
+        check_place(query, (width // 8,), "(column,) of the line")
+        chosen = list(traits.pop("chosen", ()))
+        off = [_head("off", one) for one in traits.pop("off", ())]
+        super().__init__(
+            graph=network[0],
+            weights=network[1],
+            line=line,
+            query=query,
+            chosen=_head("chosen", chosen) if chosen else [],
+            off=off,
+            label=label,
+            **traits,
+        )
+
+    @property
+    def picture(self) -> np.ndarray:
+        """The line shown, (3, 48, W) in [0, 1], as the network is given it."""
+        pixels = np.frombuffer(base64.b64decode(self.line["data"]), np.uint8).reshape(self.line["shape"])
+        return pixels.transpose(2, 0, 1).astype(np.float32) / 255
+
+
+def _head(name: str, head: Sequence[Any]) -> list[int]:
+    found = [int(i) for i in head]
+    if not (len(found) == 2 and 1 <= found[0] <= BLOCKS and 1 <= found[1] <= HEADS):
+        raise ValueError(f"{name} names {tuple(found)}; there are blocks 1 and 2, each with heads 1 to {HEADS}.")
+    return found
