@@ -365,7 +365,7 @@ function render({ model, el }) {
   const heads = headsPart(house, model, network, focus);
   line.node.classList.add("cw-main");
   house.stage.classList.add("cw-line");
-  house.stage.append(line.node, answer.node, heads.node);
+  house.stage.append(line.node, element("div", { class: "cw-answer" }, answer.node, heads.node));
   const controls = controlsPart(house, model);
 
   const describe = () => {
@@ -397,7 +397,7 @@ function render({ model, el }) {
     look();
   };
   Object.assign(focus, bindFocus({
-    model, house, describe, canvases: [line.canvas], rows: () => 1, columns: () => network.now?.columns ?? 0,
+    model, house, describe, canvases: [line.canvas], rows: () => 1, columns: () => model.get("line").shape[1] / COLUMN,
     toTrait: ([, column]) => [column], fromTrait: ([column]) => [0, column],
     onChange: (_, __, quiet) => look(quiet),
   }));
