@@ -117,25 +117,32 @@ const textOf = (letters) => letters.map(({ letter }) => letter).join("").trim();
 
 /**
  * The network beside the page. `update()` follows the traits; `now` holds the picture, the columns, the letters with
- * and without the changes, and the weights of both blocks; `row(name, column)` the weights of a head, or their mean.
+ * and without the changes, and the weights of both blocks (null until they are there); `row(name, column)` the weights of a head, or their mean.
  */
 function reading(house, model, onChange) {
   const network = inWorker(model.get("graph"), model.get("weights"));
   house.endings.push(network.end);
-  const made = { now: null, isOff: (name) => model.get("off").some((one) => String(one) === String(name)) };
+  const made = { isOff: (name) => model.get("off").some((one) => String(one) === String(name)) };
   let plain = null; // of the line, with all heads
+  /** The picture of the line, before the network has read it. */
+  made.open = () => {
+    const { shape, values } = decode(model.get("line"));
+    made.now = { image: paintImage({ shape, values }), columns: shape[1] / COLUMN, letters: [], whole: [], weights: null };
+    return asInput({ shape, values });
+  };
   made.update = latest(async () => {
     const line = model.get("line");
-    const { shape, values } = decode(line);
     try {
       if (plain?.line !== line) {
-        const { output } = await network.run(asInput({ shape, values }), {}, []);
-        plain = { line, letters: lettersOf(output), image: paintImage({ shape, values }) };
+        const input = made.open();
+        onChange();
+        const { output } = await network.run(input, {}, []);
+        plain = { line, input, letters: lettersOf(output), image: made.now.image };
       }
       const edits = Object.fromEntries(BLOCKS.map((block, i) =>
         [block, NAMES.filter((name) => name[0] === i + 1 && made.isOff(name)).map(([, head]) => [head - 1, 0])]));
       const used = Object.fromEntries(Object.entries(edits).filter(([, list]) => list.length));
-      const { output, values: weights } = await network.run(asInput({ shape, values }), used, BLOCKS);
+      const { output, values: weights } = await network.run(plain.input, used, BLOCKS);
       made.now = {
         image: plain.image, whole: plain.letters, letters: lettersOf(output), columns: output.shape[0],
         weights: BLOCKS.map((block) => weights[block].data),
@@ -147,6 +154,7 @@ function reading(house, model, onChange) {
   });
   made.row = (name, column) => {
     const { columns, weights } = made.now;
+    if (!weights || column === null) return null;
     if (name.length) {
       const start = ((name[1] - 1) * columns + column) * columns;
       return weights[name[0] - 1].subarray(start, start + columns);
@@ -204,7 +212,7 @@ function linePart(house, model, network, focus) {
     const { columns, letters } = network.now;
     const column = focus.column();
     const chosen = model.get("chosen");
-    const row = column === null ? null : network.row(chosen, column);
+    const row = network.row(chosen, column);
     const context = canvas.getContext("2d");
     const pixels = canvas.width / parseFloat(canvas.style.width);
     const [top, bottom] = [44 * pixels, canvas.height - 26 * pixels];
@@ -253,7 +261,7 @@ function headsPart(house, model, network, focus) {
     const column = focus.column();
     for (const { name, canvas, input, words } of cells) {
       const isOff = network.isOff(name);
-      const row = column === null || isOff ? null : network.row(name, column);
+      const row = isOff ? null : network.row(name, column);
       const context = canvas.getContext("2d");
       drawGlow(context, network.now, row, [0, 0, canvas.width, canvas.height]);
       if (isOff) {
@@ -282,8 +290,8 @@ function answerPart(network) {
   const before = element("p", { class: "cw-panel-name" });
   const made = panel("The network reads", now, before);
   const draw = () => {
-    const { letters, whole } = network.now;
-    now.textContent = textOf(letters) || "(nothing)";
+    const { letters, whole, weights } = network.now;
+    now.textContent = textOf(letters) || (weights ? "(nothing)" : "…");
     const same = textOf(letters) === textOf(whole);
     before.textContent = same ? "As with all heads." : `With all heads: ${textOf(whole) || "(nothing)"}`;
     now.classList.toggle("cw-changed", !same);
@@ -369,7 +377,8 @@ function render({ model, el }) {
   const controls = controlsPart(house, model);
 
   const describe = () => {
-    const { letters, whole } = network.now;
+    const { letters, whole, weights } = network.now;
+    if (!weights) return ["Reading the line …"];
     const column = focus.column();
     const chosen = model.get("chosen");
     const count = model.get("off").length;
@@ -384,13 +393,13 @@ function render({ model, el }) {
   };
   /** The column alone has moved, or another head is chosen: the network's numbers are kept. */
   const look = (quiet = false) => {
-    if (!network.now || house.root.clientWidth === 0) return;
+    if (house.root.clientWidth === 0) return;
     line.draw();
     heads.draw();
     house.say(describe(), { quiet });
   };
   const draw = () => {
-    if (!network.now || house.root.clientWidth === 0) return;
+    if (house.root.clientWidth === 0) return;
     line.resize();
     heads.resize();
     answer.draw();
@@ -416,9 +425,9 @@ function render({ model, el }) {
     controls.refresh();
     look();
   });
-  house.whenShown(draw);
+  network.open();
   controls.refresh();
-  house.say("Reading the line …");
+  house.whenShown(draw);
   network.update();
   house.actions.append(saveButton(house, "reader.png", { lines: () => describe().slice(0, 2) }),
     copyButton(house, () => codeFor(model, focus.column())));
