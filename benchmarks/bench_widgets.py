@@ -189,7 +189,7 @@ def largest_widgets() -> dict[str, CourseWidget]:
     pixels = (255 * dog.permute(1, 2, 0)).byte().numpy()
     answers = rng.random((196, 5)).astype(np.float32) / 5
     rows = {"attention": shares[:, :12], "rollout": shares[:, 12], "probabilities": answers[0], "single": answers}
-    photo = {"label": "dog", "image": pixels, **rows, "classes": list("abcde"), "asked": 0, "code": ""}
+    photo = {"label": "dog", "image": pixels, **rows, "classes": list("abcde"), "asked": 0, "index": 0, "code": ""}
     return {
         "channel-gates": explore_channel_gates(),
         "gate-maps": explore_gate_maps(),

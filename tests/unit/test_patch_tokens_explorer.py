@@ -161,6 +161,7 @@ def vit_b_16_sized(n=1):
             "single": rng.random((196, 3)).astype(np.float32) / 3,
             "classes": ["dog", "cat", "cow"],
             "asked": 0,
+            "index": 0,
             "code": "",
         }
         for i in range(n)

@@ -2,7 +2,7 @@ import { asker, bindFocus, button, choice, gestures, keyWords, slider, store, to
 import { element, styled } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { colourRange, decode, extent, largest, percent, placeInWords } from "../page/maths.js";
-import { blend, colourOf, fit, fitPanel, layPicture, markCell, outline, paintImage, paintMap } from "../page/paint.js";
+import { blend, colourOf, fit, fitPanel, frameCell, layPicture, outline, paintImage, paintMap } from "../page/paint.js";
 import { bars, copyButton, instrument, panel, pictureButtons, picturePanel, saveButton, scaleBar } from "../page/panels.js";
 
 const [TABLE, SIGNED] = ["magma", "RdBu"];
@@ -109,15 +109,16 @@ function numbersOf(model) {
   return made;
 }
 
+const headInWords = (numbers) => (numbers.head() ? `head ${numbers.head()}` : "mean of the heads");
+
 // Words ------------------------------------------------------------------------------------------------------------------
 
 /** What the map is of, for its title. */
 function titleOf(numbers, query) {
   const { now, size } = numbers;
   const cut = numbers.get("cut");
-  const by = numbers.head() ? `head ${numbers.head()}` : "mean of the heads";
   const words = {
-    attention: `attention of the class token, layer ${numbers.layer()}, ${by}`,
+    attention: `attention of the class token, layer ${numbers.layer()}, ${headInWords(numbers)}`,
     rollout: `rollout, layers 1 to ${numbers.layer()}`,
     positions: `positions like ${query ? `that at ${placeInWords(query)}` : "the class token's"}`,
     occlusion: `change of P(${numbers.named()}) by blanking each patch`,
@@ -154,10 +155,9 @@ function mapInWords(numbers, query) {
   const share = percent(rest.reduce((sum, value) => sum + value, 0));
   const top = largest(rest);
   const most = `most ${view === "rollout" ? "from" : "to"} ${place(top)}: ${percent(rest[top])}.`;
-  const by = numbers.head() ? `head ${numbers.head()}` : "mean of the heads";
   const from = `Rollout of layers 1 to ${numbers.layer()}: ${share} of the class token comes from patches`;
   if (view === "rollout") return `${from}, ${most}`;
-  return `Layer ${numbers.layer()}, ${by}: the class token gives ${share} to patches, ${most}`;
+  return `Layer ${numbers.layer()}, ${headInWords(numbers)}: the class token gives ${share} to patches, ${most}`;
 }
 
 /** What is known of the patch in focus. */
@@ -234,6 +234,22 @@ function drawArcs(context, [x, y], targets, scale) {
   }
 }
 
+/** What is painted of a canvas once, and copied back at each hover before something is framed. */
+function layered(canvas) {
+  const base = document.createElement("canvas");
+  const begin = () => {
+    [base.width, base.height] = [canvas.width, canvas.height];
+    return base.getContext("2d");
+  };
+  const copy = () => {
+    const context = canvas.getContext("2d");
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    context.drawImage(base, 0, 0);
+    return context;
+  };
+  return { base, begin, copy, scale: () => canvas.width / parseFloat(canvas.style.width) };
+}
+
 /** The chip of the class token, which has no place on the picture. */
 function drawChip(context, house, x, y, side) {
   context.fillStyle = house.ink("accent");
@@ -261,7 +277,7 @@ function mainPart(house, numbers, focus, model) {
   const foot = element("div", {}, note, scale.node, thumbs.node);
   made.node.append(keys);
   const { canvas } = made;
-  const base = document.createElement("canvas");
+  const layer = layered(canvas);
   const drawPatches = (context, step) => {
     const gap = Math.max(1, 0.12 * step);
     const side = numbers.seen.side / numbers.size;
@@ -273,16 +289,11 @@ function mainPart(house, numbers, focus, model) {
     }
   };
   const drawGrid = (context, step) => {
-    context.strokeStyle = "rgb(255 255 255 / 0.4)";
-    context.lineWidth = 1;
-    context.beginPath();
+    context.fillStyle = "rgb(255 255 255 / 0.4)";
     for (let i = 1; i < numbers.size; i++) {
-      context.moveTo(i * step, 0);
-      context.lineTo(i * step, canvas.height);
-      context.moveTo(0, i * step);
-      context.lineTo(canvas.width, i * step);
+      context.fillRect(i * step, 0, 1, canvas.height);
+      context.fillRect(0, i * step, canvas.width, 1);
     }
-    context.stroke();
   };
   const drawSource = (context, query, row, step, pixels) => {
     const view = numbers.view();
@@ -297,15 +308,14 @@ function mainPart(house, numbers, focus, model) {
   };
   /** All but the frame of the patch in focus. */
   const paint = () => {
-    [base.width, base.height] = [canvas.width, canvas.height];
-    const [step, pixels] = [base.width / numbers.size, canvas.width / parseFloat(canvas.style.width)];
-    const context = base.getContext("2d");
+    const context = layer.begin();
+    const [step, pixels] = [canvas.width / numbers.size, layer.scale()];
     if (numbers.view() === "sequence") drawPatches(context, step);
     else {
-      layPicture(base, numbers.seen.picture);
+      layPicture(layer.base, numbers.seen.picture);
       const { row, range } = numbers.map(focus.get());
       const map = paintMap(row.subarray(1), numbers.size, numbers.size, range);
-      blend(context, map, [0, 0, base.width, base.height], model.get("blanking") ? FAINT : OPACITY);
+      blend(context, map, [0, 0, canvas.width, canvas.height], model.get("blanking") ? FAINT : OPACITY);
       for (const patch of model.get("blanked")) {
         hatch(context, (patch % numbers.size) * step, Math.floor(patch / numbers.size) * step, step, pixels);
       }
@@ -319,8 +329,8 @@ function mainPart(house, numbers, focus, model) {
   };
   const look = () => {
     if (numbers.view() === "positions" || numbers.view() === "sequence") paint();
-    canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
-    markCell(canvas, base, [numbers.size, numbers.size], focus.get(), focus.isPinned());
+    layer.copy();
+    frameCell(canvas, [numbers.size, numbers.size], focus.get(), focus.isPinned());
   };
   const refresh = () => {
     fitPanel(made, 1, 400);
@@ -346,25 +356,22 @@ function mainPart(house, numbers, focus, model) {
 /** Blanking by hand: while `blanking` is on, a press on the picture blanks or shows a patch, a drag all that it meets. */
 function brushPart(house, numbers, focus, model, canvas) {
   let brush = null;
-  const placeOn = (event) => {
-    const box = canvas.getBoundingClientRect();
-    const [x, y] = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
-    return x < 0 || y < 0 || x >= 1 || y >= 1 ? null : [Math.floor(y * numbers.size), Math.floor(x * numbers.size)];
-  };
+  const placeOn = ({ offsetX, offsetY }) =>
+    [offsetY / canvas.clientHeight, offsetX / canvas.clientWidth].map((at) => Math.floor(at * numbers.size));
   const flip = (place) => {
-    if (numbers.isCut() || !place) return;
+    if (numbers.isCut()) return;
     const [patch, blanked] = [numbers.patchAt(place), model.get("blanked")];
     const next = blanked.includes(patch) ? blanked.filter((one) => one !== patch) : [...blanked, patch];
     store(model, { blanked: next.sort((a, b) => a - b) });
   };
   const paint = (event) => {
     const place = placeOn(event);
-    if (place && model.get("blanked").includes(numbers.patchAt(place)) !== brush) flip(place);
+    const inside = Math.min(...place) >= 0 && Math.max(...place) < numbers.size;
+    if (inside && model.get("blanked").includes(numbers.patchAt(place)) !== brush) flip(place);
   };
   canvas.addEventListener("pointerdown", (event) => {
-    const place = placeOn(event);
-    if (event.button !== 0 || !place || numbers.isCut() || !model.get("blanking")) return;
-    brush = !model.get("blanked").includes(numbers.patchAt(place));
+    if (event.button !== 0 || numbers.isCut() || !model.get("blanking")) return;
+    brush = !model.get("blanked").includes(numbers.patchAt(placeOn(event)));
     paint(event);
     event.preventDefault(); // a drag selects no text
   });
@@ -424,7 +431,7 @@ function answerPart(numbers, focus, model) {
 function headsPart(house, numbers, model, onPreview) {
   const made = picturePanel("Layers down, heads across: point or click", { role: "img" });
   const { canvas, node } = made;
-  const base = document.createElement("canvas");
+  const layer = layered(canvas);
   const width = () => {
     const { depth, heads } = numbers.seen;
     return Math.min(node.clientWidth, HEAD_MARGIN + ((TALLEST - HEAD_MARGIN) * (heads + 1)) / depth);
@@ -438,8 +445,7 @@ function headsPart(house, numbers, model, onPreview) {
     node.hidden = numbers.view() === "sequence";
     if (node.hidden) return;
     const { scale } = fit(canvas, width(), (HEAD_MARGIN + ((width() - HEAD_MARGIN) * depth) / (heads + 1)) / width());
-    [base.width, base.height] = [canvas.width, canvas.height];
-    const context = base.getContext("2d");
+    const context = layer.begin();
     context.fillStyle = house.ink("soft");
     context.font = `${Math.round(11 * scale)}px ${getComputedStyle(house.root).fontFamily}`;
     context.textAlign = "center";
@@ -462,10 +468,7 @@ function headsPart(house, numbers, model, onPreview) {
   };
   const look = () => {
     if (node.hidden) return;
-    const context = canvas.getContext("2d");
-    context.clearRect(0, 0, canvas.width, canvas.height);
-    context.drawImage(base, 0, 0);
-    const scale = canvas.width / parseFloat(canvas.style.width);
+    const [context, scale] = [layer.copy(), layer.scale()];
     if (numbers.view() !== "attention") return;
     outline(context, ...box(numbers.layer() - 1, numbers.head(), scale), scale / 1.5, !numbers.preview);
   };
@@ -492,7 +495,7 @@ function headsPart(house, numbers, model, onPreview) {
 function sequencePart(house, numbers, focus) {
   const made = picturePanel("", { role: "img" });
   const { canvas, node } = made;
-  const base = document.createElement("canvas");
+  const layer = layered(canvas);
   let layout = { across: 1, cell: 1, tall: 1, tokens: 0 };
   const refresh = () => {
     node.hidden = numbers.view() !== "sequence";
@@ -503,8 +506,7 @@ function sequencePart(house, numbers, focus) {
     const tall = (cut ? 1 : 1.7) * cell + 5;
     layout = { across, cell, tall, tokens };
     const { scale } = fit(canvas, wide, (Math.ceil(tokens / across) * tall) / wide);
-    [base.width, base.height] = [canvas.width, canvas.height];
-    const context = base.getContext("2d");
+    const context = layer.begin();
     const [side, width, { row, range }] = [numbers.seen.side / numbers.size, (cell - 1) * scale, numbers.map(focus.get())];
     context.imageSmoothingEnabled = width < 4 * side;
     for (let t = 0; t < tokens; t++) {
@@ -523,12 +525,10 @@ function sequencePart(house, numbers, focus) {
   };
   const look = () => {
     if (node.hidden) return;
-    const context = canvas.getContext("2d");
-    context.clearRect(0, 0, canvas.width, canvas.height);
-    context.drawImage(base, 0, 0);
+    const [context, scale] = [layer.copy(), layer.scale()];
     if (!focus.get()) return;
     const { across, cell, tall } = layout;
-    const [scale, token] = [canvas.width / parseFloat(canvas.style.width), numbers.patchAt(focus.get()) + 1];
+    const token = numbers.patchAt(focus.get()) + 1;
     const [x, y] = [(token % across) * cell * scale, Math.floor(token / across) * tall * scale];
     outline(context, x, y, (cell - 1) * scale, (tall - 5) * scale, scale, focus.isPinned());
   };
