@@ -86,7 +86,7 @@ def _coloured(source: str) -> list[str]:
 
 def _folded(source: str) -> dict[int, str]:
     """The numbers of the lines that a reader may skip, each with what it is."""
-    folded = {}
+    folded: dict[int, str] = {}
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
             words = node.body[0]

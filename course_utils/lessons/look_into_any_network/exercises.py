@@ -405,8 +405,12 @@ TASKS = (
             "divided by d": lambda query, key, angles: _rotary(query, key, angles, scale=query.shape[2]),
             "softmax over the queries": lambda *inputs: _rotary(*inputs, axis=1),
             "added the angles": lambda query, key, angles: _rotary(
-                *(x + angles.repeat_interleave(2, dim=1) for x in (query, key)), angles, asked=0, given=0
-            ),
+                query + angles.repeat_interleave(2, dim=1),
+                key + angles.repeat_interleave(2, dim=1),
+                angles,
+                asked=0,
+                given=0,
+            ),  # fmt: skip
         },
     ),
 )
