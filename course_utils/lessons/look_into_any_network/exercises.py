@@ -410,7 +410,7 @@ TASKS = (
                 angles,
                 asked=0,
                 given=0,
-            ),  # fmt: skip
+            ),
         },
     ),
 )
