@@ -156,7 +156,7 @@ def test_a_changed_block_is_named_and_can_be_undone(page):
     assert "With this block changed the network answers" in page.status
     assert np.abs(probabilities(page) - before).max() > 1e-4
     undo.press("Enter")
-    page.page.wait_for_timeout(100)
+    wait_drawn(page.page)
     np.testing.assert_array_equal(probabilities(page), before)
     assert page.root.get_by_label("Order").evaluate("(select) => select === document.activeElement")
 
@@ -182,7 +182,7 @@ def test_gates_and_probabilities_are_bars_as_long_as_their_numbers(page):
     for channel, gate in enumerate(gates):
         row = pixels[int((channel + 0.3) * len(pixels) / len(gates))]
         assert (np.abs(row - BAR).max(axis=1) <= 3).mean() == pytest.approx(gate, abs=0.05)
-    page.page.wait_for_timeout(300)
+    wait_drawn(page.page)
     lengths = page.root.locator(".cw-bar-fill").evaluate_all(
         "(all) => all.map((one) => one.getBoundingClientRect().width / one.parentElement.clientWidth)"
     )
@@ -193,7 +193,6 @@ def test_gates_and_probabilities_are_bars_as_long_as_their_numbers(page):
 def test_a_change_is_said_and_the_trained_gate_is_marked(page):
     before, own = probabilities(page), data(page, "gates")
     page.set(channel_mean=False)
-    page.page.wait_for_timeout(100)
     said = re.findall(r"%\s(±0|[+−][\d.]+)", " ".join(page.root.locator(".cw-bar-value").all_inner_texts()))
     moved = 100 * (probabilities(page) - before)
     np.testing.assert_allclose([float(one.replace("−", "-").replace("±", "")) for one in said], moved, atol=0.051)
@@ -455,7 +454,6 @@ def test_arrows_walk_into_the_next_frame_and_the_slider_keeps_the_place(page):
 @on("clips")
 def test_cells_that_a_step_does_not_look_at_are_grey(page):
     page.set(query=[2, 5, 5])
-    page.page.wait_for_timeout(50)
     _, panel = film_panels(page, page.pixels(film(page))[:, :, :3].astype(int))
     first, time, space, both = (panel(line, 5)[3, 3] for line in (1, 2, 3, 4))
     assert np.ptp(time) < 20 and time.min() > 180

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from playwright.sync_api import expect
+from settle import wait_drawn
 
 from course_utils.attention import edit_masks
 from course_utils.data import cued_digits, digits
@@ -50,9 +51,19 @@ def asking():
     return explore_channel_gates(load_network("gsop_cued_digits"), cued_digits(100, seed=4, split="test"), stage=1)
 
 
+def upload(page, path) -> None:
+    """Choose a file, and wait until the page has sent it on."""
+    before = page.state("request")
+    page.root.locator("input[type=file]").set_input_files(path)
+    page.page.wait_for_function(
+        "(before) => JSON.stringify(document.querySelector('main').model.get('request')) !== JSON.stringify(before)",
+        arg=before,
+    )
+
+
 def settled(page) -> None:
     """Wait until what is shown belongs to the traits."""
-    page.page.wait_for_timeout(20)
+    wait_drawn(page.page)
     page.page.wait_for_selector(".cw-stage[aria-busy=false]")
 
 
@@ -268,8 +279,7 @@ def test_keys_begin_at_the_chosen_channel_and_an_edge_is_told(page):
     page.canvas.press("Escape")
     for _ in range(shape(page)[0]):
         page.canvas.press("ArrowLeft")
-    page.page.wait_for_timeout(100)  # said anew at each press
-    assert page.status.endswith("Edge.")
+    page.says(r"Edge\.$")
     page.canvas.press("ArrowRight")
     assert "Edge." not in page.status
     page.root.get_by_label("Sort").select_option("gate")
@@ -289,7 +299,7 @@ def test_a_moving_slider_is_told_once_when_it_rests_and_a_gesture_at_once(page):
     gate = page.root.get_by_label(re.compile("^Gate of channel"))
     for key in ("Home", "ArrowRight", "ArrowRight"):
         gate.press(key)
-    page.page.wait_for_timeout(900)
+    page.page.wait_for_function("() => told.length")
     told = page.page.evaluate("told")
     assert len(told) == 1
     assert "gate 0.02 by hand" in told[0]
@@ -449,8 +459,7 @@ def test_a_bad_upload_gets_a_word_and_the_next_one_works(page, tmp_path):
     chooser = page.root.locator("input[type=file]")
     bad = tmp_path / "<b>notes.png"
     bad.write_text("no picture")
-    chooser.set_input_files(bad)
-    page.page.wait_for_timeout(200)
+    upload(page, bad)
     serve(page, widget)
     alarm = page.root.locator("[role=alert]")
     assert "<b>notes.png is not an image that can be read" in alarm.inner_text()
@@ -458,13 +467,12 @@ def test_a_bad_upload_gets_a_word_and_the_next_one_works(page, tmp_path):
     huge = tmp_path / "huge.bin.png"
     huge.write_bytes(b"0" * 7_100_000)
     chooser.set_input_files(huge)
-    assert "huge.bin.png has 7.1 MB, at most 7 MB" in alarm.inner_text()
+    expect(alarm).to_contain_text("huge.bin.png has 7.1 MB, at most 7 MB")
 
     seven = np.full((90, 60, 3), 255, np.uint8)
     seven[10:20, 10:50] = seven[10:80, 40:50] = 0
     Image.fromarray(seven).save(tmp_path / "seven.png")
-    chooser.set_input_files(tmp_path / "seven.png")
-    page.page.wait_for_timeout(200)
+    upload(page, tmp_path / "seven.png")
     serve(page, widget)
     assert not alarm.is_visible()
     assert page.root.get_by_role("button", name="your picture").get_attribute("aria-pressed") == "true"

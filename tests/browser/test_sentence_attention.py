@@ -145,10 +145,8 @@ def test_hover_asks_click_pins_arrows_move_escape_unpins(page):
     assert page.state("word") == [1]
     page.canvas.press("ArrowUp")
     page.canvas.press("ArrowUp")
-    page.page.wait_for_timeout(100)
+    page.says(r"the same weight on every word, 0\.10\..*Edge\.$")
     assert page.state("word") == [0]
-    assert "the same weight on every word, 0.10." in page.status
-    assert page.status.endswith("Edge.")
     page.canvas.press("Escape")
     assert page.canvas.get_attribute("data-locked") == "false"
     assert page.state("word") == []
