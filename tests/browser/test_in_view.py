@@ -13,7 +13,6 @@ from gallery import EXHIBITS  # noqa: E402
 
 NOT_YET = {
     "Mask playground",
-    "Patch tokens",
     "Score lab",
     "Sentence attention",
     "Space and time",
