@@ -172,7 +172,7 @@ export function focusController({ canvases, rows, columns, locate, onChange, onE
     if (pinned) return byTouch() ? "Pinned; tap it again to unpin." : "Pinned; Escape unpins.";
     return unpinned ? "Unpinned." : "";
   };
-  return { get: () => query, isPinned: () => pinned, isLocked: () => pinned, set, hint };
+  return { get: () => query, isPinned: () => pinned, set, hint };
 }
 
 /**

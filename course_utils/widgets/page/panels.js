@@ -165,15 +165,9 @@ export function copyButton(house, code) {
 /**
  * A button that saves a picture of the widget as a file: what `nodes` show, and below it the lines that `lines()` gives.
  */
-export function saveButton(house, fileName, options = {}) {
-  if (typeof fileName === "function") return savingButton(house, options, fileName);
-  const { nodes = [house.stage], lines = () => [] } = options;
-  return savingButton(house, fileName, () => pictureSheet(house, lines(), nodes));
-}
-
-function savingButton(house, fileName, draw) {
+export function saveButton(house, fileName, { nodes = [house.stage], lines = () => [] } = {}) {
   return button("Save the picture", () => {
-    draw().toBlob((blob) => {
+    pictureSheet(house, lines(), nodes).toBlob((blob) => {
       const address = URL.createObjectURL(blob);
       element("a", { href: address, download: fileName }).click();
       setTimeout(() => URL.revokeObjectURL(address), 10000);
@@ -229,7 +223,7 @@ function wrap(context, words, width) {
 }
 
 /** A picture of some nodes of a widget as a canvas: what they show, where they stand, and lines of words below. */
-export function pictureSheet(house, lines, nodes = [house.stage]) {
+function pictureSheet(house, lines, nodes = [house.stage]) {
   const pixels = window.devicePixelRatio || 1;
   const gap = 16;
   const boxes = nodes.map((node) => node.getBoundingClientRect());
