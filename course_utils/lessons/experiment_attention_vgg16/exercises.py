@@ -143,11 +143,11 @@ def _draw_map(draw: Draw) -> Inputs:
     top, left = draw.integer(0, rows - 5), draw.integer(0, columns - 5)
     mask[top : top + draw.integer(3, 5), left : left + draw.integer(3, 5)] = True
     map_ = draw.uniform(rows, columns, low=0.35, high=0.8) + 0.15 * mask
-    if draw.turn == 0:  # a position of the place reaches the threshold exactly, and none beside the place
+    if draw.turn == 0:  # one position of the place reaches the threshold exactly, one almost; none beside it does
         map_ = ((map_ * 64).round() / 64).clamp(0.375, 0.875)
         map_[0, -1], map_[-1, 0] = 0.375, 0.875
         map_[(map_ == 0.625) & ~mask] = 0.75
-        map_[top, left] = 0.625
+        map_[top, left], map_[top + 1, left] = 0.625, 0.625 - 2**-12
     return map_, mask, (0.5, draw.choice((0.3, 0.4)), draw.choice((0.6, 0.7)))[draw.turn]
 
 

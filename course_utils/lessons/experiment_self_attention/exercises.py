@@ -95,7 +95,7 @@ class _Tested(torch.nn.Module):
 
 
 def _draw_test(draw: Draw) -> Inputs:
-    batch_size = draw.integer(6, 9)
+    batch_size = draw.choice((6, 8)) if draw.turn == 0 else draw.integer(6, 9)  # first an odd number of pictures
     count, features, classes = 3 * batch_size + (1 if draw.turn == 0 else draw.integer(2, 4)), 12, draw.integer(4, 6)
     images = draw.normal(count, 3, 2, 2, mean=0.5)
     network = _Tested(
@@ -135,7 +135,7 @@ def _draw_scores(draw: Draw) -> Inputs:
 
 def _draw_sizes(draw: Draw) -> Inputs:
     keys = draw.integer(3, 6)
-    return draw.integer(5, 9), draw.integer(10, 14), draw.choice((24, 48, 64)), keys, keys + draw.integer(3, 20)
+    return draw.integer(7, 9), draw.integer(10, 14), draw.choice((48, 64)), keys, draw.integer(15, 26)
 
 
 def _draw_weights(draw: Draw) -> Inputs:

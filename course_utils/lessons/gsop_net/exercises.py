@@ -98,10 +98,10 @@ def _draw_count(draw: Draw) -> Inputs:
 
 
 def _draw_covariance(draw: Draw) -> Inputs:
-    batch, channels = draw.integer(2, 3), draw.integer(3, 4)
+    batch, channels = draw.choice((2, 5)), draw.integer(3, 4)
     turned = torch.linalg.qr(draw.normal(batch, channels, channels)).Q
-    values = draw.uniform(batch, channels, low=0.2, high=1.7)
-    return turned @ torch.diag_embed(values) @ turned.transpose(1, 2), draw.integer(3, 5)
+    values = draw.uniform(batch, channels, low=0.05, high=1.7)
+    return turned @ torch.diag_embed(values) @ turned.transpose(1, 2), (3, 4, 5)[draw.turn]
 
 
 def _with_channel(x: Tensor, channel: int, values: Tensor) -> Tensor:

@@ -182,7 +182,7 @@ def _draw_queries(draw: Draw) -> Inputs:
 
 
 def _draw_output(draw: Draw) -> Inputs:
-    images, channels, height, width = draw.integer(2, 3), draw.integer(5, 6), draw.integer(2, 3), draw.integer(4, 5)
+    images, channels, height, width = draw.integer(2, 3), draw.integer(5, 6), draw.integer(2, 3), draw.choice((4, 7))
     values = draw.integer(3, 4)
     return (
         draw.normal(images, channels, height, width),

@@ -75,7 +75,8 @@ def _draw_scale(draw: Draw) -> Inputs:
 def _draw_count(draw: Draw) -> Inputs:
     reduction = draw.choice((3, 4, 8, 16))
     hidden = draw.choice([n for n in range(2, 20) if n != reduction])
-    return reduction * hidden + draw.integer(1, reduction - 1), reduction, draw.turn != 1
+    rest = draw.choice([n for n in range(1, reduction) if n != hidden])
+    return reduction * hidden + rest, reduction, draw.turn != 1
 
 
 def _draw_blocks(draw: Draw) -> Inputs:
