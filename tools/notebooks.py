@@ -169,6 +169,7 @@ def pictures(states: list[dict[str, Any]]) -> list[tuple[bytes, str]]:
             document.write_text(standalone_page(state["_esm"], state["_css"], state, title), encoding="utf-8")
             page.goto(document.as_uri())
             page.locator("main[data-ready=true]").wait_for()
+            page.locator("[aria-busy=true]").first.wait_for(state="detached")  # a network that runs in the page
             root = page.locator(".course-widget")
             root.evaluate(LABELLED, RUN_ME)
             words = f"{title}. {root.locator('[role=status]').first.inner_text()}".strip(". ")

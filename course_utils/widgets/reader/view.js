@@ -132,6 +132,7 @@ function reading(house, model, onChange) {
   };
   made.update = latest(async () => {
     const line = model.get("line");
+    house.stage.setAttribute("aria-busy", "true");
     try {
       if (plain?.line !== line) {
         const input = made.open();
@@ -151,6 +152,7 @@ function reading(house, model, onChange) {
     } catch (error) {
       house.fail(`The network could not read this line: ${error.message}`);
     }
+    house.stage.setAttribute("aria-busy", "false");
   });
   made.row = (name, column) => {
     const { columns, weights } = made.now;
