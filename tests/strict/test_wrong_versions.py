@@ -13,6 +13,7 @@ WIDE = 60  # draws beyond the exercise's own; a version that agrees on all of th
 DRAWN_ONLY = {
     "equal_width": "a target below the smallest network, or half-way between two",
     "rankings": "keys with equal scores have no order",
+    "newton_schulz_root": "on a matrix that is no covariance the steps diverge, and rounding decides",
     "fool_se": "maps that are flat, or alike in two directions, cannot be moved in every way",
 }
 
