@@ -216,7 +216,7 @@ def _draw_tokens(draw: Draw) -> Inputs:
 
 
 def _draw_attention(draw: Draw) -> Inputs:
-    heads, tokens, width = draw.integer(2, 3), draw.integer(6, 7), draw.choice((3, 5))  # 2 is half of 4, and its root
+    heads, tokens, width = draw.integer(2, 3), draw.integer(6, 7), draw.choice((5, 8))  # 2 is half of 4, and its root
     query, key, value = (draw.normal(heads, tokens, width) for _ in range(3))
     return query, key, value, draw.normal(heads, tokens, tokens, std=0.8)
 
