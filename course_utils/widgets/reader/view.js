@@ -363,7 +363,7 @@ function codeFor(model, column) {
   ].join("\n");
 }
 
-function render({ model, el }) {
+async function render({ model, el }) {
   const house = frame({ model, el, name: "reader" });
   const focus = { column: () => (focus.get() ? focus.get()[1] : null) }; // the rest is filled in below
   const network = reading(house, model, () => {
@@ -430,9 +430,9 @@ function render({ model, el }) {
   network.open();
   controls.refresh();
   house.whenShown(draw);
-  network.update();
   house.actions.append(saveButton(house, "reader.png", { lines: () => describe().slice(0, 2) }),
     copyButton(house, () => codeFor(model, focus.column())));
+  await network.update();
   return house.end;
 }
 
