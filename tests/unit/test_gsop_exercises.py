@@ -101,7 +101,8 @@ def test_what_is_accepted_fools_se_and_not_gsop():
          "too little to be seen"),
         (lambda x, first, second: x * float("nan"), "not finite"),
         (lambda x, first, second: x[0], "it should be (2,"),
-        (lambda x, first, second: x.double(), "dtype"),
+        (lambda x, first, second: x.double(), "too little to be seen"),
+        (lambda x, first, second: x.int(), "dtype"),
     ],
 )  # fmt: skip
 def test_an_input_that_fools_nobody_is_refused_with_its_numbers(answer, words):

@@ -123,8 +123,9 @@ def _keeps_covariances(given: Tensor, x: Tensor) -> bool:
 
 def _not_fooled(given: object, x: Tensor, first: int, second: int) -> str | None:
     """Why SE would see a change, or GSoP would see none."""
-    if not isinstance(given, Tensor) or given.shape != x.shape or given.dtype != x.dtype:
+    if not isinstance(given, Tensor) or given.shape != x.shape or not given.is_floating_point():
         return difference(given, x)
+    given = given.to(x.dtype)  # float64 is as good
     if not given.isfinite().all():
         return "Your result holds a value that is not finite; move values, and make no new ones."
     before, after = x.mean(dim=(2, 3)), given.mean(dim=(2, 3))
