@@ -101,7 +101,7 @@ def test_what_is_accepted_fools_se_and_not_gsop():
          "too little to be seen"),
         (lambda x, first, second: x * float("nan"), "not finite"),
         (lambda x, first, second: x[0], "it should be (2,"),
-        (lambda x, first, second: x.double(), "too little to be seen"),
+        (lambda x, first, second: x.double(), "You returned x as it is"),
         (lambda x, first, second: x.int(), "dtype"),
     ],
 )  # fmt: skip
