@@ -142,7 +142,8 @@ def prepare() -> None:
         notebook = nbformat.read(ROOT / "notebooks" / each.notebook, as_version=4)
         nbformat.write(page_of(notebook, each, pages), SOURCE / each.notebook)
     for name in documents:
-        (SOURCE / name).write_text(outward((ROOT / name).read_text(encoding="utf-8"), ROOT / "docs", pages), "utf-8")
+        text = outward((ROOT / name).read_text(encoding="utf-8"), ROOT / "docs", pages)
+        (SOURCE / name).write_text(text.replace("](../notebooks/", "](../"), "utf-8")  # the lessons stand at the top
     (SOURCE / "glossary.md").write_text(glossary_page(), encoding="utf-8")
     shutil.copy(ROOT / "resource" / "screenshots" / "channel_gates.png", SOURCE)
     index = (ROOT / "site" / "index.md").read_text(encoding="utf-8")
