@@ -95,8 +95,10 @@ def test_a_widget_answers_and_leaves_the_others_alone(name, opened):
         assert canvas.get_attribute("data-query")
         opened.mouse.move(1, 1)
         canvas.press("ArrowDown")
-    else:
+    elif root.locator("input[type=radio]").count():
         root.locator("input[type=radio]").first.check()
+    else:
+        root.locator("input[type=range]").first.press("ArrowRight")
         root.get_by_role("button").first.click()
     assert state(opened, name) != before
     assert {other: state(opened, other) for other in others} == others

@@ -124,9 +124,7 @@ def test_senet_is_hovered_dragged_and_typed_into(lesson):
     canvas = root.locator("canvas[tabindex='0']")
 
     # Hover: the map under the pointer is the one that is named, and its pixels are numpy's.
-    canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-    page.mouse.move(box["x"] + 20, box["y"] + 20)
+    canvas.hover(position={"x": 20, "y": 20})
     expect(canvas).to_have_attribute("data-query", "0,0")
     shown = same._kernel._shown["cued digits"]
     values = shown.gated.read(shown.inputs[:1])[0][0][0, 0].numpy()

@@ -229,9 +229,8 @@ def _training_curves() -> CourseWidget:
     for run in (MARKUP, "SE"):
         for seed in (0, 1):
             for epoch in (1, 2, 3):
-                curves.add(
-                    run, epoch, seed=seed, epochs=5, accuracy=0.5 + 0.1 * epoch + 0.01 * seed, train_loss=1 / epoch
-                )
+                measured = {"accuracy": 0.5 + 0.1 * epoch + 0.01 * seed, "train_loss": 1 / epoch}
+                curves.update({"run": run, "epoch": epoch, "seed": seed, "epochs": 5, **measured})
     return curves
 
 

@@ -69,7 +69,7 @@ def test_a_map_and_live_curves_work_in_jupyterlab(lab: Callable, tmp_path: Path)
     box = canvas.bounding_box()
     page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.9 * box["height"])
     told = widget.locator("[role=status]").inner_text()
-    assert told == "first, row 2 of 0 to 2, column 1 of 0 to 2: 7, 19.4 % of the map."
+    assert told == "first, row 3, column 2: 7, 19.4 % of the map."
 
     cells = page.locator(".jp-Notebook .jp-Cell").count()
     page.mouse.down()
