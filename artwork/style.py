@@ -5,7 +5,7 @@ where it stands, so that a test can tell whether a word is cut off, covered or c
 
 Colours carry one meaning everywhere: blue is the feature map that comes in, orange the mask, green what goes out (and
 the values that it is made of), purple the query, gold the key, grey an operation. They start from Okabe and Ito's
-palette, which people with a colour vision deficiency can tell apart. matplotlib is imported only when drawing.
+palette, which people with a colour vision deficiency can distinguish. matplotlib is imported only when drawing.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def alternate(calls: Mapping[str, Call], rounds: int = 21, seconds: float = 0.01
     times: dict[str, list[float]] = {name: [] for name in calls}
     names = list(calls)
     for turn in range(rounds):
-        # Whoever starts a round finds the caches of the last contestant: the first place goes round.
+        # The first of a round finds the caches as the last one left them, so they take turns to be first.
         first = turn % len(names)
         for name in names[first:] + names[:first]:
             call, repeat = calls[name], repeats[name]

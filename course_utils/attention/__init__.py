@@ -1,4 +1,4 @@
-"""What is taught: one file a mechanism, each readable alone."""
+"""What is taught: one file for each mechanism, readable on its own."""
 
 from .alignments import align
 from .block import AttentionBlock

@@ -33,7 +33,7 @@ class AttentionBlock(nn.Module):
         return any(watch.traces for watch in self._watches)
 
     def record(self, mask: Tensor) -> Tensor:
-        """Give the mask of this forward pass to whoever records it, and return the one to use.
+        """Give the mask of this forward pass to the open recording, if there is one, and return the one to use.
 
         It is the same tensor, unless `edit_masks` changes it.
         """

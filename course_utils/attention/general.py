@@ -20,7 +20,7 @@ class GeneralAttention(AttentionBlock):
         score: (N, Q, dq), (N, K, dk) -> (N, Q, K), such as `score("general", dq, dk)`.
         alignment: a name that `align` knows, or a function (scores, attn_mask) -> weights.
         **options: those of the named alignment. Instead of a fixed tensor, `center` may be a `PredictiveCenter` and
-            `keep` a `SubsetAgent`; they then choose anew in each pass, and are trained with the block.
+            `keep` a `SubsetAgent`; they then choose again in each pass, and are trained with the block.
 
     Shape:
         query (N, Q, dq), keys (N, K, dk), values (N, K, dv) -> context (N, Q, dv); mask (N, Q, K).

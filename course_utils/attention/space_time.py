@@ -72,7 +72,7 @@ class TemporalAttention(SpatialAttention):
 
 
 class SpaceTimeAttention(AttentionBlock):
-    """Attention over a video's tokens, in two cheap steps or in one dear one.
+    """Attention over a video's tokens, in two cheap steps or in one costly one.
 
     "divided" looks along time, adds the result, then looks within each frame and adds that: T + S scores a token.
     "joint" compares all T * S tokens at once. Neither has a norm or another layer. What `record_masks` collects is

@@ -108,7 +108,7 @@ def _draw_local(draw: Draw) -> Inputs:
 
 
 def _draw_scores(draw: Draw) -> Inputs:
-    """Scores below 1, so that whoever counts the keys from 0 still finds one that keeps a weight."""
+    """Scores below 1, so that an answer that counts the keys from 0 still finds one that keeps a weight."""
     return (draw.normal(draw.integer(9, 10), draw.integer(6, 8), mean=-1.5),)
 
 

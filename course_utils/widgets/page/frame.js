@@ -52,7 +52,7 @@ export function frame({ model, el, name }) {
     spans.forEach((span, i) => span.classList.toggle("cw-heard", Boolean(texts[i]?.heard)));
     for (const span of changed) span.textContent = parts[spans.indexOf(span)] ?? "";
     if (!again || changed.length || last < 0) return;
-    spans[last].textContent = ""; // the same words are heard again only when they come anew
+    spans[last].textContent = ""; // the same words are heard again only when they are written again
     repeating = setTimeout(() => { spans[last].textContent = parts[last]; }, 50);
   };
   const fail = (text) => {

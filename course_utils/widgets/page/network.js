@@ -158,7 +158,7 @@ function editedValue({ shape, data }, edit) {
   return { shape, data: copy };
 }
 
-// Weights are kept as doubles: JavaScript multiplies doubles, and to widen each factor anew costs a fifth of the time.
+// Weights are kept as doubles: JavaScript multiplies doubles, and to widen each factor every time costs a fifth of the time.
 function fromHalf(halves) {
   const table = fromHalf.table ?? (fromHalf.table = Float64Array.from({ length: 65536 }, (_, bits) => halfNumber(bits)));
   return Float64Array.from(halves, (bits) => table[bits]);
