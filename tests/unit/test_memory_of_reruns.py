@@ -17,7 +17,7 @@ RUNS = 100
 MOST_BYTES = 20_000_000
 # The widget with the most data in each lesson: words that its cell holds and no other.
 HEAVIEST = {
-    "4.1": 'widgets.explore_mask_playground(category="spatial")',
+    "4.1": 'widgets.explore_mask_playground(category="spatial"',
     "4.1.1": "widgets.explore_channel_gates(",
     "4.1.2": "widgets.explore_covariance(",
     "4.1.3": 'widgets.explore_query_map(picture="cow"',
