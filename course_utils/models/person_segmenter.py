@@ -53,6 +53,7 @@ class PersonSegmenter(nn.Module):
         self.head = GatedHead(32, 128)
         self.decoder = nn.ModuleList([DecoderStep(128, 24), DecoderStep(24, 16), DecoderStep(16, 16)])
         self.output = nn.ConvTranspose2d(16, 1, kernel_size=2, stride=2)
+        self.to(memory_format=torch.channels_last)  # the original's layout, of weights as of maps
 
     def forward(self, pictures: Tensor) -> Tensor:
         """The probabilities: (N, 3, 256, 256) -> (N, 1, 256, 256)."""

@@ -301,16 +301,17 @@ def _normal(model: nn.Module, prepare: Any) -> tuple[Sequence[float], Sequence[f
 
 
 def _own_classes(model: nn.Module) -> list[str]:
-    names = getattr(getattr(model, "config", None), "id2label", None)
-    if names:
-        return [str(names[k]) for k in sorted(names)]
+    labels = getattr(getattr(model, "config", None), "id2label", None)
+    if labels:
+        return [str(labels[k]) for k in sorted(labels)]
     settings = getattr(model, "pretrained_cfg", None) or {}
     if settings.get("label_names"):
         return list(settings["label_names"])
     if settings and getattr(model, "num_classes", 0) == 1000 == settings.get("num_classes"):
         from timm.data import ImageNetInfo
 
-        return [ImageNetInfo().index_to_description(k) for k in range(1000)]
+        names = ImageNetInfo()  # reads its tables anew each time that it is made
+        return [names.index_to_description(k) for k in range(1000)]
     return []
 
 
