@@ -204,9 +204,14 @@ function gridPart(house, net, model) {
   const made = picturePanel("", { role: "img" });
   const { canvas, node } = made;
   const strips = new Map();
-  const cellSide = () => {
-    const most = Math.max(...net.rows.map((k) => net.layers[k].heads));
-    return Math.max(12, Math.min(72, Math.floor((node.clientWidth - LABEL) / most), Math.floor(TALLEST / net.rows.length)));
+  let side = 12; // pixels of a head's cell; measured when the layout may have changed, not at every hover
+  let room = 0; // pixels of the widest row, or of the panel where that is wider
+  let family = "sans-serif";
+  const measure = () => {
+    family = getComputedStyle(house.root).fontFamily;
+    const most = Math.max(1, ...net.rows.map((k) => net.layers[k].heads));
+    side = Math.max(12, Math.min(72, Math.floor((node.clientWidth - LABEL) / most), Math.floor(TALLEST / net.rows.length)));
+    room = Math.max(LABEL + side * most, node.clientWidth);
   };
   const gates = () => {
     const { values } = net.mask() ?? { values: [] };
@@ -221,7 +226,7 @@ function gridPart(house, net, model) {
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, width, height);
     context.imageSmoothingEnabled = false;
-    context.font = `12px ${getComputedStyle(house.root).fontFamily}`;
+    context.font = `12px ${family}`;
     context.textBaseline = "middle";
     return context;
   };
@@ -236,9 +241,7 @@ function gridPart(house, net, model) {
     return strips.get(k);
   };
   const drawHeads = ({ range }, query) => {
-    const side = cellSide();
-    const wide = Math.max(LABEL + side * Math.max(...net.rows.map((k) => net.layers[k].heads)), node.clientWidth);
-    const context = begin(wide, side * net.rows.length);
+    const context = begin(room, side * net.rows.length);
     net.rows.forEach((k, row) => {
       const y = row * side;
       context.fillStyle = house.ink(k === net.get("layer") ? "ink" : "soft");
@@ -247,7 +250,7 @@ function gridPart(house, net, model) {
       if (!maps[0]?.values) {
         const words = maps[0] ?? missingInWords(net, k, Boolean(model.widget_manager));
         context.fillStyle = house.ink("soft");
-        context.fillText(words.length > 60 ? `${words.slice(0, 58)}…` : words, LABEL, y + side / 2, wide - LABEL);
+        context.fillText(words.length > 60 ? `${words.slice(0, 58)}…` : words, LABEL, y + side / 2, room - LABEL);
         return;
       }
       const [strip, { height, width }] = [paintRow(k, maps, range), maps[0]];
@@ -285,7 +288,6 @@ function gridPart(house, net, model) {
       if (x < columns * side && at < sorted.length) store(model, { channel: sorted[at] });
       return;
     }
-    const side = cellSide();
     const k = net.rows[Math.floor(y / side)];
     if (k === undefined) return;
     store(model, { layer: k, head: Math.max(0, Math.min(net.layers[k].heads - 1, Math.floor((x - LABEL) / side))) });
@@ -293,13 +295,14 @@ function gridPart(house, net, model) {
   const draw = (view, query) => {
     if (net.layer().kind === "channels") drawGates(view);
     else if (net.rows.length) drawHeads(view, query);
-    node.hidden = net.layer().kind !== "channels" && !net.rows.length;
   };
   const refresh = () => {
     const words = net.layer().kind === "channels" ? `${net.layer().words}: click to choose one`
       : "Layers down, heads across: click to choose one";
     made.rename(words);
     canvas.setAttribute("aria-label", `${words}. The controls below choose as well.`);
+    node.hidden = net.layer().kind !== "channels" && !net.rows.length;
+    measure();
   };
   return { ...made, draw, refresh };
 }
