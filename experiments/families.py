@@ -167,7 +167,7 @@ TIMM = {
 }  # fmt: skip
 """Of each of timm's files of models the network with the fewest parameters."""
 
-SMALLER = {"deepseek_vit": 252}
+SMALLER = {"deepseek_vit": 252, "gemma4_vit": 384}
 """Sides of pictures smaller than the network's own, at which its masks need more than 24 GB."""
 
 
