@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from ...attention import Tokens, find_tokens, record_masks
 from ...data import ImageSet, cued_digits
 from ...models import VisionTransformer, load_network
 from ...models.page_graph import page_graph
@@ -60,17 +61,23 @@ def explore_head_grid(
         )
     else:
         made = "network, images = network.eval(), data.images  # network, data: what you gave"
-    network = _small_enough(network)
-    side = int(network.settings["image_size"]) // int(network.settings["patch_size"])
-    heads, depth = int(network.settings["num_heads"]), int(network.settings["depth"])
+    pictures = _pictures(data, made)
+    network = copy.deepcopy(network).cpu().eval()
+    first = data.images[:1].cpu()
+    with torch.no_grad(), record_masks(network) as masks:
+        network(first)  # which says what is wrong with the pictures
+    depth, heads = len(masks), next(iter(masks.values())).shape[1]
+    _check_size(network, depth * heads)
+    queries = cast(Tokens, next(iter(find_tokens(network, first).values())).queries)  # a class token and patches
+    rows, columns = cast(tuple[int, int], queries.grid)
     return HeadGrid(
         page_graph(network),
         depth,
         heads,
-        _pictures(network, data, made),
-        (side, side),
+        pictures,
+        (rows, columns),
         picture=picture,
-        query=(side, 0) if query is None else query,
+        query=(rows, 0) if query is None else query,
         chosen=(depth, heads) if chosen is None else chosen,
         off=off,
         mask=mask,
@@ -110,23 +117,19 @@ def token_mask(name: str, rows: int, columns: int) -> Tensor | None:
     return mask
 
 
-def _small_enough(network: VisionTransformer) -> VisionTransformer:
+def _check_size(network: VisionTransformer, heads: int) -> None:
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    heads = int(network.settings["depth"]) * int(network.settings["num_heads"])
     if parameters > _MOST_PARAMETERS or heads > _MOST_HEADS:
         raise ValueError(
             f"The page runs the network itself, so it may have {_MOST_PARAMETERS:,} parameters and {_MOST_HEADS} heads "
             f"at most; this one has {parameters:,} and {heads}. `network.attention_weights(images)` gives its weights."
         )
-    return copy.deepcopy(network).cpu().eval()
 
 
-def _pictures(network: VisionTransformer, data: ImageSet, code: str) -> list[dict[str, Any]]:
+def _pictures(data: ImageSet, code: str) -> list[dict[str, Any]]:
     images = data.images[:_MOST_PICTURES].cpu()
     if not len(images):
         raise ValueError("data holds no picture; give at least one.")
-    with torch.no_grad():
-        network(images[:1])  # which says what is wrong with them
     return [
         {
             "label": f"picture {i + 1}, class {label}",
