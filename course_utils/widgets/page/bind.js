@@ -60,6 +60,24 @@ export function store(model, values) {
   model.save_changes();
 }
 
+/**
+ * Controls of traits: each stores its trait, and `refresh()` shows what the traits hold.
+ *
+ * `listed` = { trait: [slider | choice | toggle, options] }. `read(value)` gives what the control shows of its trait and
+ * `write(value)` what the trait gets, where they differ; an `onInput` or `onChange` of its own stores more than the trait.
+ * Returns also `controls`, by trait, and all their `nodes`.
+ */
+export function traitControls(model, listed) {
+  const same = (value) => value;
+  const controls = Object.fromEntries(Object.entries(listed).map(([trait, [make, { read = same, write = same, ...options }]]) => {
+    const take = (value) => store(model, { [trait]: write(value) });
+    const control = make({ value: read(model.get(trait)), onInput: take, onChange: take, ...options });
+    return [trait, { ...control, refresh: () => control.set(read(model.get(trait))) }];
+  }));
+  const refresh = () => { for (const control of Object.values(controls)) control.refresh(); };
+  return { controls, nodes: Object.values(controls).map(({ node }) => node), refresh };
+}
+
 /** Whether the learner points with a finger: hints name only what the device has. */
 export const byTouch = () => window.matchMedia("(pointer: coarse)").matches;
 

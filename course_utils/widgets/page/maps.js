@@ -1,6 +1,6 @@
 // A map over a picture: its panel, its controls, and the outline of a region.
 
-import { slider, store, toggle } from "./bind.js";
+import { slider, toggle, traitControls } from "./bind.js";
 import { blend, fitPanel, layPicture, mapPicture, markCell, regionPath } from "./paint.js";
 import { picturePanel } from "./panels.js";
 
@@ -41,16 +41,10 @@ export function mapPanel(name, attributes) {
 
 /** The controls of a map over a picture, each of one trait: `opacity`, `own_range`, `smooth`. `refresh()` follows them. */
 export function mapControls(model, ownWords) {
-  const opacity = slider({
-    label: "Opacity", min: 0, max: 1, step: 0.01, value: 0, show: (value) => `${Math.round(100 * value)} %`,
-    onInput: (value) => store(model, { opacity: value }),
+  const made = traitControls(model, {
+    opacity: [slider, { label: "Opacity", min: 0, max: 1, step: 0.01, show: (value) => `${Math.round(100 * value)} %` }],
+    own_range: [toggle, { label: ownWords }],
+    smooth: [toggle, { label: "Smooth" }],
   });
-  const own = toggle({ label: ownWords, value: false, onChange: (on) => store(model, { own_range: on }) });
-  const smooth = toggle({ label: "Smooth", value: false, onChange: (on) => store(model, { smooth: on }) });
-  const refresh = () => {
-    opacity.set(model.get("opacity"));
-    own.set(model.get("own_range"));
-    smooth.set(model.get("smooth"));
-  };
-  return { nodes: [opacity.node, own.node, smooth.node], own, refresh };
+  return { ...made, own: made.controls.own_range };
 }

@@ -95,6 +95,15 @@ export function fit(canvas, cssWidth, ratio) {
   return { width, height, scale };
 }
 
+/** An empty canvas of a size in CSS pixels; returns its context as if new, but it draws in CSS pixels. */
+export function easel(canvas, width, height) {
+  canvas.width = 0; // which forgets pens and brushes
+  const { scale } = fit(canvas, width, height / width);
+  const context = canvas.getContext("2d");
+  context.scale(scale, scale);
+  return context;
+}
+
 /** Give a panel's canvas the panel's width, and no more height than `tallest`; returns its size in pixels. */
 export function fitPanel({ canvas, node }, ratio, tallest = 420) {
   return fit(canvas, Math.max(1, Math.floor(Math.min(node.clientWidth, tallest / ratio))), ratio);

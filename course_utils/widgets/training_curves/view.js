@@ -2,17 +2,14 @@ import { bindFocus, choice, fill, gestures, keyWords, store } from "../page/bind
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { number } from "../page/maths.js";
-import { fit } from "../page/paint.js";
-import { copyButton, saveButton } from "../page/panels.js";
+import { easel } from "../page/paint.js";
+import { copyButton, instrument, panel, picturePanel, saveButton } from "../page/panels.js";
 
 const COLOURS = 6;
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [14, 4], [5, 2, 2, 2, 2, 2]];
 const MARGIN = { left: 56, right: 16, top: 16, bottom: 40 };
 const FONT = "13px system-ui, sans-serif";
 const QUIET = 15000; // milliseconds between two lines that are read out while networks train
-
-const inkOf = (house, run) => house.ink(`run-${run % COLOURS}`);
-const dashOf = (run) => DASHES[(run + Math.floor(run / COLOURS)) % DASHES.length];
 
 /** A metric's name in words. */
 const wordsFor = (metric) => metric.replace(/_/g, " ").replace(/\bacc\b/, "accuracy").replace(/\bval\b/, "validation")
@@ -67,7 +64,7 @@ const pointOf = ({ curves }, run, epoch) => curves[run].find((one) => one.epoch 
 
 /** Where epochs and values stand on a chart of a width in CSS pixels. */
 function scalesFor({ curves, visible, epochs }, width, announced) {
-  const height = Math.round(Math.max(220, Math.min(320, width * 0.45)));
+  const height = Math.round(Math.max(220, Math.min(320, width * 0.6)));
   const first = epochs.length ? epochs[0] : 0;
   const last = Math.max(announced ?? 0, epochs.at(-1) ?? 1, first + 1);
   const points = visible.flatMap((run) => curves[run]);
@@ -83,20 +80,22 @@ function scalesFor({ curves, visible, epochs }, width, announced) {
   };
 }
 
+function drawLine(context, points) {
+  context.beginPath();
+  for (const [x, y] of points) context.lineTo(x, y);
+  context.stroke();
+}
+
 function drawAxes(context, house, { width, height, first, last, bottom, top, x, y }) {
   context.font = FONT;
   context.fillStyle = house.ink("soft");
   context.strokeStyle = house.ink("line");
-  context.lineWidth = 1;
   context.textBaseline = "middle";
   context.textAlign = "right";
   const rows = ticks(bottom, top, 5);
   for (const value of rows.values) {
     const at = Math.round(y(value)) + 0.5;
-    context.beginPath();
-    context.moveTo(MARGIN.left, at);
-    context.lineTo(width - MARGIN.right, at);
-    context.stroke();
+    drawLine(context, [[MARGIN.left, at], [width - MARGIN.right, at]]);
     context.fillText(value.toFixed(rows.digits), MARGIN.left - 8, at);
   }
   context.textBaseline = "top";
@@ -112,68 +111,58 @@ function dot(context, x, y, radius) {
   context.fill();
 }
 
-/** One run: its band from the lowest to the highest seed, and the line of its means. */
-function drawCurve(context, house, { x, y }, run, points) {
-  context.fillStyle = inkOf(house, run);
-  context.strokeStyle = inkOf(house, run);
-  context.globalAlpha = 0.18;
-  context.beginPath();
-  points.forEach((one) => context.lineTo(x(one.epoch), y(one.high)));
-  [...points].reverse().forEach((one) => context.lineTo(x(one.epoch), y(one.low)));
-  context.fill();
-  context.globalAlpha = 1;
+/** The colour and the dashes of a run's line. */
+function takePen(context, house, run) {
+  context.fillStyle = context.strokeStyle = house.ink(`run-${run % COLOURS}`);
   context.lineWidth = 2.5;
   context.lineJoin = "round";
-  context.setLineDash(dashOf(run));
+  context.setLineDash(DASHES[(run + Math.floor(run / COLOURS)) % DASHES.length]);
+}
+
+/** One run: its band from the lowest to the highest seed, and the line of its means. */
+function drawCurve(context, house, { x, y }, run, points) {
+  takePen(context, house, run);
+  context.globalAlpha = 0.18;
   context.beginPath();
-  points.forEach((one) => context.lineTo(x(one.epoch), y(one.mean)));
-  context.stroke();
+  for (const one of points) context.lineTo(x(one.epoch), y(one.high));
+  for (const one of [...points].reverse()) context.lineTo(x(one.epoch), y(one.low));
+  context.fill();
+  context.globalAlpha = 1;
+  drawLine(context, points.map((one) => [x(one.epoch), y(one.mean)]));
   context.setLineDash([]);
   if (points.length === 1) dot(context, x(points[0].epoch), y(points[0].mean), 3);
 }
 
-/** The chart: `draw(shown, announced)` paints the curves, `mark(shown, query, pinned)` an epoch; `locate` finds one. */
+/** The epoch in focus as an upright line, and a dot on every run. */
+function drawMark(context, house, view, shown, query, pinned) {
+  const epoch = shown.epochs[query[1]];
+  context.strokeStyle = house.ink(pinned ? "ink" : "soft");
+  context.lineWidth = pinned ? 2 : 1;
+  context.setLineDash(pinned ? [] : [4, 3]);
+  drawLine(context, [[view.x(epoch), MARGIN.top], [view.x(epoch), view.height - MARGIN.bottom]]);
+  shown.visible.forEach((run, row) => {
+    const point = pointOf(shown, run, epoch);
+    if (!point) return;
+    takePen(context, house, run);
+    context.setLineDash([]);
+    context.strokeStyle = house.ink("surface");
+    dot(context, view.x(epoch), view.y(point.mean), row === query[0] ? 6 : 4);
+    context.stroke();
+  });
+}
+
+/** The chart: `draw` paints the curves and the epoch in focus; `locate` finds one. */
 function chart(house) {
-  const label = `Training curves. ${keyWords("over epochs and runs")}`;
-  const canvas = element("canvas", { role: "application", "aria-label": label });
-  const base = element("canvas");
+  const made = picturePanel("", { role: "application", "aria-label": `Training curves. ${keyWords("over epochs and runs")}` });
+  made.node.append(element("p", { class: "cw-panel-name cw-keys" }, gestures()));
   let view = null;
-  const draw = (shown, announced) => {
-    view = scalesFor(shown, Math.floor(canvas.parentElement.clientWidth), announced);
-    view.scale = fit(canvas, view.width, view.height / view.width).scale;
-    base.width = canvas.width;
-    base.height = canvas.height;
-    const context = base.getContext("2d");
-    context.scale(view.scale, view.scale);
+  const draw = (shown, announced, query, pinned) => {
+    view = scalesFor(shown, Math.floor(made.node.clientWidth), announced);
+    const context = easel(made.canvas, view.width, view.height);
     drawAxes(context, house, view);
     if (!shown.epochs.length) context.fillText("No epoch has ended yet.", view.width / 2, view.height / 2);
     for (const run of shown.visible) if (shown.curves[run].length) drawCurve(context, house, view, run, shown.curves[run]);
-  };
-  const mark = (shown, query, pinned) => {
-    const context = canvas.getContext("2d");
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.clearRect(0, 0, canvas.width, canvas.height);
-    context.drawImage(base, 0, 0);
-    if (!query) return;
-    const epoch = shown.epochs[query[1]];
-    context.scale(view.scale, view.scale);
-    context.strokeStyle = house.ink(pinned ? "ink" : "soft");
-    context.lineWidth = pinned ? 2 : 1;
-    context.setLineDash(pinned ? [] : [4, 3]);
-    context.beginPath();
-    context.moveTo(view.x(epoch), MARGIN.top);
-    context.lineTo(view.x(epoch), view.height - MARGIN.bottom);
-    context.stroke();
-    context.setLineDash([]);
-    shown.visible.forEach((run, row) => {
-      const point = pointOf(shown, run, epoch);
-      if (!point) return;
-      context.fillStyle = inkOf(house, run);
-      context.strokeStyle = house.ink("surface");
-      context.lineWidth = 2;
-      dot(context, view.x(epoch), view.y(point.mean), row === query[0] ? 6 : 4);
-      context.stroke();
-    });
+    if (query) drawMark(context, house, view, shown, query, pinned);
   };
   const nearest = (count, distance) => Array.from({ length: count }, (_, i) => i)
     .reduce((best, i) => (distance(i) < distance(best) ? i : best), 0);
@@ -184,12 +173,13 @@ function chart(house) {
     const height = (row) => pointOf(shown, visible[row], epochs[column])?.mean ?? Infinity;
     return [nearest(visible.length, (row) => Math.abs(view.y(height(row)) - y * view.height)), column];
   };
-  return { canvas, draw, mark, locate };
+  return { ...made, draw, locate };
 }
 
-/** The runs with a sample of their lines: a press hides or shows one. */
+/** The runs, each with a sample of its line and its value at the epoch in focus, or its latest: a press hides or shows one. */
 function legend(house, model) {
-  const node = element("div", { class: "cw-legend", role: "group", "aria-label": "Runs shown" });
+  const list = element("div", { class: "cw-legend", role: "group", "aria-label": "Runs shown" });
+  const made = panel("", list);
   const add = (name, run) => {
     const input = element("input", { type: "checkbox" });
     input.addEventListener("change", () => {
@@ -197,28 +187,26 @@ function legend(house, model) {
       store(model, { hidden_runs: input.checked ? others : [...others, name] });
     });
     const sample = element("canvas", { "aria-hidden": "true" });
-    node.append(element("span", { class: "cw-control" }, element("label", {}, input, sample, name)));
-    return { input, sample, name, run };
+    const value = element("span", { class: "cw-value" });
+    list.append(element("div", { class: "cw-control" }, element("label", {}, input, sample, name), value));
+    return { input, sample, value, run };
   };
-  let entries = [];
-  const draw = ({ names, visible }) => {
+  const entries = [];
+  const draw = (shown, query) => {
+    const { names, visible, curves, epochs } = shown;
+    made.rename(query ? `At epoch ${epochs[query[1]]}: mean (lowest to highest seed)` : "Latest: mean (lowest to highest seed)");
     entries.push(...names.slice(entries.length).map((name) => add(name, names.indexOf(name))));
-    for (const { input, sample, run } of entries) {
+    for (const { input, sample, value, run } of entries) {
       input.checked = visible.includes(run);
-      const { scale } = fit(sample, 32, 12 / 32);
-      const context = sample.getContext("2d");
-      context.setTransform(scale, 0, 0, scale, 0, 0);
-      context.clearRect(0, 0, 32, 12);
-      context.strokeStyle = inkOf(house, run);
-      context.lineWidth = 2.5;
-      context.setLineDash(dashOf(run));
-      context.beginPath();
-      context.moveTo(0, 6);
-      context.lineTo(32, 6);
-      context.stroke();
+      const point = query ? pointOf(shown, run, epochs[query[1]]) : curves[run].at(-1);
+      value.textContent = !point ? "none" : number(point.mean)
+        + (point.seeds > 1 ? ` (${number(point.low)} to ${number(point.high)})` : "");
+      const context = easel(sample, 32, 12);
+      takePen(context, house, run);
+      drawLine(context, [[0, 6], [32, 6]]);
     }
   };
-  return { node, draw };
+  return { ...made, draw };
 }
 
 /** How far the training is, in words and as a bar. */
@@ -262,17 +250,19 @@ function announcer(house) {
   };
 }
 
+/** The latest of the runs, those beyond the second for a screen reader alone: the list beside the chart shows them all. */
 function latestInWords({ names, metric, curves, visible }) {
   const ends = visible.filter((run) => curves[run].length)
     .map((run) => `${names[run]} ${number(curves[run].at(-1).mean)} at epoch ${curves[run].at(-1).epoch}`);
-  return `Latest ${metric}: ${ends.join("; ")}.`;
+  const others = ends.slice(2);
+  return [`Latest ${metric}: ${ends.slice(0, 2).join("; ")}.`, ...(others.length ? [{ heard: `${others.join("; ")}.` }] : [])];
 }
 
 function describe(shown, query, hint) {
   const { names, metric, epochs, visible } = shown;
   if (!epochs.length) return ["No epoch has ended yet."];
   if (!visible.length) return ["Every run is hidden; tick a run."];
-  if (!query) return [latestInWords(shown)];
+  if (!query) return latestInWords(shown);
   const [row, column] = query;
   const reading = (run) => {
     const point = pointOf(shown, run, epochs[column]);
@@ -280,8 +270,9 @@ function describe(shown, query, hint) {
     return `${names[run]} ${point ? number(point.mean) : "none"}`
       + (hasBand ? ` (${number(point.low)} to ${number(point.high)}, ${point.seeds} seeds)` : "");
   };
-  const order = [visible[row], ...visible.filter((run) => run !== visible[row])];
-  return [`Epoch ${epochs[column]} of ${epochs.at(-1)}, ${metric}: ${order.map(reading).join("; ")}.`, hint];
+  const others = visible.filter((run) => run !== visible[row]).map(reading).join("; ");
+  return [`Epoch ${epochs[column]} of ${epochs.at(-1)}, ${metric}: ${reading(visible[row])}.`, hint,
+    ...(others ? [{ heard: `${others}.` }] : [])];
 }
 
 /** Draw what comes while networks train: one picture for all that came before it; the ends are read out. */
@@ -303,7 +294,7 @@ function follow(house, model, known, draw, latest) {
       draw();
       if (isDone()) ended = finished ? "" : `All ${model.get("total")} epochs are done.`;
       finished = isDone();
-      if (ended) announce(`${ended} ${latest()}`);
+      if (ended) announce(`${ended} ${latest().map((part) => part.heard ?? part).join(" ")}`);
       ended = "";
     });
   });
@@ -317,18 +308,17 @@ function render({ model, el }) {
   const plot = chart(house);
   const runs = legend(house, model);
   const bar = progress(model);
-  const heading = element("p", { class: "cw-panel-name" });
-  const keys = element("p", { class: "cw-panel-name cw-keys" }, gestures());
   const metric = choice({ label: "Metric", options: [], value: "", onChange: (value) => store(model, { metric: value }) });
   house.root.prepend(bar.node);
-  house.stage.append(element("div", { class: "cw-chart" }, heading, plot.canvas, runs.node, keys));
-  house.controls.append(metric.node);
+  house.stage.classList.add("cw-wide");
+  instrument(house, plot.node, runs.node, metric.node);
 
   const isShown = ([row, column]) => row < shown.visible.length && column < shown.epochs.length;
   const queryNow = () => (focus.get() && isShown(focus.get()) ? focus.get() : null);
   const words = () => describe(shown, queryNow(), focus.hint());
   const mark = (quiet = false) => {
-    if (house.root.clientWidth > 0) plot.mark(shown, queryNow(), focus.isPinned());
+    runs.draw(shown, queryNow());
+    if (house.root.clientWidth > 0) plot.draw(shown, model.get("latest").epochs, queryNow(), focus.isPinned());
     house.say(words(), { quiet });
   };
   const focus = bindFocus({
@@ -339,11 +329,9 @@ function render({ model, el }) {
     shown = read(model, known);
     const metrics = model.get("metrics");
     fill(metric, metrics.map((name) => [name, wordsFor(name)]), model.get("metric"));
-    heading.textContent = `${shown.metric} (line: mean over seeds; band: lowest to highest seed)`;
-    for (const node of [metric.node, heading]) node.hidden = !metrics.length;
+    plot.rename(`${shown.metric} (line: mean over seeds; band: lowest to highest)`);
+    metric.node.hidden = !metrics.length;
     bar.draw(known.received());
-    runs.draw(shown);
-    if (house.root.clientWidth > 0) plot.draw(shown, model.get("latest").epochs);
     mark(quiet);
   };
   house.listen(["metric", "hidden_runs"], () => {
