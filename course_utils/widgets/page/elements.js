@@ -22,3 +22,6 @@ export function styled(node, style) {
   Object.assign(node.style, style);
   return node;
 }
+
+/** The words of a part of a status line, whoever they are for. */
+export const wordsIn = (part) => part.heard ?? part.aside ?? part;

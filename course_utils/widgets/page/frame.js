@@ -1,6 +1,6 @@
 // What stands round every widget: its root, status line, errors, theme, size and listeners.
 
-import { element } from "./elements.js";
+import { element, wordsIn } from "./elements.js";
 import { tryThis } from "./panels.js";
 
 /**
@@ -8,7 +8,7 @@ import { tryThis } from "./panels.js";
  *
  * Returns the nodes, and: `say(text, { again, quiet })` for the status line, one text or several parts, of which a
  * screen reader hears those that change (`again`: the last one also when it is the same; `quiet`: none); a part
- * { heard: text } is for a screen reader alone;
+ * { heard: text } is for a screen reader alone, { aside: text } is seen only where the widget is wide;
  * `add(text)` puts words behind
  * what was said last; `fail(text)` for the error line; `listen(names, handler)` on the model; `whenShown(draw)`, which
  * draws now, at every change of size and at every change of theme; `ink(name)`, a colour of the theme ready for a canvas;
@@ -43,13 +43,15 @@ export function frame({ model, el, name }) {
   const add = (text) => write([...said, text], { again: true });
   const write = (texts, { again = false, quiet = false } = {}) => {
     clearTimeout(repeating);
-    const parts = texts.map((part) => part.heard ?? part).map((part, i) => (i && part ? ` ${part}` : part));
+    const parts = texts.map(wordsIn).map((part, i) => (i && part ? ` ${part}` : part));
     while (status.children.length < parts.length) status.append(element("span", { "aria-atomic": "true" }));
     const spans = [...status.children];
     const changed = spans.filter((span, i) => span.textContent !== (parts[i] ?? ""));
     const last = parts.findLastIndex(Boolean);
     if (changed.length || again) status.setAttribute("aria-live", quiet || drawing ? "off" : "polite");
-    spans.forEach((span, i) => span.classList.toggle("cw-heard", Boolean(texts[i]?.heard)));
+    spans.forEach((span, i) => {
+      for (const kind of ["heard", "aside"]) span.classList.toggle(`cw-${kind}`, Boolean(texts[i]?.[kind]));
+    });
     for (const span of changed) span.textContent = parts[spans.indexOf(span)] ?? "";
     if (!again || changed.length || last < 0) return;
     spans[last].textContent = ""; // the same words are heard again only when they are written again

@@ -6,7 +6,7 @@
 //   house.actions.append(saveButton(house, "query-map.png", { lines: describe }), copyButton(house, code));
 
 import { button, store } from "./bind.js";
-import { element } from "./elements.js";
+import { element, wordsIn } from "./elements.js";
 import { changeInWords, number, percent } from "./maths.js";
 import { fit, paintMap } from "./paint.js";
 
@@ -235,7 +235,7 @@ function pictureSheet(house, lines, nodes = [house.stage]) {
   const context = sheet.getContext("2d");
   const font = `${Math.round(13 * pixels)}px ${getComputedStyle(house.root).fontFamily}`;
   context.font = font;
-  const words = lines.map((line) => line.heard ?? line).filter(Boolean);
+  const words = lines.map(wordsIn).filter(Boolean);
   const broken = words.flatMap((line) => wrap(context, line, sheet.width - 2 * gap * pixels));
   sheet.height = Math.round((height + 3 * gap + 20 * broken.length) * pixels);
   context.fillStyle = house.ink("surface");

@@ -1,14 +1,14 @@
-import { bindFocus, choice, gestures, keyWords, slider, store } from "../page/bind.js";
-import { element, styled } from "../page/elements.js";
+import { bindFocus, choice, gestures, keyWords, slider, store, toggle, traitControls } from "../page/bind.js";
+import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { decode, dot, largest, number, percent, placeInWords, softmax } from "../page/maths.js";
-import { fit, fitPanel, frameCell, layPicture, outline, paintImage, paintMap } from "../page/paint.js";
-import { copyButton, picturePanel, saveButton } from "../page/panels.js";
+import { easel, fitPanel, frameCell, layPicture, outline, paintImage, paintMap } from "../page/paint.js";
+import { copyButton, instrument, picturePanel, saveButton } from "../page/panels.js";
 
 const TABLE = "magma";
 const GAP = 8;
 const LINE = 18; // room for the words above a row of panels
-const SIDE = 320; // of the query's frame
+const LEAST = 340; // height of the query's frame on a phone: the film below it stays in view
 const AFTER_RESIDUAL = 4; // the residual about doubles the tokens, so step 2 has its scores divided by 4
 const FONT = "system-ui, sans-serif";
 const ROWS = [
@@ -93,64 +93,68 @@ function home({ places, columns, covers: { moving } }, t) {
   return sum ? [Math.round(row / sum), t * columns + Math.round(column / sum)] : [0, t * columns];
 }
 
+/** The weight of a map in other frames: all of it, and that on the digit which the query stands on, if on one. */
+function elsewhere({ count, places, covers }, weights, { t, s }) {
+  const me = t * places + s;
+  const on = covers.moving[me] >= 128 ? "moving" : covers.standing[me] >= 128 ? "standing" : "";
+  let [all, same] = [0, 0];
+  for (let i = 0; i < count * places; i++) {
+    if (Math.floor(i / places) === t) continue;
+    all += weights[i];
+    if (on) same += (weights[i] * covers[on][i]) / 255;
+  }
+  return { on, all, same };
+}
+
 /** The clip's frames in a row, and below them a row of panels for each of the four maps. */
 function filmStrip(house) {
   const canvas = element("canvas", {
     role: "img", "aria-label": "The clip's frames in a row, and below each the weights of the query, joint and divided",
   });
-  const node = styled(element("div", {}, canvas), { flex: "1 1 400px", minWidth: "0" });
+  const node = element("div", {}, canvas, element("p", { class: "cw-panel-name cw-keys" }, "Grey: not looked at in this step."));
   let layout = null;
-  let base = null;
   const boxOf = (line, t) => [t * (layout.side + GAP), line * layout.step + LINE, layout.side, layout.tall];
-  /** What does not change with the query: the frames and their numbers. */
-  const layOut = ({ count, ratio, pictures }) => {
+  const layOut = ({ count, ratio }) => {
     const across = Math.max(200, node.clientWidth);
     const side = Math.floor((across - GAP * (count - 1)) / count);
     const tall = Math.round(side * ratio);
     layout = { across, side, tall, step: LINE + tall + GAP, height: (ROWS.length + 1) * (LINE + tall + GAP) - GAP };
-    layout.scale = fit(canvas, across, layout.height / across).scale;
-    base = element("canvas", { width: canvas.width, height: canvas.height });
-    const context = base.getContext("2d");
-    context.scale(layout.scale, layout.scale);
-    context.imageSmoothingEnabled = false;
-    context.font = `13px ${FONT}`;
-    context.textAlign = "center";
-    context.fillStyle = house.ink("soft");
-    pictures.forEach((picture, t) => {
-      const [x, y] = boxOf(0, t);
-      context.fillText(side < 60 ? t + 1 : `frame ${t + 1}`, x + side / 2, y - 5);
-      context.drawImage(picture, ...boxOf(0, t));
-    });
-    context.fillStyle = house.ink("line");
-    ROWS.forEach((_, i) => pictures.forEach((__, t) => context.fillRect(...boxOf(i + 1, t))));
   };
   const drawRow = (context, line, key, map, { rows, columns, count }, { t, row, column }, top) => {
     const painted = paintMap(map, count * rows, columns, { table: TABLE, low: 0, high: top }); // each frame below the last
     const [wide, high] = [layout.side / columns, layout.tall / rows];
     for (let k = 0; k < count; k++) {
-      const [x, y] = boxOf(line, k);
+      const [x, y, ...size] = boxOf(line, k);
+      context.fillRect(x, y, ...size);
       if (key === "space" && k !== t) continue;
       if (key === "time") {
         context.drawImage(painted, column, k * rows + row, 1, 1, x + column * wide, y + row * high, wide, high);
-      } else context.drawImage(painted, 0, k * rows, columns, rows, x, y, layout.side, layout.tall);
+      } else context.drawImage(painted, 0, k * rows, columns, rows, x, y, ...size);
     }
   };
   const draw = (clip, maps, query, ownRange, pinned) => {
+    layOut(clip);
     const tops = ROWS.map(({ key }) => maps[key][largest(maps[key])]);
-    const context = canvas.getContext("2d");
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.clearRect(0, 0, canvas.width, canvas.height);
-    context.drawImage(base, 0, 0);
-    context.scale(layout.scale, layout.scale);
+    const context = easel(canvas, layout.across, layout.height);
+    const [wide, high] = [layout.side / clip.columns, layout.tall / clip.rows];
     context.imageSmoothingEnabled = false;
     context.font = `13px ${FONT}`;
+    context.textAlign = "center";
+    context.fillStyle = house.ink("soft");
+    clip.pictures.forEach((picture, t) => {
+      const [x, y, ...size] = boxOf(0, t);
+      context.fillText(layout.side < 60 ? t + 1 : `frame ${t + 1}`, x + layout.side / 2, y - 5);
+      context.drawImage(picture, x, y, ...size);
+    });
+    context.textAlign = "left";
     ROWS.forEach(({ key, name }, i) => {
       const top = ownRange ? tops[i] : Math.max(...tops);
-      drawRow(context, i + 1, key, maps[key], clip, query, top);
+      const words = `${name} (black 0, bright ${percent(top)})`;
       context.fillStyle = house.ink("ink");
-      context.fillText(`${name} (black 0, bright ${percent(top)})`, 0, boxOf(i + 1, 0)[1] - 5, layout.across);
+      context.fillText(words, 0, boxOf(i + 1, 0)[1] - 5, layout.across);
+      context.fillStyle = house.ink("line");
+      drawRow(context, i + 1, key, maps[key], clip, query, top);
     });
-    const [wide, high] = [layout.side / clip.columns, layout.tall / clip.rows];
     for (let line = 0; line <= ROWS.length; line++) {
       const [x, y] = boxOf(line, query.t);
       outline(context, x + query.column * wide - 2, y + query.row * high - 2, wide + 4, high + 4, 1, pinned);
@@ -165,20 +169,15 @@ function filmStrip(house) {
     if (t < 0 || t >= count || line < 0 || inX < 0 || inX >= layout.side || inY < 0 || inY >= layout.tall) return null;
     return [Math.floor((inY * rows) / layout.tall), t * columns + Math.floor((inX * columns) / layout.side)];
   };
-  return { node, canvas, layOut, draw, locate };
+  return { node, canvas, draw, locate };
 }
 
-function describe({ count, places, columns, covers }, maps, { t, row, column, s }, hint) {
-  const me = t * places + s;
-  const on = covers.moving[me] >= 128 ? "moving" : covers.standing[me] >= 128 ? "standing" : "";
-  /** The weight in other frames: all of it, and that on the digit which the query stands on. */
-  const elsewhere = (weights) => {
-    let [all, same] = [0, 0];
-    for (let i = 0; i < count * places; i++) {
-      if (Math.floor(i / places) === t) continue;
-      all += weights[i];
-      if (on) same += (weights[i] * covers[on][i]) / 255;
-    }
+function describe(clip, maps, query, hint) {
+  const { places, columns } = clip;
+  const me = query.t * places + query.s;
+  const { on } = elsewhere(clip, maps.joint, query);
+  const shares = (key) => {
+    const { all, same } = elsewhere(clip, maps[key], query);
     return on ? `${percent(all)} (${percent(same)} on this digit)` : percent(all);
   };
   const strongest = (weights) => {
@@ -190,34 +189,12 @@ function describe({ count, places, columns, covers }, maps, { t, row, column, s 
   };
   const where = on ? `on the digit that ${on === "moving" ? "moves" : "stands still"}` : "on the background";
   return [
-    `Query: frame ${t + 1}, ${placeInWords([row, column])}, ${where}.`,
-    `Weight in other frames: joint ${elsewhere(maps.joint)}, over time ${elsewhere(maps.time)}, both steps `
-      + `${elsewhere(maps.both)}.`, hint,
+    `Query: frame ${query.t + 1}, ${placeInWords([query.row, query.column])}, ${where}.`,
+    { aside: `Weight in other frames: joint ${shares("joint")}, over time ${shares("time")}, both steps ${shares("both")}.` },
+    hint,
     { heard: `Strongest besides itself: joint ${strongest(maps.joint)}; over time ${strongest(maps.time)}; over space `
       + `${strongest(maps.space)}.` },
   ];
-}
-
-function controlsOf(model) {
-  const clips = model.get("clips");
-  const clip = choice({
-    label: "Clip", options: clips.map(({ label }, i) => [i, label]), value: 0,
-    onChange: (value) => store(model, { clip: Number(value) }),
-  });
-  const warmth = slider({
-    label: "Temperature", min: 0.25, max: 4, step: 0.05, value: 1, show: (value) => value.toFixed(2),
-    onInput: (temperature) => store(model, { temperature }),
-  });
-  const range = choice({
-    label: "Colour range", options: [["own", "each row its own"], ["shared", "one for all rows"]], value: "",
-    onChange: (value) => store(model, { own_range: value === "own" }),
-  });
-  const draw = () => {
-    clip.set(model.get("clip"));
-    warmth.set(model.get("temperature"));
-    range.set(model.get("own_range") ? "own" : "shared");
-  };
-  return { nodes: [clip.node, warmth.node, range.node], draw };
 }
 
 function render({ model, el }) {
@@ -225,21 +202,7 @@ function render({ model, el }) {
   const lab = laboratory(model);
   const main = picturePanel("", { role: "application", "aria-label": `The query's frame. ${keyWords()}` });
   const film = filmStrip(house);
-  const controls = controlsOf(model);
-  const frameSlider = slider({
-    label: "Frame of the query", min: 0, max: lab.clip().count - 1, step: 1, value: 0, show: (t) => String(t + 1),
-    onInput: (t) => {
-      const place = focus.get();
-      if (place) focus.set([place[0], t * lab.clip().columns + (place[1] % lab.clip().columns)], focus.isPinned());
-      store(model, { frame: t, ...(focus.isPinned() ? { query: toTrait(focus.get()) } : {}) });
-    },
-  });
-  const hint = element("p", { class: "cw-panel-name cw-keys" },
-    `${gestures()} In any frame, the cell becomes the query. Grey: not looked at in this step.`);
-  main.node.append(element("div", { class: "cw-controls" }, frameSlider.node), hint);
-  house.stage.append(styled(main.node, { flex: `0 1 ${SIDE}px` }), film.node);
-  house.controls.append(...controls.nodes);
-
+  /** The query as the trait holds it, of the place in the row of frames where the keys walk. */
   const toTrait = ([row, column]) => [Math.floor(column / lab.clip().columns), row, column % lab.clip().columns];
   /** The query shown: the one in focus, else the one where the keys begin. */
   const queryNow = () => {
@@ -247,12 +210,29 @@ function render({ model, el }) {
     const [t, row, column] = toTrait(focus.get() ?? home(lab.clip(), Math.min(model.get("frame"), count - 1)));
     return { t, row, column, s: row * columns + column };
   };
+  const { controls, nodes, refresh } = traitControls(model, {
+    frame: [slider, {
+      label: "Frame of the query", min: 0, max: lab.clip().count - 1, step: 1, show: (t) => String(t + 1),
+      onInput(t) {
+        const place = focus.get();
+        if (place) focus.set([place[0], t * lab.clip().columns + (place[1] % lab.clip().columns)], focus.isPinned());
+        store(model, { frame: t, ...(focus.isPinned() ? { query: toTrait(focus.get()) } : {}) });
+      },
+    }],
+    clip: [choice, { label: "Clip", options: model.get("clips").map(({ label }, i) => [i, label]), write: Number }],
+    temperature: [slider, { label: "Temperature", min: 0.25, max: 4, step: 0.05, show: (value) => value.toFixed(2) }],
+    own_range: [toggle, { label: "Each row its own colours" }],
+  });
+  main.node.append(element("p", { class: "cw-panel-name cw-keys" }, gestures()));
+  instrument(house, main.node, film.node);
+  house.controls.append(...nodes);
+
   const words = () => describe(lab.clip(), lab.maps(queryNow()), queryNow(), focus.hint());
   const look = (quiet = false) => {
     const clip = lab.clip();
     const query = queryNow();
-    frameSlider.set(query.t);
-    main.rename(`Frame ${query.t + 1} of ${clip.count}`);
+    controls.frame.set(query.t);
+    main.rename(`Frame ${query.t + 1} of ${clip.count}: the cell becomes the query`);
     if (house.root.clientWidth === 0) return;
     layPicture(main.canvas, clip.pictures[query.t]);
     frameCell(main.canvas, [clip.rows, clip.columns], [query.row, query.column], focus.isPinned());
@@ -278,10 +258,9 @@ function render({ model, el }) {
   });
   const draw = () => {
     focus.take();
-    controls.draw();
+    refresh();
     if (house.root.clientWidth === 0) return;
-    fitPanel(main, lab.clip().ratio, SIDE);
-    film.layOut(lab.clip());
+    fitPanel(main, lab.clip().ratio, house.root.clientWidth < 640 ? LEAST : undefined);
     look();
   };
   house.listen(["clips", "clip", "temperature", "own_range"], draw);

@@ -1,5 +1,5 @@
 import { bindFocus, choice, fill, gestures, keyWords, store } from "../page/bind.js";
-import { element } from "../page/elements.js";
+import { element, wordsIn } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { number } from "../page/maths.js";
 import { easel } from "../page/paint.js";
@@ -294,7 +294,7 @@ function follow(house, model, known, draw, latest) {
       draw();
       if (isDone()) ended = finished ? "" : `All ${model.get("total")} epochs are done.`;
       finished = isDone();
-      if (ended) announce(`${ended} ${latest().map((part) => part.heard ?? part).join(" ")}`);
+      if (ended) announce(`${ended} ${latest().map(wordsIn).join(" ")}`);
       ended = "";
     });
   });
