@@ -12,7 +12,6 @@ sys.path.insert(0, str(ROOT / "tools"))
 from gallery import EXHIBITS  # noqa: E402
 
 NOT_YET = {
-    "Mask playground",
     "Score lab",
     "Sentence attention",
 }

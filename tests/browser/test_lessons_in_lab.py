@@ -75,7 +75,7 @@ def test_the_introduction_is_pointed_at_slid_and_typed_into(lesson):
     page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
     expect(canvas).to_have_attribute("data-query", "27,36")
     status = root.locator("[role=status]")
-    expect(status).to_contain_text("Row 111 of 216, column 147 of 288: mask 1 ×")
+    expect(status).to_contain_text("Row 111 of 216, column 147 of 288: mask 1.")
     root.get_by_label("Spotlight").press("End")
     page.mouse.move(2, 2)
     wide = torch.exp(

@@ -15,7 +15,7 @@ from course_utils.widgets.mask_playground.explore import PICTURES, deviation_mas
 from course_utils.widgets.mask_playground.widget import CATEGORIES
 
 torch.set_num_threads(1)
-NUMBER = r"-?[\d.]+(?:e-?\d+)?"
+NUMBER = r"-?\d+(?:\.\d+)?(?:e-?\d+)?"
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def check_focus(page, x: np.ndarray, mask: np.ndarray, category: str) -> None:
     frame, row, column, numbers = said(page)
     output = applied(x, mask, category)
     if category == "branch":
-        wanted = [mask[0].item(), *x[0, :, row, column], mask[1].item(), *x[1, :, row, column], *output[:, row, column]]
+        wanted = [*mask.ravel(), *x[0, :, row, column], *x[1, :, row, column], *output[:, row, column]]
     else:
         full = np.broadcast_to(mask, x.shape)
         weights = full[..., row, column] if "channel" in category else full[..., :1, row, column]
@@ -236,6 +236,7 @@ def test_every_control_moves_and_only_those_of_the_mask_are_shown(page):
     shown = {
         "channel": 3, "spatial": 1, "channel & spatial": 4, "temporal": 2, "spatial & temporal": 3, "branch": 1,
     }  # fmt: skip
+    heights = set()
     for category, sliders in shown.items():
         page.set(category=category, source="hand")
         assert page.root.locator("input[type=range]:visible").count() == sliders
@@ -245,8 +246,11 @@ def test_every_control_moves_and_only_those_of_the_mask_are_shown(page):
                 slider.press(key)
                 ends.append([page.state(name) for name in ("gates", "size", "moment", "window", "fine")])
             assert ends[0] != ends[1]
+        heights.add(page.root.bounding_box()["height"])
     page.set(source="picture")
     assert page.root.locator("input[type=range]:visible").count() == 0
+    heights.add(page.root.bounding_box()["height"])
+    assert len(heights) == 1
     page.set(category="spatial", source="hand")
     assert page.move_every_control() == 5
 

@@ -1,4 +1,4 @@
-import { choice, fill, focusController, gestures, keyWords, slider, store } from "../page/bind.js";
+import { choice, fill, focusController, gestures, keyWords, slider, store, traitControls } from "../page/bind.js";
 import { cameraButton, cropped, fileButton, openFile } from "../page/camera.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
@@ -216,22 +216,10 @@ function applyMask(input, mask, { category, rest }) {
 
 // Painting ------------------------------------------------------------------------------------------------------------
 
-/** A place to paint what changes with every move: a canvas for each number, made once. */
-function easels() {
-  const canvases = [];
-  return (index, rows, columns) => {
-    canvases[index] ??= element("canvas");
-    const canvas = canvases[index];
-    if (canvas.width !== columns) canvas.width = columns;
-    if (canvas.height !== rows) canvas.height = rows;
-    return canvas;
-  };
-}
-
 /** Each sheet of (rows, columns, 3) values on a canvas of its own. */
-function paintSheets(values, { rows, columns, size }, easel = easels()) {
+function paintSheets(values, { rows, columns, size }) {
   return Array.from({ length: values.length / size }, (_, sheet) => {
-    const canvas = easel(sheet, rows, columns);
+    const canvas = element("canvas", { width: columns, height: rows });
     const context = canvas.getContext("2d");
     const picture = context.createImageData(columns, rows);
     const { data } = picture; // it rounds by itself
@@ -290,13 +278,13 @@ function drawWeight(canvas, value, words, [x, y, width, height]) {
   context.textBaseline = "alphabetic";
 }
 
-function drawMask(house, canvas, { shape: [sheets, channels, rows, columns], values }, easel) {
+function drawMask(house, canvas, { shape: [sheets, channels, rows, columns], values }) {
   const context = canvas.getContext("2d");
   const pixels = pixelsOf(canvas);
   context.clearRect(0, 0, canvas.width, canvas.height);
   const map = (index, box) => {
     const part = values.subarray(index * rows * columns, (index + 1) * rows * columns);
-    context.drawImage(paintMap(part, rows, columns, RANGE, easel(index, rows, columns)), ...box);
+    context.drawImage(paintMap(part, rows, columns, RANGE), ...box);
   };
   if (rows > 1 && channels === 1) boxes(sheets).forEach((share, s) => map(s, boxOn(canvas, share)));
   else if (rows > 1) {
@@ -348,78 +336,50 @@ function gridOf({ rows, columns, sheets }, category) {
   return { down, along, rows: down * across, columns: along * across, place, cell, locate };
 }
 
-/** A press keeps what the pointer previews; with the button held it is dragged along, over any panel. */
-function dragOver(panels, locate, focus, keep) {
-  for (const { canvas } of panels) {
-    let pressed = false;
-    let dragged = false;
-    const at = (event) => {
-      const box = canvas.getBoundingClientRect();
-      return locate(canvas, (event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
-    };
-    const during = (name, handler) => canvas.addEventListener(name, handler, { capture: true });
-    during("pointerdown", (event) => {
-      dragged = false;
-      pressed = event.button === 0 && Boolean(at(event));
-      if (pressed) canvas.setPointerCapture(event.pointerId);
-    });
-    during("pointermove", (event) => {
-      if (!pressed) return;
-      event.stopImmediatePropagation();
-      const query = at(event);
-      if (!query || String(query) === String(focus.get())) return;
-      dragged = true;
-      focus.set(query, true);
-      keep(query);
-    });
-    for (const name of ["pointerup", "pointercancel"]) during(name, () => { pressed = false; });
-    during("click", (event) => {
-      if (dragged) event.stopImmediatePropagation();
-      dragged = false;
-    });
-  }
-}
-
 // Parts ---------------------------------------------------------------------------------------------------------------
 
-/** The lists and sliders; `set(settings)` shows what the mask has. */
+/** Which sliders a mask set by hand has. */
+function slidersOf({ source, category }) {
+  if (source !== "hand") return [];
+  if (category === "branch") return ["fine"];
+  const [bySheet, byChannel, byPlace] = AXES[category];
+  return [...(byChannel ? CHANNELS : []), ...(byPlace ? ["size"] : []), ...(bySheet ? ["moment", "window"] : [])];
+}
+
+/** The lists, and the sliders in a box that is as tall without any; `set(settings, pictures)` shows what the mask has. */
 function controlsPart(house, model, change) {
-  const list = (label, name, options) => choice({
-    label, options: Object.entries(options), value: model.get(name), onChange: (value) => change({ [name]: value }),
-  });
-  const category = list("Category", "category", Object.fromEntries(Object.keys(QUESTIONS).map((name) => [name, name])));
-  const picture = choice({ label: "Picture", options: [], value: "", onChange: (value) => change({ picture: value }) });
-  const source = list("Mask", "source", SOURCES);
-  const rest = list("The rest", "rest", RESTS);
-  if (!model.get("network").graph) source.input.querySelector("[value=trained]").remove();
-  const share = (value) => value.toFixed(2);
-  const plain = (name, label, min, max, step, show) => slider({
-    label, min, max, step, value: model.get(name), show, onInput: (value) => change({ [name]: value }),
-  });
-  const sliders = Object.fromEntries(CHANNELS.map((name, c) => [name, slider({
-    label: name[0].toUpperCase() + name.slice(1), min: 0, max: 1, step: 0.01, value: model.get("gates")[c], show: share,
+  const sources = Object.entries(SOURCES).filter(([name]) => name !== "trained" || model.get("network").graph);
+  const lists = traitControls(model, {
+    source: [choice, { label: "Mask", options: sources }],
+    rest: [choice, { label: "The rest", options: Object.entries(RESTS) }],
+    category: [choice, { label: "Category", options: Object.keys(QUESTIONS).map((name) => [name, name]) }],
+    picture: [choice, { label: "Picture", options: [] }],
+  }, change);
+  const share = { min: 0, max: 1, step: 0.01, show: (value) => value.toFixed(2) };
+  const sliders = traitControls(model, {
+    size: [slider, { label: "Spotlight", ...share, min: 0.04, max: 0.6, show: (value) => `${Math.round(100 * value)} %` }],
+    moment: [slider, { label: "When", min: 0, max: 8, step: 1, show: (value) => `frame ${value + 1}` }],
+    window: [slider, { label: "How long", min: 0.3, max: 6, step: 0.1, show: (value) => `${value.toFixed(1)} frames` }],
+    fine: [slider, { label: "Fine branch", ...share }],
+  }, change);
+  const gates = Object.fromEntries(CHANNELS.map((name, c) => [name, slider({
+    label: name[0].toUpperCase() + name.slice(1), ...share, value: 0,
     onInput: (value) => change({ gates: model.get("gates").map((gate, i) => (i === c ? value : gate)) }),
   })]));
-  sliders.size = plain("size", "Spotlight", 0.04, 0.6, 0.01, (value) => `${Math.round(100 * value)} % of the height`);
-  sliders.moment = plain("moment", "When", 0, 8, 1, (value) => `frame ${value + 1}`);
-  sliders.window = plain("window", "How long", 0.3, 6, 0.1, (value) => `${value.toFixed(1)} frames`);
-  sliders.fine = plain("fine", "Fine branch", 0, 1, 0.01, share);
-  house.controls.append(...[source, rest, category, picture, ...Object.values(sliders)].map(({ node }) => node));
-  const relevant = (name, { source: kind, category: axes }) => {
-    if (kind !== "hand") return false;
-    const [bySheet, byChannel, byPlace] = AXES[axes];
-    if (CHANNELS.includes(name)) return byChannel;
-    if (name === "size") return byPlace;
-    return name === "fine" ? axes === "branch" : bySheet && axes !== "branch";
-  };
+  const note = element("p", { class: "cw-panel-name" }, "This mask is made from the picture: nothing is set by hand.");
+  const all = { ...gates, ...sliders.controls };
+  house.controls.append(...lists.nodes);
+  const node = element("div", { class: "cw-sliders" }, note, ...Object.values(all).map((one) => one.node));
   const set = (settings, pictures) => {
-    fill(picture, pictures.map(({ key, title }) => [key, title]), settings.picture);
-    for (const [name, part] of Object.entries({ category, source, rest })) part.set(settings[name]);
-    CHANNELS.forEach((name, c) => sliders[name].set(settings.gates[c]));
-    for (const name of ["size", "moment", "window", "fine"]) sliders[name].set(settings[name]);
-    for (const [name, { node }] of Object.entries(sliders)) node.hidden = !relevant(name, settings);
+    fill(lists.controls.picture, pictures.map(({ key, title }) => [key, title]), settings.picture);
+    lists.refresh();
+    sliders.refresh();
+    CHANNELS.forEach((name, c) => gates[name].set(settings.gates[c]));
+    const used = slidersOf(settings);
+    note.hidden = used.length > 0;
+    for (const [name, one] of Object.entries(all)) one.node.hidden = !used.includes(name);
   };
-  return { set };
+  return { node, set };
 }
 
 /** The status line: the mask in words, and the numbers under the pointer. */
@@ -433,34 +393,33 @@ function wordsOf({ input, mask, output }, settings, title, query, grid, hint) {
     trained: `Made from this picture (${title}) by a network that looks for people.`,
   }[source];
   const kind = `${category[0].toUpperCase()}${category.slice(1)} mask (${QUESTIONS[category]})`;
-  const first = `${kind}: ${SHARED[category]}. ${amount} ${maker}`;
-  if (!query) return [first];
+  if (!query) return [`${kind}:`, { aside: `${SHARED[category]}.` }, amount, { aside: maker }];
   const { sheet, row: line, column } = grid.place(query);
   const place = line * input.columns + column;
   const triple = (values) => (values.length === 1 ? number(values[0]) : `(${values.map(number).join(", ")})`);
   const at = (values, s) => triple([0, 1, 2].map((c) => values[s * input.size + 3 * place + c]));
-  const frameWords = isClip(category) ? `Frame ${sheet + 1}, row` : "Row";
-  const where = `${frameWords} ${line + 1} of ${input.rows}, column ${column + 1} of ${input.columns}`;
+  const where = `${isClip(category) ? `Frame ${sheet + 1}, row` : "Row"} ${line + 1} of ${input.rows}, `
+    + `column ${column + 1} of ${input.columns}`;
+  const heard = { heard: `${kind}. ${amount} ${maker}` };
   if (category === "branch") {
-    return [first, `${where}: ${number(mask.values[0])} × fine ${at(input.x, 0)} + ${number(mask.values[1])} × `
-      + `coarse ${at(input.x, 1)} = ${at(output, 0)}.`, hint];
+    return [heard, `${where}: ${number(mask.values[0])} of fine, ${number(mask.values[1])} of coarse.`,
+      { aside: `Of ${at(input.x, 0)} and ${at(input.x, 1)} they make ${at(output, 0)}.` }, hint];
   }
   const [ofSheet, ofChannel, ofPlace] = stridesOf(mask);
   const start = sheet * ofSheet + place * ofPlace;
   const weights = Array.from({ length: mask.shape[1] }, (_, c) => mask.values[start + c * ofChannel]);
-  const filled = category === "spatial" && rest !== "dark" ? `, filled up from the ${rest} background` : "";
-  return [first, `${where}: mask ${triple(weights)} × x ${at(input.x, sheet)}${filled} = ${at(output, sheet)}.`, hint];
+  const filled = category === "spatial" && rest !== "dark" ? `, filled up from the ${rest} background,` : "";
+  return [heard, `${where}: mask ${triple(weights)}.`,
+    { aside: `Of x ${at(input.x, sheet)} it makes${filled} ${at(output, sheet)}.` }, hint];
 }
 
-/** The three panels: what passes, large, and beside it x and the mask. */
+/** The three panels: what passes, large, and beside it x and the mask, and what makes it. */
 function panelsPart(house) {
   const panels = ["output", "x", "mask"].map((name) =>
     picturePanel(name, { role: name === "output" ? "application" : "img", "data-panel": name }));
   const [outPanel, xPanel, maskPanel] = panels;
-  const [maskEasel, outEasel] = [easels(), easels()];
   const scale = scaleBar("Weight");
-  const keys = element("p", { class: "cw-panel-name cw-keys" }, gestures());
-  outPanel.node.append(keys);
+  outPanel.node.append(element("p", { class: "cw-panel-name cw-keys" }, gestures()));
   instrument(house, outPanel.node, row(xPanel.node, maskPanel.node), scale.node, house.controls);
   house.controls.style.margin = "0";
   const drawFocus = (category, focus, { down, along, place }) => {
@@ -481,8 +440,8 @@ function panelsPart(house) {
     const words = (shape) => shape.join(" × ");
     const [g, f] = source === "hand" ? ["mask", "f(mask, x)"] : ["g(x)", "f(g(x), x)"];
     const whole = input.sheets > 1 ? [input.sheets, 3, input.rows, input.columns] : [3, input.rows, input.columns];
-    const filled = category === "spatial" && rest !== "dark" ? ` = ${g} · x + (1 − ${g}) · background` : "";
-    outPanel.rename(`${f}${filled}: ${words(category === "branch" ? whole.slice(1) : whole)}`);
+    outPanel.rename(category === "spatial" && rest !== "dark" ? `f = ${g} · x + (1 − ${g}) · background`
+      : `${f}: ${words(category === "branch" ? whole.slice(1) : whole)}`);
     xPanel.rename(`x: ${words(whole)}`);
     maskPanel.rename(`${g}: ${words(mask.shape[0] === 1 && !AXES[category][0] ? mask.shape.slice(1) : mask.shape)}`);
     for (const { canvas, node } of panels) {
@@ -492,8 +451,8 @@ function panelsPart(house) {
   };
   const draw = (shown, settings, title, focus, grid) => {
     drawSheets(house, xPanel.canvas, shown.input.painted);
-    drawMask(house, maskPanel.canvas, shown.mask, maskEasel);
-    drawSheets(house, outPanel.canvas, paintSheets(shown.output, shown.input, outEasel));
+    drawMask(house, maskPanel.canvas, shown.mask);
+    drawSheets(house, outPanel.canvas, paintSheets(shown.output, shown.input));
     drawFocus(settings.category, focus, grid);
     nameAll(shown, settings, title);
     scale.set(RANGE);
@@ -549,6 +508,7 @@ async function render({ model, el }) {
   const parts = panelsPart(house);
   const { panels } = parts;
   const controls = controlsPart(house, model, change);
+  house.controls.after(controls.node);
 
   /** What the pointer would change: by hand, the spotlight and the window follow it. */
   const followed = (query) => {
@@ -573,17 +533,15 @@ async function render({ model, el }) {
     showPanels();
   };
   const describe = () => (shown ? wordsOf(shown, settings(), pictureNow().title, focus.get(), grid(), focus.hint()) : []);
-  const locate = (canvas, x, y) => grid().locate(canvas.dataset.panel, x, y);
   const focus = focusController({
     canvases: panels.map(({ canvas }) => canvas),
     rows: () => grid().rows,
     columns: () => grid().columns,
-    locate,
+    locate: (canvas, x, y) => grid().locate(canvas.dataset.panel, x, y),
     start: () => grid().cell(model.get("spot"), isClip(model.get("category")) ? Math.round(model.get("moment")) : 0),
     onEdge: () => house.say([...describe(), "Edge."], { again: true }),
     onChange: (query, pinned, quiet) => (query && pinned ? keep(query) : showPanels(quiet)),
   });
-  dragOver(panels, locate, focus, keep);
 
   function showPanels(quiet = false) {
     if (house.root.clientWidth === 0) return;
