@@ -97,13 +97,13 @@ def badges(file: str, minutes: int, exercises: int) -> str:
         f'<a href="{opened(place, file)}"><img alt="Open in {place}" src="{badge(f"Open in {place}", colour)}"></a>'
         for place, (_, colour) in PLACES.items()
     )
-    words = f"About {minutes} minutes to read and touch, and {exercises} more for the exercises."
+    words = f"About {minutes} minutes to read and try, and {exercises} more for the exercises."
     return f"{shown}\n\n{words} It runs on a laptop's CPU as it is."
 
 
 def readme_lessons() -> str:
     """The table of lessons in README.md."""
-    rows = ["| lesson | minutes to read and touch | for the exercises | open |", "|---|---|---|---|"]
+    rows = ["| lesson | minutes to read and try | for the exercises | open |", "|---|---|---|---|"]
     totals = [0, 0]
     for lesson in LESSONS:
         notebook = json.loads((ROOT / "notebooks" / lesson.notebook).read_text(encoding="utf-8"))

@@ -7,7 +7,7 @@ glossary("4.1.1")     # the words of one lesson
 
 A lesson is a notebook in notebooks/ and a folder of the same name without the number:
 
-    senet/lesson.toml       number, notebook, title, minutes to read and touch, the words that it introduces, and the
+    senet/lesson.toml       number, notebook, title, minutes to read and try, the words that it introduces, and the
                             steps that its widgets offer as buttons
     senet/exercises.py      the code of its exercises; course_utils.check imports it when one is asked for
     senet/exercises.toml    their words: hints, and a message for each typical mistake
@@ -38,7 +38,7 @@ class Lesson:
         number: its number in the course, such as "4.1.1".
         notebook: its file in notebooks/.
         title: its title.
-        minutes: how long it takes to read and touch; each exercise says its own.
+        minutes: how long it takes to read and try; each exercise says its own.
         words: the words that it introduces.
         steps: by a widget's folder the steps that the lesson asks to try there, for the widget's trait `steps`.
         folder: where its exercises and questions are.

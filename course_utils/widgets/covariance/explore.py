@@ -116,7 +116,7 @@ def example_channels(name: str) -> Tensor:
 
 
 def rearrange(x: Tensor, moved: int, leader: int, turn: float | Tensor) -> Tensor:
-    """Move one channel's values to other places, so that it follows or flees another; no value changes.
+    """Move one channel's values to other places, so that it follows or avoids another; no value changes.
 
     Every value is ranked within its map. Places are filled in the order of `(1 - |turn|) * rank` of the moved channel
     plus `turn * rank` of the leader. So at 1 the largest value stands where the leader is largest, at -1 where it is
