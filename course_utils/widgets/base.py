@@ -20,6 +20,7 @@ import traitlets
 from IPython.core.getipython import get_ipython
 
 from course_utils.widgets.joiner import join
+from course_utils.widgets.limits import check_index
 
 Result = TypeVar("Result")
 
@@ -72,42 +73,38 @@ def image_bytes(image: Any) -> np.ndarray:
     return np.rint(numbers * 255).astype(np.uint8)
 
 
-def encode(values: Any, dtype: str | None = None) -> dict[str, Any]:
+def encode(values: Any, exact: bool = False) -> dict[str, Any]:
     """An array as a dictionary that the page's `decode` reads.
 
     Args:
         values: numbers of any shape; not NaN or infinite.
-        dtype: "uint8" for whole numbers from 0 to 255, "float16" or "float32"; by default uint8 for bytes, float16
-            where every value survives it to a thousandth of the largest, else float32.
+        exact: keep 32 bits; else bytes stay bytes, and numbers take 16 bits where every value survives that to a
+            thousandth of the largest.
 
     Returns:
         `{"shape": [...], "dtype": ..., "data": base64 text, little-endian, last axis fastest}`.
 
     Raises:
-        ValueError: if a value is not finite or does not fit the dtype; the message names its place.
+        ValueError: if a value is not finite; the message names its place.
     """
     array = as_array(values)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"The value at index {place} is {array[place]}; every value must be a finite number.")
-    if dtype is None:
-        half = "float16" if _fits_half(array) else "float32"
-        dtype = "uint8" if array.dtype == np.uint8 else half
-    if dtype == "uint8" and array.dtype != np.uint8:
-        if array.size and (array.min() < 0 or array.max() > 255 or (array != np.rint(array)).any()):
-            raise ValueError("uint8 holds whole numbers from 0 to 255; round and scale the values, or use float16.")
-    elif dtype == "float16" and array.size and np.abs(array).max() > 65504:
-        raise ValueError(f"float16 ends at 65504, but the largest value is {np.abs(array).max()}; use float32.")
+    if exact or not (array.dtype == np.uint8 or _fits_half(array)):
+        dtype = "float32"
+    else:
+        dtype = "uint8" if array.dtype == np.uint8 else "float16"
     data = np.ascontiguousarray(array, dtype=np.dtype(dtype).newbyteorder("<"))
     return {"shape": list(array.shape), "dtype": dtype, "data": base64.b64encode(data.tobytes()).decode("ascii")}
 
 
-def encode_fields(fields: Any, exact: Collection[str] = (), name: str = "") -> Any:
+def encode_fields(fields: Any, exact: Collection[str] | bool = (), name: str = "") -> Any:
     """Plain data as the page reads it: arrays and tensors encoded at any depth, everything else as it is.
 
     Args:
         fields: dictionaries and lists of arrays and of what JSON can hold.
-        exact: the names of the arrays that keep 32 bits: those from which the page computes further.
+        exact: the names of the arrays that keep 32 bits, those from which the page computes further; True for all.
         name: under which `fields` stand, if they are part of others.
 
     Raises:
@@ -118,7 +115,7 @@ def encode_fields(fields: Any, exact: Collection[str] = (), name: str = "") -> A
     if isinstance(fields, (list, tuple)):
         return [encode_fields(value, exact, name) for value in fields]
     if isinstance(fields, np.ndarray) or hasattr(fields, "detach"):
-        return encode(fields, "float32" if name in exact else None)
+        return encode(fields, exact is True or (exact is not False and name in exact))
     return fields
 
 
@@ -152,8 +149,10 @@ def _fits_half(array: np.ndarray) -> bool:
 class CourseWidget(anywidget.AnyWidget):
     """The base of the course's widgets.
 
-    A subclass sets `_module`, the name of its folder, and adds its own traits, tagged `sync=True`.
-    Its state is whole in its traits: it draws itself from them without a kernel.
+    A subclass sets `_module`, the name of its folder, and adds its own traits, tagged `sync=True`. Its state is whole
+    in its traits: it draws itself from them without a kernel. It is made with traits by name; the arrays in them are
+    encoded, those named by the trait's tag `exact` with 32 bits. The tag `of="pictures"` says that a trait is the index
+    of one of the `pictures`.
 
     Attributes:
         label: what the widget shows, in words: its name for a screen reader and the alt text of its stored picture.
@@ -164,6 +163,9 @@ class CourseWidget(anywidget.AnyWidget):
             `[{"label": ..., "set": {trait: value}, "notice": ...}, ...]`: a press sets the traits and says `notice`.
         request: what the page asks of the kernel, `{"id": ..., ...}`; set by the page.
         answer: the kernel's reply, `{"id": ..., ...}` with the id of its request.
+
+    Raises:
+        ValueError: if an index names nothing, or a value of an array is not finite.
     """
 
     _module: ClassVar[str] = ""
@@ -184,7 +186,12 @@ class CourseWidget(anywidget.AnyWidget):
 
     def __init__(self, **traits: Any) -> None:
         self._compute: Callable[[dict[str, Any]], dict[str, Any]] | None = None
-        super().__init__(**traits)
+        tags = {name: trait.metadata for name, trait in self.traits().items() if name in traits}
+        for name, tag in tags.items():
+            if tag.get("of") in traits:
+                check_index(name, traits[name], len(traits[tag["of"]]))
+        encoded = {name: encode_fields(traits[name], tag.get("exact", ()), name) for name, tag in tags.items()}
+        super().__init__(**(traits | encoded))
         self.observe(self._reply, names="request")
         _replace_earlier(self)
 

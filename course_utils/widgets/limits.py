@@ -1,22 +1,16 @@
 """Indices and places that a widget is given, checked before the page meets them."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 
-def check_indices(traits: Mapping[str, Any], counts: Mapping[str, int]) -> None:
+def check_index(name: str, index: int, count: int) -> None:
     """Refuse an index of something that is not there.
 
-    Args:
-        traits: what the widget is given; what is not among them is not checked.
-        counts: how many there are, by the trait's name.
-
     Raises:
-        ValueError: if an index is negative or too large.
+        ValueError: if it is negative or too large.
     """
-    for name, count in counts.items():
-        if name in traits and not 0 <= traits[name] < count:
-            raise ValueError(f"{name}={traits[name]}, but there are {count}; give a number from 0 to {count - 1}.")
+    if not 0 <= index < count:
+        raise ValueError(f"{name}={index}, but there are {count}; give a number from 0 to {count - 1}.")
 
 
 def check_place(query: Sequence[int], size: Sequence[int], words: str) -> None:
@@ -34,3 +28,18 @@ def check_place(query: Sequence[int], size: Sequence[int], words: str) -> None:
         return
     if len(query) != len(size) or not all(0 <= place < end for place, end in zip(query, size, strict=True)):
         raise ValueError(f"query={tuple(query)} is not a {words}, which has {' x '.join(map(str, size))} cells.")
+
+
+def checked_head(name: str, head: Iterable[int], layers: int, heads: int) -> list[int]:
+    """(layer, head), each counted from 1.
+
+    Raises:
+        ValueError: if there is no such head.
+    """
+    found = [int(i) for i in head]
+    if not (len(found) == 2 and 1 <= found[0] <= layers and 1 <= found[1] <= heads):
+        raise ValueError(
+            f"{name} names {tuple(found)}, which is no (layer, head) of {layers} layers with {heads} heads, counted "
+            "from 1."
+        )
+    return found

@@ -313,12 +313,18 @@ def branch_stage(name, kernels, shares, spread, example_shares):
     return {"name": name, "kernels": kernels, "stride": 1, **measured}
 
 
+def branch_widget(sizes: tuple[int, ...], stage: dict, pictures: np.ndarray, **traits: object) -> BranchWeights:
+    """A table of one stage and of pictures (sizes, examples, H, W)."""
+    squares = np.ones((*pictures.shape[:2], 3), int).tolist()
+    counts = [pictures.shape[1]] * len(sizes)
+    return BranchWeights(sizes=sizes, counts=counts, pictures=pictures, squares=squares, stages=[stage], **traits)
+
+
 def test_the_band_of_a_line_is_its_deviation(alone):
     mean = np.array([0.3, 0.4, 0.5])
     shares = np.stack([mean, 1 - mean], axis=1)[:, :, None]
     stage = branch_stage("s", (3, 5), shares, np.full((3, 2), 0.05), shares[:, None])
-    pictures, squares = np.zeros((3, 1, 8, 8), np.uint8), np.ones((3, 1, 3), int)
-    page = alone(BranchWeights((8, 16, 24), (1, 1, 1), pictures, squares, [stage], query=(0, 2)))
+    page = alone(branch_widget((8, 16, 24), stage, np.zeros((3, 1, 8, 8), np.uint8), query=(0, 2)))
     pixels = page.pixels(page.root.locator("canvas[data-means]")).astype(int)
     column = pixels[:, 42]  # at the first size
     lines = [float(np.flatnonzero(np.abs(column[:, :3] - ink).max(axis=1) <= 3).mean()) for ink in INKS]
@@ -358,8 +364,7 @@ def test_words_of_a_picture_are_those_of_the_one_shown(alone):
         [[[[0.1], [0.9]], [[0.2], [0.8]]], [[[0.3], [0.7]], [[0.4], [0.6]]]]
     )  # (sizes, examples, branches, 1)
     stage = branch_stage("s", (3, 5), shares, np.zeros((2, 2)), own)
-    pictures, squares = np.zeros((2, 2, 8, 8), np.uint8), np.ones((2, 2, 3), int)
-    page = alone(BranchWeights((8, 16), (2, 2), pictures, squares, [stage]))
+    page = alone(branch_widget((8, 16), stage, np.zeros((2, 2, 8, 8), np.uint8)))
     for size, example, small, large in ((0, 0, 10, 90), (0, 1, 20, 80), (1, 0, 30, 70), (1, 1, 40, 60)):
         page.set(query=[0, size], example=example)
         words = page.status.replace("\u00a0", " ")
@@ -621,13 +626,13 @@ def tiny_cbam(label: str) -> CBAMSteps:
         **ones,
     )
     picture = {"label": label, "image": np.full((1, 1), 255, np.uint8), "code": ""}
-    return CBAMSteps([stage], {"weight": np.ones((2, 1)), "bias": np.zeros(2)}, [picture], label=label)
+    head = {"weight": np.ones((2, 1)), "bias": np.zeros(2)}
+    return CBAMSteps(stages=[stage], head=head, pictures=[picture], label=label)
 
 
 def tiny_branches(label: str) -> BranchWeights:
     stage = branch_stage(label, (3,), np.ones((2, 1, 1)), np.zeros((2, 1)), np.ones((2, 1, 1, 1)))
-    pictures, squares = np.zeros((2, 1, 1, 1), np.uint8), np.ones((2, 1, 3), int)
-    return BranchWeights((1, 2), (1, 1), pictures, squares, [stage], label=label, branch=0)
+    return branch_widget((1, 2), stage, np.zeros((2, 1, 1, 1), np.uint8), label=label, branch=0)
 
 
 def tiny_clip(label: str) -> SpaceTime:

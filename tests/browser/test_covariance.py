@@ -99,7 +99,10 @@ def test_any_maps_and_weights_are_computed_alike(alone):
     maps = torch.randn(5, 6, 9)  # negative values too, and not square
     se, gsop = SEBlock(5, reduction=2, bias=False), GSoPBlock(5, reduced_channels=3, expansion=2).eval()
     widget = Covariance(
-        [{"label": "drawn", "maps": maps.numpy(), "code": "x"}], list("abcde"), se_weights(se), gsop_weights(gsop)
+        examples=[{"label": "drawn", "maps": maps.numpy(), "code": "x"}],
+        names=list("abcde"),
+        se=se_weights(se),
+        gsop=gsop_weights(gsop),
     )
     page = alone(widget)
     page.set(moved=3, leader=4, turn=0.8)
@@ -230,10 +233,10 @@ def test_a_constant_channel_has_no_correlation(alone, blocks):
     maps = example_channels("hens").numpy().copy()
     maps[2] = 0.25
     widget = Covariance(
-        [{"label": "flat blue", "maps": maps, "code": "x"}],
-        list("rgbspqtu"),
-        se_weights(blocks[0]),
-        gsop_weights(blocks[1]),
+        examples=[{"label": "flat blue", "maps": maps, "code": "x"}],
+        names=list("rgbspqtu"),
+        se=se_weights(blocks[0]),
+        gsop=gsop_weights(blocks[1]),
     )
     page = alone(widget)
     hover(page, 0, 2)
@@ -310,7 +313,10 @@ def test_names_from_outside_stay_text(alone, blocks):
     names = ["<b>red</b>", *"gbspqtu"]
     maps = example_channels("hens").numpy()
     widget = Covariance(
-        [{"label": "<i>hens</i>", "maps": maps, "code": "x"}], names, se_weights(blocks[0]), gsop_weights(blocks[1])
+        examples=[{"label": "<i>hens</i>", "maps": maps, "code": "x"}],
+        names=names,
+        se=se_weights(blocks[0]),
+        gsop=gsop_weights(blocks[1]),
     )
     page = alone(widget)
     hover(page, 0, 1)

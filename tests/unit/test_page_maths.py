@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from course_utils.widgets import base, encode
+from course_utils.widgets import base
 
 MATHS = Path(base.__file__).parent / "page" / "maths.js"
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
@@ -31,23 +31,6 @@ def test_softmax_and_sigmoid_hold_large_scores() -> None:
     np.testing.assert_allclose(page("maths.softmax(x)", scores.tolist()), powers / powers.sum(), rtol=1e-12)
     small = scores / 100
     np.testing.assert_allclose(page("x.map(maths.sigmoid)", small.tolist()), 1 / (1 + np.exp(-small)), rtol=1e-12)
-
-
-@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32"])
-def test_arrays_arrive_unchanged(dtype: str) -> None:
-    array = (np.random.default_rng(1).random((3, 4)) * 255).astype(dtype)
-    shape, values = page("[maths.decode(x).shape, [...maths.decode(x).values]]", encode(array, dtype))
-    np.testing.assert_array_equal(np.array(values).reshape(shape), array.astype(float))
-
-
-def test_a_map_is_enlarged_bilinearly_with_centres_at_half_steps() -> None:
-    values = np.random.default_rng(2).normal(size=(5, 7))
-    y = np.clip((np.arange(12) + 0.5) * 5 / 12 - 0.5, 0, 4)
-    x = np.clip((np.arange(9) + 0.5) * 7 / 9 - 0.5, 0, 6)
-    along = np.array([np.interp(x, np.arange(7), row) for row in values])
-    expected = np.array([np.interp(y, np.arange(5), column) for column in along.T]).T
-    found = page("[...maths.resample(x, 5, 7, 12, 9)]", values.ravel().tolist())
-    np.testing.assert_allclose(np.reshape(found, (12, 9)), expected, atol=1e-6)
 
 
 def test_numbers_are_written_with_three_figures() -> None:

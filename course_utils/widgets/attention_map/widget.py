@@ -8,7 +8,7 @@ import traitlets
 
 from ..base import CourseWidget, as_array, encode, image_bytes
 from ..colours import TABLES
-from ..limits import check_indices, check_place
+from ..limits import check_index, check_place
 
 
 class AttentionMap(CourseWidget):
@@ -69,7 +69,7 @@ class AttentionMap(CourseWidget):
     ) -> None:
         state = _shown_state(image, masks, labels, place)
         many = len(state["names"])
-        check_indices({"chosen": chosen}, {"chosen": many})
+        check_index("chosen", chosen, many)
         check_place(query, state["maps"]["shape"][1:], "(row, column) of the map")
         signed = bool((_maps(masks) < 0).any())
         super().__init__(

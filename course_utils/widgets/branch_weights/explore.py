@@ -55,14 +55,14 @@ def explore_branch_weights(
         raise ValueError(f"There is no stage {stage}; give a number from 1 to {len(stages)}.")
     shown = [pictures.subset(slice(_EXAMPLES)) for pictures in sets]
     return BranchWeights(
-        SIDES,
-        [len(pictures) for pictures in sets],
-        np.stack([[image_bytes(image) for image in pictures.images] for pictures in shown]),
-        np.stack([_squares(pictures) for pictures in shown]),
-        stages,
+        sizes=SIDES,
+        counts=[len(pictures) for pictures in sets],
+        pictures=np.stack([[image_bytes(image) for image in pictures.images] for pictures in shown]),
+        squares=[_squares(pictures) for pictures in shown],
+        stages=stages,
         stage=stage - 1,
         branch=branch,
-        query=list(query),
+        query=query,
         code=_CODE,
     )
 
@@ -102,11 +102,11 @@ def _measure(network: nn.Module, sets: Sequence[ImageSet]) -> list[dict[str, Any
     return made
 
 
-def _squares(pictures: ImageSet) -> np.ndarray:
-    """Row, column and side of the digit's square in each picture, (N, 3)."""
+def _squares(pictures: ImageSet) -> list[list[int]]:
+    """Row, column and side of the digit's square in each picture."""
     assert pictures.masks is not None
     found = []
     for mask in pictures.masks:
         rows, columns = mask.any(dim=1).nonzero(), mask.any(dim=0).nonzero()
-        found.append((int(rows[0]), int(columns[0]), len(rows)))
-    return np.array(found)
+        found.append([int(rows[0]), int(columns[0]), len(rows)])
+    return found

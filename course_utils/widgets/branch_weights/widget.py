@@ -1,13 +1,11 @@
 """`branch-weights`: how much each channel takes from each kernel, for things of growing size."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import traitlets
 
-from ..base import CourseWidget, encode_fields
-from ..limits import check_indices, check_place
+from ..base import CourseWidget
+from ..limits import check_index, check_place
 
 ORDERS = ("channel", "change")
 
@@ -25,8 +23,7 @@ class BranchWeights(CourseWidget):
             branches, C), the mean share of each branch in each channel, over the pictures of a size; `spread`, (sizes,
             branches), the standard deviation, over those pictures, of the mean share over the channels;
             `example_shares`, (sizes, examples, branches, C), of the pictures shown.
-        label, caption, code: as in `CourseWidget`; `code` are the lines that make `network` and `picture`, with
-            {size} and {example} where the picture's indices stand.
+        code: the lines that make `network` and `picture`, with {size} and {example} where the picture's indices stand.
         traits: other traits, such as `stage`, `branch`, `order`, `example`.
 
     Attributes:
@@ -42,6 +39,9 @@ class BranchWeights(CourseWidget):
 
     _module = "branch_weights"
 
+    label = traitlets.Unicode("Branch weights: which kernel each channel takes, by the size of the digit").tag(
+        sync=True
+    )
     sizes = traitlets.List(traitlets.Int()).tag(sync=True)
     counts = traitlets.List(traitlets.Int()).tag(sync=True)
     pictures = traitlets.Dict().tag(sync=True)
@@ -53,21 +53,12 @@ class BranchWeights(CourseWidget):
     example = traitlets.Int(0).tag(sync=True, echo_update=False)
     query = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
 
-    def __init__(
-        self,
-        sizes: Sequence[int],
-        counts: Sequence[int],
-        pictures: np.ndarray,
-        squares: np.ndarray,
-        stages: Sequence[Mapping[str, Any]],
-        label: str = "Branch weights: which kernel each channel takes, by the size of the digit",
-        **traits: Any,
-    ) -> None:
-        check_indices(traits, {"stage": len(stages), "example": pictures.shape[1]})
-        shown = traits.get("stage", 0)
-        check_indices(traits, {"branch": len(stages[shown]["kernels"])})
-        check_place(
-            traits.get("query", ()), (stages[shown]["shares"].shape[2], len(sizes)), "(row, size) of the stage's table"
-        )
-        fields = {"sizes": sizes, "counts": counts, "pictures": pictures, "squares": squares.tolist(), "stages": stages}
-        super().__init__(label=label, **encode_fields(fields), **traits)
+    def __init__(self, **traits: Any) -> None:
+        stages = traits["stages"]
+        check_index("stage", traits.get("stage", 0), len(stages))
+        shown = stages[traits.get("stage", 0)]
+        check_index("branch", traits.get("branch", 1), len(shown["kernels"]))
+        check_index("example", traits.get("example", 0), traits["pictures"].shape[1])
+        size = (shown["shares"].shape[2], len(traits["sizes"]))
+        check_place(traits.get("query", ()), size, "(row, size) of the stage's table")
+        super().__init__(**traits)

@@ -51,9 +51,9 @@ def explore_cbam_steps(
     head = shown.get_submodule("head.layers.0")
     assert isinstance(head, nn.Linear)
     return CBAMSteps(
-        stages,
-        {"weight": head.weight, "bias": head.bias},
-        _pictures(),
+        stages=stages,
+        head={"weight": head.weight, "bias": head.bias},
+        pictures=_pictures(),
         picture=picture,
         stage=stage - 1,
         step=step,

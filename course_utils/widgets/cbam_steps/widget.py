@@ -1,18 +1,13 @@
 """`cbam-steps`: CBAM one step after another; its order swapped, its pools off, and what the network answers."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import traitlets
 
-from ..base import CourseWidget, encode_fields
-from ..limits import check_indices, check_place
+from ..base import CourseWidget
+from ..limits import check_place
 
 ORDERS = ("channel first", "spatial first")
-_EXACT = (
-    *("weight", "bias", "scale", "shift", "kernel"),
-    *("reduce_weight", "reduce_bias", "expand_weight", "expand_bias"),
-)
 
 
 class CBAMSteps(CourseWidget):
@@ -29,7 +24,7 @@ class CBAMSteps(CourseWidget):
         pictures: what the learner may choose from, all of one shape: `label`, what it is, in words; `image`, (H, W, 3)
             or (H, W), uint8: the network is given these bytes divided by 255; `code`, a line that makes it, as `image`,
             a batch of one.
-        label, caption, code: as in `CourseWidget`; `code` are the lines that make `network`.
+        code: the lines that make `network`.
         traits: other traits, such as `picture`, `stage`, `step`, `order`.
 
     Attributes:
@@ -47,11 +42,14 @@ class CBAMSteps(CourseWidget):
 
     _module = "cbam_steps"
 
-    stages: traitlets.List = traitlets.List().tag(sync=True)
-    head = traitlets.Dict().tag(sync=True)
+    label = traitlets.Unicode("CBAM step by step: its channel gates, its spatial mask, and the network's answer").tag(
+        sync=True
+    )
+    stages: traitlets.List = traitlets.List().tag(sync=True, exact=True)
+    head = traitlets.Dict().tag(sync=True, exact=True)
     pictures: traitlets.List = traitlets.List().tag(sync=True)
-    picture = traitlets.Int(0).tag(sync=True, echo_update=False)
-    stage = traitlets.Int(0).tag(sync=True, echo_update=False)
+    picture = traitlets.Int(0).tag(sync=True, echo_update=False, of="pictures")
+    stage = traitlets.Int(0).tag(sync=True, echo_update=False, of="stages")
     step = traitlets.Int(5, min=1, max=5).tag(sync=True, echo_update=False)
     order = traitlets.Enum(ORDERS, ORDERS[0]).tag(sync=True, echo_update=False)
     channel_mean = traitlets.Bool(True).tag(sync=True, echo_update=False)
@@ -60,23 +58,9 @@ class CBAMSteps(CourseWidget):
     spatial_mean = traitlets.Bool(True).tag(sync=True, echo_update=False)
     query = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
 
-    def __init__(
-        self,
-        stages: Sequence[Mapping[str, Any]],
-        head: Mapping[str, Any],
-        pictures: Sequence[Mapping[str, Any]],
-        label: str = "CBAM step by step: its channel gates, its spatial mask, and the network's answer",
-        **traits: Any,
-    ) -> None:
-        sizes = [pictures[0]["image"].shape[:2]]  # of the map that each stage's block is given
-        for each in stages:
+    def __init__(self, **traits: Any) -> None:
+        sizes = [traits["pictures"][0]["image"].shape[:2]]  # of the map that each stage's block is given
+        for each in traits["stages"]:
             sizes.append((sizes[-1][0] // each["pool"], sizes[-1][1] // each["pool"]))
-        check_indices(traits, {"picture": len(pictures), "stage": len(stages)})
         check_place(traits.get("query", ()), sizes[traits.get("stage", 0)], "(row, column) of the stage's map")
-        super().__init__(
-            stages=encode_fields(stages, exact=_EXACT),
-            head=encode_fields(head, exact=_EXACT),
-            pictures=encode_fields(pictures),
-            label=label,
-            **traits,
-        )
+        super().__init__(**traits)

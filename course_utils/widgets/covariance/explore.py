@@ -66,13 +66,13 @@ def explore_covariance(
             )
     blocks = "" if own else "se, gsop = trained_blocks()\n"
     return Covariance(
-        [
+        examples=[
             {"label": name, "maps": example_channels(name), "code": f'example_channels("{name}")[None]'}
             for name in EXAMPLES
         ],
-        CHANNELS,
-        se_weights(se),
-        gsop_weights(gsop),
+        names=CHANNELS,
+        se=se_weights(se),
+        gsop=gsop_weights(gsop),
         example=_place("example", example, EXAMPLES),
         moved=_place("moved", moved, CHANNELS),
         leader=_place("leader", leader, CHANNELS),

@@ -1,11 +1,8 @@
 """`covariance`: how channels vary together, cell by cell; rearrange one, and see what SE and GSoP make of it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import traitlets
 
-from ..base import CourseWidget, encode_fields
+from ..base import CourseWidget
 
 
 class Covariance(CourseWidget):
@@ -21,7 +18,6 @@ class Covariance(CourseWidget):
         gsop: a GSoP block for C channels, its batch norms folded into the layers: `reduce_weight`, (d, C), the 1x1
             convolution, `reduce_bias`; `row_weight`, (d, expansion, d), the kernels of each row of the covariance,
             `row_bias`, (d, expansion); `expand_weight`, (C, d * expansion), `expand_bias`.
-        label: the widget's name for a screen reader.
         traits: other traits, such as `example`, `moved`, `leader`, `turn`, `view`, `query`, `caption`, `code`; `code`
             are the lines that make `se` and `gsop`.
 
@@ -34,46 +30,18 @@ class Covariance(CourseWidget):
         turn: from -1 to 1; at 0 every value stands where it was.
         query: (row, column) of the pinned cell; empty while none is pinned.
 
-    Raises:
-        ValueError: if a value is not finite.
-        TraitError: if an index or a setting does not exist.
     """
 
     _module = "covariance"
 
-    examples: traitlets.List = traitlets.List().tag(sync=True)
+    label = traitlets.Unicode("Covariances of channels, and the masks of SE and GSoP").tag(sync=True)
+    examples: traitlets.List = traitlets.List().tag(sync=True, exact=("maps",))
     names = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    se = traitlets.Dict().tag(sync=True)
-    gsop = traitlets.Dict().tag(sync=True)
-    example = traitlets.Int(0).tag(sync=True, echo_update=False)
+    se = traitlets.Dict().tag(sync=True, exact=True)
+    gsop = traitlets.Dict().tag(sync=True, exact=True)
+    example = traitlets.Int(0).tag(sync=True, echo_update=False, of="examples")
     view = traitlets.Enum(["channels", "reduced"], "channels").tag(sync=True, echo_update=False)
-    moved = traitlets.Int(1).tag(sync=True, echo_update=False)
-    leader = traitlets.Int(0).tag(sync=True, echo_update=False)
+    moved = traitlets.Int(1).tag(sync=True, echo_update=False, of="names")
+    leader = traitlets.Int(0).tag(sync=True, echo_update=False, of="names")
     turn = traitlets.Float(0, min=-1, max=1).tag(sync=True, echo_update=False)
     query = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
-
-    def __init__(
-        self,
-        examples: Sequence[Mapping[str, Any]],
-        names: Sequence[str],
-        se: Mapping[str, Any],
-        gsop: Mapping[str, Any],
-        label: str = "Covariances of channels, and the masks of SE and GSoP",
-        **traits: Any,
-    ) -> None:
-        super().__init__(
-            examples=encode_fields(examples, exact={"maps"}),
-            names=list(names),
-            se=encode_fields(se, exact=se),
-            gsop=encode_fields(gsop, exact=gsop),
-            label=label,
-            **traits,
-        )
-
-    @traitlets.validate("example", "moved", "leader")
-    def _known(self, proposal: dict[str, Any]) -> int:
-        name, value = proposal["trait"].name, proposal["value"]
-        count = len(self.examples if name == "example" else self.names)
-        if count and not 0 <= value < count:
-            raise traitlets.TraitError(f"{name}={value}, but there are {count}; give a number from 0 to {count - 1}.")
-        return value

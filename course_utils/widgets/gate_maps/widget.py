@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import traitlets
 
-from ..base import CourseWidget, as_array, encode, encode_fields, image_bytes
-from ..limits import check_indices
+from ..base import CourseWidget, as_array, image_bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,16 +53,19 @@ class GateMaps(CourseWidget):
 
     _module = "gate_maps"
 
+    label = traitlets.Unicode("Gate maps: where each network looks, and how much of it is the answer's place").tag(
+        sync=True
+    )
     pictures = traitlets.Dict().tag(sync=True)
     places = traitlets.Dict().tag(sync=True)
     series: traitlets.List = traitlets.List().tag(sync=True)
     epochs = traitlets.List(traitlets.Int()).tag(sync=True)
     stages = traitlets.List(traitlets.Unicode()).tag(sync=True)
     names = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    image = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
-    stage = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
-    epoch = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
-    network = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
+    image = traitlets.Int(0, min=0).tag(sync=True, echo_update=False, of="pictures")
+    stage = traitlets.Int(0, min=0).tag(sync=True, echo_update=False, of="stages")
+    epoch = traitlets.Int(0, min=0).tag(sync=True, echo_update=False, of="epochs")
+    network = traitlets.Int(0, min=0).tag(sync=True, echo_update=False, of="series")
     threshold = traitlets.Float(0.5, min=0, max=1).tag(sync=True, echo_update=False)
     opacity = traitlets.Float(0.5, min=0, max=1).tag(sync=True, echo_update=False)
     smooth = traitlets.Bool(True).tag(sync=True, echo_update=False)
@@ -78,7 +80,6 @@ class GateMaps(CourseWidget):
         epochs: Sequence[int],
         stages: Sequence[str],
         names: Sequence[str] | None = None,
-        label: str = "Gate maps: where each network looks, and how much of it is the answer's place",
         **traits: Any,
     ) -> None:
         pictures = np.stack([_coloured(image_bytes(image)) for image in as_array(images)])
@@ -91,18 +92,13 @@ class GateMaps(CourseWidget):
                 f"There are {len(pictures)} images, {len(named)} names and {len(series)} networks; give one name for "
                 "each image, and at least one network."
             )
-        encoded = [_encode_series(one, epochs, stages, len(pictures)) for one in series]
-        check_indices(
-            traits, {"image": len(pictures), "stage": len(stages), "epoch": len(epochs), "network": len(encoded)}
-        )
         super().__init__(
-            pictures=encode(pictures),
-            places=encode(truth.astype(np.uint8)),
-            series=encoded,
+            pictures=pictures,
+            places=truth.astype(np.uint8),
+            series=[_plain(one, epochs, stages, len(pictures)) for one in series],
             epochs=[int(epoch) for epoch in epochs],
-            stages=list(stages),
+            stages=stages,
             names=named,
-            label=label,
             **traits,
         )
 
@@ -111,7 +107,7 @@ def _coloured(image: np.ndarray) -> np.ndarray:
     return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
 
 
-def _encode_series(one: MapSeries, epochs: Sequence[int], stages: Sequence[str], many: int) -> dict[str, Any]:
+def _plain(one: MapSeries, epochs: Sequence[int], stages: Sequence[str], many: int) -> dict[str, Any]:
     maps = [as_array(stage).astype(np.float32) for stage in one.maps]
     wanted = (len(epochs), many)
     if len(maps) != len(stages) or any(map_.ndim != 4 or map_.shape[:2] != wanted or 0 in map_.shape for map_ in maps):
@@ -124,4 +120,4 @@ def _encode_series(one: MapSeries, epochs: Sequence[int], stages: Sequence[str],
     if one.answers and [len(row) for row in one.answers] != [many] * len(epochs):
         raise ValueError(f"{one.title!r} needs an answer for each of {len(epochs)} epochs and {many} images, or none.")
     answers = [[str(answer) for answer in row] for row in one.answers]
-    return {"title": one.title, "maps": encode_fields(maps), "answers": answers}
+    return {"title": one.title, "maps": maps, "answers": answers}

@@ -1,12 +1,12 @@
 """`head-grid`: every head of a small transformer side by side, for one query; heads knocked out, keys masked."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import traitlets
 
-from ..base import CourseWidget, encode_fields
-from ..limits import check_indices
+from ..base import CourseWidget
+from ..limits import checked_head
 
 MASKS = ("none", "causal", "window 1", "window 2", "window 3", "padding")
 LIMITS = (1 / 128, 1.0)
@@ -25,7 +25,6 @@ class HeadGrid(CourseWidget):
         pictures: what the learner may choose from: `label`; `input`, (C, H, W) in [0, 1]; `answer`, index of the right
             class; `code`, lines that make `network` and `image`, a batch of this picture.
         grid: (rows, columns) of the patches.
-        label: the widget's name for a screen reader.
         traits: other traits, such as `picture`, `query`, `off`, `mask`, `caption`.
 
     Attributes:
@@ -43,13 +42,14 @@ class HeadGrid(CourseWidget):
 
     _module = "head_grid"
 
+    label = traitlets.Unicode("Head grid: every head of a transformer for one query").tag(sync=True)
     graph = traitlets.Dict().tag(sync=True)
     weights = traitlets.Unicode().tag(sync=True)
-    pictures: traitlets.List = traitlets.List().tag(sync=True)
+    pictures: traitlets.List = traitlets.List().tag(sync=True, exact=("input",))
     layers = traitlets.Int(1, min=1).tag(sync=True)
     heads = traitlets.Int(1, min=1).tag(sync=True)
     grid: traitlets.List = traitlets.List(traitlets.Int(min=1)).tag(sync=True)
-    picture = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
+    picture = traitlets.Int(0, min=0).tag(sync=True, echo_update=False, of="pictures")
     query: traitlets.List = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
     chosen: traitlets.List = traitlets.List(traitlets.Int(min=1)).tag(sync=True, echo_update=False)
     key: traitlets.List = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
@@ -58,35 +58,16 @@ class HeadGrid(CourseWidget):
     limit = traitlets.Float(0.25, min=LIMITS[0], max=LIMITS[1]).tag(sync=True, echo_update=False)
 
     def __init__(
-        self,
-        network: tuple[dict[str, Any], str],
-        layers: int,
-        heads: int,
-        pictures: Sequence[Mapping[str, Any]],
-        grid: tuple[int, int],
-        label: str = "Head grid: every head of a transformer for one query",
-        **traits: Any,
+        self, network: tuple[dict[str, Any], str], layers: int, heads: int, grid: tuple[int, int], **traits: Any
     ) -> None:
-        check_indices(traits, {"picture": len(pictures)})
         if traits.get("mask", "none") not in MASKS:
             raise ValueError(f"There is no mask {traits['mask']!r}; there are: {', '.join(map(repr, MASKS))}.")
-        query, key = (_place(name, traits.pop(name, ()), *grid) for name in ("query", "key"))
-        chosen = _head("chosen", traits.pop("chosen", (1, 1)), layers, heads)
-        off = [_head("off", one, layers, heads) for one in traits.pop("off", ())]
-        super().__init__(
-            graph=network[0],
-            weights=network[1],
-            pictures=encode_fields(pictures, exact={"input"}),
-            layers=layers,
-            heads=heads,
-            grid=list(grid),
-            label=label,
-            query=query,
-            key=key,
-            chosen=chosen,
-            off=off,
-            **traits,
-        )
+        for name in ("query", "key"):
+            traits[name] = _place(name, traits.get(name, ()), *grid)
+        traits["chosen"] = checked_head("chosen", traits.get("chosen", (1, 1)), layers, heads)
+        traits["off"] = [checked_head("off", one, layers, heads) for one in traits.get("off", ())]
+        graph, weights = network
+        super().__init__(graph=graph, weights=weights, layers=layers, heads=heads, grid=grid, **traits)
 
 
 def _place(name: str, place: Iterable[Any], rows: int, columns: int) -> list[int]:
@@ -97,15 +78,5 @@ def _place(name: str, place: Iterable[Any], rows: int, columns: int) -> list[int
         raise ValueError(
             f"{name}={tuple(found)} is neither a (row, column) of {rows} x {columns} patches nor the class token, "
             f"({rows}, 0)."
-        )
-    return found
-
-
-def _head(name: str, head: Iterable[Any], layers: int, heads: int) -> list[int]:
-    found = [int(i) for i in head]
-    if not (len(found) == 2 and 1 <= found[0] <= layers and 1 <= found[1] <= heads):
-        raise ValueError(
-            f"{name} names {tuple(found)}, which is no (layer, head) of {layers} layers with {heads} heads, counted "
-            "from 1."
         )
     return found

@@ -25,7 +25,7 @@ class MaskPlayground(CourseWidget):
             `still`, a JPEG file of 288 x 216 pixels in base64; `clip`, one of the same size: nine frames, which fill
             three rows of three.
         network: the graph and the weights of a segmenter, as `page_graph` makes them; None: no trained mask.
-        label, caption, code: as in `CourseWidget`; `code` are the lines that import what the copied code needs.
+        code: the lines that import what the copied code needs.
         traits: the settings below.
 
     Attributes:
@@ -47,6 +47,9 @@ class MaskPlayground(CourseWidget):
 
     _module = "mask_playground"
 
+    label = traitlets.Unicode("Mask playground: a picture, a mask, and the picture with the mask applied").tag(
+        sync=True
+    )
     pictures = traitlets.List(traitlets.Dict()).tag(sync=True)
     network = traitlets.Dict().tag(sync=True)
     picture = traitlets.Unicode("").tag(sync=True, echo_update=False)
@@ -64,10 +67,6 @@ class MaskPlayground(CourseWidget):
         self,
         pictures: Sequence[Mapping[str, Any]],
         network: tuple[Mapping[str, Any], str] | None = None,
-        *,
-        label: str = "Mask playground: a picture, a mask, and the picture with the mask applied",
-        caption: str = "",
-        code: str = "",
         **traits: Any,
     ) -> None:
         keys = [picture["key"] for picture in pictures]
@@ -78,11 +77,4 @@ class MaskPlayground(CourseWidget):
                 'source="trained" needs a network, and gives one weight for each position; use category="spatial".'
             )
         graph, weights = network or (None, "")
-        super().__init__(
-            pictures=[dict(picture) for picture in pictures],
-            network={"graph": graph, "weights": weights},
-            label=label,
-            caption=caption,
-            code=code,
-            **traits,
-        )
+        super().__init__(pictures=pictures, network={"graph": graph, "weights": weights}, **traits)

@@ -45,11 +45,11 @@ def explore_pixel_budget(budget: float = 0.1, **traits: Any) -> PixelBudget:
     }
     graph, weights = page_graph(load_network(NETWORK).eval())
     return PixelBudget(
-        (shown.images[:, 0] * 255).round().byte().numpy(),
-        shown.labels.tolist(),
-        {name: values.numpy() for name, values in scores.items()},
-        graph,
-        weights,
+        pictures=(shown.images[:, 0] * 255).round().byte(),
+        labels=shown.labels.tolist(),
+        scores=scores,
+        graph=graph,
+        weights=weights,
         budget=budget,
         code=_CODE,
         **traits,

@@ -6,7 +6,7 @@ from typing import Any
 import traitlets
 
 from ..base import CourseWidget, encode_fields
-from ..limits import check_indices, check_place
+from ..limits import check_index, check_place
 
 MOST_LAYERS = 13
 """So many 3x3 convolutions reach from one side of a 14 x 14 map to the other."""
@@ -62,7 +62,7 @@ class QueryMap(CourseWidget):
         shown = known.get(traits.setdefault("source", sources[0]["key"]))
         if shown is None:
             raise ValueError(f"There is no source {traits['source']!r}; there are: {', '.join(map(repr, known))}.")
-        check_indices(traits, {"example": len(shown["examples"])})
+        check_index("example", traits.get("example", 0), len(shown["examples"]))
         query = [int(i) for i in traits.pop("query", ())]
         check_place(query, shown["examples"][0]["query"].shape[:2], "(row, column) of the map")
         traits.setdefault("temperature", shown["temperature"])

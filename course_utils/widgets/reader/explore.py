@@ -48,5 +48,5 @@ def explore_reader(
         query=() if query is None else (query,),
         chosen=chosen,
         off=off,
-        steps=list(steps),
+        steps=steps,
     )

@@ -1,15 +1,14 @@
 """`reader`: a line of text, what every head of a network that reads it looks at, and the reading without some heads."""
 
 import base64
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import traitlets
 
 from ...data.text_lines import HEIGHT, TYPEFACES
-from ..base import CourseWidget, encode
-from ..limits import check_place
+from ..base import CourseWidget
+from ..limits import check_place, checked_head
 
 BLOCKS, HEADS = 2, 8
 LONGEST = 960
@@ -22,7 +21,6 @@ class Reader(CourseWidget):
     Args:
         network: the graph and the weights of a `TextReader`, as `page_graph` gives them.
         picture: (48, W, 3), uint8, W a multiple of 8: the line shown first.
-        label: the widget's name for a screen reader.
         traits: other traits, such as `words`, `query`, `off`, `caption`.
 
     Attributes:
@@ -39,6 +37,9 @@ class Reader(CourseWidget):
 
     _module = "reader"
 
+    label = traitlets.Unicode("Reader: a line of text, and what each head of the network that reads it looks at").tag(
+        sync=True
+    )
     graph = traitlets.Dict().tag(sync=True)
     weights = traitlets.Unicode().tag(sync=True)
     line = traitlets.Dict().tag(sync=True, echo_update=False)
@@ -48,41 +49,20 @@ class Reader(CourseWidget):
     chosen: traitlets.List = traitlets.List(traitlets.Int(min=1)).tag(sync=True, echo_update=False)
     off: traitlets.List = traitlets.List(traitlets.List(traitlets.Int(min=1))).tag(sync=True, echo_update=False)
 
-    def __init__(
-        self,
-        network: tuple[dict[str, Any], str],
-        picture: Any,
-        label: str = "Reader: a line of text, and what each head of the network that reads it looks at",
-        **traits: Any,
-    ) -> None:
-        line = encode(picture, "uint8")
-        height, width, _ = line["shape"]
+    def __init__(self, network: tuple[dict[str, Any], str], picture: Any, **traits: Any) -> None:
+        height, width, _ = picture.shape
         if height != HEIGHT or width % 8 or not 0 < width <= LONGEST:
-            raise ValueError(f"A line is (48, W, 3) with W a multiple of 8, at most {LONGEST}; given {line['shape']}.")
-        query = list(traits.pop("query", ()))
-        check_place(query, (width // 8,), "(column,) of the line")
-        chosen = list(traits.pop("chosen", ()))
-        off = [_head("off", one) for one in traits.pop("off", ())]
-        super().__init__(
-            graph=network[0],
-            weights=network[1],
-            line=line,
-            query=query,
-            chosen=_head("chosen", chosen) if chosen else [],
-            off=off,
-            label=label,
-            **traits,
-        )
+            raise ValueError(
+                f"A line is (48, W, 3) with W a multiple of 8, at most {LONGEST}; given {tuple(picture.shape)}."
+            )
+        check_place(traits.get("query", ()), (width // 8,), "(column,) of the line")
+        chosen = traits.get("chosen") or []
+        traits["chosen"] = checked_head("chosen", chosen, BLOCKS, HEADS) if chosen else []
+        traits["off"] = [checked_head("off", one, BLOCKS, HEADS) for one in traits.get("off", ())]
+        super().__init__(graph=network[0], weights=network[1], line=picture, **traits)
 
     @property
     def picture(self) -> np.ndarray:
         """The line shown, (3, 48, W) in [0, 1], as the network is given it."""
         pixels = np.frombuffer(base64.b64decode(self.line["data"]), np.uint8).reshape(self.line["shape"])
         return pixels.transpose(2, 0, 1).astype(np.float32) / 255
-
-
-def _head(name: str, head: Sequence[Any]) -> list[int]:
-    found = [int(i) for i in head]
-    if not (len(found) == 2 and 1 <= found[0] <= BLOCKS and 1 <= found[1] <= HEADS):
-        raise ValueError(f"{name} names {tuple(found)}; there are blocks 1 and 2, each with heads 1 to {HEADS}.")
-    return found

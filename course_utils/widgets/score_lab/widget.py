@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import traitlets
 
-from ..base import CourseWidget, encode_fields
-from ..limits import check_indices, check_place
+from ..base import CourseWidget
+from ..limits import check_index, check_place
 
 PLANE_STEPS = 61
 """A plane has 61 x 61 places, 0.1 apart: row 0 is y = 3, column 0 is x = -3."""
@@ -44,7 +44,6 @@ class ScoreLab(CourseWidget):
         scores: the scores of A and B.
         alignments: the alignments of A and B.
         query: (row, column) of the query that is shown until the learner points; by default the source's start.
-        label: the widget's name for a screen reader.
         traits: other traits.
 
     Attributes:
@@ -67,8 +66,9 @@ class ScoreLab(CourseWidget):
 
     _module = "score_lab"
 
-    sources: traitlets.List = traitlets.List().tag(sync=True)
-    parameters: traitlets.Dict = traitlets.Dict().tag(sync=True)
+    label = traitlets.Unicode("Score lab: one query, two ways to score and to align").tag(sync=True)
+    sources: traitlets.List = traitlets.List().tag(sync=True, exact=("keys", "values", "rest"))
+    parameters: traitlets.Dict = traitlets.Dict().tag(sync=True, exact=True)
     source = traitlets.Unicode("").tag(sync=True, echo_update=False)
     scores: traitlets.List = traitlets.List(traitlets.Enum(SCORE_NAMES), minlen=2, maxlen=2).tag(
         sync=True, echo_update=False
@@ -94,7 +94,6 @@ class ScoreLab(CourseWidget):
         scores: tuple[str, str] = ("scaled_multiplicative", "similarity_euclidean"),
         alignments: tuple[str, str] = ("softmax", "softmax"),
         query: Sequence[int] = (),
-        label: str = "Score lab: one query, two ways to score and to align",
         **traits: Any,
     ) -> None:
         known = {source["key"]: source for source in sources}
@@ -116,19 +115,16 @@ class ScoreLab(CourseWidget):
         check_place(query, shown["steps"], "(row, column) of the query's places")
         row, column = query or shown["start"]
         traits.setdefault("chosen", 0 if on_plane else row * shown["steps"][1] + column)
-        check_indices(traits, {"chosen": count})
+        check_index("chosen", traits["chosen"], count)
         traits.setdefault("own_range", not on_plane)
         for name in ("temperature", "window", "center"):
             if not math.isfinite(traits.get(name, 0)):
                 raise ValueError(f"{name}={traits[name]} is not a finite number; give one.")
         super().__init__(
-            sources=encode_fields(sources, exact={"keys", "values", "rest"}),
-            parameters={
-                str(width): encode_fields(arrays, exact=arrays) for width, arrays in sorted(parameters.items())
-            },
-            scores=list(scores),
-            alignments=list(alignments),
-            query=list(query),
-            label=label,
+            sources=sources,
+            parameters={str(width): arrays for width, arrays in sorted(parameters.items())},
+            scores=scores,
+            alignments=alignments,
+            query=query,
             **traits,
         )

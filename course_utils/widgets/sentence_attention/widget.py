@@ -108,7 +108,6 @@ class SentenceAttention(CourseWidget):
 
     Args:
         sentences: what the learner may choose from; the course's own by default.
-        label: as in `CourseWidget`.
         traits: the settings below, and the other traits of a `CourseWidget`.
 
     Attributes:
@@ -125,6 +124,9 @@ class SentenceAttention(CourseWidget):
 
     _module = "sentence_attention"
 
+    label = traitlets.Unicode("Attention between the words of a sentence, with every number it is made of").tag(
+        sync=True
+    )
     sentences = traitlets.List(traitlets.Dict()).tag(sync=True)
     sentence = traitlets.Int(0).tag(sync=True, echo_update=False)
     table = traitlets.List(traitlets.List(traitlets.Float())).tag(sync=True, echo_update=False)
@@ -138,7 +140,6 @@ class SentenceAttention(CourseWidget):
         sentences: Sequence[Sentence] = SENTENCES,
         *,
         sentence: int = 0,
-        label: str = "Attention between the words of a sentence, with every number it is made of",
         **traits: Any,
     ) -> None:
         if not 0 <= sentence < len(sentences):
@@ -148,7 +149,7 @@ class SentenceAttention(CourseWidget):
         every = [{**vars(one), "table": _numbers(one.table), "looks_for": _numbers(one.looks_for)} for one in sentences]
         traits.setdefault("table", every[sentence]["table"])
         traits.setdefault("looks_for", every[sentence]["looks_for"])
-        super().__init__(sentences=every, sentence=sentence, label=label, **traits)
+        super().__init__(sentences=every, sentence=sentence, **traits)
 
     @traitlets.observe("sentence")
     def _take_numbers(self, change: dict[str, Any]) -> None:

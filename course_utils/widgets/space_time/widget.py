@@ -5,8 +5,8 @@ from typing import Any
 
 import traitlets
 
-from ..base import CourseWidget, encode_fields
-from ..limits import check_indices, check_place
+from ..base import CourseWidget
+from ..limits import check_index, check_place
 
 
 class SpaceTime(CourseWidget):
@@ -20,7 +20,7 @@ class SpaceTime(CourseWidget):
             (T, H, W), uint8; `tokens`, (T, rows * columns, D), a feature vector for each cell of each frame; `moving`
             and `standing`, (T, rows, columns), uint8: which part of each cell, in 255ths, the thing that moves or
             stands still covers; `code`, a line that makes the tokens, as `tokens`, (1, T, rows * columns, D).
-        label, caption, code: as in `CourseWidget`; `code` are the lines before those of the clip.
+        code: the lines before those of the clip.
         traits: other traits, such as `clip`, `query`, `temperature`.
 
     Attributes:
@@ -36,22 +36,16 @@ class SpaceTime(CourseWidget):
 
     _module = "space_time"
 
+    label = traitlets.Unicode("Space-time attention: what one query of a clip sees").tag(sync=True)
     clips: traitlets.List = traitlets.List().tag(sync=True)
-    clip = traitlets.Int(0).tag(sync=True, echo_update=False)
+    clip = traitlets.Int(0).tag(sync=True, echo_update=False, of="clips")
     frame = traitlets.Int(0).tag(sync=True, echo_update=False)
     query = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
     temperature = traitlets.Float(1.0, min=0.25, max=4).tag(sync=True, echo_update=False)
     own_range = traitlets.Bool(True).tag(sync=True, echo_update=False)
 
-    def __init__(
-        self,
-        clips: Sequence[Mapping[str, Any]],
-        label: str = "Space-time attention: what one query of a clip sees",
-        query: Sequence[int] = (),
-        **traits: Any,
-    ) -> None:
-        frames = clips[0]["moving"].shape[0]
-        traits.setdefault("frame", (frames - 1) // 2)
-        check_indices(traits, {"clip": len(clips), "frame": frames})
-        check_place(query, clips[0]["moving"].shape, "(frame, row, column) of a clip")
-        super().__init__(clips=encode_fields(clips), label=label, query=list(query), **traits)
+    def __init__(self, clips: Sequence[Mapping[str, Any]], **traits: Any) -> None:
+        shape = clips[0]["moving"].shape
+        check_index("frame", traits.setdefault("frame", (shape[0] - 1) // 2), shape[0])
+        check_place(traits.get("query", ()), shape, "(frame, row, column) of a clip")
+        super().__init__(clips=clips, **traits)
