@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +34,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for kind, count in sorted(kinds.items()):
         terminalreporter.write_line(f"{count:6,d}  {kind}")
     terminalreporter.write_line(f"{kinds.total():6,d}  faults in all")
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Keep torch to one thread where all tensors are tiny: threads would only wait for each other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

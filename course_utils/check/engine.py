@@ -283,12 +283,14 @@ class Exercise:
         if self.refusal is not None:
             return self.refusal(given, *drawn.inputs)
         reason = difference(given, drawn.right, self.axes, self.parts)
+        if reason is None:
+            return None
         shown = [
             f"{name}={text}"
             for name, value in zip(inspect.signature(self.official).parameters, drawn.inputs, strict=True)
-            if not isinstance(value, Tensor | np.ndarray) and not callable(value) and len(text := repr(value)) <= 120
+            if not callable(value) and not _holds_tensor(value) and len(text := repr(value)) <= 120
         ]
-        return f"For `{self.name}({', '.join(shown)})`: {reason[0].lower()}{reason[1:]}" if reason and shown else reason
+        return f"For `{self.name}({', '.join(shown)})`: {reason[0].lower()}{reason[1:]}" if shown else reason
 
     def _next_help(self) -> str:
         given = SESSION.hints_given.get(self.item, 0)
@@ -298,6 +300,11 @@ class Exercise:
 
     def _effort(self) -> str:
         return f"about {self.minutes} minutes, difficulty {self.difficulty} of 3"
+
+
+def _holds_tensor(value: Any) -> bool:
+    """Whether a value is a tensor, an array, or a list of these: too long to show, and slow to write out."""
+    return isinstance(value, Tensor | np.ndarray) or (isinstance(value, list) and any(map(_holds_tensor, value)))
 
 
 def _solutions_closed() -> bool:

@@ -102,8 +102,8 @@ def _limited(source: str) -> ast.Module:
         if isinstance(node, ast.While):
             node.test = ast.BoolOp(ast.And(), [ast.parse("ticks()", mode="eval").body, node.test])
             tree.body[0].body.insert(0, ast.parse("ticks = tick()").body[0])  # type: ignore[attr-defined]
-            break
-    return ast.fix_missing_locations(tree)
+            return ast.fix_missing_locations(tree)
+    return tree
 
 
 def _changed(function: ast.FunctionDef, names: list[str]) -> Iterator[str]:
@@ -116,14 +116,14 @@ def _changed(function: ast.FunctionDef, names: list[str]) -> Iterator[str]:
                     continue
                 for new in _alternatives(child, parent, field, names):
                     _put(parent, field, index, new)
-                    yield ast.unparse(ast.fix_missing_locations(function))
+                    yield ast.unparse(function)
                 _put(parent, field, index, child)
             if isinstance(value, list) and isinstance(parent, ast.Call | ast.Tuple | ast.comprehension | ast.Subscript):
                 for i in range(len(value)):
                     setattr(parent, field, value[:i] + value[i + 1 :])
-                    yield ast.unparse(ast.fix_missing_locations(function))
+                    yield ast.unparse(function)
                     setattr(parent, field, [*value[:i], *value[i : i + 2][::-1], *value[i + 2 :]])
-                    yield ast.unparse(ast.fix_missing_locations(function))
+                    yield ast.unparse(function)
                 setattr(parent, field, value)
 
 
@@ -162,7 +162,7 @@ def _alternatives(node: ast.AST, parent: ast.AST, field: str, names: list[str]) 
             yield from (body, orelse, ast.IfExp(test, orelse, body))
         case ast.AugAssign(target, op, value):
             yield from (ast.AugAssign(target, new(), value) for new in SWAPPED.get(type(op), ()))
-            yield from (ast.Assign([target], value), ast.Pass())
+            yield from (ast.Assign([target], value, lineno=0), ast.Pass())
         case ast.Assign([ast.Subscript()], _) | ast.Expr():
             yield ast.Pass()
     divided = isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.FloorDiv)  # 7 // 2 is 6 // 2

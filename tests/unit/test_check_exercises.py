@@ -23,20 +23,11 @@ LESSONS_WITH_EXERCISES = sorted({exercise.lesson for exercise in EXERCISES.value
 SEEDS = range(1000, 1020)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """The tensors here are tiny: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def by_name(exercise):
     return exercise.name
 
 
-pytestmark = pytest.mark.usefixtures("fresh_session")
+pytestmark = pytest.mark.usefixtures("fresh_session", "one_thread")
 
 
 def spoilt(value):

@@ -126,8 +126,11 @@ def _share(batches: list[tuple[int, int]]) -> float:
 
 
 def _draw_scores(draw: Draw) -> Inputs:
-    """Queries that repeat one another, exactly or at another scale, and some that reverse the order."""
-    keys = draw.integer(4, 5)
+    """Queries that repeat one another, exactly or at another scale, and some that reverse the order.
+
+    They make four orders at most, so that the number of keys is never right.
+    """
+    keys = draw.integer(5, 6)
     first, second = draw.normal(keys), draw.normal(keys)
     rows = [first, first, 2.0 * first, -first, second, second - 0.5, second.flip(0), first + 1.0]
     return (torch.stack(draw.shuffled(rows[: draw.integer(6, 8)])),)
