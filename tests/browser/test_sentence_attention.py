@@ -196,7 +196,7 @@ def test_lines_are_as_thick_as_their_weights(page):
     for key in ("Home", "End"):
         page.root.get_by_label("Sharpness").press(key)
         shown = page.pixels(page.canvas)[..., 3]
-        column = shown[:, shown.shape[1] - 76 - 2]  # just left of the words, where the lines end
+        column = shown[:, shown.shape[1] - 60 - 2]  # just left of the words, where the lines end
         ink.append((column[: len(column) // 10 * 10].reshape(10, -1) > 0).sum(1))
     others = np.delete(np.array(ink), 8, axis=1)  # all lines begin at the query
     assert np.ptp(others[0]) <= 3
@@ -209,7 +209,7 @@ def test_nothing_for_axe_to_complain_about(alone, theme):
     page.theme(theme)
     assert page.violations() == []
     page.page.set_viewport_size({"width": 420, "height": 800})
-    page.root.get_by_label("A word's query").select_option("itself")
+    page.root.get_by_role("combobox", name="Query").select_option("itself")
     wait_drawn(page.page)
     assert page.violations() == []
     page.assert_clean()
@@ -219,8 +219,8 @@ def test_two_copies_do_not_meet_and_the_picture_is_saved(page, tmp_path):
     page.second_copy()
     roots = page.page.locator(".course-widget")
     assert roots.count() == 2
-    page.hover(roots.nth(1).locator("canvas").first, 0.9, 0.25)
-    assert roots.nth(0).locator("canvas").first.get_attribute("data-query") is None
+    page.hover(roots.nth(1).locator("canvas[tabindex='0']"), 0.9, 0.25)
+    assert roots.nth(0).locator("canvas[tabindex='0']").get_attribute("data-query") is None
     with page.page.expect_download() as download:
         roots.nth(0).get_by_role("button", name="Save the picture").click()
     assert download.value.suggested_filename == "sentence-attention.png"

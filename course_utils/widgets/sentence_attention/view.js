@@ -1,16 +1,16 @@
-import { bindFocus, button, choice, gestures, keyWords, slider, store } from "../page/bind.js";
+import { bindFocus, button, choice, gestures, keyWords, slider, store, traitControls } from "../page/bind.js";
 import { element, styled } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { number, softmax } from "../page/maths.js";
-import { drawMap, fit, outline } from "../page/paint.js";
-import { copyButton, more, panel, saveButton, scaleBar } from "../page/panels.js";
+import { blend, easel, outline, paintMap } from "../page/paint.js";
+import { copyButton, instrument, more, picturePanel, saveButton, scaleBar } from "../page/panels.js";
 
 const RANGE = { table: "cividis", low: 0, high: 1 };
 const FONT = "system-ui, sans-serif";
 const MOST = 9; // the largest number that may be typed
-const WIDE = 480; // from this width on the table has its larger column of words; [else, then] in CSS pixels:
-const FIRST = [104, 190];
-const WORD = [60, 76];
+const FIRST = 104; // the table's column of lines and words, in CSS pixels,
+const WORD = 60; // of which the words have this much
+const LARGEST = 420; // side of the picture of all weights
 const BESIDE = 60; // room for the words beside the picture of all weights
 const SETTINGS = ["sentence", "table", "looks_for", "projection", "sharpness"];
 
@@ -61,7 +61,7 @@ const line = (...cells) => element("tr", {}, ...cells);
 function wordsTable(model) {
   const canvas = styled(element("canvas", { role: "application" }), { position: "absolute", left: "0" });
   const table = element("table", { class: "cw-numbers" });
-  const node = styled(element("div", {}, table, canvas), { position: "relative", flex: "1 1 500px", minWidth: "0" });
+  const node = styled(element("div", {}, table, canvas), { position: "relative" });
   let fields = [];
   let cells = {};
   let rows = [];
@@ -86,26 +86,21 @@ function wordsTable(model) {
   };
   /** Lines from the query to all words, as thick as their weights. */
   const drawArcs = (house, { words, weights }, place, isFocused) => {
-    const wide = Number(node.clientWidth >= WIDE);
-    const width = FIRST[wide];
-    table.rows[0].cells[0].style.width = `${width}px`;
+    table.rows[0].cells[0].style.width = `${FIRST}px`;
     canvas.style.top = `${rows[0].offsetTop}px`;
     const height = rows[0].offsetHeight * words.length;
-    const { scale } = fit(canvas, width, height / width);
-    const context = canvas.getContext("2d");
-    context.setTransform(scale, 0, 0, scale, 0, 0);
-    context.clearRect(0, 0, width, height);
+    const context = easel(canvas, FIRST, height);
     const step = height / words.length;
     const at = (i) => (i + 0.5) * step;
-    const edge = width - WORD[wide];
+    const edge = FIRST - WORD;
     context.fillStyle = house.ink("line");
-    if (isFocused) context.fillRect(edge, place * step + 2, width - edge, step - 4);
+    if (isFocused) context.fillRect(edge, place * step + 2, WORD, step - 4);
     context.textBaseline = "middle";
     words.forEach((word, i) => {
       const weight = weights[place][i];
-      context.font = `${i === place || weight >= 0.15 ? "700" : "400"} ${wide ? 14 : 12}px ${FONT}`;
+      context.font = `${i === place || weight >= 0.15 ? "700" : "400"} 12px ${FONT}`;
       context.fillStyle = house.ink(i === place ? "run-1" : "ink");
-      context.fillText(word, edge + 6, at(i), width - edge - 8);
+      context.fillText(word, edge + 6, at(i), WORD - 8);
       const bulge = Math.min(edge - 8, 14 + 12 * Math.abs(i - place)) * 1.3;
       context.strokeStyle = house.ink("run-0");
       context.globalAlpha = 0.25 + 0.75 * weight;
@@ -138,39 +133,34 @@ function wordsTable(model) {
 
 /** The weights of every query as a picture, with the words beside its rows and above its columns. */
 function allWeights() {
-  const canvas = element("canvas", { role: "img" });
-  const scale = scaleBar("Weight");
-  const { node } = panel("All weights: a row for each query", canvas, scale.node);
-  styled(node, { flex: "1 1 240px", maxWidth: "320px" });
-  styled(scale.node, { width: "180px", marginTop: "8px" });
+  const made = picturePanel("All weights: rows are queries, columns are keys", { role: "img" });
+  made.node.append(element("p", { class: "cw-panel-name cw-keys" }, gestures()));
   const draw = (house, { words, weights }, place, isPinned) => {
+    const { canvas } = made;
     const n = words.length;
-    const { width, scale: pixels } = fit(canvas, Math.max(120, node.clientWidth), 1);
-    const context = canvas.getContext("2d");
-    const start = BESIDE * pixels;
-    const step = (width - start) / n;
-    context.clearRect(0, 0, width, width);
-    drawMap(context, weights.flat(), n, n, [start, start, n * step, n * step], RANGE);
-    context.font = `${12 * pixels}px ${FONT}`;
+    const side = Math.max(120, Math.min(LARGEST, made.node.clientWidth));
+    const context = easel(canvas, side, side);
+    const step = (side - BESIDE) / n;
+    blend(context, paintMap(weights.flat(), n, n, RANGE), [BESIDE, BESIDE, n * step, n * step]);
+    context.font = `13px ${FONT}`;
     context.textBaseline = "middle";
     words.forEach((word, i) => {
       context.fillStyle = house.ink(i === place ? "run-1" : "soft");
       context.textAlign = "right";
-      context.fillText(word, start - 4 * pixels, start + (i + 0.5) * step, start - 4 * pixels);
+      context.fillText(word, BESIDE - 4, BESIDE + (i + 0.5) * step, BESIDE - 4);
       context.save();
-      context.translate(start + (i + 0.5) * step, start - 4 * pixels);
+      context.translate(BESIDE + (i + 0.5) * step, BESIDE - 4);
       context.rotate(-Math.PI / 2);
       context.textAlign = "left";
       context.fillStyle = house.ink("soft");
-      context.fillText(word, 0, 0, start - 4 * pixels);
+      context.fillText(word, 0, 0, BESIDE - 4);
       context.restore();
     });
-    outline(context, start, start + place * step, n * step, step, pixels, isPinned);
+    outline(context, BESIDE, BESIDE + place * step, n * step, step, 1, isPinned);
     canvas.dataset.weights = weights.flat().join(",");
     canvas.setAttribute("aria-label", `All weights, ${n} × ${n}: each row is a query and sums to 1, each column is a key`);
-    scale.set(RANGE);
   };
-  return { node, canvas, draw };
+  return { ...made, draw };
 }
 
 /** W_Q, which can be typed into; folded away. */
@@ -203,25 +193,18 @@ function controlsOf(model) {
     const { table, looks_for: matrix } = model.get("sentences")[i];
     return { table: copyOf(table), looks_for: copyOf(matrix) };
   };
-  const sentence = choice({
-    label: "Sentence", options: model.get("sentences").map(({ title }, i) => [i, title]), value: 0,
-    onChange: (i) => store(model, { word: [], sentence: Number(i), ...original(i) }),
-  });
-  const projection = choice({
-    label: "A word's query", options: [["looks for", "what it looks for, features × W_Q"], ["itself", "its own features"]],
-    value: "", onChange: (value) => store(model, { projection: value }),
-  });
-  const sharpness = slider({
-    label: "Sharpness", min: 0, max: 8, step: 0.1, value: 1, show: (value) => `scores × ${value.toFixed(1)}`,
-    onInput: (value) => store(model, { sharpness: value }),
+  const { nodes, refresh } = traitControls(model, {
+    sentence: [choice, {
+      label: "Sentence", options: model.get("sentences").map(({ title }, i) => [i, title]),
+      onChange: (i) => store(model, { word: [], sentence: Number(i), ...original(i) }),
+    }],
+    projection: [choice, {
+      label: "Query", options: [["looks for", "what it looks for, × W_Q"], ["itself", "its own features"]],
+    }],
+    sharpness: [slider, { label: "Sharpness", min: 0, max: 8, step: 0.1, show: (value) => `scores × ${value.toFixed(1)}` }],
   });
   const reset = button("Reset the numbers", () => store(model, { ...original(model.get("sentence")), sharpness: 1 }));
-  const draw = (now) => {
-    sentence.set(now.sentence);
-    projection.set(now.projection);
-    sharpness.set(now.sharpness);
-  };
-  return { nodes: [sentence.node, projection.node, sharpness.node, reset], draw };
+  return { nodes: [...nodes, reset], refresh };
 }
 
 function describe({ words, features, weights, contexts }, place, hint) {
@@ -233,7 +216,7 @@ function describe({ words, features, weights, contexts }, place, hint) {
   return [
     `Query ${quoted(words[place])}, word ${place + 1} of ${words.length}: `
       + `${most.length ? `largest weight ${most.join(", ")}` : `the same weight on every word, ${two(own[0])}`}.`,
-    `Context: ${context}.`, hint,
+    { aside: `Context: ${context}.` }, hint,
   ];
 }
 
@@ -244,9 +227,10 @@ function render({ model, el }) {
   const all = allWeights();
   const matrix = queryMatrix(house, model);
   const controls = controlsOf(model);
-  const hint = `${gestures()} The word becomes the query. The numbers can be typed over.`;
-  const keys = element("p", { class: "cw-panel-name cw-keys" }, hint);
-  house.stage.append(table.node, all.node, styled(keys, { flex: "0 0 100%" }));
+  const scale = scaleBar("Weight");
+  scale.set(RANGE);
+  instrument(house, all.node, table.node,
+    element("p", { class: "cw-panel-name" }, "The word becomes the query. The numbers can be typed over."), scale.node);
   house.controls.append(...controls.nodes);
 
   const place = () => focus.get()?.[0] ?? now.start;
@@ -274,7 +258,7 @@ function render({ model, el }) {
     if (now.words !== built) for (const part of [table, matrix]) part.build(now);
     built = now.words;
     focus.take();
-    controls.draw(now);
+    controls.refresh();
     matrix.draw(now);
     look();
   };
