@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..attention import MultiHeadAttention, SEBlock
 from .attention_cnn import AttentionCNN
-from .person_segmenter import PersonSegmenter, SamePadding
+from .person_segmenter import PersonFeatures, PersonSegmenter, SamePadding
 from .text_reader import HEIGHT, TextReader
 from .vision_transformer import VisionTransformer
 
@@ -22,8 +22,8 @@ def page_graph(network: nn.Module) -> tuple[dict[str, Any], str]:
     `record_masks` knows the mask: a gate (C,), or the weights of all heads (heads, L, L).
 
     Args:
-        network: a `PersonSegmenter`, a `TextReader`, a `VisionTransformer`, or an `AttentionCNN` with SE blocks or
-            without attention, in eval mode.
+        network: a `PersonSegmenter`, `PersonFeatures`, a `TextReader`, a `VisionTransformer`, or an `AttentionCNN`
+            with SE blocks or without attention, in eval mode.
 
     Raises:
         ValueError: for another network; for one in train mode, whose batch norms depend on the batch.
@@ -120,7 +120,7 @@ class _Graph:
         return self.add("add", x, self.linear(wide, block.narrow))
 
 
-def _segmenter(graph: _Graph, network: Any) -> str:
+def _encoder(graph: _Graph, network: Any) -> list[str]:
     graph.input = [3, 256, 256]
     kinds = {F.relu: "relu", F.hardswish: "hard_swish"}
     maps = [graph.activation(graph.convolution("input", network.stem), "hard_swish")]
@@ -131,6 +131,16 @@ def _segmenter(graph: _Graph, network: Any) -> str:
         x = x if block.gate is None else graph.squeeze_excitation(x, block.gate)
         x = graph.convolution(x, block.narrow)
         maps.append(graph.add("add", x, maps[-1]) if block.adds else x)
+    return maps
+
+
+def _features(graph: _Graph, network: Any) -> str:
+    last = _encoder(graph, network.segmenter)[-1]
+    return graph.norm(graph.add("to_tokens", graph.convolution(last, network.project)), network.norm)
+
+
+def _segmenter(graph: _Graph, network: Any) -> str:
+    maps = _encoder(graph, network)
     head = network.head
     gate = graph.activation(graph.linear(graph.add("mean", maps[-1]), head.gate), "sigmoid", graph.names[head])
     x = graph.add("gate", graph.activation(graph.convolution(maps[-1], head.value), "relu"), gate)
@@ -206,6 +216,7 @@ def _transformer(graph: _Graph, network: Any) -> str:
 
 _EXPORTS: dict[type[nn.Module], Callable[[_Graph, Any], str]] = {
     PersonSegmenter: _segmenter,
+    PersonFeatures: _features,
     TextReader: _reader,
     AttentionCNN: _cnn,
     VisionTransformer: _transformer,

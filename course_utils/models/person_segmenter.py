@@ -16,6 +16,7 @@ from ..attention.block import spatial_mean
 from .pictures import check_pictures
 
 SIDE = 256
+FEATURES = 16
 _NARROWER = "Bring pictures of another size to it with F.interpolate(pictures, (256, 256), mode='bilinear')"
 
 
@@ -57,15 +58,60 @@ class PersonSegmenter(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """The probabilities: (N, 3, 256, 256) -> (N, 1, 256, 256)."""
-        check_pictures("PersonSegmenter", pictures, SIDE, SIDE, _NARROWER)
-        x = F.hardswish(self.stem(pictures.contiguous(memory_format=torch.channels_last)))  # the original's layout
-        maps = [x]  # 128 x 128, then one after each block of the encoder
-        for block in self.encoder:
-            maps.append(block(maps[-1]))
+        maps = self.encode(pictures)
         x = self.head(maps[-1])
         for step, finer in zip(self.decoder, (maps[3], maps[1], maps[0]), strict=True):  # of 32, 64, 128 pixels
             x = step(x, finer)
         return torch.sigmoid(self.output(x))
+
+    def encode(self, pictures: Tensor) -> list[Tensor]:
+        """The encoder's maps: (N, 16, 128, 128), then one after each of its blocks; the last is (N, 32, 16, 16)."""
+        check_pictures("PersonSegmenter", pictures, SIDE, SIDE, _NARROWER)
+        x = F.hardswish(self.stem(pictures.contiguous(memory_format=torch.channels_last)))  # the original's layout
+        maps = [x]
+        for block in self.encoder:
+            maps.append(block(maps[-1]))
+        return maps
+
+
+class PersonFeatures(nn.Module):
+    """What the segmenter's encoder makes of a picture, brought to features that can be compared by their products.
+
+    Over all positions of the photographs given, its 32 channels are brought to mean 0 and variance 1, reduced to their
+    first 16 principal components, and these to variance 1 again. Then every position is brought to mean 0 and variance
+    1 over its 16 numbers: without that, positions on a person, of which few photographs show one, outweigh all others.
+
+    Args:
+        segmenter: in evaluation mode, with its trained weights.
+        photographs: (N, 3, 256, 256) in [0, 1], over which the features are standardised.
+
+    Shape:
+        pictures (N, 3, 256, 256) in [0, 1] -> (N, 256, 16), the 16 x 16 positions row after row.
+
+    Raises:
+        ValueError: if the pictures have another shape or range.
+    """
+
+    @torch.no_grad()
+    def __init__(self, segmenter: PersonSegmenter, photographs: Tensor):
+        super().__init__()
+        self.segmenter = segmenter
+        last = segmenter.encode(photographs)[-1]
+        self.project = nn.Conv2d(last.shape[1], FEATURES, 1)
+        self.norm = nn.LayerNorm(FEATURES)
+        rows = last.permute(0, 2, 3, 1).flatten(0, 2).double()
+        mean, deviation = rows.mean(dim=0), rows.std(dim=0)
+        _, sizes, directions = torch.linalg.svd((rows - mean) / deviation, full_matrices=False)
+        signs = directions.gather(1, directions.abs().argmax(dim=1, keepdim=True)).sign()  # else they are arbitrary
+        matrix = (signs * directions / sizes[:, None])[:FEATURES] * len(rows) ** 0.5 / deviation
+        self.project.weight.copy_(matrix[:, :, None, None])
+        assert self.project.bias is not None
+        self.project.bias.copy_(-matrix @ mean)
+        self.eval().requires_grad_(False)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """(N, 3, 256, 256) -> (N, 256, 16)."""
+        return self.norm(self.project(self.segmenter.encode(pictures)[-1]).flatten(2).transpose(1, 2))
 
 
 class SamePadding(nn.Conv2d):

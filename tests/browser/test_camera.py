@@ -11,9 +11,16 @@ from browser import FLAGS, find_browser
 from conftest import WidgetPage
 from playwright.sync_api import Browser, expect
 
-from course_utils.widgets import explore_channel_gates, explore_mask_playground
+from course_utils.widgets import explore_channel_gates, explore_mask_playground, explore_query_map
 
 SECONDS = 30_000  # a frame takes long on a busy machine
+COW = {"label": "the cow", "set": {"source": "photographs", "example": 1, "query": [6, 6]}, "notice": "A cow."}
+# Of each widget the canvas that shows the picture taken, as the name of a learner's picture tells.
+SHOWN = {
+    "gates": "canvas[aria-label^='{}']",
+    "playground": "canvas[aria-label^='{}']",
+    "query": "button[aria-label='{}'][aria-pressed=true] canvas",
+}
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["allowed", "denied"])
@@ -32,6 +39,7 @@ def pages(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("camera")
     widgets = {"gates": explore_channel_gates(), "digits": explore_channel_gates(source="digits")}
     widgets["playground"] = explore_mask_playground(source="trained", rest="blurred")
+    widgets["query"] = explore_query_map(picture="cow", steps=[COW])
     return {name: widget.save_html(folder / f"{name}.html") for name, widget in widgets.items()}
 
 
@@ -41,7 +49,7 @@ def opened(browser: Browser, path: Path) -> WidgetPage:
     return WidgetPage(context.new_page(), path)
 
 
-@pytest.mark.parametrize("name", ["gates", "playground"])
+@pytest.mark.parametrize("name", SHOWN)
 def test_a_widget_follows_the_camera_keeps_a_still_and_stops(camera, pages, name):
     started, allowed = camera
     page = opened(started, pages[name])
@@ -56,19 +64,38 @@ def test_a_widget_follows_the_camera_keeps_a_still_and_stops(camera, pages, name
         expect(page.root.locator("[role=alert]")).to_contain_text("The camera was not allowed", timeout=SECONDS)
         assert page.root.get_by_role("button", name="Use the camera").is_visible()
     else:
-        expect(page.root.locator("canvas[aria-label^='your camera']").first).to_be_attached(timeout=SECONDS)
-        before = page.pixels(page.root.locator("canvas[aria-label^='your camera']").first)
+        live, kept = (page.root.locator(SHOWN[name].format(words)).first for words in ("your camera", "your picture"))
+        expect(live).to_be_attached(timeout=SECONDS)
+        before = page.pixels(live)
         page.page.wait_for_timeout(1500)
-        after = page.pixels(page.root.locator("canvas[aria-label^='your camera']").first)
-        assert (before != after).any(), "the fake camera's picture moves"
+        assert (before != page.pixels(live)).any(), "the fake camera's picture moves"
         page.root.get_by_role("button", name="Keep this picture").click()
-        expect(page.root.locator("canvas[aria-label^='your picture']").first).to_be_attached(timeout=SECONDS)
+        expect(kept).to_be_attached(timeout=SECONDS)
         assert page.page.evaluate("async () => (await window.given).getTracks().every((t) => t.readyState === 'ended')")
         page.root.get_by_role("button", name="Use the camera").click()
         page.root.get_by_role("button", name="Stop the camera").click(timeout=SECONDS)
         assert page.root.get_by_role("button", name="Use the camera").is_visible()
         assert page.state("own") in ({}, None), "a frame is no trait: traits go to the kernel"
     page.assert_clean()
+    page.page.context.close()
+
+
+def test_a_step_or_another_picture_ends_the_camera_and_stays(camera, pages):
+    started, allowed = camera
+    if not allowed:
+        return
+    page = opened(started, pages["query"])
+    live = page.root.locator(SHOWN["query"].format("your camera"))
+    for name in ("the cow", "hens"):
+        page.root.get_by_role("button", name="Use the camera").click()
+        expect(live).to_be_attached(timeout=SECONDS)
+        page.canvas.press("Enter")
+        page.page.wait_for_timeout(500)
+        assert page.canvas.get_attribute("data-locked") == "true", "a further frame leaves the query where it is"
+        page.root.get_by_role("button", name=name, exact=True).click()
+        page.page.wait_for_timeout(1000)
+        assert page.state("source") == "photographs"
+        assert page.root.get_by_role("button", name="Use the camera").is_visible()
     page.page.context.close()
 
 

@@ -9,10 +9,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from playwright.sync_api import expect
 
 from course_utils.attention import SelfAttention2d, record_masks, scaled_dot_product_attention
-from course_utils.data import ImageSet, cued_digits, photograph_features
+from course_utils.data import ImageSet, cued_digits, feature_crop, photograph_features
 from course_utils.widgets import QueryMap, explore_query_map
+from course_utils.widgets.query_map.explore import picture_features
 
 torch.set_num_threads(1)
 
@@ -151,9 +153,9 @@ def test_gamma_adds_what_is_gathered_to_the_input(page):
 
 
 def test_the_weights_pixels_are_magma_over_the_picture(page, course):
-    point(page, 4, 7)
     drawn = page.pixels(page.canvas)[..., :3].astype(float)
-    expected = package_weights("german_shepherd", 4, 7, 4.0).reshape(14, 14)
+    rows = photograph_features("german_shepherd").flatten(1).T
+    expected = scaled_dot_product_attention(rows, rows, rows)[1].mean(dim=0).reshape(14, 14).numpy()
     index = np.clip(np.floor(expected / expected.max() * 256), 0, 255).astype(int)
     table = (matplotlib.colormaps["magma"](index)[..., :3] * 255).round()
     image = course.sources[0]["examples"][0]["image"]
@@ -168,6 +170,86 @@ def test_the_weights_pixels_are_magma_over_the_picture(page, course):
     assert np.median(difference) <= 2 and difference.mean() < 4  # the browser smooths the picture its own way
     ends = page.root.locator(".cw-scale-numbers span").all_inner_texts()
     assert float(ends[0]) == 0 and float(ends[2]) == pytest.approx(expected.max(), rel=5e-3)
+
+
+@pytest.fixture(scope="module")
+def astronaut(tmp_path_factory):
+    """A picture file of the size that the page crops to, so that both sides see the same pixels."""
+    path = tmp_path_factory.mktemp("own") / "me & you.png"
+    pixels = F.interpolate(feature_crop("astronaut")[None], size=512, mode="bicubic")[0].clamp(0, 1)
+    Image.fromarray((pixels * 255).round().byte().permute(1, 2, 0).numpy()).save(path)
+    return path
+
+
+def upload(page, path) -> None:
+    page.root.locator("input[type=file]").set_input_files(path)
+    page.becomes("source", "own")
+
+
+def test_of_an_own_picture_the_page_makes_the_packages_features_and_weights(page, astronaut):
+    page.set(gamma=0.5)
+    upload(page, astronaut)
+    pixels = torch.from_numpy(np.array(Image.open(astronaut))).permute(2, 0, 1) / 255
+    rows = picture_features(pixels)
+    assert (page.state("temperature"), page.state("gamma")) == (4.0, 0.0)
+    for row, column in ((4, 7), (0, 0), (15, 11)):
+        point(page, row, column, 16, 16)
+        expected = scaled_dot_product_attention(rows, rows, rows, scale=1 / 4)[1][16 * row + column]
+        np.testing.assert_allclose(weights(page), expected, rtol=2e-3, atol=1e-6)
+    page.page.mouse.move(1, 1)
+    x = rows[:, :3].reshape(16, 16, 3)
+    gathered = scaled_dot_product_attention(rows, rows, rows[:, :3], scale=1 / 4)[0].reshape(16, 16, 3)
+    expected = (127.5 * (1 + x / full_colour(x, x + gathered))).clamp(0, 255).numpy()
+    assert np.abs(colours(page, 16) - expected).max() <= 1.5
+    assert "come from the person segmenter's encoder" in page.root.inner_text()
+
+    page.canvas.press("Enter")
+    page.root.get_by_role("button", name="Copy the code").click()
+    code = page.root.get_by_label("Code").input_value()
+    printed: list = []
+    exec(code.replace("me & you.png", str(astronaut)), {"print": printed.append})
+    np.testing.assert_allclose(printed[0].flatten(), weights(page), rtol=2e-3, atol=1e-6)
+
+    choose(page, "hens")
+    assert (page.state("source"), page.state("example")) == ("photographs", 3) and len(weights(page)) == 196
+    choose(page, "your picture")
+    assert page.state("source") == "own" and len(weights(page)) == 256
+    assert page.violations() == []
+
+
+@pytest.mark.faults("uploads that are no picture, in the page")
+def test_an_upload_that_is_no_picture_gets_a_word_and_the_widget_goes_on(page, astronaut, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(astronaut.read_bytes()[:3000])
+    text = tmp_path / "notes.png"
+    text.write_text("no picture")
+    alarm = page.root.locator("[role=alert]")
+    for path in (text, broken):
+        page.root.locator("input[type=file]").set_input_files(path)
+        expect(alarm).to_contain_text(f"{path.name} is not a picture that this browser can read")
+        assert page.state("source") == "photographs"
+    tiny, shown = tmp_path / "tiny.gif", tmp_path / "grey.png"
+    Image.new("P", (1, 1)).save(tiny)
+    Image.new("LA", (900, 3), (90, 128)).save(shown)
+    for path in (tiny, shown):
+        choose(page, "cow")
+        upload(page, path)
+        expect(alarm).to_be_hidden()
+        assert len(weights(page)) == 256 and np.isfinite(weights(page)).all()
+
+
+def test_arcs_lead_from_the_query_to_the_keys_that_get_most(page):
+    before = page.pixels(page.canvas)[..., :3].astype(int)
+    point(page, 4, 7)
+    side = before.shape[0] / 14
+    white = (page.pixels(page.canvas)[..., :3] == 255).all(axis=-1)
+    best = [int(key) for key in weights(page).argsort()[::-1] if key != 4 * 14 + 7]
+
+    def reached(key: int) -> bool:
+        y, x = (int((place + 0.5) * side) for place in divmod(key, 14))
+        return bool(white[y - 1 : y + 2, x - 1 : x + 2].any())
+
+    assert all(reached(key) for key in best[:4]) and not any(reached(key) for key in best[-20:])
 
 
 @pytest.mark.parametrize(("layers", "box"), [(1, (3, 6, 5, 8)), (3, (1, 4, 7, 10)), (6, (0, 1, 10, 13))])

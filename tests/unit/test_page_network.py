@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import course_utils.widgets
 from course_utils.attention import edit_masks, record_masks
 from course_utils.data import draw_text, photograph
-from course_utils.models import AttentionCNN, VisionTransformer, load_network
+from course_utils.models import AttentionCNN, PersonFeatures, VisionTransformer, load_network
 from course_utils.models.page_graph import page_graph
 
 ENGINE = Path(course_utils.widgets.__file__).with_name("page") / "network.js"
@@ -69,6 +69,12 @@ def portrait() -> Tensor:
 
 NETWORKS = {
     "segmenter": (lambda: load_network("person_segmenter"), portrait, "decoder.1.gate", 2e-4),
+    "features": (
+        lambda: PersonFeatures(load_network("person_segmenter"), torch.rand(2, 3, 256, 256)),
+        portrait,
+        "segmenter.encoder.4.gate",
+        2e-3,
+    ),
     "reader": (lambda: load_network("text_reader"), lambda: draw_text("see the mask"), "blocks.1.attention", 2e-3),
     "cnn": (lambda: load_network("se_cued_digits"), lambda: torch.rand(3, 40, 40), "stage2.attention", 1e-3),
     "vit": (lambda: load_network("vit_cued_digits"), lambda: torch.rand(3, 40, 40), "blocks.3.attention", 1e-3),

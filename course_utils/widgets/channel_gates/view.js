@@ -1,5 +1,5 @@
 import { asker, button, choice, fill, focusController, gestures, keyWords, slider, store, toggle } from "../page/bind.js";
-import { cameraButton, cropped, fileButton, openFile } from "../page/camera.js";
+import { cameraButton, cropped, fileButton, halved, openFile } from "../page/camera.js";
 import { element, styled } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { bytes, decode, extent, largest, number, percent, softmax } from "../page/maths.js";
@@ -67,18 +67,7 @@ function inputOf({ input, image }, canvas) {
     const data = Float32Array.from(values, (_, i) => values[(i % places) * channels + Math.floor(i / places)] / 255);
     return { shape: [channels, height, width], data };
   }
-  const half = SIDE / 2;
-  const { data: pixels } = canvas.getContext("2d").getImageData(0, 0, SIDE, SIDE);
-  const data = new Float32Array(3 * half * half);
-  for (let c = 0, to = 0; c < 3; c++) {
-    for (let y = 0; y < half; y++) {
-      for (let x = 0; x < half; x++, to++) {
-        const at = 4 * (2 * y * SIDE + 2 * x) + c;
-        data[to] = (pixels[at] + pixels[at + 4] + pixels[at + 4 * SIDE] + pixels[at + 4 * SIDE + 4]) / 1020;
-      }
-    }
-  }
-  return { shape: [3, half, half], data };
+  return halved(canvas);
 }
 
 /** The maps of a stage with their gates, as the page computed them or the kernel sent them. */

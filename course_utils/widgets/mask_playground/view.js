@@ -1,5 +1,5 @@
 import { choice, fill, focusController, gestures, keyWords, slider, store, traitControls } from "../page/bind.js";
-import { cameraButton, cropped, fileButton, openFile } from "../page/camera.js";
+import { cropped, ownPictures } from "../page/camera.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { bytes, largest, number, percent, resample } from "../page/maths.js";
@@ -460,25 +460,6 @@ function panelsPart(house) {
   return { panels, draw };
 }
 
-/** The learner's own picture, from a file or the camera: it stays in this page. */
-function ownPart(house, take) {
-  const [columns, rows] = SIZE.map((length) => 2 * length);
-  const file = fileButton(async (chosen) => {
-    house.fail("");
-    try {
-      take(cropped(await openFile(chosen), columns, rows), "your picture");
-    } catch (error) {
-      house.fail(error.message);
-    }
-  });
-  const camera = cameraButton(house, {
-    size: [columns, rows],
-    onFrame: (canvas) => take(canvas, "your camera"),
-    onStill: (canvas) => take(canvas, "your picture"),
-  });
-  house.controls.append(file.node, camera.node);
-}
-
 async function render({ model, el }) {
   const house = frame({ model, el, name: "mask-playground" });
   const settings = () => Object.fromEntries(SETTINGS.map((name) => [name, model.get(name)]));
@@ -566,10 +547,11 @@ async function render({ model, el }) {
     showPanels();
   };
   /** A learner's picture takes its place among the others; the next frame waits until this one is shown. */
-  const take = async (canvas, title) => {
-    const picture = ownPicture(canvas, title);
+  const take = async (canvas, { label }, isOn = () => true) => {
+    const picture = ownPicture(canvas, label);
     const input = openInput(picture, model.get("category"));
     if (model.get("source") === "trained") await train(input);
+    if (!isOn()) return;
     pictures.set(OWN, picture);
     inputs.delete(`${OWN}/${model.get("category")}`);
     inputs = new Map([...inputs].filter(([key]) => !key.startsWith(`${OWN}/`)));
@@ -577,7 +559,9 @@ async function render({ model, el }) {
     if (model.get("picture") === OWN) showAll();
     else store(model, { picture: OWN });
   };
-  ownPart(house, take);
+  const own = ownPictures(house, SIZE.map((length) => 2 * length), take);
+  house.controls.append(...own.nodes);
+  house.listen("picture", () => { if (model.get("picture") !== OWN) own.stop(); });
   const open = async () => {
     for (const picture of await Promise.all(model.get("pictures").map(openPicture))) pictures.set(picture.key, picture);
     inputs.clear();

@@ -1,4 +1,7 @@
 // Pictures that a learner gives, as a file or by the camera. They stay in the page, unless a view sends them to the kernel.
+//
+//   const own = ownPictures(house, [512, 512], async (canvas, { label }, isOn) => { ... });
+//   house.controls.append(...own.nodes);
 
 import { button } from "./bind.js";
 import { element } from "./elements.js";
@@ -19,6 +22,23 @@ export function cropped(source, columns, rows, mirrored = false) {
   context.imageSmoothingQuality = "high";
   context.drawImage(source, (width - wide) / 2, (height - tall) / 2, wide, tall, 0, 0, columns, rows);
   return canvas;
+}
+
+/** Means of two by two pixels of a square canvas as (3, side / 2, side / 2) from 0 to 1: what the segmenter is given. */
+export function halved(canvas) {
+  const side = canvas.width;
+  const half = side / 2;
+  const { data: pixels } = canvas.getContext("2d").getImageData(0, 0, side, side);
+  const data = new Float32Array(3 * half * half);
+  for (let c = 0, to = 0; c < 3; c++) {
+    for (let y = 0; y < half; y++) {
+      for (let x = 0; x < half; x++, to++) {
+        const at = 4 * (2 * y * side + 2 * x) + c;
+        data[to] = (pixels[at] + pixels[at + 4] + pixels[at + 4 * side] + pixels[at + 4 * side + 4]) / 1020;
+      }
+    }
+  }
+  return { shape: [3, half, half], data };
 }
 
 /** A button for a picture file: `onFile(file)` hears each that is chosen. */
@@ -65,8 +85,8 @@ function refusal(error) {
 /**
  * A button that opens the camera, and then one that stops it and one that keeps the picture shown.
  *
- * `onFrame(canvas)` is given one mirrored frame of `size` [columns, rows] after the other, the next when the promise that
- * it returns is fulfilled; `onStill(canvas)` the one that is kept. With `kernel` in the place of `onFrame` nothing leaves
+ * `onFrame(canvas, isOn)` is given one mirrored frame of `size` [columns, rows] after the other, the next when the promise
+ * that it returns is fulfilled; `isOn()` says whether the camera still runs. `onStill(canvas)` is given the one that is kept. With `kernel` in the place of `onFrame` nothing leaves
  * the page but what is kept, not mirrored, and the button says where it goes. Returns `node` and `stop()`.
  */
 export function cameraButton(house, { size, onFrame = null, onStill, kernel = false }) {
@@ -93,7 +113,12 @@ export function cameraButton(house, { size, onFrame = null, onStill, kernel = fa
       if (kernel) {
         [preview.width, preview.height] = size;
         preview.getContext("2d").drawImage(frame, 0, 0);
-      } else await onFrame(frame);
+      } else {
+        await onFrame(frame, () => stream === mine).catch((error) => {
+          stop();
+          house.fail(error.message);
+        });
+      }
     }
   };
   const open = async () => {
@@ -130,4 +155,26 @@ export function cameraButton(house, { size, onFrame = null, onStill, kernel = fa
   house.endings.push(stop);
   show();
   return { node: element("span", { class: "cw-camera" }, start, halt, keep, preview), stop };
+}
+
+/**
+ * An upload and the camera for pictures that stay in the page: `take(canvas, { label, name }, isOn)` is given each on a canvas
+ * of `size` [columns, rows], with the file's name where there is one. Returns their `nodes` and `stop()`, for the camera.
+ */
+export function ownPictures(house, size, take) {
+  const file = fileButton(async (chosen) => {
+    house.fail("");
+    camera.stop();
+    try {
+      await take(cropped(await openFile(chosen), ...size), { label: "your picture", name: chosen.name });
+    } catch (error) {
+      house.fail(error.message);
+    }
+  });
+  const camera = cameraButton(house, {
+    size,
+    onFrame: (canvas, isOn) => take(canvas, { label: "your camera" }, isOn),
+    onStill: (canvas) => take(canvas, { label: "your picture" }),
+  });
+  return { nodes: [file.node, camera.node], stop: camera.stop };
 }

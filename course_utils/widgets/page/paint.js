@@ -146,6 +146,22 @@ export function frameCell(canvas, [rows, columns], query, pinned) {
   outline(canvas.getContext("2d"), query[1] * width, query[0] * height, width, height, scale, pinned);
 }
 
+/** Arcs from a place to others: [[x, y, strength from 0 to 1], ...]. */
+export function drawArcs(context, [x, y], targets, scale) {
+  context.lineCap = "round";
+  for (const [right, down, strength] of targets) {
+    const bend = 0.18 * Math.hypot(right - x, down - y);
+    for (const [ink, wider] of [["rgb(0 0 0 / 0.55)", 2], ["#fff", 0]]) {
+      context.strokeStyle = ink;
+      context.lineWidth = (wider + 0.75 + 3.5 * strength) * scale;
+      context.beginPath();
+      context.moveTo(x, y);
+      context.quadraticCurveTo((x + right) / 2 + bend, (y + down) / 2 - bend, right, down);
+      context.stroke();
+    }
+  }
+}
+
 /** Copy what was painted onto a canvas, and frame a cell as `frameCell` does. */
 export function markCell(canvas, base, size, query, pinned) {
   canvas.getContext("2d").drawImage(base, 0, 0);

@@ -2,7 +2,9 @@ import { asker, bindFocus, button, choice, gestures, keyWords, slider, store, to
 import { element, styled } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { colourRange, decode, extent, largest, percent, placeInWords } from "../page/maths.js";
-import { blend, colourOf, fit, fitPanel, frameCell, layPicture, outline, paintImage, paintMap } from "../page/paint.js";
+import {
+  blend, colourOf, drawArcs, fit, fitPanel, frameCell, layPicture, outline, paintImage, paintMap,
+} from "../page/paint.js";
 import { bars, copyButton, instrument, panel, pictureButtons, picturePanel, saveButton, scaleBar } from "../page/panels.js";
 
 const [TABLE, SIGNED] = ["magma", "RdBu"];
@@ -216,22 +218,6 @@ function hatch(context, x, y, side, scale) {
   }
   context.stroke();
   context.restore();
-}
-
-/** Arcs from a place to others: [[x, y, strength from 0 to 1], ...]. */
-function drawArcs(context, [x, y], targets, scale) {
-  context.lineCap = "round";
-  for (const [right, down, strength] of targets) {
-    const bend = 0.18 * Math.hypot(right - x, down - y);
-    for (const [ink, wider] of [["rgb(0 0 0 / 0.55)", 2], ["#fff", 0]]) {
-      context.strokeStyle = ink;
-      context.lineWidth = (wider + 0.75 + 3.5 * strength) * scale;
-      context.beginPath();
-      context.moveTo(x, y);
-      context.quadraticCurveTo((x + right) / 2 + bend, (y + down) / 2 - bend, right, down);
-      context.stroke();
-    }
-  }
 }
 
 /** What is painted of a canvas once, and copied back at each hover before something is framed. */

@@ -1,6 +1,7 @@
 """The lesson's widget on self-attention: photographs or a trained network joined to `QueryMap`."""
 
 import copy
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,10 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...attention import SelfAttention2d
-from ...data import ImageSet, cued_digits, feature_crop, photograph_features, photograph_names
-from ...models import load_network
+from ...data import ImageSet, cued_digits, feature_crop, photograph, photograph_features, photograph_names
+from ...models import PersonFeatures, PersonSegmenter, load_network
+from ...models.page_graph import page_graph
 from ...resources import checksums
 from ..base import both_or_neither, image_bytes
+from ..channel_gates.explore import person_input
 from .widget import QueryMap
 
 _PHOTOGRAPHS = "photographs"
@@ -69,7 +72,45 @@ def explore_query_map(
         if picture not in photograph_names():
             raise ValueError(f"There is no photograph {picture!r}; there are: {', '.join(_names())}.")
         first = _names().index(picture)
-    return QueryMap(sources, source=source or _PHOTOGRAPHS, example=first, query=query, steps=list(steps))
+    own = _own_pictures()
+    return QueryMap(sources, source=source or _PHOTOGRAPHS, example=first, query=query, steps=list(steps), network=own)
+
+
+@torch.no_grad()
+def picture_features(picture: Tensor) -> Tensor:
+    """What the page makes of a learner's picture: 16 numbers at each of 16 x 16 positions of its middle square.
+
+    Args:
+        picture: (3, H, W) in [0, 1].
+
+    Returns:
+        (256, 16), one row for each position.
+    """
+    return _encoder()(person_input(picture)[None])[0]
+
+
+@functools.cache
+def _encoder() -> PersonFeatures:
+    segmenter = load_network("person_segmenter")
+    assert isinstance(segmenter, PersonSegmenter)
+    return PersonFeatures(segmenter, torch.stack([person_input(photograph(name)) for name in photograph_names()]))
+
+
+def _own_pictures() -> dict[str, Any]:
+    graph, weights = page_graph(_encoder())
+    return {
+        "graph": graph,
+        "weights": weights,
+        "title": "your own picture",
+        "made": "The features of your picture come from the person segmenter's encoder, which runs in this page.",
+        "about": "No weight was trained for attention here either: query, key and value of a position are its 16 "
+        "features (identity projections). This page made them of your picture with the encoder of a network that cuts "
+        "people out of pictures; the photographs' features are those of another network.",
+        "temperature": _encoder().norm.normalized_shape[0] ** 0.5,
+        "gamma": 0.0,
+        "code": "from course_utils.widgets.query_map.explore import picture_features\n\n"
+        "x = picture_features(picture)  # (256, 16)\nquery = key = value = x  # identity projections",
+    }
 
 
 def _names() -> list[str]:

@@ -1,12 +1,17 @@
 import { bindFocus, button, byTouch, choice, fill, gestures, keyWords, slider, store } from "../page/bind.js";
+import { halved, ownPictures } from "../page/camera.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { decode, dot, largest, number, percent, placeInWords, sharedBy, softmax } from "../page/maths.js";
-import { blend, drawHeat, fitPanel, frameCell, layPicture, paintImage } from "../page/paint.js";
+import { inWorker } from "../page/network.js";
+import { blend, drawArcs, drawHeat, fitPanel, frameCell, layPicture, paintImage } from "../page/paint.js";
 import { copyButton, instrument, more, pictureButtons, picturePanel, row, saveButton, scaleBar } from "../page/panels.js";
 
 const TABLE = "magma";
 const SHADE = 0.82;
+const ARCS = 4; // from the query to the keys that get most
+const OWN = "own"; // the source that the learner's picture is
+const SIDE = 512; // of that picture; the network is given its means of two by two
 const MOST_LAYERS = 13;
 const COLDEST = -2; // powers of two: the ends of the temperature's slider
 const HOTTEST = 6;
@@ -61,31 +66,36 @@ function shareInside(weights, [top, left, bottom, right], { rows, columns, keyRo
 const layersInWords = (count) => `${count} layer${count > 1 ? "s" : ""} of 3×3`;
 
 function openExample(example) {
-  const [query, key, value, shown] = ["query", "key", "value", "shown"].map((name) => decode(example[name]));
+  const read = (array) => (array.values ? array : decode(array));
+  const [query, key, value, shown] = ["query", "key", "value", "shown"].map((name) => read(example[name]));
   const [rows, columns, width] = query.shape;
   const [keyRows, keyColumns] = key.shape;
   return {
     query, key, value, shown, rows, columns, width, keyRows, keyColumns,
-    queries: rows * columns, keys: keyRows * keyColumns, picture: paintImage(decode(example.image)),
+    queries: rows * columns, keys: keyRows * keyColumns, picture: example.canvas ?? paintImage(decode(example.image)),
   };
 }
 
 /**
- * What the traits choose, in numbers. `source()`, `example()`; `open(example)`; `compute()` makes `now` again: the example's
- * numbers, `all` weights at this temperature, what is `gathered` with them, and the `mean` weight of each key.
+ * What the traits choose, in numbers. `sources()`, the learner's `own` last; `source()`, `example()`; `shelf()`, the source
+ * whose pictures are offered; `open(example)`; `compute()` makes `now` again: the example's numbers, `all` weights at this temperature, what is `gathered` with them, and the `mean` weight of each key.
  */
 function attention(model) {
-  const opened = new Map();
+  const opened = new WeakMap();
   const open = (example) => {
     if (!opened.has(example)) opened.set(example, openExample(example));
     return opened.get(example);
   };
-  const source = () => model.get("sources").find(({ key }) => key === model.get("source")) ?? model.get("sources")[0];
-  const example = () => source().examples[Math.min(model.get("example"), source().examples.length - 1)];
-  const made = { open, source, example, forget: () => opened.clear() };
+  const made = { open, own: null };
+  let shelf = null; // the key of the source before one's own picture
+  made.sources = () => [...model.get("sources"), ...(made.own ? [made.own] : [])];
+  made.named = (key) => made.sources().find((one) => one.key === key) ?? made.sources()[0];
+  made.source = () => made.named(model.get("source"));
+  made.shelf = () => made.named(made.source() === made.own ? shelf : (shelf = made.source().key));
+  made.example = () => made.source().examples[Math.min(model.get("example"), made.source().examples.length - 1)];
   made.compute = () => {
-    const shown = open(example());
-    shown.unit ??= fullColour(shown, source().temperature);
+    const shown = open(made.example());
+    shown.unit ??= fullColour(shown, made.source().temperature);
     const all = weighAll(shown, model.get("temperature"));
     const mean = new Float64Array(shown.keys);
     for (const weights of all) for (let k = 0; k < weights.length; k++) mean[k] += weights[k] / all.length;
@@ -101,12 +111,24 @@ function weightsPart(numbers, focus) {
   const scale = scaleBar("Weight of a key");
   const note = element("p", { class: "cw-panel-name" });
   made.node.append(note, element("p", { class: "cw-panel-name cw-keys" }, gestures()));
+  /** From the query to the keys that get most, its own aside. */
+  const arcsTo = (canvas, weights, query) => {
+    const { rows, columns, keyRows, keyColumns } = numbers.now;
+    const middle = (row, column, tall, wide) => [(column + 0.5) * canvas.width / wide, (row + 0.5) * canvas.height / tall];
+    const from = middle(...query, rows, columns);
+    const at = (key) => middle(Math.floor(key / keyColumns), key % keyColumns, keyRows, keyColumns);
+    const others = [...weights.keys()].filter((key) => String(at(key)) !== String(from));
+    const best = others.sort((one, other) => weights[other] - weights[one]).slice(0, ARCS);
+    drawArcs(canvas.getContext("2d"), from, best.map((key) => [...at(key), weights[key] / weights[best[0]]]),
+      canvas.width / parseFloat(canvas.style.width));
+  };
   const draw = () => {
     const { rows, columns, keyRows, keyColumns, picture } = numbers.now;
     const query = focus.get();
     const weights = numbers.weightsOf(query);
     const range = { table: TABLE, low: 0, high: weights[largest(weights)] };
     drawHeat(made.canvas, picture, weights, [keyRows, keyColumns], range);
+    if (query) arcsTo(made.canvas, weights, query);
     frameCell(made.canvas, [rows, columns], query, focus.isPinned());
     scale.set(range);
     made.rename(query ? `What the query at ${placeInWords(query)} attends to` : "The mean of what all queries attend to");
@@ -176,14 +198,8 @@ function outputPart(model, numbers, focus) {
 }
 
 /** The controls: source, temperature with its two known values, gamma, and layers. `refresh()` follows the traits. */
-function controlsPart(house, model, numbers) {
-  const sources = choice({
-    label: "Features of", options: [], value: "",
-    onChange: (key) => {
-      const source = model.get("sources").find((one) => one.key === key);
-      store(model, { source: key, example: 0, query: [], temperature: source.temperature, gamma: source.gamma });
-    },
-  });
+function controlsPart(house, model, numbers, show) {
+  const sources = choice({ label: "Features of", options: [], value: "", onChange: (key) => show(key, 0) });
   const heatInWords = (value) => {
     const width = numbers.now?.width ?? 1;
     return `${number(value)}${Math.abs(value - Math.sqrt(width)) < 1e-6 && width > 1 ? ` = √${width}` : ""}`;
@@ -208,8 +224,8 @@ function controlsPart(house, model, numbers) {
   more(house, "Where queries, keys and values come from", about);
   const refresh = () => {
     const source = numbers.source();
-    fill(sources, model.get("sources").map(({ key, title }) => [key, title]), source.key);
-    sources.node.hidden = model.get("sources").length < 2;
+    fill(sources, numbers.sources().map(({ key, title }) => [key, title]), source.key);
+    sources.node.hidden = numbers.sources().length < 2;
     about.textContent = source.about;
     temperature.set(Math.log2(model.get("temperature")));
     scaled.textContent = `as a transformer: √${numbers.now.width}`;
@@ -220,6 +236,35 @@ function controlsPart(house, model, numbers) {
     layers.set(model.get("layers"));
   };
   return { refresh };
+}
+
+/** The learner's own pictures, with features made in this page; `reload(quiet)` follows a further one. */
+function ownPart(house, model, numbers, show, reload) {
+  const { graph, weights, code, ...words } = model.get("network");
+  if (!graph) return;
+  let worker = null;
+  house.endings.push(() => worker?.end());
+  const take = async (canvas, { label, name }, isOn = null) => {
+    worker ??= inWorker(graph, weights);
+    const { output: { shape: [places, width], data } } = await worker.run(halved(canvas));
+    if (isOn?.() === false) return;
+    const side = Math.sqrt(places);
+    const features = { shape: [side, side, width], values: data };
+    const colours = { shape: [side, side, 3], values: data.filter((_, i) => i % width < 3) };
+    const picture = name ? [
+      "from PIL import Image", "from torchvision.transforms.functional import pil_to_tensor", "",
+      `picture = pil_to_tensor(Image.open(${JSON.stringify(name)}).convert("RGB")) / 255`,
+    ] : ["# picture: (3, H, W) from 0 to 1, what your camera saw; it stayed in the page"];
+    const example = {
+      label, canvas, query: features, key: features, value: colours, shown: colours, code: [...picture, code].join("\n"),
+    };
+    numbers.own = { key: OWN, ...words, examples: [example] };
+    if (model.get("source") === OWN) reload(Boolean(isOn)); // frames say nothing: nobody could listen to them all
+    else show(OWN, 0);
+  };
+  const own = ownPictures(house, [SIDE, SIDE], take);
+  house.controls.prepend(...own.nodes);
+  house.listen("source", () => { if (model.get("source") !== OWN) own.stop(); });
 }
 
 function codeFor(model, numbers, query) {
@@ -246,10 +291,19 @@ function render({ model, el }) {
   const reached = reachPart(model, numbers, focus);
   const output = outputPart(model, numbers, focus);
   const parts = [weights, reached, output];
-  const thumbs = pictureButtons({ label: "Pictures", side: 36, onPress: (example) => store(model, { example, query: [] }) });
-  instrument(house, weights.node, row(reached.node, output.node), weights.scale.node, thumbs.node);
+  /** Another picture: of another source with what that begins with. */
+  const show = (key, example) => {
+    const { temperature, gamma } = numbers.named(key);
+    store(model, { source: key, example, query: [], ...(key === model.get("source") ? {} : { temperature, gamma }) });
+  };
+  const thumbs = pictureButtons({
+    label: "Pictures", side: 36,
+    onPress: (i) => (i < numbers.shelf().examples.length ? show(numbers.shelf().key, i) : show(OWN, 0)),
+  });
+  const made = element("p", { class: "cw-panel-name" });
+  instrument(house, weights.node, row(reached.node, output.node), weights.scale.node, thumbs.node, made);
   numbers.compute();
-  const controls = controlsPart(house, model, numbers);
+  const controls = controlsPart(house, model, numbers, show);
 
   const describe = () => {
     const query = focus.get();
@@ -271,23 +325,25 @@ function render({ model, el }) {
     house.say(describe(), { quiet });
   };
   const drawThumbs = () => {
-    const { examples } = numbers.source();
+    made.textContent = numbers.source() === numbers.own ? numbers.own.made : "";
+    const examples = [...numbers.shelf().examples, ...(numbers.own?.examples ?? [])];
     thumbs.node.hidden = examples.length < 2;
-    const offers = examples.map((example) => ({ key: example, label: example.label, image: numbers.open(example).picture }));
-    thumbs.show(offers, examples.indexOf(numbers.example()));
+    thumbs.show(examples.map((example) => ({
+      key: example.canvas ? OWN : example, label: example.label, image: numbers.open(example).picture,
+    })), examples.indexOf(numbers.example()));
   };
-  const draw = () => {
+  const draw = (quiet = false) => {
     if (house.root.clientWidth === 0) return;
     const { height, width } = numbers.now.picture;
     for (const part of parts) fitPanel(part, height / width);
     drawThumbs();
-    look();
+    look(quiet);
   };
-  const reload = () => {
+  const reload = (quiet = false) => {
     numbers.compute();
     focus.take();
     controls.refresh();
-    draw();
+    draw(quiet);
   };
   Object.assign(focus, bindFocus({
     model, house, describe, canvases: parts.map(({ canvas }) => canvas), rows: () => numbers.now.rows,
@@ -295,16 +351,13 @@ function render({ model, el }) {
   }));
 
   reload();
-  house.listen("sources", () => {
-    numbers.forget();
-    reload();
-  });
-  house.listen(["source", "example", "temperature"], reload);
+  ownPart(house, model, numbers, show, reload);
+  house.listen(["sources", "source", "example", "temperature"], () => reload());
   house.listen(["gamma", "layers"], () => {
     controls.refresh();
     look();
   });
-  house.whenShown(draw);
+  house.whenShown(() => draw());
   const code = () => codeFor(model, numbers, focus.get());
   house.actions.append(saveButton(house, "query-map.png", { lines: describe }), copyButton(house, code));
   return house.end;

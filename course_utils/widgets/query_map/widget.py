@@ -27,11 +27,15 @@ class QueryMap(CourseWidget):
             (rows, columns, d), fewer positions where keys are pooled; `value`, (rows, columns, 3), what each key adds
             to the three shown channels at weight 1 and gamma 1; `shown`, (h, w, 3), those channels of the input;
             `code`, lines that make `query`, `key`, `value` and `x`, one row for each position.
+        network: makes the features of the learner's own pictures in the page: `graph` and `weights`, as `page_graph`
+            makes them, from (3, 256, 256) to (positions, d), with `title`, `about`, `temperature` and `gamma` as those
+            of a source, `made`, whose features they are, and `code`, which makes `x` of `picture`. Without it the
+            learner can give no picture.
         label: the widget's name for a screen reader.
         traits: other traits, such as `source`, `query`, `caption`.
 
     Attributes:
-        source: key of the source shown.
+        source: key of the source shown; "own" while the learner's picture is, which never leaves the page.
         example: index of the picture shown.
         query: (row, column) of the pinned query, or of one to show until the learner points; empty without one.
         temperature: what the scores are divided by.
@@ -45,6 +49,7 @@ class QueryMap(CourseWidget):
     _module = "query_map"
 
     sources: traitlets.List = traitlets.List().tag(sync=True)
+    network = traitlets.Dict().tag(sync=True)
     source = traitlets.Unicode("").tag(sync=True, echo_update=False)
     example = traitlets.Int(0).tag(sync=True, echo_update=False)
     query = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
