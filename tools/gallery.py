@@ -24,7 +24,7 @@ from links import project  # noqa: E402
 from course_utils import check, widgets  # noqa: E402
 from course_utils.attention import record_masks  # noqa: E402
 from course_utils.data import cued_digits  # noqa: E402
-from course_utils.lessons import Lesson, lesson  # noqa: E402
+from course_utils.lessons import Lesson, lesson, with_steps  # noqa: E402
 from course_utils.models import load_network  # noqa: E402
 from course_utils.widgets import AttentionMap, CourseWidget, TrainingCurves  # noqa: E402
 from course_utils.widgets.base import own_state, page_document  # noqa: E402
@@ -41,10 +41,11 @@ class Exhibit(NamedTuple):
     make: str
 
     def widget(self) -> CourseWidget:
-        """Make it, by the names of course_utils.widgets and those below."""
+        """Make it, by the names of course_utils.widgets and those below, with the steps that its lesson has for it."""
         names = {name: getattr(widgets, name) for name in widgets.__all__}
         here = (last_masks, recorded_losses, cued_digits, load_network)
-        return eval(self.make, names | {"check": check} | {each.__name__: each for each in here})
+        made = eval(self.make, names | {"check": check} | {each.__name__: each for each in here})
+        return with_steps(self.lesson, made) if made._module in lesson(self.lesson).steps else made
 
 
 EXHIBITS = [Exhibit(**entry) for entry in tomllib.loads((SITE / "gallery.toml").read_text(encoding="utf-8"))["exhibit"]]

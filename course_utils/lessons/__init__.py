@@ -19,9 +19,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .words import Glossary, Term
+
+if TYPE_CHECKING:
+    from ..widgets import CourseWidget
+
+Shown = TypeVar("Shown", bound="CourseWidget")
 
 HERE = Path(__file__).parent
 
@@ -40,7 +45,7 @@ class Lesson:
         title: its title.
         minutes: how long it takes to read and try; each exercise says its own.
         words: the words that it introduces.
-        steps: by a widget's folder the steps that the lesson asks to try there, for the widget's trait `steps`.
+        steps: what the lesson asks to try in a widget, by the widget's folder; see `with_steps`.
         folder: where its exercises and questions are.
     """
 
@@ -137,6 +142,30 @@ def lesson(number: str) -> Lesson:
         if each.number == number:
             return each
     raise ValueError(f"There is no lesson {number!r}; the lessons are {', '.join(each.number for each in LESSONS)}.")
+
+
+def with_steps(number: str, widget: Shown, name: str | None = None) -> Shown:
+    """Offer a lesson's steps as buttons of a widget.
+
+    Args:
+        number: the lesson's number, such as "4.1.1".
+        widget: gets the steps as its trait `steps`.
+        name: under which the lesson keeps them; by default the widget's folder, such as "query_map".
+
+    Returns:
+        The widget.
+
+    Raises:
+        ValueError: if there is no such lesson, or it has no steps of that name; the message lists the names.
+        TraitError: if a step sets what the widget does not have.
+    """
+    name, offered = name or widget._module, lesson(number).steps
+    if name not in offered:
+        raise ValueError(
+            f"Lesson {number} has no steps {name!r}; it has steps for: {', '.join(offered) or 'no widget'}."
+        )
+    widget.steps = offered[name]
+    return widget
 
 
 def glossary(number: str | None = None) -> Glossary:

@@ -78,17 +78,31 @@ export function bars({ label, onPress = null }) {
 
 /**
  * The steps of a lesson as buttons above the picture, from the trait `steps`: [{ label, set: { trait: value }, notice }].
- * A press stores the traits and says what to notice.
+ * A press stores the traits and says below the buttons what to notice; the button stays pressed while they hold.
  */
 export function tryThis(house, model) {
   const node = element("div", { class: "cw-steps", role: "group", "aria-label": "Try this" });
+  const notice = element("p", { class: "cw-notice", "aria-live": "polite" });
+  let taken = null;
+  const holds = ({ set }) => Object.keys(set).every((name) => JSON.stringify(model.get(name)) === JSON.stringify(set[name]));
+  const follow = () => {
+    const valid = taken !== null && holds(taken);
+    notice.classList.toggle("cw-past", !valid);
+    for (const each of node.querySelectorAll("button")) each.setAttribute("aria-pressed", String(valid && each.step === taken));
+  };
+  const press = ({ currentTarget }) => {
+    taken = currentTarget.step;
+    notice.textContent = taken.notice;
+    store(model, taken.set);
+    follow();
+  };
   const draw = () => {
     const steps = model.get("steps") ?? [];
     node.hidden = !steps.length;
-    node.replaceChildren(element("span", {}, "Try this:"), ...steps.map(({ label, set, notice }) => button(label, () => {
-      store(model, set);
-      house.say(notice, { again: true });
-    })));
+    const made = steps.map((step) => Object.assign(button(step.label, press), { step }));
+    node.replaceChildren(element("span", {}, "Try this:"), ...made, notice);
+    house.listen([...new Set(steps.flatMap(({ set }) => Object.keys(set)))], follow);
+    follow();
   };
   house.stage.before(node);
   house.listen("steps", draw);

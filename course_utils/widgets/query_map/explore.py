@@ -2,7 +2,7 @@
 
 import copy
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -32,7 +32,6 @@ def explore_query_map(
     source: str | None = None,
     picture: str | None = None,
     query: Sequence[int] = (),
-    steps: Sequence[Mapping[str, Any]] = (),
 ) -> QueryMap:
     """Point at a position and see how it weighs all others.
 
@@ -44,7 +43,6 @@ def explore_query_map(
             first of them.
         picture: name of the photograph shown first, such as "cow".
         query: (row, column) of a position to show at the start, counted from 0.
-        steps: what a lesson asks to try, as buttons: the trait of `CourseWidget`.
 
     Raises:
         ValueError: if only one of network and data is given, the network has no such block, or there is no such
@@ -59,7 +57,7 @@ def explore_query_map(
         if picture is not None:
             raise ValueError(f"picture={picture!r} chooses among the photographs; leave it out with a network.")
         sources = network_sources(network, data, "images = data.images  # network, data: what you gave", "yours")
-        return QueryMap(sources, source=source or sources[0]["key"], query=query, steps=list(steps))
+        return QueryMap(sources, source=source or sources[0]["key"], query=query)
     sources = [_photographs()]
     if f"weights/{_TRAINED}.safetensors" in checksums():
         made = (
@@ -73,7 +71,7 @@ def explore_query_map(
             raise ValueError(f"There is no photograph {picture!r}; there are: {', '.join(_names())}.")
         first = _names().index(picture)
     own = _own_pictures()
-    return QueryMap(sources, source=source or _PHOTOGRAPHS, example=first, query=query, steps=list(steps), network=own)
+    return QueryMap(sources, source=source or _PHOTOGRAPHS, example=first, query=query, network=own)
 
 
 @torch.no_grad()

@@ -1,7 +1,6 @@
 """The lesson's widget on a network that reads: the text reader joined to `Reader`."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from ...data import draw_text
 from ...models import load_network
@@ -16,7 +15,6 @@ def explore_reader(
     query: int | None = None,
     chosen: Sequence[int] = (),
     off: Sequence[Sequence[int]] = (),
-    steps: Sequence[dict[str, Any]] = (),
 ) -> Reader:
     """Type a line of text or upload one, see what each head of the text reader looks at, and switch heads off.
 
@@ -28,7 +26,6 @@ def explore_reader(
         query: the column pointed at first, counted from 0; each is 8 pixels wide.
         chosen: (block, head), counted from 1, whose arcs are shown; empty for the mean of all heads.
         off: (block, head) of every head to knock out.
-        steps: what to try, as `CourseWidget.steps`.
 
     Raises:
         ValueError: if the words are none that the reader knows or too long, or there is no such typeface, column or
@@ -48,5 +45,4 @@ def explore_reader(
         query=() if query is None else (query,),
         chosen=chosen,
         off=off,
-        steps=steps,
     )
