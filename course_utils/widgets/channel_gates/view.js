@@ -2,7 +2,7 @@ import { asker, button, choice, fill, focusController, gestures, keyWords, slide
 import { cameraButton, cropped, fileButton, halved, openFile } from "../page/camera.js";
 import { element, styled } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { bytes, decode, extent, largest, number, percent, softmax } from "../page/maths.js";
+import { bytes, decode, extent, largest, number, once, percent, softmax } from "../page/maths.js";
 import { inWorker, latest } from "../page/network.js";
 import { fit, fitPanel, layPicture, outline, paintImage, paintMap, regionPath } from "../page/paint.js";
 import {
@@ -44,19 +44,12 @@ function sceneOf(model, mine) {
   return { source, own, place, example, stage, edits: { ...model.get("edits") } };
 }
 
-const pictures = new WeakMap();
-
 /** The picture of an example as a canvas. */
-function pictureOf(example) {
-  if (!pictures.has(example)) pictures.set(example, openPicture(example));
-  return pictures.get(example);
-}
-
-async function openPicture({ canvas, image }) {
+const pictureOf = once(async ({ canvas, image }) => {
   if (canvas) return canvas;
   if (typeof image !== "string") return paintImage(decode(image));
   return cropped(await createImageBitmap(new Blob([bytes(image)], { type: "image/jpeg" })), SIDE, SIDE);
-}
+});
 
 /** What the network is given: the values that were sent, the picture's, or, for the segmenter, means of two by two. */
 function inputOf({ input, image }, canvas) {

@@ -26,6 +26,15 @@ export function decode({ shape, dtype, data }) {
   return { shape, values };
 }
 
+/** `make(json)`, once for each object that came from Python. */
+export function once(make) {
+  const made = new WeakMap();
+  return (json) => {
+    if (!made.has(json)) made.set(json, make(json));
+    return made.get(json);
+  };
+}
+
 /** A number in three figures, as Python's `.3g` would write it for everyday sizes. */
 export function number(value) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "none";

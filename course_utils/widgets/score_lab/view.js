@@ -1,9 +1,9 @@
-import { bindFocus, button, choice, gestures, keyWords, slider, store, toggle } from "../page/bind.js";
+import { bindFocus, button, choice, gestures, keyWords, slider, store, toggle, traitControls } from "../page/bind.js";
 import { element, styled } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { colourIndex, decode, extent, number, placeInWords, sigmoid } from "../page/maths.js";
-import { colourOf, colourTable, drawHeat, fit, frameCell, outline, paintImage } from "../page/paint.js";
-import { copyButton, saveButton, scaleBar } from "../page/panels.js";
+import { colourIndex, decode, extent, number, once, placeInWords, sigmoid } from "../page/maths.js";
+import { colourOf, colourTable, drawHeat, easel, fit, frameCell, outline, paintImage } from "../page/paint.js";
+import { copyButton, instrument, saveButton, scaleBar } from "../page/panels.js";
 import { ALIGN, lineSegments, scoreAll, summary } from "./formulas.js";
 
 const TABLE = "magma";
@@ -14,7 +14,7 @@ const FIELD = 41; // points a side at which the lines of equal score are compute
 const LINES = 9;
 const STRIP = 50; // height of a row of bars
 const TITLE = 18;
-const WIDEST = 320; // of a plane or a photograph
+const WIDEST = 340; // of a plane or a photograph: on a phone A and B are in view together
 const FEW = 24; // so many keys can be numbered below their bars
 const SCORES = [
   ["additive", "additive: w · tanh(W₁q + W₂k + b)"],
@@ -27,8 +27,9 @@ const SCORES = [
   ["similarity_euclidean", "similarity, euclidean: −|q − k|"],
   ["similarity_cosine", "similarity, cosine: q · k / |q||k|"],
 ];
-const SETTINGS = ["temperature", "window", "gaussian", "center", "estimator", "sample", "own_range", "scores", "alignments"];
-const SHARED = ["sources", "parameters", "source", "width", "chosen", ...SETTINGS];
+const SETTINGS = [
+  "temperature", "window", "gaussian", "center", "estimator", "sample", "own_range", "scores", "alignments", "chosen",
+];
 
 const plain = (name) => name.replace(/_/g, " ");
 const vector = (values) => `(${Array.from(values, number).join(", ")})`;
@@ -56,22 +57,18 @@ const widthsOf = (model, numbers) =>
 
 /** What the learner has set, within what the source allows. Returns `read()`; arrays are decoded once. */
 function laboratory(model) {
-  const opened = new WeakMap();
-  const once = (json, make) => {
-    if (!opened.has(json)) opened.set(json, make(json));
-    return opened.get(json);
-  };
+  const [open, decoded] = [once(openSource), once(decode)];
   return () => {
     const known = model.get("sources");
-    const source = once(known.find(({ key }) => key === model.get("source")) ?? known[0], openSource);
+    const source = open(known.find(({ key }) => key === model.get("source")) ?? known[0]);
     const widths = widthsOf(model, source.stride);
     const width = widths.includes(model.get("width")) ? model.get("width") : widths.at(-1);
     const stored = model.get("parameters")[String(width)];
     return {
       source, widths, width,
-      chosen: Math.min(model.get("chosen"), source.count - 1),
-      parameter: (name) => once(stored[name], decode).values,
       ...Object.fromEntries(SETTINGS.map((name) => [name, model.get(name)])),
+      chosen: Math.min(model.get("chosen"), source.count - 1),
+      parameter: (name) => decoded(stored[name]).values,
     };
   };
 }
@@ -293,12 +290,9 @@ function drawBars(context, start, width, ink, { title, values, low, high, colour
 }
 
 /** Three rows of bars: scores, weights, gradient; below them the keys' numbers, where there is room. */
-function drawStrips(strips, ink, { chosen, source: { count } }, { scores, weights, gradient }, { top, steepest }) {
-  const context = strips.getContext("2d");
-  const width = parseFloat(strips.style.width);
-  const height = parseFloat(strips.style.height);
-  context.setTransform(strips.width / width, 0, 0, strips.width / width, 0, 0);
-  context.clearRect(0, 0, width, height);
+function drawStrips(strips, width, ink, { chosen, source: { count } }, { scores, weights, gradient }, { top, steepest }) {
+  const height = 3 * (STRIP + TITLE) + (count <= FEW ? 14 : 0);
+  const context = easel(strips, width, height);
   const step = width / count;
   context.fillStyle = ink("sunken");
   context.fillRect(chosen * step, 0, Math.max(step, 2), height);
@@ -354,7 +348,7 @@ const describe = (lab, results, query, focus) => {
   const most = results.map(({ best, weights, bits }, i) =>
     `${"AB"[i]} on ${bits === null ? "no key" : `${nameOfKey(source, best)}, ${number(weights[best])}`}`);
   const heard = results.map((result, i) => `${"AB"[i]}: ${sumsInWords(lab, i, result).filter(Boolean).join(" ")}`).join(" ");
-  return [`Query ${where}.`, `Most weight: ${most.join("; ")}.`, focus.hint(), { heard }];
+  return [{ aside: `Query ${where}.` }, `Most weight: ${most.join("; ")}.`, focus.hint(), { heard }];
 };
 
 /** The lines that reproduce what is shown. */
@@ -388,19 +382,22 @@ function codeFor(lab, results, query) {
 
 const exact = (values) => Array.from(values, (value) => value.toPrecision(7)).join(",");
 
-/** Panel A or B: its score and alignment, the plane or photograph, its sums and its bars. */
+/** A or B: `node` holds its score, its alignment and the plane or photograph, `below` its sums and its bars. */
 function comparison(house, model, i) {
   const letter = "AB"[i];
-  const change = (name) => (value) => store(model, { [name]: model.get(name).map((old, j) => (i === j ? value : old)) });
-  const score = choice({ label: letter, options: SCORES, value: "", onChange: change("scores") });
-  const names = Object.keys(ALIGN).map((name) => [name, name]);
-  const alignment = choice({ label: "", options: names, value: "", onChange: change("alignments") });
-  score.input.setAttribute("aria-label", `${letter}: score`);
-  alignment.input.setAttribute("aria-label", `${letter}: alignment`);
+  const named = (part, options) => {
+    const made = choice({
+      label: part === "score" ? letter : "", options, value: "",
+      onChange: (value) => store(model, { [`${part}s`]: model.get(`${part}s`).map((old, j) => (i === j ? value : old)) }),
+    });
+    made.input.setAttribute("aria-label", `${letter}: ${part}`);
+    return made;
+  };
+  const score = named("score", SCORES);
+  const alignment = named("alignment", Object.keys(ALIGN).map((name) => [name, name]));
   styled(score.node, { flex: "1 1 0", fontWeight: "600" });
   styled(score.input, { width: "100%", fontWeight: "400" });
-  const heading = element("div", {}, score.node, alignment.node);
-  styled(heading, { display: "flex", gap: "8px", marginBottom: "8px" });
+  const heading = styled(element("div", {}, score.node, alignment.node), { display: "flex", gap: "8px", marginBottom: "8px" });
   const place = element("canvas", { role: i ? "img" : "application", class: "cw-pointed" });
   styled(place, { cursor: "crosshair", margin: "0 auto" });
   const strips = element("canvas", { role: "img" });
@@ -410,11 +407,12 @@ function comparison(house, model, i) {
     forcedColorAdjust: "none",
   });
   const sums = styled(element("div", {}, swatch, element("div", {}, ...lines)), {
-    display: "flex", gap: "8px", margin: "8px 0",
+    display: "flex", gap: "8px", marginBottom: "8px",
   });
   const scale = scaleBar("Weights");
   styled(scale.node, { width: "100%" });
-  const node = styled(element("div", {}, heading, place, sums, scale.node, strips), { flex: "1 1 320px", minWidth: "0" });
+  const node = element("div", {}, heading, place);
+  const below = element("div", {}, sums, scale.node, strips);
   strips.addEventListener("click", ({ offsetX }) => {
     const { length } = strips.dataset.weights.split(",");
     store(model, { chosen: Math.max(0, Math.min(length - 1, Math.floor((offsetX * length) / strips.clientWidth))) });
@@ -424,20 +422,18 @@ function comparison(house, model, i) {
     score.set(scores[i]);
     alignment.set(alignments[i]);
     swatch.hidden = source.isPlane;
-    const width = Math.floor(node.clientWidth);
+    const width = Math.floor(below.clientWidth);
     sums.style.minHeight = `${width > 380 ? 60 : source.isPlane ? 100 : 120}px`; // no jump between settings
-    fit(place, Math.min(width, WIDEST), source.isPlane ? 1 : source.image.height / source.image.width);
-    fit(strips, width, (3 * (STRIP + TITLE) + (source.count <= FEW ? 14 : 0)) / width);
   };
   const draw = (lab, result, shown) => {
     const { source, scores, alignments } = lab;
-    const context = place.getContext("2d");
-    const side = parseFloat(place.style.width);
-    const pixels = source.isPlane ? place.width / side : 1;
-    context.setTransform(pixels, 0, 0, pixels, 0, 0);
-    if (source.isPlane) drawPlane({ context, side, ink: house.ink }, lab, i, result, shown);
-    else drawPicture(place, lab, result, shown);
-    drawStrips(strips, house.ink, lab, result, shown);
+    const side = Math.min(Math.floor(node.clientWidth), WIDEST);
+    if (source.isPlane) drawPlane({ context: easel(place, side, side), side, ink: house.ink }, lab, i, result, shown);
+    else {
+      fit(place, side, source.image.height / source.image.width);
+      drawPicture(place, lab, result, shown);
+    }
+    drawStrips(strips, Math.floor(below.clientWidth), house.ink, lab, result, shown);
     scale.set({ table: TABLE, low: 0, high: shown.top });
     sumsInWords(lab, i, result).forEach((words, n) => { lines[n].textContent = words; });
     const channel = (value) => Math.round(255 * Math.max(0, Math.min(1, value)));
@@ -447,69 +443,57 @@ function comparison(house, model, i) {
       + (i ? "" : keyWords()));
     const each = source.count > FEW ? [] : Array.from(result.weights, (one, l) => `key ${l + 1} ${one.toFixed(3)}`);
     strips.setAttribute("aria-label", `${letter}: scores, weights and gradient of every key. ${each.join(", ")}`);
-    Object.assign(strips.dataset, {
-      scores: exact(result.scores), weights: exact(result.weights), gradient: exact(result.gradient),
-      context: exact(result.context),
-    });
+    for (const name of ["scores", "weights", "gradient", "context"]) strips.dataset[name] = exact(result[name]);
   };
-  return { node, place, layOut, draw };
+  return { node, below, place, layOut, draw };
 }
 
 /** What both panels share. `draw(lab)` shows the settings, and only the controls that an alignment listens to. */
 function controlsOf(model) {
-  const set = (name) => (value) => store(model, { [name]: value });
   const takeSource = (key) => {
     const { start: [row, column], steps, image, keys } = model.get("sources").find((one) => one.key === key);
     const possible = widthsOf(model, keys.shape[1]);
     const chosen = image ? row * steps[1] + column : 0;
     store(model, { source: key, query: [], width: possible.at(image ? -1 : 0), chosen, own_range: Boolean(image) });
   };
-  const source = choice({
-    label: "Keys", options: model.get("sources").map(({ key, title }) => [key, title]), value: "", onChange: takeSource,
-  });
   let widths = [];
-  const width = slider({
-    label: "d", min: 0, max: 0, step: 1, value: 0, show: (i) => String(widths[i] ?? ""),
-    onInput: (i) => set("width")(widths[i]),
-  });
-  const temperature = slider({
-    label: "Temperature", min: 0.1, max: 5, step: 0.1, value: 1, show: (value) => value.toFixed(1),
-    onInput: set("temperature"),
-  });
-  const keyNumber = (value) => number(value + 1);
-  const chosen = slider({
-    label: "Gradient of the weight of key", min: 0, max: 11, step: 1, value: 0, show: keyNumber, onInput: set("chosen"),
-  });
-  const ownRange = toggle({ label: "A and B have their own scales", value: false, onChange: set("own_range") });
-  const window_ = slider({ label: "Window", min: 0.5, max: 13, step: 0.5, value: 2, onInput: set("window") });
-  const center = slider({
-    label: "Center", min: 0, max: 11, step: 0.5, value: 0, show: (value) => `key ${keyNumber(value)}`,
-    onInput: set("center"),
-  });
-  const gaussian = toggle({ label: "Gaussian", value: false, onChange: set("gaussian") });
-  const estimator = choice({
-    label: "Gradient of hard", value: "straight_through",
-    options: [["straight_through", "straight-through"], ["reinforce", "REINFORCE"]], onChange: set("estimator"),
+  const counted = { min: 0, max: 11, show: (value) => `key ${number(value + 1)}` };
+  const { controls, refresh } = traitControls(model, {
+    source: [choice, {
+      label: "Keys", options: model.get("sources").map(({ key, title }) => [key, title]), onChange: takeSource,
+    }],
+    width: [slider, {
+      label: "d", min: 0, max: 0, step: 1, show: (i) => String(widths[i] ?? ""), read: () => 0, write: (i) => widths[i],
+    }],
+    temperature: [slider, { label: "Temperature", min: 0.1, max: 5, step: 0.1, show: (value) => value.toFixed(1) }],
+    chosen: [slider, { label: "Gradient of the weight of", ...counted, step: 1 }],
+    own_range: [toggle, { label: "A and B have their own scales" }],
+    window: [slider, { label: "Window", min: 0.5, max: 13, step: 0.5 }],
+    center: [slider, { label: "Center", ...counted, step: 0.5 }],
+    gaussian: [toggle, { label: "Gaussian" }],
+    estimator: [choice, {
+      label: "Gradient of hard", options: [["straight_through", "straight-through"], ["reinforce", "REINFORCE"]],
+    }],
   });
   const again = button("Sample again", () => store(model, { sample: model.get("sample") + 1 }));
-  const options = element("div", { class: "cw-controls" }, window_.node, center.node, gaussian.node, estimator.node);
+  const nodes = (...names) => names.map((name) => controls[name].node);
+  const options = element("div", { class: "cw-controls" }, ...nodes("window", "center", "gaussian", "estimator"));
   styled(options, { flex: "0 0 100%", minHeight: "32px", margin: "0" }); // as tall without any of them
   const draw = (lab) => {
     const uses = (...names) => lab.alignments.some((name) => names.includes(name));
     ({ widths } = lab);
-    source.set(lab.source.key);
-    source.node.hidden = model.get("sources").length < 2;
-    width.input.max = widths.length - 1;
-    width.set(widths.indexOf(lab.width));
-    for (const one of [chosen, center]) one.input.max = lab.source.count - 1;
-    const controls = { temperature, chosen, own_range: ownRange, window: window_, gaussian, center, estimator };
-    for (const [name, control] of Object.entries(controls)) control.set(lab[name]);
-    for (const one of [window_, gaussian]) one.node.hidden = !uses("local");
-    center.node.hidden = !uses("local") || !lab.source.isPlane;
-    estimator.node.hidden = !uses("hard");
+    for (const name of ["chosen", "center"]) controls[name].input.max = lab.source.count - 1;
+    controls.width.input.max = widths.length - 1;
+    refresh();
+    controls.width.set(widths.indexOf(lab.width));
+    controls.source.set(lab.source.key);
+    controls.source.node.hidden = model.get("sources").length < 2;
+    for (const node of nodes("window", "gaussian")) node.hidden = !uses("local");
+    controls.center.node.hidden = !uses("local") || !lab.source.isPlane;
+    controls.estimator.node.hidden = !uses("hard");
     again.hidden = !uses("hard", "reinforced");
   };
-  return { nodes: [source.node, width.node, temperature.node, chosen.node, ownRange.node, again, options], draw };
+  return { nodes: [...nodes("source", "width", "temperature", "chosen", "own_range"), again, options], draw };
 }
 
 function render({ model, el }) {
@@ -518,9 +502,10 @@ function render({ model, el }) {
   let lab = read();
   const panels = [0, 1].map((i) => comparison(house, model, i));
   const controls = controlsOf(model);
-  const hint = element("p", { class: "cw-panel-name cw-keys" });
-  hint.textContent = `${gestures()} Press a bar to see the gradient of that key's weight.`;
-  house.stage.append(...panels.map(({ node }) => node), styled(hint, { flex: "0 0 100%" }));
+  house.stage.classList.add("cw-twins");
+  instrument(house, panels[0].node, panels[1].node);
+  house.stage.append(...panels.map(({ below }) => below), element("p", { class: "cw-panel-name cw-keys" },
+    `${gestures()} Press a bar to see the gradient of that key's weight.`));
   house.controls.append(...controls.nodes);
 
   /** The step of the plane nearest to a place (0 to 1), or the photograph's cell under it. */
@@ -553,7 +538,7 @@ function render({ model, el }) {
     for (const panel of panels) panel.layOut(lab);
     look();
   };
-  house.listen(SHARED, draw);
+  house.listen(["sources", "parameters", "source", "width", ...SETTINGS], draw);
   house.whenShown(draw);
   const names = () => ["A", "B"].map((letter, i) => `${letter}: ${plain(lab.scores[i])} with ${lab.alignments[i]}.`);
   house.actions.append(

@@ -1,7 +1,7 @@
 import { bindFocus, choice, gestures, keyWords, slider, store, toggle, traitControls } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { decode, dot, largest, number, percent, placeInWords, softmax } from "../page/maths.js";
+import { decode, dot, largest, number, once, percent, placeInWords, softmax } from "../page/maths.js";
 import { easel, fitPanel, frameCell, layPicture, outline, paintImage, paintMap } from "../page/paint.js";
 import { copyButton, instrument, picturePanel, saveButton } from "../page/panels.js";
 
@@ -65,14 +65,9 @@ function openClip({ frames, tokens, moving, standing }) {
 
 /** What the traits say: the clip, and the maps of a query in it, which are computed once. */
 function laboratory(model) {
-  const opened = new WeakMap();
+  const open = once(openClip);
   let seen = {};
-  const clip = () => {
-    const clips = model.get("clips");
-    const json = clips[Math.min(model.get("clip"), clips.length - 1)];
-    if (!opened.has(json)) opened.set(json, openClip(json));
-    return opened.get(json);
-  };
+  const clip = () => open(model.get("clips")[Math.min(model.get("clip"), model.get("clips").length - 1)]);
   const maps = ({ t, s }) => {
     const key = [t, s, model.get("temperature")];
     if (seen.clip !== clip() || String(seen.key) !== String(key)) seen = { clip: clip(), key, maps: clip().look(...key) };
