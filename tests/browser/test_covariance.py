@@ -122,7 +122,7 @@ def test_the_slider_moves_gsops_mask_and_leaves_ses_alone(page):
     np.testing.assert_allclose(gates(page, "se"), before["se"], atol=1e-6)
     assert np.abs(gates(page, "gsop") - before["gsop"]).max() > 1e-3
     np.testing.assert_allclose(matrix(page).diagonal(), diagonal, atol=1e-6)
-    assert "no gate of SE moves; GSoP moves most" in page.status
+    assert "no gate of SE moves; GSoP's gate of" in page.status
     page.page.wait_for_function("() => document.querySelector('main').model.get('turn') === 1")
     page.root.get_by_role("button", name="Put back").press("Enter")
     assert slider.evaluate("(slider) => slider === document.activeElement")

@@ -120,7 +120,7 @@ def test_a_head_without_its_tick_is_out_of_the_network_and_back_with_all_heads_o
     said, first = int(expected.argmax()), int(whole.argmax())
     assert f"The network says {said} with {100 * expected[said]:.1f} %" in page.status
     assert f"untouched it says {first} with {100 * whole[first]:.1f} %" in page.status
-    assert ("rightly" in page.status) == (said == int(data.labels[picture]))
+    assert ("which is right" in page.status) == (said == int(data.labels[picture]))
     every = page.root.get_by_role("button", name="All heads on")
     every.press("Enter")
     assert every.evaluate("node => node === document.activeElement")
@@ -238,7 +238,7 @@ def test_copied_code_reproduces_what_is_shown(page, network, data, mask, heads):
 
 def test_the_courses_own_network_says_in_the_page_what_it_says_in_the_package(alone):
     page = alone(explore_head_grid(off=[(1, 3), (1, 4)], picture=3))
-    assert "The network says 7 with" in page.status and "wrongly, it is 2; untouched it says 2" in page.status
+    assert "The network says 7 with" in page.status and "which is wrong: it is 2; untouched it says 2" in page.status
     scope: dict = {}
     page.root.get_by_role("button", name="Copy the code").click()
     exec(

@@ -230,7 +230,7 @@ def test_heads_are_hovered_knocked_out_masked_and_typed_into(lesson):
     with torch.no_grad():
         network.blocks[0].attention.output.weight[:, 32:] = 0
         expected = network(image).softmax(1)[0]
-    expect(status).to_contain_text(f"The network says 7 with {100 * expected[7]:.1f} %, wrongly, it is 2")
+    expect(status).to_contain_text(f"The network says 7 with {100 * expected[7]:.1f} %, which is wrong: it is 2")
     root.get_by_role("button", name="All heads on").click()
     expect(status).to_contain_text("The network says 2")
     root.get_by_label("Attention mask").select_option("causal")
@@ -395,7 +395,7 @@ def test_covariances_are_hovered_and_turned_in_the_lesson(lesson):
     root = widget(server.page, "covariance")
     canvas = root.locator("canvas[tabindex='0']")
     root.get_by_role("slider").press("End")
-    expect(root.locator("[role=status]")).to_contain_text("no gate of SE moves; GSoP moves most")
+    expect(root.locator("[role=status]")).to_contain_text("no gate of SE moves; GSoP's gate of")
     shown = np.array([float(one) for one in canvas.get_attribute("data-covariance").split(",")]).reshape(8, 8)
     expected = covariance_pool(rearrange(example_channels("hens")[None], 1, 0, 1.0))[0].numpy()
     np.testing.assert_allclose(shown, expected, atol=1e-6)

@@ -327,7 +327,7 @@ function slideInWords(model, numbers) {
   const still = Math.abs(se.move) < 5e-4 ? "no gate of SE moves" : `SE moves ${se.channel} by ${fixed(se.move, 3)}`;
   const does = turn > 0 ? "follows" : "avoids";
   return `${names[moved]} ${does} ${names[leader]} (${fixed(turn)}), every mean as before: ${still}; `
-    + `GSoP moves most ${gsop.channel}, by ${fixed(gsop.move, 3)}.`;
+    + `GSoP's gate of ${gsop.channel} moves most, by ${fixed(gsop.move, 3)}.`;
 }
 
 function cellInWords(numbers, [i, j]) {

@@ -192,7 +192,7 @@ function render({ model, el }) {
       return [`At ${placeInWords(query)}: ${values[now.network]}.`, { heard: `${others}. ${when}.` }, focus.hint()];
     }
     const words = weigh().map(({ share, overlap }, k) =>
-      `${data.networks[k].title}: ${percent(share)} of what reaches it on the answer, IoU ${overlap.toFixed(2)}.`);
+      `${data.networks[k].title}: ${percent(share)} of what reaches it lies on the answer, IoU ${overlap.toFixed(2)}.`);
     const others = words.filter((_, k) => k !== now.network).join(" ");
     return [`${when}, threshold ${model.get("threshold").toFixed(2)}.`, words[now.network], { heard: others }];
   };

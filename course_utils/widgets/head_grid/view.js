@@ -257,7 +257,7 @@ function answerPart(model, network) {
   const words = () => {
     const { probabilities, shown } = network.now;
     const [said, first, right] = [largest(probabilities), largest(shown.whole), network.picture().answer];
-    const verdict = said === right ? "rightly" : `wrongly, it is ${right}`;
+    const verdict = said === right ? "which is right" : `which is wrong: it is ${right}`;
     const before = isChanged() ? `; untouched it says ${first} with ${percent(shown.whole[first])}.` : ".";
     return `The network says ${said} with ${percent(probabilities[said])}, ${verdict}${before}`;
   };

@@ -354,7 +354,7 @@ function codeFor(model, column) {
     "",
     'reader = load_network("text_reader").eval()',
     ...(words ? [
-      `picture = draw_text(${JSON.stringify(words)}, "${model.get("typeface")}")[None]  # the page draws a little otherwise`,
+      `picture = draw_text(${JSON.stringify(words)}, "${model.get("typeface")}")[None]  # the page draws it a little differently`,
     ] : ["picture = torch.from_numpy(widget.picture)[None]  # widget: what explore_reader() returned"]),
     `edits = {${edits.join(", ")}}  # heads are counted from 0`,
     "with torch.no_grad(), edit_masks(reader, edits), record_masks(reader) as masks:",
