@@ -13,7 +13,7 @@ from ...check.tasks import Shown, Task
 
 
 def share_right(network: torch.nn.Module, images: Tensor, labels: Tensor, batch_size: int) -> float:
-    """Give the share of pictures that a trained network classifies correctly: images (N, C, H, W), labels (N,) -> one number.
+    """The share of pictures that a network classifies correctly: images (N, C, H, W), labels (N,) -> one number.
 
     The network gives logits (n, classes) for a batch of n pictures; the last batch may be smaller than `batch_size`.
     """
