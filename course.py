@@ -25,7 +25,7 @@ VENV = ROOT / ".venv"
 SCRIPTS = VENV / ("Scripts" if os.name == "nt" else "bin")
 RUN = str(SCRIPTS / "python")
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-PYTEST = [RUN, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile"]
+PYTEST = [RUN, "-m", "pytest", "-q", "-n", "2", "--dist", "worksteal"]
 NBVAL = ["--nbval-cell-timeout=600", "-o", "filterwarnings=default"]
 PROSE = ["course_utils", "artwork", "experiments", "notebooks", "docs"]
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"]
@@ -102,7 +102,7 @@ COMMANDS: dict[str, tuple[str, str, list[list[str]]]] = {
     "strict": (
         "wrong versions of each exercise's solution, made from its source: each must be refused in 200 of 200 tries",
         "test",
-        [[*PYTEST[:-1], "worksteal", "--tries=200", "tests/strict"]],
+        [[*PYTEST, "--tries=200", "tests/strict"]],
     ),
     "release": (
         "build the last commit into dist/, install it outside the tree, run 4.1.1",

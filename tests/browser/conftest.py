@@ -220,6 +220,7 @@ def place_of(picture: np.ndarray, part: np.ndarray) -> tuple[int, int]:
 
 
 VIEWPORT = {"width": 1000, "height": 800}
+MEDIA = {"color_scheme": "null", "forced_colors": "null", "reduced_motion": "null"}
 
 
 def new_page(browser: Browser, **options: Any) -> Page:
@@ -241,20 +242,20 @@ def shared_page(browser: Browser) -> Iterator[Page]:
 def alone(browser: Browser, shared_page: Page, tmp_path: Path) -> Iterator[Callable[..., WidgetPage]]:
     """`alone(widget)` opens a widget's own page in Chromium.
 
-    The first goes into the page that all tests share, as it was at first; a further one of the same test, or one with
-    options for the browser's context, gets a page of its own.
+    The first goes into the page that all tests share, as it was at first, with its viewport and media as the options
+    say; a further one of the same test, or one with other options for the browser's context, gets a page of its own.
     """
     opened: list[WidgetPage] = []
 
     def open_page(widget: Any, **options: Any) -> WidgetPage:
         path = widget.save_html(tmp_path / f"widget-{len(opened)}.html")
-        if options or any(one.page is shared_page for one in opened):
+        if options.keys() - {"viewport", *MEDIA} or any(one.page is shared_page for one in opened):
             page = new_page(browser, **options)
         else:
             page = shared_page
             page.mouse.move(0, 0)
-            page.set_viewport_size(VIEWPORT)
-            page.emulate_media(color_scheme="null", forced_colors="null", reduced_motion="null")
+            page.set_viewport_size(options.pop("viewport", VIEWPORT))
+            page.emulate_media(**{**MEDIA, **options})
         opened.append(WidgetPage(page, path))
         return opened[-1]
 

@@ -37,26 +37,29 @@ HOSTILE = (
 WORDS = " ".join(HOSTILE)
 
 
+@pytest.fixture(scope="module")
+def unguarded(browser: Browser) -> Iterator[Page]:
+    """The page that one content after the other is opened in."""
+    context = browser.new_context(bypass_csp=True, offline=True, viewport={"width": 1000, "height": 800})
+    context.set_default_timeout(30_000)
+    page = context.new_page()
+    page.on("pageerror", lambda error: page.heard.append(str(error)))
+    yield page
+    context.close()
+
+
 @pytest.fixture
-def opened(browser: Browser, tmp_path: Path) -> Iterator[Callable[[str], Page]]:
+def opened(unguarded: Page, tmp_path: Path) -> Callable[[str], Page]:
     """Open a page with its policy switched off: nothing but the code itself keeps the canary quiet."""
-    contexts = []
 
     def open_page(content: str) -> Page:
-        path = tmp_path / f"{len(contexts)}.html"
+        path = tmp_path / "hostile.html"
         path.write_text(content, encoding="utf-8", errors="replace")
-        context = browser.new_context(bypass_csp=True, offline=True, viewport={"width": 1000, "height": 800})
-        context.set_default_timeout(30_000)
-        contexts.append(context)
-        page = context.new_page()
-        page.heard = []
-        page.on("pageerror", lambda error: page.heard.append(str(error)))
-        page.goto(path.as_uri())
-        return page
+        unguarded.heard = []
+        unguarded.goto(path.as_uri())
+        return unguarded
 
-    yield open_page
-    for context in contexts:
-        context.close()
+    return open_page
 
 
 def assert_quiet(page: Page) -> None:

@@ -1,8 +1,12 @@
-"""Lessons as a learner meets them: opened in JupyterLab, run from top to bottom, touched, typed into."""
+"""Lessons as a learner meets them: opened in JupyterLab, run, touched, typed into.
+
+`make lessons` runs every cell of every lesson, on all the pictures that it trains on. Here a lesson runs up to the last
+cell that is touched, on fewer, and ends with its quiz and the learner's progress.
+"""
 
 import base64
+import json
 import re
-import shutil
 from pathlib import Path
 
 import matplotlib
@@ -28,13 +32,25 @@ torch.set_num_threads(1)
 
 @pytest.fixture
 def lesson(lab, tmp_path):
-    """`lesson(name)` opens a copy of a notebook and runs it; afterwards nothing may have gone wrong."""
+    """`lesson(name, last, seconds)` runs a copy up to the cell with `last`; afterwards nothing may have gone wrong.
+
+    Further arguments are pairs of words: the first stands in the copy, and is replaced by the second.
+    """
     opened = []
 
-    def open_lesson(name, seconds):
+    def open_lesson(name, last, seconds, *smaller):
         folder = tmp_path / "notebooks"
         folder.mkdir()
-        shutil.copy(NOTEBOOKS / name, folder)
+        text = (NOTEBOOKS / name).read_text(encoding="utf-8")
+        for words, fewer in smaller:
+            assert words in text
+            text = text.replace(words, fewer)
+        notebook = json.loads(text)
+        code = [("".join(cell["source"]), cell) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+        end = next(i for i, (source, _) in enumerate(code) if last in source)
+        kept = [*code[: end + 1], *(one for one in code[end + 1 :] if re.search(r"check\.(quiz|progress)\(", one[0]))]
+        notebook["cells"] = [cell for _, cell in kept]
+        (folder / name).write_text(json.dumps(notebook), encoding="utf-8")
         server = lab(folder)
         server.open(name)
         server.run_all()
@@ -60,7 +76,7 @@ def widget(page, name):
 
 
 def test_the_introduction_is_pointed_at_slid_and_typed_into(lesson):
-    server = lesson("4.1_introduction.ipynb", seconds=180)
+    server = lesson("4.1_introduction.ipynb", "check.fix_self_attention(", 180)
     page = server.page
 
     # A trained mask; then a spotlight by hand, which follows the pointer; what is said of them the package computes.
@@ -117,7 +133,7 @@ def test_the_introduction_is_pointed_at_slid_and_typed_into(lesson):
 
 
 def test_senet_is_hovered_dragged_and_typed_into(lesson):
-    server = lesson("4.1.1_senet.ipynb", seconds=90)
+    server = lesson("4.1.1_senet.ipynb", "check.squeeze(", 90)
     page = server.page
     same = explore_channel_gates(source="cued digits", stage=1)  # the numbers that the page must show
     root = page.locator("[data-widget=channel-gates]:has(.cw-bar)").first
@@ -172,7 +188,7 @@ def pixels(canvas):
 
 
 def test_self_attention_shows_the_packages_weights_at_each_position(lesson):
-    server = lesson("4.1.3_self_attention.ipynb", seconds=180)
+    server = lesson("4.1.3_self_attention.ipynb", "explore_query_map(source=", 180)
     page = server.page
     root = widget(page, "query-map")
     canvas = root.locator("canvas[tabindex='0']")
@@ -204,7 +220,7 @@ def test_self_attention_shows_the_packages_weights_at_each_position(lesson):
 
 
 def test_heads_are_hovered_knocked_out_masked_and_typed_into(lesson):
-    server = lesson("4.1.4_multi_head_attention.ipynb", seconds=240)
+    server = lesson("4.1.4_multi_head_attention.ipynb", "explore_head_grid(", 240)
     page = server.page
     root = widget(page, "head-grid")
     canvas = root.locator("canvas[tabindex='0']")
@@ -251,7 +267,7 @@ def test_heads_are_hovered_knocked_out_masked_and_typed_into(lesson):
 
 
 def test_the_experiment_trains_and_draws_its_curves(lesson):
-    server = lesson("4.2_experiment_se_block.ipynb", seconds=240)
+    server = lesson("4.2_experiment_se_block.ipynb", "train(trained[run]", 240, ("cued_digits(4000", "cued_digits(400"))
     curves = widget(server.page, "training-curves")
     status = curves.locator("[role=status]").first
     for words in ("plain", "SE", "epoch 6"):
@@ -259,7 +275,7 @@ def test_the_experiment_trains_and_draws_its_curves(lesson):
 
 
 def test_gate_maps_are_weighed_in_the_lesson_as_the_package_weighs_them(lesson):
-    server = lesson("4.5_experiment_attention_vgg16.ipynb", seconds=240)
+    server = lesson("4.5_experiment_attention_vgg16.ipynb", "explore_gate_maps(stage=1", 240)
     page = server.page
     same = explore_gate_maps(stage=1, epoch=2)
     root = widget(page, "gate-maps")
@@ -277,7 +293,7 @@ def test_gate_maps_are_weighed_in_the_lesson_as_the_package_weighs_them(lesson):
 
 
 def test_beyond_channel_and_space_is_switched_hovered_and_typed_into(lesson):
-    server = lesson("4.6_beyond_channel_and_space.ipynb", seconds=240)
+    server = lesson("4.6_beyond_channel_and_space.ipynb", "explore_space_time(", 240)
     page = server.page
 
     # CBAM without the mean of its spatial part: the page computes what the package computes.
@@ -318,7 +334,7 @@ def test_beyond_channel_and_space_is_switched_hovered_and_typed_into(lesson):
 
 
 def test_any_network_is_looked_into_and_its_head_switched_off(lesson):
-    server = lesson("4.7_look_into_any_network.ipynb", seconds=240)
+    server = lesson("4.7_look_into_any_network.ipynb", "check.class_map(", 240)
     page = server.page
 
     # torchvision's network: the kernel answers without a head, as edit_masks does for the same numbers in ours.
@@ -348,7 +364,7 @@ def test_any_network_is_looked_into_and_its_head_switched_off(lesson):
 
 
 def test_scores_are_dragged_aligned_and_typed_into(lesson):
-    server = lesson("4.4_scores_and_alignments.ipynb", seconds=240)
+    server = lesson("4.4_scores_and_alignments.ipynb", "check.fixed_weights(", 240)
     page = server.page
     root = widget(page, "score-lab")
     canvas = root.locator("canvas[tabindex='0']")
@@ -391,7 +407,7 @@ def test_scores_are_dragged_aligned_and_typed_into(lesson):
 
 
 def test_covariances_are_hovered_and_turned_in_the_lesson(lesson):
-    server = lesson("4.1.2_gsop_net.ipynb", seconds=150)
+    server = lesson("4.1.2_gsop_net.ipynb", "explore_covariance(", 150)
     root = widget(server.page, "covariance")
     canvas = root.locator("canvas[tabindex='0']")
     root.get_by_role("slider").press("End")
@@ -407,7 +423,7 @@ def test_covariances_are_hovered_and_turned_in_the_lesson(lesson):
 
 
 def test_the_league_shows_where_masks_lie_and_checks_a_claim(lesson):
-    server = lesson("4.3_experiment_self_attention.ipynb", seconds=240)
+    server = lesson("4.3_experiment_self_attention.ipynb", "AttentionMap(", 240, ("slice(0, 2000)", "slice(0, 400)"))
     page = server.page
     curves = widget(page, "training-curves")
     expect(curves.locator("[role=status]")).to_contain_text("self-attention 0.")
@@ -438,7 +454,7 @@ def test_the_league_shows_where_masks_lie_and_checks_a_claim(lesson):
 
 
 def test_patches_are_pointed_at_and_blanked_and_the_network_answers(lesson):
-    server = lesson("4.1.5_vision_transformer.ipynb", seconds=240)
+    server = lesson("4.1.5_vision_transformer.ipynb", "blanked=edge", 240)
     page = server.page
     network, data = load_network("vit_cued_digits").eval(), cued_digits(6, seed=9, split="test")
     widget(page, "patch-tokens")
