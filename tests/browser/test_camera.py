@@ -7,11 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from browser import FLAGS, find_browser
 from conftest import WidgetPage
 from playwright.sync_api import Browser, expect
 
-from course_utils.widgets import explore_channel_gates, explore_mask_playground, explore_query_map
+from course_utils.data.images import decode_base64
+from course_utils.models import VisionTransformer
+from course_utils.widgets import (
+    explore_channel_gates,
+    explore_mask_playground,
+    explore_patch_tokens,
+    explore_query_map,
+    look,
+)
 
 SECONDS = 30_000  # a frame takes long on a busy machine
 COW = {"label": "the cow", "set": {"source": "photographs", "example": 1, "query": [6, 6]}, "notice": "A cow."}
@@ -39,7 +48,12 @@ def pages(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("camera")
     widgets = {"gates": explore_channel_gates(), "digits": explore_channel_gates(source="digits")}
     widgets["playground"] = explore_mask_playground(source="trained", rest="blurred")
-    widgets["query"] = explore_query_map(picture="cow", steps=[COW])
+    widgets["query"] = explore_query_map(picture="cow")
+    widgets["query"].steps = [COW]
+    torch.manual_seed(0)
+    small = VisionTransformer(32, 8, 2, 16, 2, 32, 4)
+    widgets["patches"] = explore_patch_tokens(small, torch.rand(1, 3, 32, 32))
+    widgets["look"] = look(small, torch.rand(1, 3, 32, 32))
     return {name: widget.save_html(folder / f"{name}.html") for name, widget in widgets.items()}
 
 
@@ -99,18 +113,24 @@ def test_a_step_or_another_picture_ends_the_camera_and_stays(camera, pages):
     page.page.context.close()
 
 
-def test_where_the_kernel_needs_the_picture_the_button_says_so_and_only_the_still_goes(camera, pages):
+@pytest.mark.parametrize("name", ["digits", "patches", "look"])
+def test_where_the_kernel_needs_the_picture_the_button_says_so_and_only_the_still_goes(camera, pages, name):
     started, allowed = camera
     if not allowed:
         return
-    page = opened(started, pages["digits"])
+    page = opened(started, pages[name])
+    start = page.root.get_by_role("button", name=re.compile("picture goes to your notebook's kernel"))
+    assert name == "digits" or not (start.is_visible() or page.root.get_by_text("Upload a picture").is_visible())
     page.page.evaluate("() => { document.querySelector('main').model.widget_manager = {}; }")
-    page.root.get_by_role("button", name=re.compile("picture goes to your notebook's kernel")).click()
+    page.theme("dark")  # which draws the widget again
+    start.click()
     page.root.get_by_role("img", name="What the camera sees, mirrored").wait_for(timeout=SECONDS)
     page.page.wait_for_timeout(500)
-    assert not page.state("request")
+    sent = {"digits": "data"}.get(name, "upload")
+    assert sent not in (page.state("request") or {})
     page.root.get_by_role("button", name="Keep this picture").click()
-    assert page.state("request")["want"] == "picture"
+    still = decode_base64(page.state("request")[sent])
+    assert still.shape == (512, 512, 3) and still.std() > 1
     page.page.context.close()
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import nn
 
 from course_utils.attention import record_masks
@@ -199,3 +200,34 @@ def test_twelve_layers_of_twelve_heads_cross_in_less_than_half_a_megabyte(tmp_pa
 def test_what_cannot_be_shown_is_refused(arguments, words):
     with pytest.raises(ValueError, match=words):
         explore_patch_tokens(**arguments)
+
+
+@torch.no_grad()
+def test_a_learners_picture_joins_the_others_and_a_bad_one_gets_a_word(tmp_path, monkeypatch):
+    model = network().eval()
+    widget = explore_patch_tokens(model, pictures())
+    widget.request = {"id": "a", "upload": base64.b64encode(b"no picture").decode(), "name": "a.txt"}
+    assert widget.answer == {"id": "a", "failed": True} and "a.txt is not an image" in widget.error
+    assert len(widget.pictures) == 2
+
+    monkeypatch.chdir(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)
+    Image.fromarray(pixels).save("mine.png")
+    sent = base64.b64encode((tmp_path / "mine.png").read_bytes()).decode()
+    for index, name in ((2, "mine.png"), (3, "")):
+        widget.request = {"id": name, "upload": sent, "name": name}
+        assert not widget.error and widget.answer["uploaded"] == index
+        added = widget.pictures[index]
+        assert added["label"] == (name or "your picture")
+        image = torch.from_numpy(pixels).permute(2, 0, 1) / 255
+        whole = model(image[None]).softmax(1)[0]
+        close(added["probabilities"], whole)
+        assert added["asked"] == int(whole.argmax())
+        widget.request = {"id": f"{name}2", "picture": index, "blanked": [0, 4]}
+        blanked = image.clone()
+        blanked[:, :4, :4] = blanked[:, 4:8, 4:8] = 0
+        found = widget.answered["probabilities"]
+        np.testing.assert_allclose(found, model(blanked[None]).softmax(1)[0], atol=1e-5)
+    scope = {"network": model, "data": pictures()}
+    exec(widget.pictures[2]["code"], scope)
+    np.testing.assert_allclose(decoded(widget.pictures[2]["single"]), scope["single"], atol=1e-5)

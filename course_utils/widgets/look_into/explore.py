@@ -215,7 +215,7 @@ class _Looked:
     def reply(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer the page: a mask that it lacks, the answer under edits, or a picture that was uploaded."""
         if "upload" in request:
-            name = str(request.get("name", "upload"))[:80]
+            name = str(request["name"])[:80] or "your picture"
             picture = Image.fromarray(decode_base64(str(request["upload"]), name))
             x = self.input(picture)
             entry = self.described(name, x, self.run(x, record=False)[1])
@@ -259,7 +259,7 @@ def _own_prepare(model: nn.Module) -> Prepare | None:
         256 if isinstance(model, PersonSegmenter) else model.image_size if isinstance(model, VisionTransformer) else 0
     )
     if side:
-        return lambda picture: _unit(square_image(np.asarray(picture), side), getattr(model, "in_channels", 3))
+        return lambda picture: as_input(square_image(np.asarray(picture), side), getattr(model, "in_channels", 3))
     if getattr(model, "pretrained_cfg", None):
         from timm.data import create_transform, resolve_data_config
 
@@ -275,8 +275,8 @@ def _own_prepare(model: nn.Module) -> Prepare | None:
     return None
 
 
-def _unit(image: np.ndarray, channels: int = 3) -> Tensor:
-    """Bytes (H, W, 3) as (channels, H, W) from 0 to 1; one channel is their mean."""
+def as_input(image: np.ndarray, channels: int = 3) -> Tensor:
+    """Bytes (H, W, 3) as a tensor (channels, H, W) from 0 to 1; one channel is the mean of the three."""
     x = torch.from_numpy(image.copy()).permute(2, 0, 1) / 255
     return x if channels == 3 else x.mean(0, keepdim=True)
 
@@ -285,7 +285,7 @@ def _line(picture: Image.Image) -> Tensor:
     """A line of text as `TextReader` takes it: 48 pixels high, continued on the right to a width that 8 divides."""
     width = max(1, round(picture.width * 48 / picture.height))
     line = np.asarray(picture.resize((width, 48)))
-    return _unit(np.pad(line, ((0, 0), (0, max(320 - width, -width % 8)), (0, 0)), mode="edge"))
+    return as_input(np.pad(line, ((0, 0), (0, max(320 - width, -width % 8)), (0, 0)), mode="edge"))
 
 
 def _normal(model: nn.Module, prepare: Any) -> tuple[Sequence[float], Sequence[float]] | None:

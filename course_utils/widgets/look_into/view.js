@@ -1,4 +1,5 @@
 import { asker, bindFocus, button, choice, fill, gestures, keyWords, slider, store } from "../page/bind.js";
+import { sentPictures } from "../page/camera.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { decode, extent, largest, number, percent, placeInWords } from "../page/maths.js";
@@ -373,9 +374,8 @@ function controlsPart(house, net, model, setFactor, upload) {
     label: "Channel", min: 1, max: 1, step: 1, value: 1, show: String, onInput: (one) => store(model, { channel: one - 1 }),
   });
   const factor = slider({ label: "Multiply its gate by", min: 0, max: 2, step: 0.1, value: 1, onInput: setFactor });
-  const file = element("input", { type: "file", accept: "image/*", onchange: () => file.files[0] && upload(file.files[0]) });
-  const own = element("label", { class: "cw-control", hidden: !net.get("uploads") }, "Your picture", file);
-  house.controls.append(layers.node, heads.node, channels.node, factor.node, tokens.node, own);
+  const own = sentPictures(house, model, upload);
+  house.controls.append(...own.nodes, layers.node, heads.node, channels.node, factor.node, tokens.node);
   const refresh = () => {
     const { kind, heads: count, editable } = net.layer();
     const gates = kind === "channels";
@@ -389,6 +389,7 @@ function controlsPart(house, net, model, setFactor, upload) {
     channels.input.max = Math.max(1, net.mask()?.values.length ?? 1);
     channels.set(net.get("channel") + 1);
     factor.set(net.factor());
+    own.refresh();
   };
   return { refresh };
 }
@@ -414,12 +415,7 @@ function fetcher(house, net, model) {
     asked = net.key(layer);
     ask({ picture: net.get("picture"), layer });
   };
-  const upload = (file) => {
-    const reader = new FileReader();
-    reader.onload = () => send({ upload: reader.result.split(",")[1] ?? "", name: file.name });
-    reader.readAsDataURL(file);
-  };
-  return { fetchMissing, upload };
+  return { fetchMissing, upload: (data, name) => send({ upload: data, name }) };
 }
 
 /** The lines that make what is shown with the package; they count from 0. */

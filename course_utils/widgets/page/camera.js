@@ -8,6 +8,7 @@ import { element } from "./elements.js";
 
 const MOST_BYTES = 20_000_000;
 const MOST_PIXELS = 40_000_000;
+const MOST_SENT = 7_000_000; // a notebook's connection carries 10 MiB a message, and base64 adds a third
 
 /** The middle of a picture, a bitmap or a video's frame, as a canvas of this size on white. */
 export function cropped(source, columns, rows, mirrored = false) {
@@ -67,6 +68,20 @@ export async function openFile(file) {
   }
   if (bitmap.width * bitmap.height > MOST_PIXELS) throw new Error(size(`${bitmap.width} × ${bitmap.height} pixels`));
   return bitmap;
+}
+
+/** The bytes of a picture file as base64 text, for the kernel; an error says in words why there are none. */
+export async function sentFile(file) {
+  if (file.size > MOST_SENT) {
+    throw new Error(`${file.name} has ${(file.size / 1e6).toFixed(1)} MB, at most ${MOST_SENT / 1e6} MB can be sent to the `
+      + "notebook; make it smaller, 1000 pixels a side are plenty.");
+  }
+  return new Promise((done, refuse) => {
+    const reader = new FileReader();
+    reader.onload = () => done(reader.result.split(",")[1] ?? "");
+    reader.onerror = () => refuse(new Error(`${file.name} could not be read by the browser; choose it again.`));
+    reader.readAsDataURL(file);
+  });
 }
 
 /** Why the camera did not open, in words for the learner. */
@@ -154,27 +169,45 @@ export function cameraButton(house, { size, onFrame = null, onStill, kernel = fa
   });
   house.endings.push(stop);
   show();
-  return { node: element("span", { class: "cw-camera" }, start, halt, keep, preview), stop };
+  return { node: element("span", { class: "cw-control cw-wrap cw-camera" }, start, halt, keep, preview), stop };
 }
 
-/**
- * An upload and the camera for pictures that stay in the page: `take(canvas, { label, name }, isOn)` is given each on a canvas
- * of `size` [columns, rows], with the file's name where there is one. Returns their `nodes` and `stop()`, for the camera.
- */
-export function ownPictures(house, size, take) {
+/** An upload and the camera; a file that cannot be taken gets its word. Returns their `nodes` and `stop()`, for the camera. */
+function bothButtons(house, onFile, camera) {
   const file = fileButton(async (chosen) => {
     house.fail("");
     camera.stop();
     try {
-      await take(cropped(await openFile(chosen), ...size), { label: "your picture", name: chosen.name });
+      await onFile(chosen);
     } catch (error) {
       house.fail(error.message);
     }
   });
-  const camera = cameraButton(house, {
-    size,
-    onFrame: (canvas, isOn) => take(canvas, { label: "your camera" }, isOn),
-    onStill: (canvas) => take(canvas, { label: "your picture" }),
-  });
   return { nodes: [file.node, camera.node], stop: camera.stop };
+}
+
+/**
+ * An upload and the camera for pictures that stay in the page: `take(canvas, { label, name }, isOn)` is given each on a canvas
+ * of `size` [columns, rows], with the file's name where there is one, of a frame also the camera's `isOn`.
+ */
+export function ownPictures(house, size, take) {
+  const kept = { label: "your picture" };
+  return bothButtons(house, async (file) => take(cropped(await openFile(file), ...size), { ...kept, name: file.name }),
+    cameraButton(house, {
+      size,
+      onFrame: (canvas, isOn) => take(canvas, { label: "your camera" }, isOn),
+      onStill: (canvas) => take(canvas, kept),
+    }));
+}
+
+/**
+ * The same for pictures that the kernel must see: `send(base64, name)` is given each, without a name one that the camera took.
+ * `refresh()` hides both where there is no kernel.
+ */
+export function sentPictures(house, model, send) {
+  const still = (canvas) => send(canvas.toDataURL("image/png").split(",")[1], "");
+  const made = bothButtons(house, async (file) => send(await sentFile(file), file.name),
+    cameraButton(house, { size: [512, 512], kernel: true, onStill: still }));
+  const refresh = () => { for (const node of made.nodes) node.hidden = !model.widget_manager || !model.get("uploads"); };
+  return { ...made, refresh };
 }

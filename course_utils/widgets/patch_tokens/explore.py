@@ -4,13 +4,16 @@ import copy
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...data import ImageSet, cued_digits
+from ...data.images import square_image
 from ...models import VisionTransformer, load_network, rollout
 from ..base import both_or_neither, image_bytes
+from ..look_into.explore import as_input
 from .widget import PatchTokens
 
 _TRAINED = "vit_cued_digits"
@@ -38,6 +41,19 @@ def blank_patches(image: Tensor, patches: Iterable[int], patch_size: int, level:
         top, left = patch // columns * patch_size, patch % columns * patch_size
         blanked[:, top : top + patch_size, left : left + patch_size] = level
     return blanked
+
+
+def picture_input(image: np.ndarray, network: VisionTransformer) -> Tensor:
+    """The middle square of a picture as a network takes it.
+
+    Args:
+        image: (H, W, 3), uint8.
+        network: says how large its pictures are, and how many channels they have.
+
+    Returns:
+        (C, side, side) in [0, 1].
+    """
+    return as_input(square_image(image, network.image_size), network.in_channels)
 
 
 @torch.no_grad()
@@ -123,14 +139,14 @@ def _show(
     code: str,
     shown: dict[str, Any],
 ) -> PatchTokens:
-    images = data.images if isinstance(data, ImageSet) else data
+    given = data.images if isinstance(data, ImageSet) else data
     expected = (network.in_channels, network.image_size, network.image_size)
-    if images.dim() != 4 or images.shape[1:] != expected or not len(images):
+    if given.dim() != 4 or given.shape[1:] != expected or not len(given):
         raise ValueError(
-            f"The network reads pictures (N, {', '.join(map(str, expected))}), but was given {tuple(images.shape)}; "
+            f"The network reads pictures (N, {', '.join(map(str, expected))}), but was given {tuple(given.shape)}; "
             "resize or crop them."
         )
-    images = images[:_MOST_PICTURES].cpu()
+    images = list(given[:_MOST_PICTURES].cpu())
     labels = data.labels[:_MOST_PICTURES].tolist() if isinstance(data, ImageSet) else [None] * len(images)
     seeing = copy.deepcopy(network).eval().requires_grad_(False)  # on its own device: there it is quick
     asked: list[list[int]] = []
@@ -138,16 +154,30 @@ def _show(
     for i, (image, label) in enumerate(zip(images, labels, strict=True)):
         picture, chosen = _look(seeing, image, label, names, prepare, level)
         asked.append(chosen)
-        pictures.append({**picture, "label": _label(i, label, names), "code": _code(code, i, level, prepare)})
+        lines = _code(f"{code}image = images[{i}]", level, prepare)
+        pictures.append({**picture, "label": _label(i, label, names), "code": lines})
     positions = seeing.positions[0].cpu()  # (P + 1, embed_dim)
     similarity = F.cosine_similarity(positions[:, None], positions[None], dim=2)
+    device = seeing.head.weight.device
     small = seeing.cpu()  # questions come one at a time
 
     def answer(picture: int, patches: Sequence[int]) -> Tensor:
         blanked = blank_patches(images[picture], patches, small.settings["patch_size"], level)
         return _probabilities(small, [blanked], prepare)[0, asked[picture]]
 
-    return PatchTokens(pictures, network.settings["patch_size"], similarity.half(), answer, **shown)
+    def add(image: np.ndarray, name: str) -> dict[str, Any]:
+        x = picture_input(image, small)
+        picture, chosen = _look(small.to(device), x, None, names, prepare, level)
+        small.cpu()
+        images.append(x)
+        asked.append(chosen)
+        made = f"{code}# image: (C, H, W) in [0, 1], what your camera took"
+        if name:
+            made = f"from pathlib import Path\n\nfrom course_utils.data.images import decode_image\n{code}"
+            made += f"image = picture_input(decode_image(Path({name!r}).read_bytes()), network)"
+        return {**picture, "label": name or "your picture", "code": _code(made, level, prepare)}
+
+    return PatchTokens(pictures, network.settings["patch_size"], similarity.half(), answer, add, **shown)
 
 
 @torch.no_grad()
@@ -195,13 +225,13 @@ def _label(index: int, label: int | None, names: list[str]) -> str:
     return f"picture {index + 1}" if label is None else f"picture {index + 1}, class {names[label]}"
 
 
-def _code(made: str, index: int, level: float, prepare: Prepare | None) -> str:
+def _code(made: str, level: float, prepare: Prepare | None) -> str:
     before = "prepare(image[None])" if prepare else "image[None]"
     after = f", level={level}" if level or prepare else ""
     after += ", prepare=prepare" if prepare else ""
     return (
-        "import torch\n\nfrom course_utils.widgets.patch_tokens.explore import occlude\n"
-        f"from course_utils.models import class_token_maps, rollout\n{made}image = images[{index}]\n"
+        "import torch\n\nfrom course_utils.widgets.patch_tokens.explore import occlude, picture_input\n"
+        f"from course_utils.models import class_token_maps, rollout\n{made}\n"
         f"with torch.no_grad():\n    weights = network.eval().attention_weights({before})\n"
         f"    whole = network({before}).softmax(dim=1)[0]\n"
         f"single = occlude(network, image{after})  # probabilities, a row for each blanked patch"

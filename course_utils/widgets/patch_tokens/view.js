@@ -1,4 +1,5 @@
 import { asker, bindFocus, button, choice, gestures, keyWords, slider, store, toggle } from "../page/bind.js";
+import { sentPictures } from "../page/camera.js";
 import { element, styled } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { colourRange, decode, extent, largest, percent, placeInWords } from "../page/maths.js";
@@ -543,7 +544,12 @@ function controlsPart(house, numbers, model) {
     onInput: (value) => store(model, { head: value }),
   });
   const own = toggle({ label: "Each map its own colours", value: false, onChange: (on) => store(model, { own_range: on }) });
-  house.controls.append(cuts.node, layer.node, head.node, own.node);
+  const ask = asker(model, house, ({ uploaded }) => store(model, { picture: uploaded, blanked: [], query: [] }));
+  const pictures = sentPictures(house, model, (upload, name) => {
+    ask({ upload, name });
+    house.say("Your notebook reads the picture, and blanks each of its patches once: with a large network this takes a while.");
+  });
+  house.controls.append(...pictures.nodes, cuts.node, layer.node, head.node, own.node);
   const refresh = () => {
     const view = numbers.view();
     cuts.set(model.get("cut"));
@@ -553,6 +559,7 @@ function controlsPart(house, numbers, model) {
     head.set(model.get("head"));
     own.set(model.get("own_range"));
     const weights = !numbers.isCut() && ["attention", "rollout", "sequence"].includes(view);
+    pictures.refresh();
     cuts.node.hidden = view !== "sequence";
     layer.node.hidden = own.node.hidden = !weights;
     head.node.hidden = !weights || view === "rollout";

@@ -3,10 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import traitlets
 
+from ...data.images import decode_base64
 from ..base import CourseWidget, as_array, encode, encode_fields
 from ..limits import check_place
+
+_EXACT = {"probabilities", "single"}  # The page shows differences of these, often small ones: no float16 for them.
 
 VIEWS = ("attention", "rollout", "positions", "occlusion", "sequence")
 _MOST_TOKENS = 800
@@ -15,6 +19,9 @@ _BLACK = 0.2  # of the largest weight of all maps: a map that stays below it is 
 
 Answer = Callable[[int, Sequence[int]], Any]
 """Which picture and which of its patches are blanked -> the probabilities of the shown classes."""
+
+Add = Callable[[np.ndarray, str], Mapping[str, Any]]
+"""A learner's picture, (H, W, 3) uint8, and its file's name or "" -> what `pictures` holds of it."""
 
 
 class PatchTokens(CourseWidget):
@@ -33,6 +40,7 @@ class PatchTokens(CourseWidget):
         patch_size: side of the network's patches, in pixels of the pictures.
         similarity: (P + 1, P + 1), cosines of the position embeddings, the class token's first.
         answer: makes the probabilities for several blanked patches; without it the page says that it cannot.
+        add: opens a learner's picture, which the page sends; without it none can be given.
         label: the widget's name for a screen reader.
         traits: other traits, such as `picture`, `layer`, `head`, `view`, `blanked`, `caption`.
 
@@ -60,6 +68,7 @@ class PatchTokens(CourseWidget):
     patch_size = traitlets.Int(1, min=1).tag(sync=True)
     cuts = traitlets.List(traitlets.Int()).tag(sync=True)
     answered = traitlets.Dict().tag(sync=True)
+    uploads = traitlets.Bool(False).tag(sync=True)
     picture = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
     cut = traitlets.Int(1, min=1).tag(sync=True, echo_update=False)
     view = traitlets.Enum(VIEWS, "attention").tag(sync=True, echo_update=False)
@@ -76,6 +85,7 @@ class PatchTokens(CourseWidget):
         patch_size: int,
         similarity: Any,
         answer: Answer | None = None,
+        add: Add | None = None,
         label: str = "Patch tokens: a picture as a sequence, and what the class token looks at",
         **traits: Any,
     ) -> None:
@@ -101,10 +111,10 @@ class PatchTokens(CourseWidget):
         by, layer = traits.get("head", 0), rows[traits["layer"] - 1]
         first = layer[by - 1] if by else layer.mean(axis=0)
         traits.setdefault("own_range", bool(first.max() < _BLACK * rows.max()))
-        self._answer = answer
+        self._answer, self._add = answer, add
         super().__init__(
-            # The page shows differences of these, often small ones: no float16 for them.
-            pictures=encode_fields(pictures, exact={"probabilities", "single"}),
+            pictures=encode_fields(pictures, exact=_EXACT),
+            uploads=add is not None,
             similarity=encode(similarity),
             patch_size=patch_size,
             cuts=sorted({*cuts, patch_size}),
@@ -114,13 +124,22 @@ class PatchTokens(CourseWidget):
             **traits,
         )
         if answer is not None:
-            self.answer_with(self._probabilities)
+            self.answer_with(self._reply_to_page)
             if len(blanked) > 1:
                 self.guarded(self._probabilities, {"picture": self.picture, "blanked": self.blanked})
 
     def requests(self) -> list[dict[str, Any]]:
         """For each picture its first two patches blanked: what a page asks when two are clicked."""
         return [{"picture": i, "blanked": [0, 1]} for i in range(len(self.pictures))] if self._answer else []
+
+    def _reply_to_page(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """The answer for blanked patches, or a learner's picture opened."""
+        if "upload" not in asked or self._add is None:
+            return self._probabilities(asked)
+        name = str(asked["name"])[:80]
+        added = self._add(decode_base64(str(asked["upload"]), name or "The picture"), name)
+        self.pictures = [*self.pictures, encode_fields(added, exact=_EXACT)]
+        return {"uploaded": len(self.pictures) - 1}
 
     def _probabilities(self, asked: dict[str, Any]) -> dict[str, Any]:
         picture, blanked = int(asked["picture"]), sorted({int(patch) for patch in asked["blanked"]})
