@@ -97,6 +97,17 @@ RECIPES = {
 }
 
 
+_LARGE = 65_536
+
+
+@torch.no_grad()
+def _round_large(network: nn.Module) -> None:
+    """Round tensors of very many weights to what half precision holds: so they cross to the page in half the bytes."""
+    for parameter in network.parameters():
+        if parameter.numel() > _LARGE:
+            parameter.copy_(parameter.half())
+
+
 def make_weights(folder: str | Path, names: Iterable[str] = tuple(RECIPES)) -> list[Path]:
     """Train the named networks and write each with its card into a folder.
 
@@ -130,6 +141,7 @@ def make_weights(folder: str | Path, names: Iterable[str] = tuple(RECIPES)) -> l
             run=name,
             **recipe.training,
         )
+        _round_large(network)
         test_set = recipe.test_set()
         accuracy = evaluate(network, test_set).accuracy
         low, high = share_interval(accuracy, len(test_set))

@@ -24,6 +24,7 @@ SITE = ROOT / "build" / "site"
 WRITTEN = [lesson for lesson in LESSONS if (ROOT / "notebooks" / lesson.notebook).exists()]
 PAGES = [lesson.notebook.replace(".ipynb", ".html") for lesson in WRITTEN]
 MOST_BYTES = 3_000_000
+MOST_BYTES_OF = {"4.1.4_multi_head_attention.html": 9_000_000}  # the reader's weights are 4.5 MB
 
 pytestmark = pytest.mark.skipif(
     not SITE.exists() and os.environ.get("REQUIRE_SITE") != "1", reason="build/site is not built; run `make site`"
@@ -199,7 +200,8 @@ def test_a_lesson_is_light_enough(page):
     path = SITE / page
     parts = {local(path, address) for address in held(path).parts if not address.startswith("data:")}
     heavy = {part.name: part.stat().st_size for part in [path, *parts]}
-    assert sum(heavy.values()) < MOST_BYTES, sorted(heavy.items(), key=lambda item: -item[1])[:5]
+    largest = sorted(heavy.items(), key=lambda item: -item[1])[:5]
+    assert sum(heavy.values()) < MOST_BYTES_OF.get(page, MOST_BYTES), largest
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -291,7 +291,7 @@ class Kernel:
     def add_people(self) -> dict[str, Any]:
         """Photographs, out of which the segmenter cuts people: the page computes everything."""
         network = load_network("person_segmenter")
-        files = [_as_jpeg(square_image(image_bytes(photograph(name)), _PEOPLE_SIDE)) for name in _PEOPLE_SHOWN]
+        files = [_as_webp(square_image(image_bytes(photograph(name)), _PEOPLE_SIDE)) for name in _PEOPLE_SHOWN]
         inputs = torch.stack([_halved(np.asarray(Image.open(io.BytesIO(file)))) for file in files])
         gated = GatedNetwork(network, inputs[:1])
         self._shown[_PEOPLE] = _Shown(gated, inputs, lambda image: (_halved(image), image), in_page=True)
@@ -450,9 +450,9 @@ def _least_sure(network: nn.Module, data: ImageSet) -> list[int]:
     return chosen
 
 
-def _as_jpeg(picture: np.ndarray) -> bytes:
+def _as_webp(picture: np.ndarray) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "JPEG", quality=88)
+    Image.fromarray(picture).save(file, "WEBP", quality=88, method=6)
     return file.getvalue()
 
 

@@ -48,7 +48,7 @@ function sceneOf(model, mine) {
 const pictureOf = once(async ({ canvas, image }) => {
   if (canvas) return canvas;
   if (typeof image !== "string") return paintImage(decode(image));
-  return cropped(await createImageBitmap(new Blob([bytes(image)], { type: "image/jpeg" })), SIDE, SIDE);
+  return cropped(await createImageBitmap(new Blob([bytes(image)], { type: "image/webp" })), SIDE, SIDE);
 });
 
 /** What the network is given: the values that were sent, the picture's, or, for the segmenter, means of two by two. */

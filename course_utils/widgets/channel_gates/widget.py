@@ -30,7 +30,7 @@ class ChannelGates(CourseWidget):
             and "" where the kernel answers; `draw`, whether a digit may be drawn; `upload`, where a learner's picture
             is read: "page", "kernel" or "" (nowhere); `code`, the lines that make `network`; `pending`, what it takes
             to fetch a source that has no examples yet, else ""; and `examples`. Of each example: `label`, what it is,
-            in words; `image`, (H, W) or (H, W, 3), uint8, or a square JPEG file in base64; `input`, what the network is
+            in words; `image`, (H, W) or (H, W, 3), uint8, or a square WebP file in base64; `input`, what the network is
             given, (C, H, W), where that is not the image divided by 255, else None; `code`, a line that makes it, as
             `image`, a batch of one; and where there is no graph `stages`, for each block its `maps`, (C, h, w), uint8,
             0 for `low` and 255 for `high`, their `means` and `gates`, (C,), and `probabilities`, (K,).
