@@ -7,7 +7,7 @@ from the study's runs. A lesson shows them as tables, and the query beside a num
 import difflib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -126,21 +126,6 @@ class Results:
         """What one network costs on one task."""
         found = {(cost.task, cost.network): cost for cost in self.costs}
         return _known(found, (task, network), f"cost in study {self.study}")
-
-    def as_json(self) -> str:
-        """The text of summary.json, one line for each row, difference and cost."""
-        lists = {
-            "rows": [asdict(row) for row in self.rows],
-            "differences": [asdict(pair) for pair in self.differences],
-            "costs": [asdict(cost) for cost in self.costs],
-        }
-        named = {"format": FORMAT, **{k: getattr(self, k) for k in ("study", "title", "seeds", "tasks", "networks")}}
-        lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in named.items()]
-        for name, items in lists.items():
-            body = ",".join(f"\n  {json.dumps(item)}" for item in items)
-            lines.append(f"{json.dumps(name)}: [{body}]")
-        lines.append(f'"cost_setting": {json.dumps(self.cost_setting)}')
-        return "{\n" + ",\n".join(lines) + "\n}\n"
 
     def tables(self) -> list[tuple[str, list[str], list[list[str]]]]:
         """For each task: its tables, each a heading, column names and cells."""

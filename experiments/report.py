@@ -1,11 +1,13 @@
 """What a study found, from its runs: accuracies, differences seed by seed, costs; kept as summary.json."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from course_utils.results import ACCURACY, Difference, Estimate, Results, Row
+from course_utils.results import ACCURACY, FORMAT, Difference, Estimate, Results, Row
 from course_utils.training.checkpoints import write_whole
 
 from .costs import read_costs
@@ -53,7 +55,7 @@ def study_report(name: str, out: str | Path | None = None) -> Results:
         )
         for entry in chosen.entries:
             accuracies = values(task, entry.name, ACCURACY) or []
-            mean, low, high, _ = _estimate(accuracies)
+            mean, low, high, _ = estimate(accuracies)
             rows.append(
                 Row(
                     task=task.name,
@@ -69,7 +71,7 @@ def study_report(name: str, out: str | Path | None = None) -> Results:
                     trials={
                         f"{lr:g}": reached for lr, reached in trial_accuracies(chosen, task, entry, recorded).items()
                     },
-                    measures={name: _estimate(found) for name in measures if (found := values(task, entry.name, name))},
+                    measures={name: estimate(found) for name in measures if (found := values(task, entry.name, name))},
                 )
             )
         for measure in (ACCURACY, *measures):
@@ -115,14 +117,26 @@ def _machine_words(machine: dict[str, Any]) -> str:
     return f"{name}, {machine.get('threads')} thread(s) in {machine.get('processes', 1)} process(es)"
 
 
+def as_json(report: Results) -> str:
+    """The text of summary.json, one line for each row, difference and cost."""
+    named = {"format": FORMAT, **{k: getattr(report, k) for k in ("study", "title", "seeds", "tasks", "networks")}}
+    lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in named.items()]
+    for name in ("rows", "differences", "costs"):
+        body = ",".join(f"\n  {json.dumps(asdict(item))}" for item in getattr(report, name))
+        lines.append(f"{json.dumps(name)}: [{body}]")
+    lines.append(f'"cost_setting": {json.dumps(report.cost_setting)}')
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
 def write_summary(report: Results, out: str | Path | None = None) -> Path:
     """Write what a study found as summary.json beside its runs, where `course_utils.results` reads it."""
     path = results_folder(study(report.study), out) / "summary.json"
-    write_whole(path, report.as_json().encode())
+    write_whole(path, as_json(report).encode())
     return path
 
 
-def _estimate(values: list[float]) -> Estimate:
+def estimate(values: list[float]) -> Estimate:
+    """The mean over seeds with its interval, cut at 0 and 1."""
     mean, low, high = mean_interval(values)
     return Estimate(mean, max(low, 0.0), min(high, 1.0), values)
 

@@ -22,13 +22,14 @@ from course_utils.attention import edit_masks, off, record_masks, uniform
 from course_utils.attention.recording import Edit
 from course_utils.data.text_lines import MARGIN, TYPEFACES, draw_text, typeface_file
 from course_utils.models import TextReader, load_network
-from course_utils.results import Difference, Estimate, Results, Row
+from course_utils.results import Difference, Results, Row
 from course_utils.training.checkpoints import write_whole
 
 from .convert_reader import distance
 from .intervals import mean_interval
 from .ledger import append_run, made_folder, read_runs, results_folder
 from .machine import commit, machine, versions
+from .report import as_json, estimate
 from .study import Study
 
 STUDY = Study(
@@ -238,7 +239,7 @@ def summary(out: str | Path | None = None) -> Results:
     rows, differences = [], []
     for name, found in values.items():
         results = [run for key, run in runs.items() if key.entry == name]
-        estimates = {measure: _estimate(each) for measure, each in found.items()}
+        estimates = {measure: estimate(each) for measure, each in found.items()}
         accuracies, seconds = found["accuracy"], sum(run["seconds"] for run in results) / seeds
         reached = estimates.pop("accuracy")[:3]
         rows.append(Row("lines", name, results[0]["parameters"], 0.0, accuracies, *reached, seconds, {}, estimates))
@@ -250,13 +251,8 @@ def summary(out: str | Path | None = None) -> Results:
     return Results(STUDY.name, STUDY.title, seeds, {"lines": "drawn lines"}, NETWORKS, rows, differences)
 
 
-def _estimate(values: list[float]) -> Estimate:
-    mean, low, high = mean_interval(values)
-    return Estimate(mean, max(low, 0.0), min(high, 1.0), values)
-
-
 def write_report(out: str | Path | None = None) -> Path:
     """Write what the runs found as summary.json beside them."""
     path = results_folder(STUDY, out) / "summary.json"
-    write_whole(path, summary(out).as_json().encode())
+    write_whole(path, as_json(summary(out)).encode())
     return path

@@ -40,7 +40,7 @@ def page_graph(network: nn.Module) -> tuple[dict[str, Any], str]:
     raise ValueError(f"page_graph knows {known}, but was given a {type(network).__name__}.")
 
 
-def _folded(norm: Any) -> tuple[Tensor, Tensor]:
+def folded_norm(norm: Any) -> tuple[Tensor, Tensor]:
     """A batch norm in eval mode as a scale and a shift of each channel."""
     gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     return gain, norm.bias - norm.running_mean * gain
@@ -78,7 +78,7 @@ class _Graph:
         if bias is None:
             bias = torch.zeros(len(weight))
         if norm is not None:
-            gain, shift = _folded(norm)
+            gain, shift = folded_norm(norm)
             weight, bias = weight * gain[:, None, None, None], bias * gain + shift
         top, left = layer.padding  # type: ignore[misc, str-unpack]
         padding = [top, left, top, left]
@@ -195,7 +195,7 @@ def _cnn(graph: _Graph, network: Any) -> str:
         if isinstance(layer, nn.Linear):
             x = graph.linear(x, layer)
         elif isinstance(layer, nn.BatchNorm1d):
-            gain, shift = _folded(layer)
+            gain, shift = folded_norm(layer)
             folded = nn.Linear(layer.num_features, layer.num_features)
             folded.weight.data, folded.bias.data = torch.diag(gain), shift
             x = graph.linear(x, folded)

@@ -13,6 +13,16 @@ def check_index(name: str, index: int, count: int) -> None:
         raise ValueError(f"{name}={index}, but there are {count}; give a number from 0 to {count - 1}.")
 
 
+def check_stage(number: int, count: int) -> None:
+    """Refuse the number of a stage that is not there; stages count from 1.
+
+    Raises:
+        ValueError: if there is no such stage.
+    """
+    if not 1 <= number <= count:
+        raise ValueError(f"There is no stage {number}; give a number from 1 to {count}.")
+
+
 def check_place(query: Sequence[int], size: Sequence[int], words: str) -> None:
     """Refuse a place outside; an empty one is none, and fits.
 

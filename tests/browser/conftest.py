@@ -267,6 +267,14 @@ def alone(browser: Browser, shared_page: Page, tmp_path: Path) -> Iterator[Calla
             one.page.context.close()
 
 
+@pytest.fixture
+def page(alone: Callable[..., WidgetPage], course: Any) -> Iterator[WidgetPage]:
+    """The page of the widget that a test file names as `course`; afterwards nothing may have gone wrong on it."""
+    opened = alone(course)
+    yield opened
+    opened.assert_clean()
+
+
 class Lab:
     """A JupyterLab of our own on a free port of 127.0.0.1, and a page in it. One serves all tests."""
 

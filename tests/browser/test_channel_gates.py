@@ -26,13 +26,6 @@ def course():
     return explore_channel_gates(source="digits")
 
 
-@pytest.fixture
-def page(alone, course):
-    opened = alone(course)
-    yield opened
-    opened.assert_clean()
-
-
 @pytest.fixture(scope="module")
 def people():
     return explore_channel_gates()

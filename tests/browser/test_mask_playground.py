@@ -23,13 +23,6 @@ def course():
     return explore_mask_playground()
 
 
-@pytest.fixture
-def page(alone, course):
-    opened = alone(course)
-    yield opened
-    opened.assert_clean()
-
-
 def canvases(page):
     return [page.root.locator(f"canvas[data-panel={name}]") for name in ("x", "mask", "output")]
 

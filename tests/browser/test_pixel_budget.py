@@ -14,13 +14,6 @@ def course():
     return explore_pixel_budget(budget=0.1)
 
 
-@pytest.fixture
-def page(alone, course):
-    opened = alone(course)
-    yield opened
-    opened.assert_clean()
-
-
 def shares(page) -> np.ndarray:
     """What the page's network gives each class, under the masks random, fixed and dynamic: (3, 10)."""
     texts = page.root.locator("[data-shares]").evaluate_all("(nodes) => nodes.map((node) => node.dataset.shares)")

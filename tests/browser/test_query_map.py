@@ -41,13 +41,6 @@ def course():
     return explore_query_map()
 
 
-@pytest.fixture
-def page(alone, course):
-    opened = alone(course)
-    yield opened
-    opened.assert_clean()
-
-
 def weights(page) -> np.ndarray:
     return np.array([float(w) for w in page.canvas.get_attribute("data-weights").split(",")])
 

@@ -286,7 +286,7 @@ def test_photographs_go_through_torchvisions_se_blocks(monkeypatch):
     [
         ({"network": AttentionCNN(10, "se", in_channels=1)}, "network without data; give both"),
         ({"data": ImageSet(torch.zeros(1, 1, 28, 28), torch.zeros(1, dtype=torch.int64))}, "data without network"),
-        ({"stage": 11}, "no stage 11; there are 10: encoder.0.gate"),
+        ({"stage": 11}, "no stage 11; give a number from 1 to 10"),
         ({"source": "cats"}, "no source 'cats'; there are: people, digits, cued digits, photographs"),
     ],
 )

@@ -12,6 +12,7 @@ from ...attention import SelectiveKernel, record_masks
 from ...data import ImageSet, sized_digits
 from ...models import load_network
 from ..base import image_bytes
+from ..limits import check_stage
 from .widget import BranchWeights
 
 NETWORK = "sk_sized_digits"
@@ -51,8 +52,7 @@ def explore_branch_weights(
     """
     sets = [pictures_of(side) for side in SIDES]
     stages = _measure(load_network(NETWORK) if network is None else network.eval(), sets)
-    if not 1 <= stage <= len(stages):
-        raise ValueError(f"There is no stage {stage}; give a number from 1 to {len(stages)}.")
+    check_stage(stage, len(stages))
     shown = [pictures.subset(slice(_EXAMPLES)) for pictures in sets]
     return BranchWeights(
         sizes=SIDES,

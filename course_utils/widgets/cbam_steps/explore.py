@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from ...attention import CBAM
 from ...data import cued_digits
 from ...models import AttentionCNN, load_network
+from ...models.page_graph import folded_norm
 from ..base import image_bytes
+from ..limits import check_stage
 from .widget import ORDERS, CBAMSteps
 
 NETWORK = "cbam_cued_digits"
@@ -46,8 +48,7 @@ def explore_cbam_steps(
     """
     shown = load_network(NETWORK) if network is None else network.eval()
     stages = _stages(shown)
-    if not 1 <= stage <= len(stages):
-        raise ValueError(f"There is no stage {stage}; give a number from 1 to {len(stages)}.")
+    check_stage(stage, len(stages))
     head = shown.get_submodule("head.layers.0")
     assert isinstance(head, nn.Linear)
     return CBAMSteps(
@@ -129,8 +130,8 @@ def _stages(network: nn.Module) -> list[dict[str, Any]]:
         block, convolution = stage.attention, stage.convolution
         if not isinstance(block, CBAM) or convolution.kernel_size != (3, 3) or block.channel.reduce.bias is None:
             break
-        scale, shift = _folded(stage.norm)
-        spatial_scale, spatial_shift = _folded(block.spatial.norm)
+        scale, shift = folded_norm(stage.norm)
+        spatial_scale, spatial_shift = folded_norm(block.spatial.norm)
         made.append(
             {
                 "name": f"{name}.attention",
@@ -154,13 +155,6 @@ def _stages(network: nn.Module) -> list[dict[str, Any]]:
             f"convolutions, a linear head; but was given {type(network).__name__} with {settings or 'no settings'}."
         )
     return made
-
-
-def _folded(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Batch norm in eval mode as a factor and what is added afterwards."""
-    assert norm.running_var is not None and norm.running_mean is not None
-    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    return scale, norm.bias - norm.running_mean * scale
 
 
 def _pictures() -> list[dict[str, Any]]:

@@ -2,9 +2,11 @@
 
 import base64
 import copy
+import functools
 import io
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from ...data.photographs import normalised
 from ...models import load_network, trained_weights
 from ...models.page_graph import page_graph
 from ..base import both_or_neither, image_bytes
+from ..limits import check_stage
 from .widget import OWN_PICTURE, ChannelGates
 
 _PEOPLE = "people"
@@ -85,8 +88,7 @@ def explore_channel_gates(
 def _show_stage(widget: ChannelGates, number: int | None) -> ChannelGates:
     names = next(source["stages"] for source in widget.sources if source["key"] == widget.source)
     if number is not None:
-        if not 1 <= number <= len(names):
-            raise ValueError(f"There is no stage {number}; there are {len(names)}: {', '.join(names)}.")
+        check_stage(number, len(names))
         widget.stage = number - 1
     return widget
 
@@ -198,21 +200,15 @@ class GatedNetwork:
             return self.network(image[None])[0]
 
 
+@dataclass
 class _Shown:
     """One source on the kernel's side: its network, its inputs, and how a learner's picture becomes an input."""
 
-    def __init__(
-        self,
-        gated: GatedNetwork,
-        inputs: Tensor,
-        prepare: Callable[[np.ndarray], tuple[Tensor, np.ndarray]],
-        in_page: bool,
-    ) -> None:
-        self.gated = gated
-        self.inputs = inputs
-        self.prepare = prepare
-        self.in_page = in_page
-        self.own: Tensor | None = None
+    gated: GatedNetwork
+    inputs: Tensor
+    prepare: Callable[[np.ndarray], tuple[Tensor, np.ndarray]]
+    in_page: bool
+    own: Tensor | None = None
 
     def examples(
         self, inputs: Tensor, pictures: Sequence[np.ndarray], labels: Sequence[str], codes: Sequence[str]
@@ -359,14 +355,7 @@ class Kernel:
         )
 
     def _add(
-        self,
-        key: str,
-        title: str,
-        network: nn.Module,
-        data: ImageSet,
-        label: str,
-        code: str,
-        setup: str,
+        self, key: str, title: str, network: nn.Module, data: ImageSet, label: str, code: str, setup: str
     ) -> dict[str, Any]:
         gated = GatedNetwork(network, data.images[:1].cpu())
         try:
@@ -378,7 +367,7 @@ class Kernel:
         labels = [label.format(int(data.labels[i])) for i in chosen]
         codes = [code.format(i) for i in chosen]
         grey, side = inputs.shape[1] == 1, inputs.shape[-1]
-        prepare = _as_digit(side) if grey else _as_square(side)
+        prepare = functools.partial(_as_digit if grey else _as_square, side=side)
         shown = self._shown[key] = _Shown(gated, inputs, prepare, in_page=bool(graph))
         return {
             "key": key,
@@ -456,20 +445,14 @@ def _as_webp(picture: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def _as_digit(side: int) -> Callable[[np.ndarray], tuple[Tensor, np.ndarray]]:
-    def prepare(image: np.ndarray) -> tuple[Tensor, np.ndarray]:
-        digit = digit_input(image, side)
-        return torch.from_numpy(digit)[None].float() / 255, digit
-
-    return prepare
+def _as_digit(image: np.ndarray, side: int) -> tuple[Tensor, np.ndarray]:
+    digit = digit_input(image, side)
+    return torch.from_numpy(digit)[None].float() / 255, digit
 
 
-def _as_square(side: int) -> Callable[[np.ndarray], tuple[Tensor, np.ndarray]]:
-    def prepare(image: np.ndarray) -> tuple[Tensor, np.ndarray]:
-        square = square_image(image, side)
-        return torch.from_numpy(square.copy()).permute(2, 0, 1).float() / 255, square
-
-    return prepare
+def _as_square(image: np.ndarray, side: int) -> tuple[Tensor, np.ndarray]:
+    square = square_image(image, side)
+    return torch.from_numpy(square.copy()).permute(2, 0, 1).float() / 255, square
 
 
 def _as_photograph(image: np.ndarray) -> tuple[Tensor, np.ndarray]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ...attention import AttentionBlock, GSoPBlock, SEBlock
 from ...data import photograph
 from ...data.images import square_image
+from ...models.page_graph import folded_norm
 from ..base import both_or_neither
 from .widget import Covariance
 
@@ -226,8 +227,8 @@ def se_weights(block: SEBlock) -> dict[str, Tensor]:
 
 def gsop_weights(block: GSoPBlock) -> dict[str, Tensor]:
     """What the page needs to compute the block's mask in eval mode, both batch norms folded into their neighbours."""
-    scale, shift = _affine(block.norm)
-    row_scale, row_shift = _affine(block.row_norm)
+    scale, shift = folded_norm(block.norm)
+    row_scale, row_shift = folded_norm(block.row_norm)
     rows = len(row_scale)
     kernels = block.row_conv.weight.view(rows, -1, rows)  # (d, expansion, d)
     return {
@@ -238,12 +239,6 @@ def gsop_weights(block: GSoPBlock) -> dict[str, Tensor]:
         "expand_weight": block.expand.weight,
         "expand_bias": _bias(block.expand),
     }
-
-
-def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    assert norm.running_mean is not None and norm.running_var is not None
-    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-    return scale, norm.bias - norm.running_mean * scale
 
 
 def _bias(layer: nn.Linear | nn.Conv2d) -> Tensor:
