@@ -441,7 +441,7 @@ def _least_sure(network: nn.Module, data: ImageSet) -> list[int]:
 
 def _as_webp(picture: np.ndarray) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "WEBP", quality=88, method=6)
+    Image.fromarray(picture).save(file, "WEBP", quality=90, method=6)
     return file.getvalue()
 
 
