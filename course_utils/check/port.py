@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import product
+from types import MappingProxyType
 from typing import Any
 
 from .engine import Mistake
@@ -11,7 +12,11 @@ _COUNTS = ("One", "Two", "Three", "Four")
 
 
 def port_mistakes(
-    places: Sequence[Mapping[str, str]], ported: Callable[..., Any], noun: str, as_it_was: str
+    places: Sequence[Mapping[str, str]],
+    ported: Callable[..., Any],
+    noun: str,
+    as_it_was: str,
+    together: Mapping[tuple[str, ...], str] = MappingProxyType({}),
 ) -> tuple[Mistake, ...]:
     """Every way to leave faults in a port.
 
@@ -21,13 +26,16 @@ def port_mistakes(
         ported: the port, whose `faults` are those that are left.
         noun: what one of them is called, such as "fault".
         as_it_was: the message where nothing has been fixed.
+        together: faults that make the same numbers as one other fault, with the words for that one.
     """
     words = {fault: said for place in places for fault, said in place.items()}
     own = tuple(next(iter(place)) for place in places)
     mistakes = []
     for found in product(*((*place, None) for place in places)):
         if faults := tuple(filter(None, found)):
-            count = f"{_COUNTS[len(faults) - 1]} {noun}{' is' if len(faults) == 1 else 's are'}"
-            left = f"{count} left: {'; '.join(words[fault] for fault in faults)}."
+            alike = next((each for each in together if set(each) <= set(faults)), ())
+            said = [together[alike]] if alike else []
+            said += [words[fault] for fault in faults if fault not in alike]
+            left = f"{_COUNTS[len(said) - 1]} {noun}{' is' if len(said) == 1 else 's are'} left: {'; '.join(said)}."
             mistakes.append(Mistake(as_it_was if faults == own else left, partial(ported, faults=faults)))
     return tuple(mistakes)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from .compare import difference
 from .engine import Draw, Exercise, Inputs, Mistake
 
 WORDS = {"minutes": int, "difficulty": int, "axes": list, "parts": list, "hints": list, "takeaway": str}
@@ -15,6 +16,11 @@ class Shown(NamedTuple):
 
     wrong: Callable[..., Any]
     shows: Callable[..., bool]
+
+
+def any_of(*wrongs: Callable[..., Any]) -> Shown:
+    """A mistake that can be made in several ways: a result shows it if it equals one of them in each round."""
+    return Shown(wrongs[0], lambda given, *inputs: any(difference(given, each(*inputs)) is None for each in wrongs))
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,15 @@
 """The exercises of lesson 4.1.2: covariance, what SE cannot see, row-wise convolution, the square root of a matrix."""
 
+from functools import partial
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...check.compare import difference, number
 from ...check.engine import Draw, Inputs
-from ...check.tasks import Shown, Task
+from ...check.tasks import Shown, Task, any_of
 
 
 def channel_covariance(x: Tensor) -> Tensor:
@@ -147,29 +150,24 @@ def _not_fooled(given: object, x: Tensor, first: int, second: int) -> str | None
     return None
 
 
-def _root_of(cov: Tensor, iterations: int, before: Tensor, after: Tensor | float) -> Tensor:
-    y, z = cov / before, torch.eye(cov.shape[1]).expand_as(cov)
+def _root_of(
+    cov: Tensor, iterations: int, before: Tensor, after: Tensor | None = None, returned: Literal["y", "z"] = "y"
+) -> Tensor:
+    """The root with other factors before and after the iterations, or Z in its place."""
+    y, z, identity = cov / before, torch.eye(cov.shape[1]).expand_as(cov), torch.eye(cov.shape[1])
     for _ in range(iterations):
-        t = (3 * torch.eye(cov.shape[1]) - z @ y) / 2
+        t = (3 * identity - z @ y) / 2
         y, z = y @ t, t @ z
-    return y * after
+    return (y if returned == "y" else z) * (before.sqrt() if after is None else after)
 
 
 def _trace(cov: Tensor) -> Tensor:
     return cov.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
 
 
-def _exact_root(cov: Tensor) -> Tensor:
+def _exact_root(cov: Tensor, iterations: int) -> Tensor:
     values, vectors = torch.linalg.eigh(cov)
     return vectors @ torch.diag_embed(values.clamp_min(0).sqrt()) @ vectors.transpose(1, 2)
-
-
-def _inverse_root(cov: Tensor, iterations: int) -> Tensor:
-    y, z = cov / _trace(cov), torch.eye(cov.shape[1]).expand_as(cov)
-    for _ in range(iterations):
-        t = (3 * torch.eye(cov.shape[1]) - z @ y) / 2
-        y, z = y @ t, t @ z
-    return z * _trace(cov).sqrt()
 
 
 def _one_after_the_other(cov: Tensor, iterations: int) -> Tensor:
@@ -181,11 +179,14 @@ def _one_after_the_other(cov: Tensor, iterations: int) -> Tensor:
 
 
 def _with_one_factor(cov: Tensor, iterations: int) -> Tensor:
-    y, identity = cov / _trace(cov), torch.eye(cov.shape[1])
-    t = (3 * identity - y) / 2
-    for _ in range(iterations):
-        y = y @ t
-    return y * _trace(cov).sqrt()
+    y = cov / _trace(cov)
+    return y @ torch.linalg.matrix_power((3 * torch.eye(cov.shape[1]) - y) / 2, iterations) * _trace(cov).sqrt()
+
+
+def _dealt_out(rows: Tensor, weight: Tensor, bias: Tensor, order: str) -> Tensor:
+    """Kernel k for row k % d, the numbers in either order."""
+    kernels = weight[:, 0, :, 0].unflatten(0, (-1, rows.shape[1]))
+    return torch.einsum(f"nrc,erc->{order}", rows, kernels).flatten(1) + bias
 
 
 def _centred(x: Tensor, dim: int) -> Tensor:
@@ -217,6 +218,9 @@ TASKS = (
             "means over the channels": lambda x: _product(_centred(x, 1)) / x[0, 0].numel(),
             "one mean for the batch": lambda x: (
                 _product(x.flatten(2) - x.mean(dim=(0, 2, 3))[:, None]) / x[0, 0].numel()
+            ),
+            "one mean for the picture": lambda x: (
+                _product(x.flatten(2) - x.mean(dim=(1, 2, 3))[:, None, None]) / x[0, 0].numel()
             ),
             "the correlation": lambda x: torch.stack([torch.corrcoef(one) for one in x.flatten(2)]),
             "compared positions": lambda x: _centred(x, 2).transpose(1, 2) @ _centred(x, 2) / x[0, 0].numel(),
@@ -254,9 +258,7 @@ TASKS = (
             "another order": lambda rows, w, b: (
                 row_wise_convolution(rows, w, b).unflatten(1, (rows.shape[1], -1)).mT.flatten(1)
             ),
-            "kernel k to row k % d": lambda rows, w, b: (
-                torch.einsum("nrc,erc->ner", rows, w[:, 0, :, 0].unflatten(0, (-1, rows.shape[1]))).flatten(1) + b
-            ),
+            "kernel k to row k % d": any_of(partial(_dealt_out, order="ner"), partial(_dealt_out, order="nre")),
             "flipped kernels": lambda rows, w, b: row_wise_convolution(rows, w.flip(2), b),
             "kernels of a row in reverse": lambda rows, w, b: (
                 row_wise_convolution(rows, w, b).unflatten(1, (rows.shape[1], -1)).flip(2).flatten(1)
@@ -296,23 +298,18 @@ TASKS = (
         newton_schulz_root,
         _draw_covariance,
         mistakes={
-            "not divided by the trace": lambda cov, k: _root_of(cov, k, torch.ones(1), 1.0),
-            "left out the last step": lambda cov, k: _root_of(cov, k, _trace(cov), 1.0),
+            "not divided by the trace": lambda cov, k: _root_of(cov, k, torch.ones(1)),
+            "left out the last step": lambda cov, k: _root_of(cov, k, _trace(cov), torch.ones(1)),
             "multiplied by the whole trace": lambda cov, k: _root_of(cov, k, _trace(cov), _trace(cov)),
-            "returned Z": _inverse_root,
+            "returned Z": lambda cov, k: _root_of(cov, k, _trace(cov), returned="z"),
             "root of each entry": lambda cov, k: cov.clamp_min(0).sqrt(),
-            "stopped one step early": lambda cov, k: _root_of(cov, k - 1, _trace(cov), _trace(cov).sqrt()),
-            "one step too many": lambda cov, k: _root_of(cov, k + 1, _trace(cov), _trace(cov).sqrt()),
+            "stopped one step early": lambda cov, k: newton_schulz_root(cov, k - 1),
+            "one step too many": lambda cov, k: newton_schulz_root(cov, k + 1),
             "Z from the new Y": _one_after_the_other,
             "T computed once": _with_one_factor,
-            "the Frobenius norm": lambda cov, k: _root_of(
-                cov,
-                k,
-                torch.linalg.matrix_norm(cov, keepdim=True),
-                torch.linalg.matrix_norm(cov, keepdim=True).sqrt(),
-            ),
-            "one trace for the batch": lambda cov, k: _root_of(cov, k, _trace(cov).sum(), _trace(cov).sum().sqrt()),
-            "the exact root": lambda cov, k: _exact_root(cov),
+            "the Frobenius norm": lambda cov, k: _root_of(cov, k, torch.linalg.matrix_norm(cov, keepdim=True)),
+            "one trace for the batch": lambda cov, k: _root_of(cov, k, _trace(cov).sum()),
+            "the exact root": _exact_root,
         },
     ),
 )

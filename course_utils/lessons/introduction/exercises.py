@@ -1,10 +1,12 @@
 """The exercises of lesson 4.1: softmax, masks, a context, fixed and dynamic masks, a port to fix."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from ...check.engine import Draw, Inputs
-from ...check.tasks import Task
+from ...check.tasks import Task, any_of
 
 
 def share_out(scores: Tensor) -> Tensor:
@@ -90,6 +92,11 @@ def _draw_port(draw: Draw) -> Inputs:
     return query, key, draw.normal(pictures, channels, positions)
 
 
+def _below(masks: list[Tensor], difference: Callable[[Tensor], Tensor]) -> list[int]:
+    """The places of the masks whose differences, computed in some way, are rounding."""
+    return [place for place, mask in enumerate(masks) if difference(mask).abs().max() < 1e-4]
+
+
 TASKS = (
     Task(
         share_out,
@@ -103,6 +110,7 @@ TASKS = (
             "one budget for all rows": lambda scores: torch.exp(scores) / torch.exp(scores).sum(),
             "took a sigmoid": lambda scores: scores.sigmoid(),
             "all to the largest": lambda scores: (scores == scores.amax(dim=-1, keepdim=True)).to(scores.dtype),
+            "the powers in the sum alone": lambda scores: scores / torch.exp(scores).sum(dim=-1, keepdim=True),
             "softmax twice": lambda scores: scores.softmax(dim=-1).softmax(dim=-1),
             "the logarithm": lambda scores: scores.log_softmax(dim=-1),
             "the smallest gets most": lambda scores: (-scores).softmax(dim=-1),
@@ -152,25 +160,18 @@ TASKS = (
         _draw_recorded,
         mistakes={
             "the masks that change": lambda masks: sorted({*range(len(masks))} - {*find_fixed_masks(masks)}),
-            "masks of equal values": lambda masks: [i for i, mask in enumerate(masks) if mask.std() < 1e-4],
-            "channels of one picture": lambda masks: [
-                i for i, mask in enumerate(masks) if (mask - mask[:, :1]).abs().max() < 1e-4
-            ],
-            "the first two pictures": lambda masks: [
-                i for i, mask in enumerate(masks) if (mask[0] - mask[1]).abs().max() < 1e-4
-            ],
-            "first and last": lambda masks: [
-                i for i, mask in enumerate(masks) if (mask[0] - mask[-1]).abs().max() < 1e-4
-            ],
-            "mean of the differences": lambda masks: [
-                i for i, mask in enumerate(masks) if (mask - mask[:1]).abs().mean() < 1e-4
-            ],
+            "masks of equal values": lambda masks: _below(masks, lambda mask: mask.std()),
+            "channels of one picture": any_of(
+                lambda masks: _below(masks, lambda mask: mask - mask[:, :1]),
+                lambda masks: _below(masks, lambda mask: mask.flatten(1).std(1)),
+            ),
+            "the first two pictures": lambda masks: _below(masks, lambda mask: mask[0] - mask[1]),
+            "first and last": lambda masks: _below(masks, lambda mask: mask[0] - mask[-1]),
+            "mean of the differences": lambda masks: _below(masks, lambda mask: (mask - mask[:1]).abs().mean()),
             "returned the masks": lambda masks: [masks[i] for i in find_fixed_masks(masks)],
-            "left out .abs()": lambda masks: [i for i, mask in enumerate(masks) if (mask - mask[:1]).max() < 1e-4],
-            "exact equality": lambda masks: [i for i, mask in enumerate(masks) if (mask == mask[:1]).all()],
-            "compared the means": lambda masks: [
-                i for i, mask in enumerate(masks) if mask.flatten(1).mean(1).std() < 1e-4
-            ],
+            "left out .abs()": lambda masks: _below(masks, lambda mask: (mask - mask[:1]).clamp(min=0)),
+            "exact equality": lambda masks: _below(masks, lambda mask: (mask != mask[:1]).float()),
+            "compared the means": lambda masks: _below(masks, lambda mask: mask.flatten(1).mean(1).std()),
             "returned True or False": lambda masks: [i in find_fixed_masks(masks) for i in range(len(masks))],
             "only the first": lambda masks: find_fixed_masks(masks)[:1],
             "counted from 1": lambda masks: [i + 1 for i in find_fixed_masks(masks)],

@@ -1,15 +1,16 @@
 """The exercises of lesson 4.1.3: reach, projections, weights, slope, output, and a port to fix."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from functools import partial
-from itertools import combinations
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...check.engine import Draw, Inputs, Mistake
-from ...check.tasks import Task
+from ...check.engine import Draw, Inputs
+from ...check.port import port_mistakes
+from ...check.tasks import Task, any_of
 
 
 def receptive_side(kernels: list[int], strides: list[int]) -> int:
@@ -76,15 +77,9 @@ def _sides(kernels: Sequence[int], strides: Sequence[int], least: int = 1, own: 
     return side
 
 
-def _added_strides(kernels: Sequence[int], strides: Sequence[int]) -> int:
-    return 1 + sum((kernel - 1) * max(1, sum(strides[:i])) for i, kernel in enumerate(kernels))
-
-
-def _product(numbers: Sequence[int]) -> int:
-    result = 1
-    for number in numbers:
-        result *= number
-    return result
+def _added_strides(kernels: Sequence[int], strides: Sequence[int], start: int = 0) -> int:
+    steps = [max(1, start + sum(stride - start for stride in strides[:i])) for i in range(len(kernels))]
+    return 1 + sum((kernel - 1) * step for kernel, step in zip(kernels, steps, strict=True))
 
 
 def _ported(
@@ -120,47 +115,15 @@ _FAULTS = {
     "axis": "the softmax runs over the queries; each query's weights must sum to 1 over the keys",
     "residual": "the input `x` is not added",
 }
-
-
+_AS_IT_WAS = (
+    "This is the port as it was, with four faults in it. Read it from the top: which letter of the paper makes the "
+    "queries?"
+)
 # Swapped names and a softmax over the queries give the numbers of weights that are not transposed.
 _TURNED = (
     "each position sums with the weights that the others give it, not with its own: transpose the weights in "
     "`value @ weights`, unless query and key are swapped and the softmax runs over the queries: the numbers are equal"
 )
-
-
-def _port_mistakes() -> tuple[Mistake, ...]:
-    def with_faults(*faults: str) -> Callable[..., Tensor]:
-        return partial(_ported, faults=faults)
-
-    port = tuple(_FAULTS)
-    mistakes = [
-        Mistake(
-            "This is the port as it was, with four faults in it. Read it from the top: which letter of the paper "
-            "makes the queries?",
-            with_faults(*port),
-        )
-    ]
-    for count, word in ((3, "Three faults are"), (2, "Two faults are"), (1, "One fault is")):
-        for faults in combinations(port, count):
-            words = [_FAULTS[fault] for fault in faults]
-            if {"names", "axis"} <= set(faults):
-                words = [_TURNED, *(_FAULTS[fault] for fault in faults if fault not in ("names", "axis"))]
-                word = "One fault is" if len(words) == 1 else "Two faults are"
-            mistakes.append(Mistake(f"{word} left: {'; '.join(words)}.", with_faults(*faults)))
-    mistakes += [
-        Mistake("`gamma` is left out; the gathered part is multiplied by it.", with_faults("gamma")),
-        Mistake(
-            "You multiplied the sum by `gamma`; it belongs to the gathered part, `x` stays as it is.",
-            with_faults("sum"),
-        ),
-        Mistake(
-            "The context is reshaped straight from (N, H*W, dv) to (N, dv, H, W), which mixes positions and channels; "
-            "swap the two axes first.",
-            with_faults("reshape"),
-        ),
-    ]
-    return tuple(mistakes)
 
 
 def _draw_stack(draw: Draw) -> Inputs:
@@ -213,8 +176,8 @@ TASKS = (
             "own stride counted": lambda kernels, strides: _sides(kernels, strides, own=True),
             "added the kernel sizes": lambda kernels, strides: _sides(kernels, strides, least=0),
             "started from 0": lambda kernels, strides: _sides(kernels, strides) - 1,
-            "multiplied the kernel sizes": lambda kernels, strides: _product(kernels),
-            "added the strides": _added_strides,
+            "multiplied the kernel sizes": lambda kernels, strides: math.prod(kernels),
+            "added the strides": any_of(_added_strides, partial(_added_strides, start=1)),
             "the last layer first": lambda kernels, strides: _sides(kernels[::-1], strides[::-1]),
             "the area": lambda kernels, strides: _sides(kernels, strides) ** 2,
         },
@@ -237,6 +200,7 @@ TASKS = (
         mistakes={
             "softmax over the queries": lambda query, key: (query @ key.transpose(1, 2)).softmax(dim=1),
             "softmax twice": lambda query, key: (query @ key.transpose(1, 2)).softmax(dim=2).softmax(dim=2),
+            "scores over their sum": lambda query, key: (query @ key.mT) / (query @ key.mT).sum(dim=2, keepdim=True),
             "scaled": lambda query, key: (query @ key.transpose(1, 2) / query.shape[2] ** 0.5).softmax(dim=2),
             "returned the scores": lambda query, key: query @ key.transpose(1, 2),
             "used a sigmoid": lambda query, key: torch.sigmoid(query @ key.transpose(1, 2)),
@@ -256,6 +220,7 @@ TASKS = (
             "the weight alone": lambda scores: scores.softmax(dim=1),
             "gave 1 - w": lambda scores: 1 - scores.softmax(dim=1),
             "gave w * w": lambda scores: scores.softmax(dim=1) ** 2,
+            "gave -w * w": lambda scores: -(scores.softmax(dim=1) ** 2),
             "softmax over the queries": lambda scores: scores.softmax(dim=0) * (1 - scores.softmax(dim=0)),
             "slope of a sigmoid": lambda scores: torch.sigmoid(scores) * (1 - torch.sigmoid(scores)),
         },
@@ -278,6 +243,17 @@ TASKS = (
     Task(
         sagan_attention,
         _draw_port,
-        mixtures=_port_mistakes(),
+        mixtures=port_mistakes(
+            [{fault: words} for fault, words in _FAULTS.items()],
+            _ported,
+            "fault",
+            _AS_IT_WAS,
+            together={("names", "axis"): _TURNED},
+        ),
+        mistakes={
+            "left out gamma": partial(_ported, faults=("gamma",)),
+            "gamma times the sum": partial(_ported, faults=("sum",)),
+            "reshaped straight": partial(_ported, faults=("reshape",)),
+        },
     ),
 )

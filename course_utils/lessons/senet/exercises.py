@@ -101,6 +101,19 @@ def _draw_residual(draw: Draw) -> Inputs:
     return x, branch, se
 
 
+def _gates(
+    s: Tensor,
+    w: Tensor,
+    b: Tensor,
+    v: Tensor,
+    c: Tensor,
+    between: Callable[[Tensor], Tensor] = F.relu,
+    end: Callable[[Tensor], Tensor] = torch.sigmoid,
+) -> Tensor:
+    """`excite` with other activations."""
+    return end(F.linear(between(F.linear(s, w, b)), v, c))
+
+
 TASKS = (
     Task(
         squeeze,
@@ -134,25 +147,17 @@ TASKS = (
         excite,
         _draw_excite,
         mistakes={
-            "forgot the ReLU": lambda s, w, b, v, c: torch.sigmoid(F.linear(F.linear(s, w, b), v, c)),
-            "forgot the sigmoid": lambda s, w, b, v, c: F.linear(F.relu(F.linear(s, w, b)), v, c),
-            "ended with a softmax": lambda s, w, b, v, c: F.linear(F.relu(F.linear(s, w, b)), v, c).softmax(dim=1),
-            "used a tanh": lambda s, w, b, v, c: torch.sigmoid(F.linear(torch.tanh(F.linear(s, w, b)), v, c)),
-            "a bias after the sigmoid": lambda s, w, b, v, c: torch.sigmoid(F.linear(F.relu(F.linear(s, w, b)), v)) + c,
-            "used a sigmoid": lambda s, w, b, v, c: torch.sigmoid(F.linear(torch.sigmoid(F.linear(s, w, b)), v, c)),
-            "a ReLU before the sigmoid": lambda s, w, b, v, c: torch.sigmoid(
-                F.relu(F.linear(F.relu(F.linear(s, w, b)), v, c))
-            ),
-            "added both biases twice": lambda s, w, b, v, c: torch.sigmoid(
-                F.linear(F.relu(F.linear(s, w, 2 * b)), v, 2 * c)
-            ),
-            "left out both biases": lambda s, w, b, v, c: torch.sigmoid(F.linear(F.relu(F.linear(s, w)), v)),
-            "left out the bias of the first": lambda s, w, b, v, c: torch.sigmoid(
-                F.linear(F.relu(F.linear(s, w)), v, c)
-            ),
-            "left out the bias of the second": lambda s, w, b, v, c: torch.sigmoid(
-                F.linear(F.relu(F.linear(s, w, b)), v)
-            ),
+            "forgot the ReLU": lambda *inputs: _gates(*inputs, between=torch.clone),
+            "forgot the sigmoid": lambda *inputs: _gates(*inputs, end=torch.clone),
+            "ended with a softmax": lambda *inputs: _gates(*inputs, end=lambda x: x.softmax(dim=1)),
+            "used a tanh": lambda *inputs: _gates(*inputs, between=torch.tanh),
+            "a bias after the sigmoid": lambda s, w, b, v, c: _gates(s, w, b, v, 0 * c) + c,
+            "used a sigmoid": lambda *inputs: _gates(*inputs, between=torch.sigmoid),
+            "a ReLU before the sigmoid": lambda *inputs: _gates(*inputs, end=lambda x: F.relu(x).sigmoid()),
+            "added both biases twice": lambda s, w, b, v, c: _gates(s, w, 2 * b, v, 2 * c),
+            "left out both biases": lambda s, w, b, v, c: _gates(s, w, 0 * b, v, 0 * c),
+            "left out the bias of the first": lambda s, w, b, v, c: _gates(s, w, 0 * b, v, c),
+            "left out the bias of the second": lambda s, w, b, v, c: _gates(s, w, b, v, 0 * c),
         },
     ),
     Task(
@@ -165,6 +170,8 @@ TASKS = (
             "fractions of a unit": lambda c, r, bias: 2 * c * (c / r) + (c / r + c if bias else 0),
             "rounded at the end": lambda c, r, bias: int(2 * c * (c / r) + (c / r + c if bias else 0)),
             "2 C biases": lambda c, r, bias: 2 * c * (c // r) + (2 * c if bias else 0),
+            "biases of the first layer alone": lambda c, r, bias: 2 * c * (c // r) + c // r * bias,
+            "biases of the second layer alone": lambda c, r, bias: 2 * c * (c // r) + c * bias,
             "rounded the products": lambda c, r, bias: 2 * (c * c // r) + (c // r + c if bias else 0),
             "equal biases in both layers": lambda c, r, bias: 2 * c * (c // r) + (2 * (c // r) if bias else 0),
         },
