@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...check.engine import Draw, Inputs
-from ...check.tasks import Shown, Task
+from ...check.paired import interval
+from ...check.tasks import Shown, Task, any_of
 
 
 def epoch_loss(batch_losses: list[float], batch_sizes: list[int]) -> float:
@@ -101,18 +102,6 @@ def _draw_widths(draw: Draw) -> Inputs:
     gap = parameters(width + 1) - parameters(width)
     excess = draw.integer(gap // 6, gap // 3)
     return parameters, parameters(width) + (gap - excess if draw.turn == 1 else excess)
-
-
-def _interval(with_se: np.ndarray, without_se: np.ndarray, **changes: Any) -> tuple[float, float, float]:
-    """`paired_interval` with one of its choices changed."""
-    from scipy import stats
-
-    gains = with_se - without_se
-    count = len(gains)
-    error = gains.std(ddof=changes.get("ddof", 1)) / changes.get("root", np.sqrt(count))
-    point = stats.t.ppf(changes.get("quantile", 0.975), df=changes.get("df", count - 1))
-    half = changes.get("factor", point) * changes.get("error", error)
-    return gains.mean(), gains.mean() - half, gains.mean() + half
 
 
 def _unpaired_error(a: np.ndarray, b: np.ndarray) -> float:
@@ -229,6 +218,9 @@ TASKS = (
         mistakes={
             "cross entropy of probabilities": lambda p, labels: F.cross_entropy(p, labels),
             "left out the logarithm": lambda p, labels: F.nll_loss(p, labels),
+            "a logarithm to another base": any_of(
+                lambda p, labels: F.nll_loss(p.log2(), labels), lambda p, labels: F.nll_loss(p.log10(), labels)
+            ),
             "forgot the minus sign": lambda p, labels: -_nll(p, labels).mean(),
             "summed over the pictures": lambda p, labels: _nll(p, labels).sum(),
             "returned one loss": lambda p, labels: _nll(p, labels),
@@ -304,19 +296,19 @@ TASKS = (
         paired_interval,
         _draw_accuracies,
         mistakes={
-            "two separate samples": lambda a, b: _interval(a, b, error=_unpaired_error(a, b)),
-            "the normal distribution's 1.96": lambda a, b: _interval(a, b, factor=1.959964),
-            "n degrees of freedom": lambda a, b: _interval(a, b, df=len(a)),
-            "2 n - 2 degrees of freedom": lambda a, b: _interval(a, b, df=2 * len(a) - 2),
+            "two separate samples": lambda a, b: interval(a, b, error=_unpaired_error(a, b)),
+            "the normal distribution's 1.96": lambda a, b: interval(a, b, factor=1.959964),
+            "n degrees of freedom": lambda a, b: interval(a, b, df=len(a)),
+            "2 n - 2 degrees of freedom": lambda a, b: interval(a, b, df=2 * len(a) - 2),
             "how far the ends are from the mean": lambda a, b: (
-                _interval(a, b)[0],
-                *(abs(end - _interval(a, b)[0]) for end in _interval(a, b)[1:]),
+                interval(a, b)[0],
+                *(abs(end - interval(a, b)[0]) for end in interval(a, b)[1:]),
             ),
-            "divided by n inside": lambda a, b: _interval(a, b, ddof=0),
-            "forgot to divide": lambda a, b: _interval(a, b, root=1),
-            "divided by n instead": lambda a, b: _interval(a, b, root=len(a)),
-            "the 95 % point": lambda a, b: _interval(a, b, quantile=0.95),
-            "the other sign": lambda a, b: _interval(b, a),
+            "divided by n inside": lambda a, b: interval(a, b, ddof=0),
+            "forgot to divide": lambda a, b: interval(a, b, root=1),
+            "divided by n instead": lambda a, b: interval(a, b, root=len(a)),
+            "the 95 % point": lambda a, b: interval(a, b, quantile=0.95),
+            "the other sign": lambda a, b: interval(b, a),
         },
     ),
 )

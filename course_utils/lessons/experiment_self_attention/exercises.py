@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ...check.compare import difference
 from ...check.engine import Draw, Inputs
-from ...check.tasks import Shown, Task
+from ...check.paired import interval
+from ...check.tasks import Shown, Task, any_of
 
 
 def share_right(network: torch.nn.Module, images: Tensor, labels: Tensor, batch_size: int) -> float:
@@ -112,17 +113,27 @@ def _draw_test(draw: Draw) -> Inputs:
     return network.train(), images, (labels + wrong) % classes, batch_size
 
 
-def _batches(network: torch.nn.Module, images: Tensor, labels: Tensor, batch_size: int) -> list[tuple[int, int]]:
+def _batches(network: torch.nn.Module, images: Tensor, labels: Tensor, batch_size: int) -> tuple[list[int], list[int]]:
     """Right answers and pictures of each batch, in the mode that the network is in."""
-    found = []
+    right, counts = [], []
     with torch.no_grad():
         for batch, truth in zip(images.split(batch_size), labels.split(batch_size), strict=True):
-            found.append((int((network(batch).argmax(dim=1) == truth).sum()), len(batch)))
-    return found
+            right.append(int((network(batch).argmax(dim=1) == truth).sum()))
+            counts.append(len(batch))
+    return right, counts
 
 
-def _share(batches: list[tuple[int, int]]) -> float:
-    return sum(right for right, _ in batches) / sum(count for _, count in batches)
+def _mean_share(right: list[int], counts: list[int]) -> float:
+    return float(np.mean(np.divide(right, counts)))
+
+
+def _whole(network: torch.nn.Module, images: Tensor, labels: Tensor) -> float:
+    return float((network(images).argmax(dim=1) == labels).float().mean())
+
+
+def _tested(rule: Callable[[list[int], list[int]], float], train: bool = False) -> Callable[..., float]:
+    """An answer by some rule on the right answers and the pictures of each batch; in train mode or not."""
+    return lambda network, *inputs: float(rule(*_batches(network.train(train), *inputs)))
 
 
 def _draw_scores(draw: Draw) -> Inputs:
@@ -191,31 +202,10 @@ def _draw_league(draw: Draw) -> Inputs:
     return second + noise + means * error, second
 
 
-def _verdicts(first: np.ndarray, second: np.ndarray, factor: float) -> np.ndarray:
-    gaps = first - second
-    half = factor * gaps.std(axis=1, ddof=1) / np.sqrt(gaps.shape[1])
-    mean = gaps.mean(axis=1)
-    return (mean - half > 0).astype(int) - (mean + half < 0).astype(int)
-
-
-def _one_sided(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    from scipy import stats
-
-    return _verdicts(first, second, stats.t.ppf(0.95, df=first.shape[1] - 1))
-
-
-def _biased(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Claims from a standard deviation that is divided by n."""
-    from scipy import stats
-
-    seeds = first.shape[1]
-    return _verdicts(first, second, stats.t.ppf(0.975, df=seeds - 1) * np.sqrt((seeds - 1) / seeds))
-
-
-def _one_more_degree(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    from scipy import stats
-
-    return _verdicts(first, second, stats.t.ppf(0.975, df=first.shape[1]))
+def _verdicts(first: np.ndarray, second: np.ndarray, **changes: Any) -> np.ndarray:
+    """`claims` with one of the interval's choices changed."""
+    _, low, high = interval(first, second, **changes)
+    return (low > 0).astype(int) - (high < 0).astype(int)
 
 
 def _verdicts_differ(given: Any, expected: np.ndarray) -> str | None:
@@ -238,21 +228,9 @@ def _claims(wrong: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Shown:
     return Shown(wrong, lambda given, a, b: _verdicts_differ(given, wrong(a, b)) is None)
 
 
-def _unpaired(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Claims where the two intervals do not overlap."""
-    from scipy import stats
-
-    seeds = first.shape[1]
-    t = stats.t.ppf(0.975, df=seeds - 1) / np.sqrt(seeds)
-    half = t * (first.std(axis=1, ddof=1) + second.std(axis=1, ddof=1))
-    gap = first.mean(axis=1) - second.mean(axis=1)
-    return (gap > half).astype(int) - (gap < -half).astype(int)
-
-
-def _whole_spread(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    from scipy import stats
-
-    return _verdicts(first, second, stats.t.ppf(0.975, df=first.shape[1] - 1) * np.sqrt(first.shape[1]))
+def _separate_errors(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """An error that makes the interval exclude zero where the two networks' own intervals do not overlap."""
+    return (first.std(axis=1, ddof=1) + second.std(axis=1, ddof=1)) / np.sqrt(first.shape[1])
 
 
 TASKS = (
@@ -273,7 +251,11 @@ TASKS = (
         mistakes={
             "one rate for all": lambda v, rates: rates[v.mean(dim=(0, 2)).argmax()].expand(len(v)),
             "the first network's rate for all": lambda v, rates: choose_learning_rates(v[:1], rates).expand(len(v)),
-            "returned the place": lambda v, rates: v.mean(dim=2).argmax(dim=1),
+            "returned the place": any_of(
+                lambda v, rates: v.mean(dim=2).argmax(dim=1),
+                lambda v, rates: (rates == choose_learning_rates(v, rates)[:, None]).long().argmax(dim=1),
+                lambda v, rates: v[:, rates.argsort()].mean(dim=2).argmax(dim=1),
+            ),
             "the best trial": lambda v, rates: choose_learning_rates(v.amax(dim=2, keepdim=True), rates),
             "the worst trial": lambda v, rates: choose_learning_rates(v.amin(dim=2, keepdim=True), rates),
             "the middle trial": lambda v, rates: choose_learning_rates(v.median(dim=2, keepdim=True).values, rates),
@@ -305,23 +287,15 @@ TASKS = (
         share_right,
         _draw_test,
         mistakes={
-            "train mode": lambda network, x, y, size: _share(_batches(network.train(), x, y, size)),
-            "train mode, one batch": lambda network, x, y, size: _share(_batches(network.train(), x, y, len(x))),
-            "train mode, mean of the batches": lambda network, x, y, size: float(
-                np.mean([right / count for right, count in _batches(network.train(), x, y, size)])
-            ),
-            "mean of the batches": lambda network, x, y, size: float(
-                np.mean([right / count for right, count in _batches(network.eval(), x, y, size)])
-            ),
-            "left out the last batch": lambda network, x, y, size: _share(_batches(network.eval(), x, y, size)[:-1]),
-            "every batch as full": lambda network, x, y, size: (
-                sum(right for right, _ in _batches(network.eval(), x, y, size)) / (-(-len(x) // size) * size)
-            ),
-            "returned the number right": lambda network, x, y, size: sum(
-                right for right, _ in _batches(network.eval(), x, y, size)
-            ),
-            "per cent": lambda network, x, y, size: 100 * _share(_batches(network.eval(), x, y, size)),
-            "returned the share wrong": lambda network, x, y, size: 1 - _share(_batches(network.eval(), x, y, size)),
+            "train mode": _tested(lambda right, counts: sum(right) / sum(counts), train=True),
+            "train mode, one batch": lambda network, x, y, size: _whole(network.train(), x, y),
+            "train mode, mean of the batches": _tested(_mean_share, train=True),
+            "mean of the batches": _tested(_mean_share),
+            "left out the last batch": _tested(lambda right, counts: sum(right[:-1]) / sum(counts[:-1])),
+            "every batch as full": _tested(lambda right, counts: sum(right) / (len(counts) * counts[0])),
+            "returned the number right": _tested(lambda right, counts: sum(right)),
+            "per cent": _tested(lambda right, counts: 100 * sum(right) / sum(counts)),
+            "returned the share wrong": _tested(lambda right, counts: 1 - sum(right) / sum(counts)),
         },
     ),
     Task(
@@ -330,6 +304,7 @@ TASKS = (
         mistakes={
             "left out the products": lambda h, w, c, d, v: h * w * c * (2 * d + 2 * v),
             "only the product for the scores": lambda h, w, c, d, v: h * w * c * (2 * d + 2 * v) + (h * w) ** 2 * d,
+            "convolutions at one position": lambda h, w, c, d, v: c * (2 * d + 2 * v) + (h * w) ** 2 * (d + v),
             "only the products": lambda h, w, c, d, v: (h * w) ** 2 * (d + v),
             "left out the output": lambda h, w, c, d, v: h * w * c * (2 * d + v) + (h * w) ** 2 * (d + v),
             "output layer from channels": lambda h, w, c, d, v: h * w * c * (2 * d + v + c) + (h * w) ** 2 * (d + v),
@@ -343,13 +318,13 @@ TASKS = (
         _draw_league,
         mistakes={
             "the sign of the mean": _claims(lambda a, b: np.sign((a - b).mean(axis=1)).astype(int)),
-            "two separate intervals": _claims(_unpaired),
-            "the normal distribution's 1.96": _claims(lambda a, b: _verdicts(a, b, 1.959964)),
-            "the 95 % point": _claims(_one_sided),
-            "divided by n inside": _claims(_biased),
-            "n degrees of freedom": _claims(_one_more_degree),
-            "one standard error": _claims(lambda a, b: _verdicts(a, b, 1.0)),
-            "spread of one seed": _claims(_whole_spread),
+            "two separate intervals": _claims(lambda a, b: _verdicts(a, b, error=_separate_errors(a, b))),
+            "the normal distribution's 1.96": _claims(lambda a, b: _verdicts(a, b, factor=1.959964)),
+            "the 95 % point": _claims(lambda a, b: _verdicts(a, b, quantile=0.95)),
+            "divided by n inside": _claims(lambda a, b: _verdicts(a, b, ddof=0)),
+            "n degrees of freedom": _claims(lambda a, b: _verdicts(a, b, df=a.shape[1])),
+            "one standard error": _claims(lambda a, b: _verdicts(a, b, factor=1.0)),
+            "spread of one seed": _claims(lambda a, b: _verdicts(a, b, root=1)),
             "the other sign": _claims(lambda a, b: claims(b, a)),
         },
         refusal=_claims_refused,

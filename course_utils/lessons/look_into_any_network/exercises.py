@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ...check.engine import Draw, Inputs
+from ...check.patches import blanked, draw_picture
 from ...check.tasks import Task
 
 
@@ -102,6 +102,10 @@ def rotary_weights(query: Tensor, key: Tensor, angles: Tensor) -> Tensor:
     return scores.softmax(dim=2)
 
 
+def _laid(row: Tensor, grid: tuple[int, int]) -> Tensor:
+    return row[:, : grid[0] * grid[1]].unflatten(1, grid)
+
+
 def _spread(rows: Tensor) -> Tensor:
     return torch.exp(-(rows * rows.log()).sum(dim=-1))
 
@@ -110,34 +114,10 @@ def _output(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
     return hidden_weights(query, key, value, bias) @ value
 
 
-def _blanked(
-    image: Tensor,
-    order: list[int],
-    size: int,
-    *,
-    keep: bool = True,
-    reveal: bool = False,
-    down: bool = False,
-    from_one: bool = False,
-) -> Tensor:
-    """The pictures of the curve; or with earlier blanks taken back, patches revealed, columns first, counted from 1."""
-    rows, columns = image.shape[1] // size, image.shape[2] // size
-    shown = torch.zeros_like(image) if reveal else image.clone()
-    pictures = [shown.clone()]
-    for patch in order:
-        patch = (patch - from_one) % (rows * columns)
-        top, left = (patch % rows, patch // rows) if down else (patch // columns, patch % columns)
-        here = slice(None), slice(top * size, top * size + size), slice(left * size, left * size + size)
-        shown = shown if keep else image.clone()
-        shown[here] = image[here] if reveal else 0
-        pictures.append(shown.clone())
-    return torch.stack(pictures)
-
-
 def _curve(
     network: Callable[[Tensor], Tensor], image: Tensor, label: int, order: list[int], size: int, **options: bool
 ) -> Tensor:
-    return network(_blanked(image, order, size, **options)).softmax(dim=1)[:, label]
+    return network(blanked(image, order, size, **options)).softmax(dim=1)[:, label]
 
 
 def _window(
@@ -188,16 +168,6 @@ def _rotary(
     return (turned(query, asked) @ turned(key, given).mT / divisor).softmax(dim=axis)
 
 
-class _Linear:
-    """A network of one linear layer on all pixels, so that every patch counts."""
-
-    def __init__(self, weight: Tensor):
-        self.weight = weight
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return F.linear(images.flatten(1).to(self.weight), self.weight)
-
-
 def _rows_of(draw: Draw, *shape: int) -> Tensor:
     """Weights that sum to 1, some rows sharper than others."""
     return (draw.normal(*shape) * draw.uniform(*shape[:-1], 1, low=0.5, high=1.5)).softmax(dim=-1)
@@ -221,15 +191,11 @@ def _draw_attention(draw: Draw) -> Inputs:
     return query, key, value, draw.normal(heads, tokens, tokens, std=0.8)
 
 
-def _draw_picture(draw: Draw) -> Inputs:
-    size, rows, columns, classes = 2, 3, draw.integer(5, 6), 8
-    numbers = 3 * rows * columns * size * size
-    image = 0.5 + 0.5 * draw.uniform(3, rows * size, columns * size)
-    network = _Linear(draw.normal(classes, numbers, std=2 * numbers**-0.5))
-    order = network(image[None])[0].argsort(descending=True).tolist()
-    label = next(each for each in order[1:] if each in (1, 7))  # not the likeliest class, nor a place or a size
-    blanked = rows * columns if draw.turn == 0 else draw.integer(4, 6)  # some patches tell wrong places from right ones
-    return network, image, label, draw.shuffled(range(rows * columns))[:blanked], size
+def _draw_deletion(draw: Draw) -> Inputs:
+    network, image, label, size = draw_picture(draw)
+    patches = image[0].numel() // size**2
+    some = patches if draw.turn == 0 else draw.integer(4, 6)  # some patches tell wrong places from right ones
+    return network, image, label, draw.shuffled(range(patches))[:some], size
 
 
 def _draw_windows(draw: Draw) -> Inputs:
@@ -274,33 +240,19 @@ TASKS = (
         class_map,
         _draw_tokens,
         mistakes={
-            "off by the registers": lambda weights, registers, grid: weights[:, 0, 1 : 1 + grid[0] * grid[1]].unflatten(
-                1, grid
+            "off by the registers": lambda w, registers, grid: _laid(w[:, 0, 1:], grid),
+            "off by one": lambda w, registers, grid: _laid(w[:, 0, registers:], grid),
+            "off by all that is no patch": lambda w, registers, grid: _laid(w[:, 0], grid),
+            "a register asks": lambda w, registers, grid: _laid(w[:, registers, 1 + registers :], grid),
+            "the first patch asks": lambda w, registers, grid: _laid(w[:, 1 + registers, 1 + registers :], grid),
+            "who looks at the class token": lambda w, registers, grid: _laid(w[:, 1 + registers :, 0], grid),
+            "columns before rows": lambda w, registers, grid: _laid(w[:, 0, 1 + registers :], grid[::-1]).mT,
+            "rows and columns exchanged": lambda w, registers, grid: class_map(w, registers, grid[::-1]),
+            "averaged the heads": lambda *inputs: class_map(*inputs).mean(dim=0),
+            "made the map sum to 1": lambda *inputs: (
+                class_map(*inputs) / class_map(*inputs).sum(dim=(1, 2), keepdim=True)
             ),
-            "off by one": lambda weights, registers, grid: weights[
-                :, 0, registers : registers + grid[0] * grid[1]
-            ].unflatten(1, grid),
-            "off by all that is no patch": lambda weights, registers, grid: weights[
-                :, 0, : grid[0] * grid[1]
-            ].unflatten(1, grid),
-            "a register asks": lambda weights, registers, grid: weights[:, registers, 1 + registers :].unflatten(
-                1, grid
-            ),
-            "the first patch asks": lambda weights, registers, grid: weights[
-                :, 1 + registers, 1 + registers :
-            ].unflatten(1, grid),
-            "who looks at the class token": lambda weights, registers, grid: weights[:, 1 + registers :, 0].unflatten(
-                1, grid
-            ),
-            "columns before rows": lambda weights, registers, grid: (
-                weights[:, 0, 1 + registers :].unflatten(1, grid[::-1]).mT
-            ),
-            "rows and columns exchanged": lambda weights, registers, grid: class_map(weights, registers, grid[::-1]),
-            "averaged the heads": lambda weights, registers, grid: class_map(weights, registers, grid).mean(dim=0),
-            "made the map sum to 1": lambda weights, registers, grid: (
-                class_map(weights, registers, grid) / class_map(weights, registers, grid).sum(dim=(1, 2), keepdim=True)
-            ),
-            "left the patches in a row": lambda weights, registers, grid: weights[:, 0, 1 + registers :],
+            "left the patches in a row": lambda w, registers, grid: w[:, 0, 1 + registers :],
         },
     ),
     Task(
@@ -356,14 +308,14 @@ TASKS = (
     ),
     Task(
         deletion_curve,
-        _draw_picture,
+        _draw_deletion,
         mistakes={
             "earlier blanks are taken back": lambda *inputs: _curve(*inputs, keep=False),
             "without the whole picture": lambda *inputs: deletion_curve(*inputs)[1:],
             "the last patch first": lambda network, image, label, order, size: deletion_curve(
                 network, image, label, order[::-1], size
             ),
-            "logits": lambda network, image, label, order, size: network(_blanked(image, order, size))[:, label],
+            "logits": lambda network, image, label, order, size: network(blanked(image, order, size))[:, label],
             "patches revealed": lambda *inputs: _curve(*inputs, reveal=True),
             "the likeliest class": lambda network, image, label, order, size: deletion_curve(
                 network, image, int(network(image[None]).argmax()), order, size

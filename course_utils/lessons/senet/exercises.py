@@ -107,6 +107,7 @@ def _gates(
     b: Tensor,
     v: Tensor,
     c: Tensor,
+    *,
     between: Callable[[Tensor], Tensor] = F.relu,
     end: Callable[[Tensor], Tensor] = torch.sigmoid,
 ) -> Tensor:

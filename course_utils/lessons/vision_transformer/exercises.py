@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...check.engine import Draw, Inputs
+from ...check.patches import blanked, draw_picture
 from ...check.port import port_mistakes
-from ...check.tasks import Task
+from ...check.tasks import Task, any_of
 
 
 def cut_patches(images: Tensor, size: int) -> Tensor:
@@ -101,19 +102,15 @@ def _occluded(
     image: Tensor,
     label: int,
     size: int,
+    *,
     keep: bool = False,
-    read: Callable[[Tensor], Tensor] = lambda logits: logits.softmax(dim=1),
+    softmax: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """What the network says of the whole picture, and with each patch blanked; `keep` leaves earlier blanks in."""
     rows, columns = image.shape[1] // size, image.shape[2] // size
-    answers = []
-    blanked = image.clone()
-    for patch in range(rows * columns):
-        blanked = blanked if keep else image.clone()
-        top, left = patch // columns * size, patch % columns * size
-        blanked[:, top : top + size, left : left + size] = 0
-        answers.append(read(network(blanked[None]))[0, label])
-    return read(network(image[None]))[0, label], torch.stack(answers).view(rows, columns)
+    logits = network(blanked(image, range(rows * columns), size, keep=keep))
+    answers = (logits.softmax(dim=1) if softmax else logits)[:, label]
+    return answers[0], answers[1:].view(rows, columns)
 
 
 def _ported(
@@ -199,27 +196,6 @@ def _draw_weights(draw: Draw) -> Inputs:
     return (draw.normal(draw.integer(3, 4), draw.integer(2, 3), length, length, std=1.5).softmax(dim=-1),)
 
 
-class _Linear:
-    """A network of one linear layer on all pixels, so that every patch counts."""
-
-    def __init__(self, weight: Tensor):
-        self.weight = weight
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return F.linear(images.flatten(1), self.weight)
-
-
-def _draw_picture(draw: Draw) -> Inputs:
-    size, rows, columns, classes = 2, 3, draw.integer(5, 6), 8
-    numbers = 3 * rows * columns * size * size
-    image = 0.5 + 0.5 * draw.uniform(3, rows * size, columns * size)
-    network = _Linear(draw.normal(classes, numbers, std=2.5 * numbers**-0.5))
-    with torch.no_grad():
-        order = network(image[None])[0].argsort(descending=True).tolist()
-    label = next(each for each in order[1:] if each in (0, 1, 7))  # not the likeliest class, nor a place or a size
-    return network, image, label, size
-
-
 def _draw_port(draw: Draw) -> Inputs:
     heads, each = draw.choice((2, 4)), 5  # no two sizes are equal, and 5 is no square
     width, hidden = heads * each, 2 * heads * each
@@ -257,33 +233,26 @@ TASKS = (
         make_tokens,
         _draw_patches,
         mistakes={
-            "class token last": lambda patches, weight, bias, token, positions: (
-                torch.cat([F.linear(patches, weight, bias), token.expand(len(patches), -1, -1)], dim=1) + positions
+            "class token last": lambda x, w, b, token, places: (
+                torch.cat([F.linear(x, w, b), token.expand(len(x), -1, -1)], dim=1) + places
             ),
-            "without positions": lambda patches, weight, bias, token, positions: make_tokens(
-                patches, weight, bias, token, torch.zeros_like(positions)
+            "without positions": lambda x, w, b, token, places: make_tokens(x, w, b, token, 0 * places),
+            "class token without a position": lambda x, w, b, token, places: make_tokens(
+                x, w, b, token - places[:, :1], places
             ),
-            "class token without a position": lambda patches, weight, bias, token, positions: make_tokens(
-                patches, weight, bias, token, torch.cat([torch.zeros_like(token), positions[:, 1:]], dim=1)
+            "positions from 0 for patches": any_of(
+                lambda x, w, b, token, places: make_tokens(x, w, b, token - places[:, -1:], places.roll(1, 1)),
+                lambda x, w, b, token, places: make_tokens(x, w, b, token, places.roll(1, 1)),
             ),
-            "positions from 0 for patches": lambda patches, weight, bias, token, positions: make_tokens(
-                patches, weight, bias, token, torch.cat([torch.zeros_like(token), positions[:, :-1]], dim=1)
+            "left out the bias": lambda x, w, b, token, places: make_tokens(x, w, 0 * b, token, places),
+            "added the bias twice": lambda x, w, b, token, places: make_tokens(x, w, 2 * b, token, places),
+            "class token through the projection": lambda x, w, b, token, places: make_tokens(
+                x, w, b, token + b, places
             ),
-            "left out the bias": lambda patches, weight, bias, token, positions: make_tokens(
-                patches, weight, torch.zeros_like(bias), token, positions
+            "multiplied by the positions": lambda x, w, b, token, places: (
+                make_tokens(x, w, b, token, 0 * places) * places
             ),
-            "added the bias twice": lambda patches, weight, bias, token, positions: make_tokens(
-                patches, weight, 2 * bias, token, positions
-            ),
-            "class token through the projection": lambda patches, weight, bias, token, positions: make_tokens(
-                patches, weight, bias, token + bias, positions
-            ),
-            "multiplied by the positions": lambda patches, weight, bias, token, positions: (
-                make_tokens(patches, weight, bias, token, torch.zeros_like(positions)) * positions
-            ),
-            "without the class token": lambda patches, weight, bias, token, positions: make_tokens(
-                patches, weight, bias, torch.zeros_like(token), positions
-            ),
+            "without the class token": lambda x, w, b, token, places: make_tokens(x, w, b, 0 * token, places),
         },
     ),
     Task(
@@ -305,17 +274,13 @@ TASKS = (
     ),
     Task(
         occlusion_map,
-        _draw_picture,
+        draw_picture,
         mistakes={
             "what is left": lambda *inputs: _occluded(*inputs)[1],
             "the other sign": lambda *inputs: -occlusion_map(*inputs),
             "the distance": lambda *inputs: occlusion_map(*inputs).abs(),
-            "logits": lambda network, image, label, size: torch.sub(
-                *_occluded(network, image, label, size, read=lambda logits: logits)
-            ),
-            "earlier blanks stay": lambda network, image, label, size: torch.sub(
-                *_occluded(network, image, label, size, keep=True)
-            ),
+            "logits": lambda *inputs: torch.sub(*_occluded(*inputs, softmax=False)),
+            "earlier blanks stay": lambda *inputs: torch.sub(*_occluded(*inputs, keep=True)),
             "the likeliest class": lambda network, image, label, size: occlusion_map(
                 network, image, int(network(image[None]).argmax()), size
             ),
