@@ -122,8 +122,12 @@ def _spatial_first(x: Tensor, mlp: Callable[[Tensor], Tensor], conv: Callable[[T
     return x * torch.sigmoid(mlp(x.mean(dim=(2, 3))) + mlp(x.amax(dim=(2, 3))))[:, :, None, None]
 
 
-def _attend(x: Tensor, scale: float) -> Tensor:
-    return (x @ x.transpose(-2, -1) / scale).softmax(dim=-1) @ x
+def _attend(x: Tensor, scale: float | None = None) -> Tensor:
+    return (x @ x.mT / (x.shape[-1] ** 0.5 if scale is None else scale)).softmax(dim=-1) @ x
+
+
+def _mixed(branches: Tensor, shares: Tensor) -> Tensor:
+    return (branches * shares[..., None, None]).sum(dim=1)
 
 
 TASKS = (
@@ -149,6 +153,7 @@ TASKS = (
             "one query alone": lambda t, s: (t * s, t + s),
             "joint stays inside a frame": lambda t, s: (t * s * s, t * s * (t + s)),
             "only the second step": lambda t, s: ((t * s) ** 2, t * s * s),
+            "only the first step": lambda t, s: ((t * s) ** 2, t * t * s),
             "multiplied the keys": lambda t, s: ((t * s) ** 2, (t * s) * (t * s)),
             "one place and one frame alone": lambda t, s: ((t * s) ** 2, t * t + s * s),
             "each pair once": lambda t, s: (t * s * (t * s + 1) // 2, t * s * (t + s)),
@@ -173,35 +178,31 @@ TASKS = (
         mix_branches,
         _draw_branches,
         mistakes={
-            "softmax runs over the channels": lambda b, logits: (b * logits.softmax(dim=2)[..., None, None]).sum(dim=1),
-            "softmax twice": lambda b, logits: (b * logits.softmax(1).softmax(1)[..., None, None]).sum(dim=1),
-            "softmax over branches and channels": lambda b, logits: (
-                b * logits.flatten(1).softmax(1).view_as(logits)[..., None, None]
-            ).sum(dim=1),
-            "a sigmoid for each branch": lambda b, logits: (b * logits.sigmoid()[..., None, None]).sum(dim=1),
-            "the logits as shares": lambda b, logits: (b * logits[..., None, None]).sum(dim=1),
-            "softmax runs over the images": lambda b, logits: (b * logits.softmax(dim=0)[..., None, None]).sum(dim=1),
-            "averaged the branches": lambda b, logits: (b * logits.softmax(dim=1)[..., None, None]).mean(dim=1),
-            "one share for all channels": lambda b, logits: (
-                b * logits.mean(dim=2).softmax(dim=1)[..., None, None, None]
-            ).sum(dim=1),
-            "the strongest branch alone": lambda b, logits: (
-                b * F.one_hot(logits.argmax(1), logits.shape[1]).movedim(2, 1)[..., None, None]
-            ).sum(1),
+            "softmax runs over the channels": lambda b, logits: _mixed(b, logits.softmax(dim=2)),
+            "softmax twice": lambda b, logits: _mixed(b, logits.softmax(dim=1).softmax(dim=1)),
+            "softmax over branches and channels": lambda b, logits: _mixed(
+                b, logits.flatten(1).softmax(1).view_as(logits)
+            ),
+            "a sigmoid for each branch": lambda b, logits: _mixed(b, logits.sigmoid()),
+            "the logits as shares": _mixed,
+            "softmax runs over the images": lambda b, logits: _mixed(b, logits.softmax(dim=0)),
+            "averaged the branches": lambda b, logits: mix_branches(b, logits) / b.shape[1],
+            "one share for all channels": lambda b, logits: mix_branches(
+                b, logits.mean(dim=2, keepdim=True).expand_as(logits)
+            ),
+            "the strongest branch alone": lambda b, logits: _mixed(
+                b, F.one_hot(logits.argmax(1), logits.shape[1]).movedim(2, 1)
+            ),
         },
     ),
     Task(
         attend_over_time,
         lambda draw: (_draw_clip(draw),),
         mistakes={
-            "attended within each frame": lambda x: _attend(x, x.shape[3] ** 0.5),
-            "reshaped without a transpose": lambda x: _attend(
-                x.reshape(x.shape[0], x.shape[2], x.shape[1], x.shape[3]), x.shape[3] ** 0.5
-            ).reshape(x.shape),
-            "reshaped back without a transpose": lambda x: _attend(x.transpose(1, 2), x.shape[3] ** 0.5).reshape(
-                x.shape
-            ),
-            "joint attention": lambda x: _attend(x.flatten(1, 2), x.shape[3] ** 0.5).view_as(x),
+            "attended within each frame": _attend,
+            "reshaped without a transpose": lambda x: _attend(x.reshape(len(x), x.shape[2], x.shape[1], -1)).view_as(x),
+            "reshaped back without a transpose": lambda x: _attend(x.transpose(1, 2)).reshape(x.shape),
+            "joint attention": lambda x: _attend(x.flatten(1, 2)).view_as(x),
             "forgot to divide": lambda x: _attend(x.transpose(1, 2), 1.0).transpose(1, 2),
             "divided by the root of T": lambda x: _attend(x.transpose(1, 2), x.shape[1] ** 0.5).transpose(1, 2),
             "divided by the root of S": lambda x: _attend(x.transpose(1, 2), x.shape[2] ** 0.5).transpose(1, 2),
@@ -209,7 +210,7 @@ TASKS = (
             "softmax over the queries": lambda x: (
                 (x.transpose(1, 2) @ x.permute(0, 2, 3, 1) / x.shape[3] ** 0.5).softmax(dim=2) @ x.transpose(1, 2)
             ).transpose(1, 2),
-            "did not move time": lambda x: _attend(x.transpose(1, 2), x.shape[3] ** 0.5),
+            "did not move time": lambda x: _attend(x.transpose(1, 2)),
             "added the input": lambda x: x + attend_over_time(x),
         },
     ),

@@ -1,5 +1,6 @@
 """The exercises of lesson 4.5: build an attention gate, and measure where it looks."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -131,10 +132,11 @@ def _either(sigmoid: str, softmax: str, local: Tensor, scores: Tensor, alignment
     return _pooled(local, _soft(scores), softmax)
 
 
-def _row_softmax(local: Tensor, scores: Tensor, alignment: str) -> Tensor:
-    if alignment == "sigmoid":
-        return gate_pool(local, scores, alignment)
-    return _pooled(local, scores.softmax(3), "sum")
+def _softmax_over(weights: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+    """An answer whose softmax runs over something else than all positions of a map."""
+    return lambda local, scores, alignment: (
+        gate_pool(local, scores, alignment) if alignment == "sigmoid" else _pooled(local, weights(scores), "sum")
+    )
 
 
 def _draw_map(draw: Draw) -> Inputs:
@@ -159,12 +161,17 @@ def _here(map_: Tensor, threshold: float) -> Tensor:
     return (map_ - map_.min()) / (map_.max() - map_.min()) >= threshold
 
 
-def _above(map_: Tensor, threshold: float) -> Tensor:
-    return (map_ - map_.min()) / (map_.max() - map_.min()) > threshold
+def _iou(here: Tensor, mask: Tensor) -> Tensor:
+    return (here & mask).sum() / (here | mask).sum()
 
 
-def _iou(here: Tensor, mask: Tensor) -> float:
-    return float((here & mask).sum() / (here | mask).sum())
+def _measured(
+    share: Callable[[Tensor, Tensor], Any] = _share,
+    here: Callable[[Tensor, float], Tensor] = _here,
+    overlap: Callable[[Tensor, Tensor], Any] = _iou,
+) -> Callable[..., tuple[float, float]]:
+    """`share_and_iou` with another share, other positions of the map, or another overlap with the place."""
+    return lambda map_, mask, threshold: (float(share(map_, mask)), float(overlap(here(map_, threshold), mask)))
 
 
 def _draw_dice(draw: Draw) -> Inputs:
@@ -235,6 +242,7 @@ TASKS = (
             "a window of 7 moved by one step": lambda x: F.avg_pool2d(x, 7, stride=1).flatten(1),
             "took the largest value": lambda x: x.amax((2, 3)),
             "summed": lambda x: x.sum((2, 3)),
+            "divided by 49": lambda x: x.sum((2, 3)) / 49,
             "averaged over one axis": lambda x: x.mean(2),
             "averaged over the channels": lambda x: x.mean(1).flatten(1),
         },
@@ -265,15 +273,10 @@ TASKS = (
             "summed both": lambda *inputs: _either("sum", "sum", *inputs),
             "the wrong way round": lambda *inputs: _either("sum", "mean", *inputs),
             "divided by the sum of the sigmoids": lambda *inputs: _either("average", "sum", *inputs),
-            "softmax along one row": _row_softmax,
-            "softmax over axis 1": lambda local, scores, alignment: (
-                gate_pool(local, scores, alignment) if alignment == "sigmoid" else local.sum((2, 3))
-            ),
-            "softmax over the batch": lambda local, scores, alignment: (
-                gate_pool(local, scores, alignment)
-                if alignment == "sigmoid"
-                else _pooled(local, scores.flatten().softmax(0).view_as(scores), "sum")
-            ),
+            "softmax along one row": _softmax_over(lambda scores: scores.softmax(3)),
+            "softmax along one column": _softmax_over(lambda scores: scores.softmax(2)),
+            "softmax over axis 1": _softmax_over(torch.ones_like),
+            "softmax over the batch": _softmax_over(lambda scores: scores.flatten().softmax(0).view_as(scores)),
             "left the weights out": lambda local, scores, alignment: local.mean((2, 3)),
             "weighed with the raw scores": lambda local, scores, alignment: _pooled(
                 local, scores, "mean" if alignment == "sigmoid" else "sum"
@@ -284,34 +287,28 @@ TASKS = (
         share_and_iou,
         _draw_map,
         mistakes={
-            "raw map against the threshold": lambda m, mask, t: (_share(m, mask), _iou(m >= t, mask)),
-            "divided by the largest alone": lambda m, mask, t: (_share(m, mask), _iou(m / m.max() >= t, mask)),
-            "intersection over the mask": lambda m, mask, t: (
-                _share(m, mask),
-                float((_here(m, t) & mask).sum() / mask.sum()),
+            "raw map against the threshold": _measured(here=torch.ge),
+            "divided by the largest alone": _measured(here=lambda m, t: m / m.max() >= t),
+            "intersection over the mask": _measured(overlap=lambda here, mask: (here & mask).sum() / mask.sum()),
+            "intersection over the prediction": _measured(overlap=lambda here, mask: (here & mask).sum() / here.sum()),
+            "the Dice coefficient": _measured(
+                overlap=lambda here, mask: 2 * (here & mask).sum() / (here.sum() + mask.sum())
             ),
-            "intersection over the prediction": lambda m, mask, t: (
-                _share(m, mask),
-                float((_here(m, t) & mask).sum() / _here(m, t).sum()),
-            ),
-            "the Dice coefficient": lambda m, mask, t: (
-                _share(m, mask),
-                float(2 * (_here(m, t) & mask).sum() / (_here(m, t).sum() + mask.sum())),
-            ),
-            "mean on the object as share": lambda m, mask, t: (float(m[mask].mean()), _iou(_here(m, t), mask)),
-            "share of the scaled map": lambda m, mask, t: (_share(m - m.min(), mask), _iou(_here(m, t), mask)),
+            "mean on the object as share": _measured(lambda m, mask: m[mask].mean()),
+            "share of the scaled map": _measured(lambda m, mask: _share(m - m.min(), mask)),
             "share of positions": lambda m, mask, t: (
                 float((_here(m, t) & mask).sum() / _here(m, t).sum()),
-                _iou(_here(m, t), mask),
+                float(_iou(_here(m, t), mask)),
             ),
-            "above the threshold": lambda m, mask, t: (_share(m, mask), _iou(_above(m, t), mask)),
-            "always one half": lambda m, mask, t: (_share(m, mask), _iou(_here(m, 0.5), mask)),
-            "union counts the overlap twice": lambda m, mask, t: (
-                _share(m, mask),
-                float((_here(m, t) & mask).sum() / (_here(m, t).sum() + mask.sum())),
+            "above the threshold": _measured(here=lambda m, t: (m - m.min()) / (m.max() - m.min()) > t),
+            "always one half": _measured(here=lambda m, t: _here(m, 0.5)),
+            "union counts the overlap twice": _measured(
+                overlap=lambda here, mask: (here & mask).sum() / (here.sum() + mask.sum())
             ),
-            "share in per cent": lambda m, mask, t: (100 * _share(m, mask), _iou(_here(m, t), mask)),
-            "both in per cent": lambda m, mask, t: (100 * _share(m, mask), 100 * _iou(_here(m, t), mask)),
+            "share in per cent": _measured(lambda m, mask: 100 * _share(m, mask)),
+            "both in per cent": _measured(
+                lambda m, mask: 100 * _share(m, mask), overlap=lambda here, mask: 100 * _iou(here, mask)
+            ),
             "returned iou first": lambda m, mask, t: tuple(reversed(share_and_iou(m, mask, t))),
         },
     ),
@@ -342,6 +339,8 @@ TASKS = (
         mistakes={
             "bilinear, then not 2": lambda trimap, size: (_resized(trimap, size, "bilinear") != 2).float(),
             "bilinear, then rounded": lambda trimap, size: (_resized(trimap, size, "bilinear").round() != 2).float(),
+            "averaged, then not 2": lambda trimap, size: (_resized(trimap, size, "area") != 2).float(),
+            "all but the seam": lambda trimap, size: (_resized(trimap, size, "nearest") != 3).float(),
             "without the seam": lambda trimap, size: (_resized(trimap, size, "nearest") == 1).float(),
             "mask of the background": lambda trimap, size: (_resized(trimap, size, "nearest") == 2).float(),
             "True and False": lambda trimap, size: _resized(trimap, size, "nearest") != 2,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...check.engine import Draw, Inputs
 from ...check.port import port_mistakes
-from ...check.tasks import Shown, Task
+from ...check.tasks import Shown, Task, any_of
 
 
 def split_heads(x: Tensor, num_heads: int) -> Tensor:
@@ -76,33 +76,15 @@ def attend_in_heads(query: Tensor, key: Tensor, value: Tensor, num_heads: int, i
     return (weights @ value).transpose(1, 2).flatten(2)
 
 
-def _left_out(
-    joined: Tensor, output_weight: Tensor, output_bias: Tensor, num_heads: int, head: int, columns: slice
-) -> Tensor:
-    kept = joined.clone()
-    kept[:, :, columns] = 0
-    return F.linear(kept, output_weight, output_bias)
+def _zeroed(x: Tensor, columns: slice) -> Tensor:
+    kept = x.clone()
+    kept[..., columns] = 0
+    return kept
 
 
-def _rows_of_the_matrix(
-    joined: Tensor, output_weight: Tensor, output_bias: Tensor, num_heads: int, head: int
-) -> Tensor:
+def _columns(joined: Tensor, num_heads: int, head: int) -> slice:
     width = joined.shape[2] // num_heads
-    kept = output_weight.clone()
-    kept[head * width : (head + 1) * width] = 0
-    return F.linear(joined, kept, output_bias)
-
-
-def _after_the_layer(joined: Tensor, output_weight: Tensor, output_bias: Tensor, num_heads: int, head: int) -> Tensor:
-    width = joined.shape[2] // num_heads
-    made = F.linear(joined, output_weight, output_bias)
-    made[:, :, head * width : (head + 1) * width] = 0
-    return made
-
-
-def _alone(joined: Tensor, output_weight: Tensor, output_bias: Tensor, num_heads: int, head: int) -> Tensor:
-    whole = F.linear(joined, output_weight, output_bias)
-    return whole - knock_out(joined, output_weight, output_bias, num_heads, head) + output_bias
+    return slice(head * width, (head + 1) * width)
 
 
 def _interleaved(x: Tensor, num_heads: int) -> Tensor:
@@ -247,22 +229,26 @@ TASKS = (
         knock_out,
         _draw_knock_out,
         mistakes={
-            "cut out of the output": _after_the_layer,
-            "rows of the matrix": _rows_of_the_matrix,
-            "kept this head": _alone,
-            "without the bias": lambda j, w, b, heads, head: knock_out(j, w, torch.zeros_like(b), heads, head),
-            "added the bias twice": lambda j, w, b, heads, head: knock_out(j, w, 2 * b, heads, head),
-            "every num_heads-th column": lambda j, w, b, heads, head: _left_out(
-                j, w, b, heads, head, slice(head, None, heads)
+            "cut out of the output": lambda j, w, b, *head: _zeroed(F.linear(j, w, b), _columns(j, *head)),
+            "rows of the matrix": lambda j, w, b, *head: F.linear(j, _zeroed(w.T, _columns(j, *head)).T, b),
+            "kept this head": lambda j, w, b, *head: F.linear(j, w, 2 * b) - knock_out(j, w, b, *head),
+            "without the bias": lambda j, w, b, *head: knock_out(j, w, 0 * b, *head),
+            "added the bias twice": lambda j, w, b, *head: knock_out(j, w, 2 * b, *head),
+            "every num_heads-th column": lambda j, w, b, heads, head: F.linear(
+                _zeroed(j, slice(head, None, heads)), w, b
             ),
-            "counted from 1": lambda j, w, b, heads, head: knock_out(j, w, b, heads, head - 1),
+            "counted from 1": any_of(
+                lambda j, w, b, heads, head: knock_out(j, w, b, heads, head - 1),
+                lambda j, w, b, heads, head: knock_out(j, w, b, heads, (head - 1) % heads),
+                lambda j, w, b, heads, head: knock_out(j, w, b, heads, max(head - 1, 0)),
+            ),
             "scaled the other heads": lambda j, w, b, heads, head: (
-                (knock_out(j, w, b, heads, head) - b) * heads / (heads - 1) + b
+                knock_out(j, w, 0 * b, heads, head) * heads / (heads - 1) + b
             ),
-            "cut out a single": lambda j, w, b, heads, head: _left_out(
-                j, w, b, heads, head, slice(head * (j.shape[2] // heads), head * (j.shape[2] // heads) + 1)
+            "cut out a single": lambda j, w, b, *head: F.linear(
+                _zeroed(j, slice(_columns(j, *head).start, _columns(j, *head).start + 1)), w, b
             ),
-            "head still there": lambda j, w, b, heads, head: F.linear(j, w, b),
+            "head still there": lambda j, w, b, *head: F.linear(j, w, b),
         },
     ),
     Task(
@@ -276,6 +262,7 @@ TASKS = (
             "mean of the weights first": lambda w: _entropy(w.mean(dim=2), over=2).mean(dim=0),
             "mean of the weights of all pictures first": lambda w: _entropy(w.mean(dim=0), over=2).mean(dim=1),
             "mean of all weights first": lambda w: _entropy(w.mean(dim=(0, 2)), over=1),
+            "mean over the keys": lambda w: head_entropy(w) / w.shape[3],
             "summed instead of averaged": lambda w: _entropy(w).sum(dim=2).mean(dim=0),
             "one for each picture": lambda w: _entropy(w).mean(dim=2),
             "gave 2 ** entropy": lambda w: 2 ** head_entropy(w),

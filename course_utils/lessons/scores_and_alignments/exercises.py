@@ -121,10 +121,22 @@ def _draw_drawn(draw: Draw) -> Inputs:
     return scores.requires_grad_(), drawn
 
 
-def _pairs(query: Tensor, keys: Tensor, keys_first: bool = False) -> Tensor:
+def _concat(
+    query: Tensor,
+    keys: Tensor,
+    query_weight: Tensor,
+    key_weight: Tensor,
+    bias: Tensor,
+    vector: Tensor,
+    *,
+    inner: Callable[[Tensor], Tensor] = torch.tanh,
+    keys_first: bool = False,
+) -> Tensor:
+    """The score with another activation, or with the keys before the queries in each pair."""
     size = (-1, query.shape[1], keys.shape[1], -1)
     both = [query[:, :, None].expand(size), keys[:, None].expand(size)]
-    return torch.cat(both[::-1] if keys_first else both, dim=3)
+    joint = torch.cat([query_weight, key_weight], dim=1)
+    return inner(F.linear(torch.cat(both[::-1] if keys_first else both, dim=3), joint, bias)) @ vector
 
 
 def _sparse(scores: Tensor, count_of: Callable[[Tensor, Tensor, Tensor], Tensor], mass: float = 1) -> Tensor:
@@ -133,6 +145,12 @@ def _sparse(scores: Tensor, count_of: Callable[[Tensor, Tensor, Tensor], Tensor]
     count, total = torch.arange(1, scores.shape[1] + 1), ranked.cumsum(dim=1)
     support = count_of(count, ranked, total).sum(dim=1, keepdim=True)
     return (scores - (total.gather(1, support - 1) - mass) / support).clamp(min=0)
+
+
+def _is_cut_softmax(given: Tensor, scores: Tensor) -> bool:
+    """Whether the weights that are left are those of a softmax, scaled so that each row sums to 1."""
+    kept = scores.softmax(dim=1) * (given > 0)
+    return difference(given, kept / kept.sum(dim=1, keepdim=True)) is None
 
 
 def _gauss(
@@ -239,27 +257,18 @@ TASKS = (
         concat_score,
         _draw_concat,
         mistakes={
-            "forgot the tanh": lambda q, k, u, v, b, w: F.linear(_pairs(q, k), torch.cat([u, v], 1), b) @ w,
-            "forgot the bias": lambda q, k, u, v, b, w: torch.tanh(F.linear(_pairs(q, k), torch.cat([u, v], 1))) @ w,
-            "keys first": lambda q, k, u, v, b, w: (
-                torch.tanh(F.linear(_pairs(q, k, keys_first=True), torch.cat([u, v], 1), b)) @ w
-            ),
-            "tanh of the whole score": lambda q, k, u, v, b, w: torch.tanh(
-                F.linear(_pairs(q, k), torch.cat([u, v], 1), b) @ w
-            ),
+            "forgot the tanh": lambda *inputs: _concat(*inputs, inner=torch.clone),
+            "forgot the bias": lambda q, k, u, v, b, w: concat_score(q, k, u, v, 0 * b, w),
+            "keys first": lambda *inputs: _concat(*inputs, keys_first=True),
+            "tanh of the whole score": lambda *inputs: torch.tanh(_concat(*inputs, inner=torch.clone)),
             "tanh of each part": lambda q, k, u, v, b, w: (
                 (torch.tanh(q @ u.T)[:, :, None] + torch.tanh(F.linear(k, v, b))[:, None]) @ w
             ),
-            "without the vector w": lambda q, k, u, v, b, w: torch.tanh(
-                F.linear(_pairs(q, k), torch.cat([u, v], 1), b)
-            ).sum(3),
-            "used a ReLU": lambda q, k, u, v, b, w: F.relu(F.linear(_pairs(q, k), torch.cat([u, v], 1), b)) @ w,
-            "left the query out": lambda q, k, u, v, b, w: (torch.tanh(F.linear(k, v, b)) @ w)[:, None].expand(
-                -1, q.shape[1], -1
-            ),
-            "added the bias twice": lambda q, k, u, v, b, w: (
-                torch.tanh(F.linear(_pairs(q, k), torch.cat([u, v], 1), 2 * b)) @ w
-            ),
+            "without the vector w": lambda q, k, u, v, b, w: concat_score(q, k, u, v, b, torch.ones_like(w)),
+            "used a ReLU": lambda *inputs: _concat(*inputs, inner=F.relu),
+            "left the query out": lambda q, k, u, v, b, w: concat_score(q, k, 0 * u, v, b, w),
+            "added the bias twice": lambda q, k, u, v, b, w: concat_score(q, k, u, v, 2 * b, w),
+            "a bias after the tanh": lambda q, k, u, v, b, w: concat_score(q, k, u, v, 0 * b, w) + b @ w,
         },
     ),
     Task(
@@ -274,6 +283,7 @@ TASKS = (
             "did not square sigma": lambda e, p, d: _gauss(e, p, d, d),
             "forgot the 2": lambda e, p, d: _gauss(e, p, d, d**2 / 4),
             "without the edge of the window": lambda e, p, d: _gauss(e, p, d, d**2 / 2, reach=d - 0.5),
+            "D as the whole width": lambda e, p, d: _gauss(e, p, d, d**2 / 2, reach=d / 2),
             "counted from 1": lambda e, p, d: _gauss(e, p - 1, d, d**2 / 2),
             "softmax over all, then cut": lambda e, p, d: _gauss(e, p, d, d**2 / 2, cut_late=True),
         },
@@ -295,6 +305,12 @@ TASKS = (
             ),
             "in sorted order": lambda e: sparsemax_weights(e).sort(dim=1, descending=True).values,
             "over the queries": lambda e: sparsemax_weights(e.T).T,
+            "one key too few": lambda e: _sparse(
+                e, lambda count, ranked, total: F.pad((1 + count * ranked > total)[:, 1:], (0, 1)) | (count == 1)
+            ),
+            "small weights of a softmax cut": Shown(
+                lambda e: F.normalize(e.softmax(dim=1) * (e.softmax(dim=1) > 0.1), p=1, dim=1), _is_cut_softmax
+            ),
         },
     ),
     Task(
@@ -304,6 +320,7 @@ TASKS = (
             "no gradient": _hard(_one_hot),
             "nothing detached": _hard(lambda e, drawn: _one_hot(e, drawn) + (e.softmax(1) - e.softmax(1))),
             "wrong sign": _hard(lambda e, drawn: _one_hot(e, drawn) + (e.softmax(1).detach() - e.softmax(1))),
+            "added the softmax": _hard(lambda e, drawn: _one_hot(e, drawn) + e.softmax(1)),
             "the softmax": _hard(lambda e, drawn: e.softmax(1)),
             "p at the drawn key": _hard(lambda e, drawn: _one_hot(e, drawn) * e.softmax(1)),
             "took the best key": _hard(lambda e, drawn: straight_through(e, e.argmax(dim=1))),
