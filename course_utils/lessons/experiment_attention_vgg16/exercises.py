@@ -242,6 +242,7 @@ TASKS = (
             "a window of 7 moved by one step": lambda x: F.avg_pool2d(x, 7, stride=1).flatten(1),
             "took the largest value": lambda x: x.amax((2, 3)),
             "summed": lambda x: x.sum((2, 3)),
+            "kept the axes": lambda x: x.mean((2, 3), keepdim=True),
             "divided by 49": lambda x: x.sum((2, 3)) / 49,
             "averaged over one axis": lambda x: x.mean(2),
             "averaged over the channels": lambda x: x.mean(1).flatten(1),
