@@ -86,14 +86,15 @@ async function openPicture({ key, title, still, clip }) {
 /** A learner's picture, on a canvas of twice the size; the clip's camera moves over it as over the others. */
 function ownPicture(canvas, title) {
   const [columns, rows] = SIZE;
-  const frames = Array.from({ length: ACROSS ** 2 }, (_, i) => {
+  const clip = () => Array.from({ length: ACROSS ** 2 }, (_, i) => {
     const way = i / (ACROSS ** 2 - 1);
     const window = element("canvas", { width: columns / ACROSS, height: rows / ACROSS });
     const { width, height } = window;
     window.getContext("2d").drawImage(canvas, way * columns, (1 - way) * rows, columns, rows, 0, 0, width, height);
     return coloursOf(window, 0, 0, width, height);
   });
-  return { key: OWN, title, still: [coloursOf(cropped(canvas, columns, rows), 0, 0, columns, rows)], clip: frames };
+  const still = [coloursOf(cropped(canvas, columns, rows), 0, 0, columns, rows)];
+  return { key: OWN, title, still, get clip() { return clip(); } }; // a camera's frame is seldom a clip
 }
 
 /** x of a category: `sheets` frames or branches of (rows, columns, 3) values, and what else g needs. */
@@ -180,14 +181,14 @@ function handMask(input, { category, gates, spot, size, moment, window, fine }) 
   return mask;
 }
 
-/** What a video call puts behind the person; nothing where the rest stays dark. */
+/** What a video call puts behind the person: the values of all positions, or one colour. */
 function backgroundOf(input, rest) {
-  if (rest === "replaced") return (place, c) => COLOUR[c];
+  if (rest === "replaced") return COLOUR;
   if (!input.blurred) {
     input.blurred = input.x;
     for (let i = 0; i < 3; i++) input.blurred = localMean(input.blurred, input.rows, input.columns);
   }
-  return (place, c) => input.blurred[3 * place + c];
+  return input.blurred;
 }
 
 /** f: the product; over branches the products are added up; for one weight a position a background may fill the rest. */
@@ -206,9 +207,9 @@ function applyMask(input, mask, { category, rest }) {
   }
   if (category === "spatial" && rest !== "dark") {
     const behind = backgroundOf(input, rest);
-    for (let o = 0; o < output.length; o++) {
-      const place = Math.floor(o / 3);
-      output[o] += (1 - values[place]) * behind(place, o % 3);
+    const step = behind.length > 3 ? 3 : 0;
+    for (let place = 0, o = 0; o < output.length; place++) {
+      for (let c = 0; c < 3; c++, o++) output[o] += (1 - values[place]) * behind[step * place + c];
     }
   }
   return output;

@@ -10,17 +10,17 @@ const MOST_BYTES = 20_000_000;
 const MOST_PIXELS = 40_000_000;
 const MOST_SENT = 7_000_000; // a notebook's connection carries 10 MiB a message, and base64 adds a third
 
-/** The middle of a picture, a bitmap or a video's frame, as a canvas of this size on white. */
-export function cropped(source, columns, rows, mirrored = false) {
+/** The middle of a picture, a bitmap or a video's frame, as a canvas of this size on white, or mirrored on the canvas `to`. */
+export function cropped(source, columns, rows, to = null) {
   const [width, height] = [source.videoWidth || source.width, source.videoHeight || source.height];
   const scale = Math.min(width / columns, height / rows);
   const [wide, tall] = [columns * scale, rows * scale];
-  const canvas = element("canvas", { width: columns, height: rows });
+  const canvas = to ?? element("canvas", { width: columns, height: rows });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.fillStyle = "#fff";
   context.fillRect(0, 0, columns, rows);
-  if (mirrored) context.setTransform(-1, 0, 0, 1, columns, 0);
-  context.imageSmoothingQuality = "high";
+  if (to) context.setTransform(-1, 0, 0, 1, columns, 0);
+  else context.imageSmoothingQuality = "high"; // which takes ten times as long where it enlarges
   context.drawImage(source, (width - wide) / 2, (height - tall) / 2, wide, tall, 0, 0, columns, rows);
   return canvas;
 }
@@ -100,9 +100,10 @@ function refusal(error) {
 /**
  * A button that opens the camera, and then one that stops it and one that keeps the picture shown.
  *
- * `onFrame(canvas, isOn)` is given one mirrored frame of `size` [columns, rows] after the other, the next when the promise
- * that it returns is fulfilled; `isOn()` says whether the camera still runs. `onStill(canvas)` is given the one that is kept. With `kernel` in the place of `onFrame` nothing leaves
- * the page but what is kept, not mirrored, and the button says where it goes. Returns `node` and `stop()`.
+ * `onFrame(canvas, isOn)` is given one mirrored frame of `size` [columns, rows] after the other, on one canvas, the next when
+ * the promise that it returns is fulfilled; `isOn()` says whether the camera still runs. `onStill(canvas)` is given the one
+ * that is kept. With `kernel` in the place of `onFrame` nothing leaves the page but what is kept, not mirrored, and the button
+ * says where it goes. Returns `node` and `stop()`.
  */
 export function cameraButton(house, { size, onFrame = null, onStill, kernel = false }) {
   const video = element("video", { muted: true, playsInline: true });
@@ -121,10 +122,14 @@ export function cameraButton(house, { size, onFrame = null, onStill, kernel = fa
     show();
   };
   const follow = async (mine) => {
+    const canvas = kernel ? null : element("canvas", { width: size[0], height: size[1] }); // one for all: it is large
+    const next = () => new Promise((done) => { video.requestVideoFrameCallback?.(done) ?? requestAnimationFrame(done); });
+    let fresh = next();
     while (stream === mine) {
-      await new Promise((done) => { video.requestVideoFrameCallback?.(done) ?? requestAnimationFrame(done); });
+      await fresh;
+      fresh = next(); // which may come while this frame is worked on
       if (stream !== mine || !video.videoWidth) continue;
-      frame = cropped(video, ...size, !kernel);
+      frame = cropped(video, ...size, canvas);
       if (kernel) {
         [preview.width, preview.height] = size;
         preview.getContext("2d").drawImage(frame, 0, 0);
@@ -169,10 +174,10 @@ export function cameraButton(house, { size, onFrame = null, onStill, kernel = fa
   });
   house.endings.push(stop);
   show();
-  return { node: element("span", { class: "cw-control cw-wrap cw-camera" }, start, halt, keep, preview), stop };
+  return { node: element("span", { class: "cw-control cw-wrap" }, start, halt, keep, preview), stop };
 }
 
-/** An upload and the camera; a file that cannot be taken gets its word. Returns their `nodes` and `stop()`, for the camera. */
+/** An upload and the camera; a file that cannot be taken gets its word. Returns `nodes`, and `stop()` for the camera. */
 function bothButtons(house, onFile, camera) {
   const file = fileButton(async (chosen) => {
     house.fail("");
@@ -187,8 +192,8 @@ function bothButtons(house, onFile, camera) {
 }
 
 /**
- * An upload and the camera for pictures that stay in the page: `take(canvas, { label, name }, isOn)` is given each on a canvas
- * of `size` [columns, rows], with the file's name where there is one, of a frame also the camera's `isOn`.
+ * An upload and the camera for pictures that stay in the page: `take(canvas, { label, name }, isOn)` is given each on a
+ * canvas of `size` [columns, rows], with the file's name where there is one, of a frame also the camera's `isOn`.
  */
 export function ownPictures(house, size, take) {
   const kept = { label: "your picture" };
@@ -201,8 +206,8 @@ export function ownPictures(house, size, take) {
 }
 
 /**
- * The same for pictures that the kernel must see: `send(base64, name)` is given each, without a name one that the camera took.
- * `refresh()` hides both where there is no kernel.
+ * The same for pictures that the kernel must see: `send(base64, name)` is given each, the name empty of one that the camera
+ * took. `refresh()` hides both where there is no kernel.
  */
 export function sentPictures(house, model, send) {
   const still = (canvas) => send(canvas.toDataURL("image/png").split(",")[1], "");
