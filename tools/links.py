@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from course_utils.lessons import LESSONS  # noqa: E402
+from course_utils.resources import ResourceError  # noqa: E402
+from course_utils.results import Results, results  # noqa: E402
 
 PYPROJECT = ROOT / "pyproject.toml"
 SUMS = ROOT / "resource" / "SHA256SUMS"
@@ -118,33 +120,25 @@ def readme_lessons() -> str:
 
 def readme_results() -> str:
     """The tables of the recorded trainings in README.md, from each study's summary.json."""
-    tables = []
-    for path in sorted((ROOT / "resource" / "results").glob("4.*/summary.json")):
-        try:
-            study = json.loads(path.read_text(encoding="utf-8"))
-            if any(row["trials"] for row in study["rows"]):  # a study that trains
-                tables.append(study_table(study))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise SystemExit(
-                f"{path.relative_to(ROOT)} is damaged ({error!r}); `git checkout` restores it, or "
-                f"`python -m experiments report {path.parent.name}` makes it again."
-            ) from error
-    return "\n\n".join(tables)
+    names = sorted(path.parent.name for path in (ROOT / "resource" / "results").glob("4.*/summary.json"))
+    try:
+        studies = [results(name, ROOT / "resource" / "results") for name in names]
+    except ResourceError as error:
+        raise SystemExit(str(error)) from error
+    return "\n\n".join(study_table(study) for study in studies if any(row.trials for row in study.rows))
 
 
-def study_table(study: dict[str, Any]) -> str:
-    """One study's table: a row for each network, a column for each task."""
-    tasks = study["tasks"]
-    found = {(row["task"], row["network"]): row for row in study["rows"]}
-    lines = [["network", *tasks.values()], ["---"] * (1 + len(tasks))]
-    for network, title in study["networks"].items():
-        cells = [found[task, network] for task in tasks]
-        lines.append([title, *(f"{c['mean']:.3f} ({c['low']:.3f} to {c['high']:.3f})" for c in cells)])
+def study_table(study: Results) -> str:
+    """The table of a study that trains: a row for each network, a column for each task."""
+    lines = [["network", *study.tasks.values()], ["---"] * (1 + len(study.tasks))]
+    for network, title in study.networks.items():
+        cells = [study.row(task, network) for task in study.tasks]
+        lines.append([title, *(f"{c.mean:.3f} ({c.low:.3f} to {c.high:.3f})" for c in cells)])
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    costs = " and costs" if study.costs else ""
     return (
-        f"**{study['study']}. {study['title']}.** Test accuracy, mean of {study['seeds']} seeds with its 95 % "
-        f"interval; `python -m experiments report {study['study']}` adds differences"
-        f"{' and costs' if study['costs'] else ''}.\n\n" + table
+        f"**{study.study}. {study.title}.** Test accuracy, mean of {study.seeds} seeds with its 95 % interval; "
+        f"`python -m experiments report {study.study}` adds differences{costs}.\n\n{table}"
     )
 
 

@@ -617,7 +617,7 @@ def test_words_from_outside_stay_text(alone):
     }
     words = {"key": "a", "title": nasty, "classes": [nasty, "y"], "stages": [nasty], "code": nasty, "pending": ""}
     source = {**words, "sizes": [[4, 3, 3]], "examples": [example], "graph": None, "weights": "", "upload": ""}
-    page = alone(ChannelGates([{**source, "draw": False}]))
+    page = alone(ChannelGates([{**source, "draw": False}], kernel=None))
     page.page.mouse.move(500, 400)
     assert page.page.title() != "broken"
     assert page.page.locator(".course-widget img").count() == 0

@@ -314,12 +314,8 @@ def array_source() -> dict:
     return {"key": "a", "classes": ["x", "y"], "stages": ["s"], "examples": [example], "graph": None, "pending": ""}
 
 
-def test_a_widget_of_arrays_alone_says_that_there_is_no_network():
-    widget = ChannelGates([array_source()])
-    assert ask(widget, want="probabilities", source="a", example=0, stage=0, edits={})["failed"]
-    assert "there is no network to ask" in widget.error
-    with pytest.raises(ValueError, match="holds no network input"):
-        _ = widget.picture
+def test_a_source_that_is_not_there_is_refused():
+    widget = ChannelGates([array_source()], kernel=None)
     with pytest.raises(TraitError, match="no source 'b' to show; there are: 'a'"):
         widget.source = "b"
 

@@ -24,7 +24,8 @@ def clone(tmp_path):
     for name in ("LICENSES.md", "SHA256SUMS"):
         shutil.copy(ROOT / "resource" / name, tmp_path / "resource")
     shutil.copytree(ROOT / "course_utils" / "lessons", tmp_path / "course_utils" / "lessons")
-    shutil.copy(ROOT / "course_utils" / "__init__.py", tmp_path / "course_utils")
+    for path in (ROOT / "course_utils").glob("*.py"):
+        shutil.copy(path, tmp_path / "course_utils")
     return tmp_path
 
 

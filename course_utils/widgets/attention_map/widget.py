@@ -27,7 +27,8 @@ class AttentionMap(CourseWidget):
         own_range: let each map use the whole scale, from its least to its largest value; by default one range, from
             zero, serves all maps, so that they can be compared.
         query: (row, column) of a cell to show at the start, counted from 0.
-        label, caption, code: as in `CourseWidget`; `code` are the lines that make `image` and `masks`.
+        code: the lines that make `image` and `masks`.
+        traits: those below and those of `CourseWidget`.
 
     Raises:
         ValueError: for a shape or a value that cannot be shown; the message says what is needed.
@@ -51,39 +52,16 @@ class AttentionMap(CourseWidget):
     query = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
 
     def __init__(
-        self,
-        image: Any,
-        masks: Any,
-        labels: Sequence[str] | None = None,
-        *,
-        place: Any = None,
-        chosen: int = 0,
-        opacity: float = 0.5,
-        table: str | None = None,
-        smooth: bool = False,
-        own_range: bool = False,
-        query: Sequence[int] = (),
-        label: str = "",
-        caption: str = "",
-        code: str = "",
+        self, image: Any, masks: Any, labels: Sequence[str] | None = None, *, place: Any = None, **traits: Any
     ) -> None:
         state = _shown_state(image, masks, labels, place)
-        many = len(state["names"])
-        check_index("chosen", chosen, many)
-        check_place(query, state["maps"]["shape"][1:], "(row, column) of the map")
-        signed = bool((_maps(masks) < 0).any())
-        super().__init__(
-            chosen=chosen,
-            opacity=opacity,
-            table=table or ("RdBu" if signed else "magma"),
-            smooth=smooth,
-            own_range=own_range,
-            query=[int(i) for i in query],
-            label=label or f"Attention over an image: {', '.join(state['names'][:4])}{', ...' if many > 4 else ''}",
-            caption=caption,
-            code=code,
-            **state,
-        )
+        names = state["names"]
+        check_index("chosen", traits.get("chosen", 0), len(names))
+        check_place(traits.get("query", ()), state["maps"]["shape"][1:], "(row, column) of the map")
+        traits.setdefault("table", "RdBu" if (_maps(masks) < 0).any() else "magma")
+        more = ", ..." if len(names) > 4 else ""
+        traits.setdefault("label", f"Attention over an image: {', '.join(names[:4])}{more}")
+        super().__init__(**state, **traits)
 
     def show(self, image: Any, masks: Any, labels: Sequence[str] | None = None, *, place: Any = None) -> None:
         """Show another image and its maps; the learner's settings stay. Arguments as for the class."""

@@ -34,9 +34,8 @@ class ChannelGates(CourseWidget):
             given, (C, H, W), where that is not the image divided by 255, else None; `code`, a line that makes it, as
             `image`, a batch of one; and where there is no graph `stages`, for each block its `maps`, (C, h, w), uint8,
             0 for `low` and 255 for `high`, their `means` and `gates`, (C,), and `probabilities`, (K,).
-        kernel: answers for networks without a graph, for drawn and uploaded digits and for pending sources, with the
-            methods of `explore.Kernel`; without one the widget says that these need a running notebook.
-        label: the widget's name for a screen reader.
+        kernel: answers for networks without a graph, for drawn and uploaded digits and for pending sources:
+            `explore.Kernel`.
         traits: other traits, such as `source`, `example`, `stage`, `order`, `caption`.
 
     Attributes:
@@ -54,7 +53,8 @@ class ChannelGates(CourseWidget):
 
     _module = "channel_gates"
 
-    sources: traitlets.List = traitlets.List().tag(sync=True)
+    label = traitlets.Unicode("Channel gates: feature maps, their gates, and the network's answer").tag(sync=True)
+    sources: traitlets.List = traitlets.List().tag(sync=True, exact=_EXACT)
     own = traitlets.Dict().tag(sync=True)
     source = traitlets.Unicode("").tag(sync=True, echo_update=False)
     example = traitlets.Int(0).tag(sync=True, echo_update=False)
@@ -67,15 +67,14 @@ class ChannelGates(CourseWidget):
     def __init__(
         self,
         sources: Sequence[Mapping[str, Any]],
-        kernel: Any = None,
-        label: str = "Channel gates: feature maps, their gates, and the network's answer",
+        kernel: Any,
         **traits: Any,
     ) -> None:
         self._kernel = kernel
         self._ready = {source["key"]: source for source in sources}
         first = self._ready[traits.setdefault("source", next(one["key"] for one in sources if one["examples"]))]
         traits.setdefault("stage", len(first["stages"]) - 1)
-        super().__init__(sources=encode_fields(sources, exact=_EXACT), label=label, **traits)
+        super().__init__(sources=sources, **traits)
         self.answer_with(self._compute_answer)
 
     @traitlets.validate("source")
@@ -88,13 +87,7 @@ class ChannelGates(CourseWidget):
 
     @property
     def picture(self) -> np.ndarray:
-        """What the network is given of the image shown: (C, H, W), float.
-
-        Raises:
-            ValueError: if the widget was built without a kernel.
-        """
-        if self._kernel is None:
-            raise ValueError("This widget was built from arrays alone and holds no network input; give it a kernel.")
+        """What the network is given of the image shown: (C, H, W), float."""
         return self._kernel.picture(self.source, self.example)
 
     def fetch(self, key: str) -> None:
@@ -117,8 +110,6 @@ class ChannelGates(CourseWidget):
                 yield {"want": "picture", **asked}
 
     def _compute_answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        if self._kernel is None:
-            raise ValueError("This widget was built from arrays alone: there is no network to ask.")
         want, key = request.get("want"), request.get("source", "")
         if key not in self._ready:
             raise ValueError(f"There is no source {key!r}; there are: {', '.join(self._ready)}.")

@@ -48,7 +48,7 @@ class Quiz(CourseWidget):
         predict: ask for a prediction: the first choice is kept, and what is right shows after it. Otherwise a wrong
             choice is explained and another may be tried.
         answered: for each question the index of the option chosen, or None; restores an earlier state.
-        label, caption: as in `CourseWidget`.
+        traits: those of `CourseWidget`.
 
     Attributes:
         answered: for each question the index of the option last checked, or None. Observe it to remember progress.
@@ -68,8 +68,7 @@ class Quiz(CourseWidget):
         *,
         predict: bool = False,
         answered: Sequence[int | None] | None = None,
-        label: str = "",
-        caption: str = "",
+        **traits: Any,
     ) -> None:
         if not questions:
             raise ValueError("A quiz needs at least one question.")
@@ -81,14 +80,9 @@ class Quiz(CourseWidget):
                 raise ValueError(
                     f"answered holds {index} for {question.text!r}, which has {len(question.options)} options."
                 )
-        super().__init__(
-            questions=[_plain(question) for question in questions],
-            key=key,
-            predict=predict,
-            answered=chosen,
-            label=label or ("Predict first" if predict else "Quiz"),
-            caption=caption,
-        )
+        traits.setdefault("label", "Predict first" if predict else "Quiz")
+        plain = [_plain(question) for question in questions]
+        super().__init__(questions=plain, key=key, predict=predict, answered=chosen, **traits)
 
     @property
     def results(self) -> list[bool | None]:

@@ -21,7 +21,7 @@ class TrainingCurves(CourseWidget):
         records: epochs that are known already, as for `update`.
         metric: the metric shown first; by default the first that arrives, and accuracy before loss.
         total: how many epochs are to come in all, over all runs and seeds; gives the overall progress.
-        label, caption, code: as in `CourseWidget`.
+        traits: those of `CourseWidget`.
 
     Example:
         >>> curves = TrainingCurves(total=2 * 5)
@@ -30,6 +30,7 @@ class TrainingCurves(CourseWidget):
 
     _module = "training_curves"
 
+    label = traitlets.Unicode("Training curves").tag(sync=True)
     runs = traitlets.List(traitlets.Unicode()).tag(sync=True)
     metrics = traitlets.List(traitlets.Unicode()).tag(sync=True)
     history: "traitlets.List[Any]" = traitlets.List().tag(sync=True)
@@ -40,17 +41,8 @@ class TrainingCurves(CourseWidget):
     hidden_runs = traitlets.List(traitlets.Unicode()).tag(sync=True, echo_update=False)
     query = traitlets.List(traitlets.Int()).tag(sync=True, echo_update=False)
 
-    def __init__(
-        self,
-        records: Iterable[Mapping[str, Any]] = (),
-        *,
-        metric: str = "",
-        total: int = 0,
-        label: str = "Training curves",
-        caption: str = "",
-        code: str = "",
-    ) -> None:
-        super().__init__(metric=metric, total=total, label=label, caption=caption, code=code)
+    def __init__(self, records: Iterable[Mapping[str, Any]] = (), **traits: Any) -> None:
+        super().__init__(**traits)
         with self.hold_sync():
             for record in records:
                 self.update(record)
