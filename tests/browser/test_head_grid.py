@@ -197,10 +197,10 @@ def test_nothing_opens_pinned_hover_points_click_pins_arrows_move_and_escape_unp
     page.canvas.press("Escape")
     assert page.canvas.get_attribute("data-query") is None
     assert page.state("query") == []
-    assert page.status.startswith("No query yet, so on average:")
+    assert page.status.startswith("No query yet, so the mean over all.")
     point(page, ROWS, 2)  # all of the last row is the class token
     assert page.canvas.get_attribute("data-query") == f"{ROWS},0"
-    assert "Query: the class token:" in page.status
+    assert "Query: the class token." in page.status
     page.canvas.click(position={"x": 5, "y": 5})
     assert (page.canvas.get_attribute("data-query"), page.canvas.get_attribute("data-locked")) == ("0,0", "true")
 

@@ -14,6 +14,15 @@ from gallery import EXHIBITS  # noqa: E402
 INSTRUMENTS = [exhibit for exhibit in EXHIBITS if exhibit.title != "Quiz"]  # which has no picture
 SIZES = {"a laptop beside the file browser": (1280, 720, 900), "a phone": (390, 844, 390)}
 LEAST = 320  # pixels of the main picture
+MOST_LINES = 2  # of the status line
+SAID = """((status) => {
+  const style = getComputedStyle(status);
+  const [top, bottom, line] = [style.paddingTop, style.paddingBottom, style.lineHeight].map(parseFloat);
+  status.style.minHeight = 0;
+  const lines = Math.round((status.clientHeight - top - bottom) / line);
+  status.style.minHeight = "";
+  return lines;
+})"""
 MEASURE = """
 (root) => {
   const box = (node) => node.getBoundingClientRect().toJSON();
@@ -30,10 +39,10 @@ MEASURE = """
     main: box(root.querySelector(".cw-main")), picture: box(root.querySelector(".cw-main canvas")),
     answer: box(root.querySelector(".cw-answer").firstElementChild), height: root.offsetHeight,
     outside: outside.map((node) => node.outerHTML.slice(0, 120)), cut: cut.map((node) => node.outerHTML.slice(0, 120)),
-    sideways: document.documentElement.scrollWidth - window.innerWidth,
+    sideways: document.documentElement.scrollWidth - window.innerWidth, said: SAID(root.querySelector("[role=status]")),
   };
 }
-"""
+""".replace("SAID", SAID)
 
 
 def faults(alone, exhibit, size: str) -> list[str]:
@@ -54,12 +63,16 @@ def faults(alone, exhibit, size: str) -> list[str]:
         wrong.append(f"the main picture and its answer need {tall} pixels of {height}")
     if found["sideways"] > 0:
         wrong.append("the page scrolls sideways")
-    if widest > 2 * LEAST:
-        page.hover(page.root.locator(".cw-main canvas").first, 0.4, 0.6)
-        wait_drawn(page.page)
-        after = page.root.evaluate("(root) => root.offsetHeight")
-        if after != found["height"]:
-            wrong.append(f"pointing at it changes its height from {found['height']} to {after}")
+    page.hover(page.root.locator(".cw-main canvas").first, 0.4, 0.6)
+    page.page.mouse.down()
+    page.page.mouse.up()
+    wait_drawn(page.page)
+    after = page.root.evaluate(MEASURE)
+    if after["height"] != found["height"]:
+        wrong.append(f"pointing at it changes its height from {found['height']} to {after['height']}")
+    for when, measured in (("at first", found), ("after a click", after)):
+        if measured["said"] > MOST_LINES:
+            wrong.append(f"{when} the status line has {measured['said']} lines: {page.status}")
     return wrong
 
 

@@ -148,8 +148,8 @@ def test_a_focused_patch_says_its_token_its_weight_and_what_blanking_it_does(pag
     point(page, 2, 3)
     assert page.canvas.get_attribute("data-query") == "2,3"
     before, after = (100 * float(value) for value in (WHOLE[0, 1], SINGLE[0, 2 * SIDE + 3, 1]))
-    assert f"Patch at row 3, column 4: token 16 of 36, weight {100 * expected[2, 3]:.1f} %;" in page.status
-    assert f"blanking it alone takes the probability of 1 from {before:.1f} % to {after:.1f} %." in page.status
+    assert f"Patch at row 3, column 4: token 16 of 36, weight {100 * expected[2, 3]:.1f} %." in page.status
+    assert f"Blanking it alone takes the probability of 1 from {before:.1f} % to {after:.1f} %." in page.status
     page.page.mouse.move(1, 1)
     assert page.canvas.get_attribute("data-query") is None
     choose(page, "Sequence")

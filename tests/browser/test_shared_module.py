@@ -347,6 +347,17 @@ def test_nothing_moves_for_those_who_ask_for_stillness(make: Callable, alone: Ca
     assert alone(make(), reduced_motion="reduce").page.evaluate(moving) == 0
 
 
+@pytest.mark.parametrize(("motion", "veils"), [("no-preference", 1), ("reduce", 0)])
+def test_a_press_fades_from_what_was_shown(motion: str, veils: int, alone: Callable) -> None:
+    page = alone(AttentionMap(np.zeros((4, 4), np.uint8), np.eye(4).reshape(4, 2, 2)), reduced_motion=motion)
+    press = "document.querySelector('.cw-thumbnails button:last-child').click()"
+    count = "document.querySelectorAll('.cw-before').length"
+    assert page.page.evaluate(f"() => {{ {press}; return {count}; }}") == veils
+    assert page.state("chosen") == 3
+    wait_drawn(page.page)
+    assert page.page.evaluate(f"() => {count}") == 0
+
+
 @EVERY_WIDGET
 def test_an_error_of_a_callback_is_shown_and_goes_away(make: Callable, alone: Callable) -> None:
     page = alone(make())

@@ -55,13 +55,14 @@ function describeMap(model, data, query) {
     const value = values[query[0] * data.size[1] + query[1]];
     const mass = values.reduce((sum, one) => sum + one, 0);
     const share = low >= 0 && mass > 0 ? `, ${percent(value / mass)} of the map` : "";
-    return `${name}, ${placeInWords(query)}: ${number(value)}${share}.`;
+    return [`${name}, ${placeInWords(query)}: ${number(value)}${share}.`];
   }
   const top = largest(values);
   const shares = model.get("shares");
-  const onPlace = shares.length ? ` ${percent(shares[data.now()])} of it lies on the true place.` : "";
+  const onPlace = shares.length ? `${percent(shares[data.now()])} of it lies on the true place.` : "";
   const where = placeInWords([Math.floor(top / data.size[1]), top % data.size[1]]);
-  return `${name}, ${data.size.join(" × ")} values from ${number(low)} to ${number(high)}: strongest at ${where}.${onPlace}`;
+  return [`${name}, ${data.size.join(" × ")} values from ${number(low)} to ${number(high)}: strongest at ${where}.`,
+    { aside: onPlace }];
 }
 
 function panelsPart(house, model, data) {
@@ -134,7 +135,7 @@ function render({ model, el }) {
   instrument(house, over.node, alone.node, scale.node, thumbnails.node);
   const controls = controlsPart(house, model, data);
 
-  const describe = () => [describeMap(model, data, focus.get()), focus.hint()];
+  const describe = () => [...describeMap(model, data, focus.get()), focus.hint()];
   const mark = (quiet = false) => {
     if (house.root.clientWidth === 0) return;
     for (const one of [over, alone]) one.mark(data.size, focus.get(), focus.isPinned());

@@ -259,12 +259,11 @@ function render({ model, el }) {
     const [block, kernel] = [shortName(name), kernelWords(kernels[branch])];
     const change = (100 * (meanOf(sizes - 1, branch) - meanOf(0, branch))).toFixed(1).replace("-", "−");
     const words = query
-      ? `${block}, channel ${table.channelOf(query[0]) + 1}, digits of ${side} pixels: `
-        + `${percent(shareOf(size, branch, table.channelOf(query[0])))} of it comes from the ${kernel} kernel.`
-      : `${block}: from digits of ${data.sizes[0]} to ${data.sizes.at(-1)} pixels the mean share of the ${kernel} kernel `
-        + `changes by ${change} points.`;
+      ? `Channel ${table.channelOf(query[0]) + 1}, digits of ${side} pixels: `
+        + `${percent(shareOf(size, branch, table.channelOf(query[0])))} from ${kernel}.`
+      : `From digits of ${data.sizes[0]} to ${data.sizes.at(-1)} pixels the mean share of ${kernel} changes by ${change} points.`;
     const means = each((b) => meanOf(size, b));
-    const heard = `Digits of ${side} pixels, mean over all channels and ${model.get("counts")[size]} pictures, ${means}; `
+    const heard = `${block}: digits of ${side} pixels, mean over all channels and ${model.get("counts")[size]} pictures, ${means}; `
       + `in the picture shown, ${inPicture()}.`;
     return [words, { heard }, focus.hint()];
   };

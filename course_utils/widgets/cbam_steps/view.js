@@ -241,14 +241,15 @@ function describe({ before, block, maps, own, now, part, isTouched, size: [, wid
   const was = isTouched ? ` (CBAM's own: ${two(before.mask[i])})` : "";
   const { low, high } = extent(block.gates);
   const words = query
-    ? `${name}, ${place}: max ${number(block.max[i])} and mean ${number(block.mean[i])} over the channels; `
-      + `its mask here is ${two(block.mask[i])}${was}.`
-    : `${name}: channel gates from ${two(low)} to ${two(high)}; spatial mask up to ${two(block.mask[i])}, in ${place}.`;
+    ? [`${name}, ${place}:`, { aside: `max ${number(block.max[i])} and mean ${number(block.mean[i])} over the channels;` },
+      `its mask here is ${two(block.mask[i])}${was}.`]
+    : [`${name}: channel gates from ${two(low)} to ${two(high)};`, `spatial mask up to ${two(block.mask[i])}.`,
+      { aside: `It is highest in ${place}.` }];
   const said = (values) => `${largest(values)} (${percent(values[largest(values)])})`;
   const then = isTouched ? `With this block changed the network answers ${said(now)}; as trained, ${said(own)}.`
     : `The network answers ${said(now)}.`;
   const strongest = `The strongest channel is ${number(maps.x[i])} before the block and ${number(maps.out[i])} after it.`;
-  return [words, then, hint, { heard: query ? strongest : "" }];
+  return [...words, { aside: then }, hint, { heard: query ? strongest : "" }];
 }
 
 function render({ model, el }) {
@@ -292,7 +293,7 @@ function render({ model, el }) {
   });
   house.whenShown(draw);
   house.actions.append(
-    saveButton(house, "cbam-steps.png", { lines: () => words().slice(0, 2) }),
+    saveButton(house, "cbam-steps.png", { lines: () => words().slice(0, 4) }),
     copyButton(house, () => codeFor(model, shown)),
   );
   return house.end;

@@ -633,18 +633,19 @@ function wordsOf(shown, model, tiles) {
     + `mean ${stage.means[channel].toFixed(3)}, ${gate}.`;
   const count = Object.keys(edits).length === 1 ? "1 gate moved" : `${Object.keys(edits).length} gates moved`;
   if (by === "nobody") {
-    return [first, model.widget_manager ? `${count}: the notebook is asked for the answer.`
+    return [{ aside: first }, model.widget_manager ? `${count}: the notebook is asked for the answer.`
       : `${count}: the answer needs a running notebook; here there is no kernel to ask.`, tiles.hint()];
   }
   if (!source.classes.length) {
     const { kept, overlap } = maskNumbers(before, now);
-    const keeps = `he mask keeps ${percent(kept)} of the picture`;
-    return [first, by === "network" ? `T${keeps}.`
-      : `${count}: t${keeps}; it overlaps ${percent(overlap)} with the untouched one.`, tiles.hint()];
+    const keeps = `he mask keeps ${percent(kept)} of the picture.`;
+    if (by === "network") return [first, { aside: `T${keeps}` }, tiles.hint()];
+    const overlaps = `It overlaps ${percent(overlap)} with the untouched one.`;
+    return [{ aside: first }, `${count}: t${keeps}`, { aside: overlaps }, tiles.hint()];
   }
   const said = (values) => `${source.classes[largest(values)]} with ${percent(values[largest(values)])}`;
-  return [first, by === "network" ? `The network answers ${said(before)}.`
-    : `${count}: the answer is ${said(now)}, before it was ${said(before)}.`, tiles.hint()];
+  if (by === "network") return [first, { aside: `The network answers ${said(before)}.` }, tiles.hint()];
+  return [{ aside: first }, `${count}: the answer is ${said(now)}.`, { aside: `Before it was ${said(before)}.` }, tiles.hint()];
 }
 
 /** Says the status line: at once, or, while a slider moves, when the hand rests; the slider itself says its value. */

@@ -365,7 +365,7 @@ function render({ model, el }) {
     const pair = model.get("view") === "channels" ? [model.get("leader"), model.get("moved")] : [0, 1];
     return (focus.get() ?? last ?? pair).map((place) => Math.min(place, numbers.shown.names.length - 1));
   };
-  const describe = () => [cellInWords(numbers, cell()), slideInWords(model, numbers), focus.hint()];
+  const describe = () => [cellInWords(numbers, cell()), { aside: slideInWords(model, numbers) }, focus.hint()];
   const look = (quiet = false) => {
     if (house.root.clientWidth > 0) {
       matrix.mark(cell(), focus.get(), focus.isPinned());

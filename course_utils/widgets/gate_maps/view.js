@@ -194,7 +194,7 @@ function render({ model, el }) {
     const words = weigh().map(({ share, overlap }, k) =>
       `${data.networks[k].title}: ${percent(share)} of what reaches it lies on the answer, IoU ${overlap.toFixed(2)}.`);
     const others = words.filter((_, k) => k !== now.network).join(" ");
-    return [`${when}, threshold ${model.get("threshold").toFixed(2)}.`, words[now.network], { heard: others }];
+    return [{ aside: `${when}, threshold ${model.get("threshold").toFixed(2)}.` }, words[now.network], { heard: others }];
   };
   const mark = (quiet = false) => {
     if (house.root.clientWidth === 0) return;

@@ -425,12 +425,14 @@ function render({ model, el }) {
     const row = network.row(name[0] - 1, name[1] - 1, query);
     const far = distance(row, query, network.columns);
     const top = largest(row);
-    const whose = query === null ? "No query yet, so on average" : `Query: ${network.nameOf(query)}`;
-    const seen = network.isOff(name[0] - 1, name[1] - 1) ? "is off"
-      : `gives most weight, ${percent(row[top])}, to ${network.nameOf(top)}; ${Math.log2(sharedBy(row)).toFixed(2)} bits`
-        + (far === null ? "" : `, ${far.toFixed(1)} patches away on average`);
+    const whose = query === null ? "No query yet, so the mean over all." : `Query: ${network.nameOf(query)}.`;
+    const isOff = network.isOff(name[0] - 1, name[1] - 1);
+    const seen = isOff ? "is off" : `gives most weight, ${percent(row[top])}, to ${network.nameOf(top)}`;
+    const spread = isOff ? ""
+      : `${Math.log2(sharedBy(row)).toFixed(2)} bits${far === null ? "" : `, ${far.toFixed(1)} patches away on average`}.`;
     const why = productsOf(model, network, query);
-    return [`${whose}: ${headName(name)} ${seen}.`, answer.words(), { heard: why ? why.words : "" },
+    return [{ aside: whose }, `${capital(headName(name))} ${seen}.`, { aside: `${spread} ${answer.words()}` },
+      { heard: why ? why.words : "" },
       query === null ? (byTouch() ? "Touch a patch." : "Point at a patch.") : focus.hint()];
   };
   /** The query alone has moved, or another head is chosen: the network's numbers are kept. */

@@ -459,7 +459,7 @@ function render({ model, el }) {
   const describe = (view = viewOf(net, focus.get())) => {
     const [first, ...rest] = maskInWords(net, view, focus.get(), Boolean(model.widget_manager));
     const title = `Layer ${net.get("layer") + 1}, ${net.layer().name || "the model itself"}`;
-    return [`${title}: ${first}`, answer.describe(), ...rest.map((heard) => ({ heard })), focus.hint()];
+    return [{ aside: `${title}:` }, first, { aside: answer.describe() }, ...rest.map((heard) => ({ heard })), focus.hint()];
   };
   /** The query alone has moved. */
   const look = (quiet = false) => {

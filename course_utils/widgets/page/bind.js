@@ -83,7 +83,7 @@ export const byTouch = () => window.matchMedia("(pointer: coarse)").matches;
 
 /** How to point, for a line below a picture. */
 export const gestures = () => (byTouch()
-  ? "Drag a finger over the picture; a tap pins."
+  ? "Drag over the picture; a tap pins and unpins."
   : "Point, or press the arrow keys; a click or Enter pins.");
 
 /** What the keys do, for the name of the canvas that takes them; `what` moves. */
@@ -187,8 +187,8 @@ export function focusController({ canvases, rows, columns, locate, onChange, onE
   main.addEventListener("keydown", onKey);
   main.addEventListener("blur", () => { if (!pinned && !byTouch()) change(null, false, true); });
   const hint = () => {
-    if (pinned) return byTouch() ? "Pinned; tap it again to unpin." : "Pinned; Escape unpins.";
-    return unpinned ? "Unpinned." : "";
+    if (!pinned) return { aside: unpinned ? "Unpinned." : "" };
+    return { aside: byTouch() ? "Pinned; tap it again to unpin." : "Pinned; Escape unpins." };
   };
   return { get: () => query, isPinned: () => pinned, set, hint };
 }

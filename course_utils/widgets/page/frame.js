@@ -1,6 +1,7 @@
 // What stands round every widget: its root, status line, errors, theme, size and listeners.
 
 import { element, wordsIn } from "./elements.js";
+import { fadePresses } from "./motion.js";
 import { tryThis } from "./panels.js";
 
 /**
@@ -108,6 +109,7 @@ export function frame({ model, el, name }) {
   };
   const house = { root, stage, controls, actions, status, say, add, fail, listen, whenShown, ink, endings, end };
   tryThis(house, model);
+  fadePresses(house);
   return house;
 }
 

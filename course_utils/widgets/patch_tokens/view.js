@@ -1,6 +1,6 @@
 import { asker, bindFocus, button, choice, gestures, keyWords, slider, store, toggle } from "../page/bind.js";
 import { sentPictures } from "../page/camera.js";
-import { element, styled } from "../page/elements.js";
+import { element, styled, wordsIn } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { colourRange, decode, extent, largest, percent, placeInWords } from "../page/maths.js";
 import {
@@ -160,19 +160,20 @@ function mapInWords(numbers, query) {
   const most = `most ${view === "rollout" ? "from" : "to"} ${place(top)}: ${percent(rest[top])}.`;
   const from = `Rollout of layers 1 to ${numbers.layer()}: ${share} of the class token comes from patches`;
   if (view === "rollout") return `${from}, ${most}`;
-  return `Layer ${numbers.layer()}, ${headInWords(numbers)}: the class token gives ${share} to patches, ${most}`;
+  return [{ aside: `Layer ${numbers.layer()}, ${headInWords(numbers)}:` }, `the class token gives ${share} to patches, ${most}`];
 }
 
 /** What is known of the patch in focus. */
 function patchInWords(numbers, query) {
   const patch = numbers.patchAt(query);
   const words = `Patch at ${placeInWords(query)}: token ${patch + 1} of ${numbers.size ** 2}`;
-  if (numbers.isCut()) return `${words}.`;
+  if (numbers.isCut()) return [`${words}.`];
   const chance = (answers) => percent(answers[numbers.now.asked]);
   const value = { attention: "weight", sequence: "weight", rollout: "share" }[numbers.view()];
   const weight = value ? `, ${value} ${percent(numbers.map(query).row[patch + 1])}` : "";
-  return `${words}${weight}; blanking it alone takes the probability of ${numbers.named()} from `
-    + `${chance(numbers.seen.whole)} to ${chance(numbers.seen.alone[patch])}.`;
+  const blanking = `Blanking it alone takes the probability of ${numbers.named()} from ${chance(numbers.seen.whole)} to `
+    + `${chance(numbers.seen.alone[patch])}.`;
+  return [`${words}${weight}.`, { aside: blanking }];
 }
 
 /** What the answer is for what is blanked. */
@@ -615,9 +616,10 @@ function render({ model, el }) {
   const describe = () => {
     const query = focus.get();
     const blanked = blankedInWords(numbers, Boolean(model.widget_manager), refused === asked());
-    const map = mapInWords(numbers, query);
-    const first = query && numbers.view() !== "positions" ? patchInWords(numbers, query) : blanked ? "" : map;
-    return [first, blanked, { heard: `${first === map ? "" : map} ${noteOf(numbers, query)}`.trim() }, focus.hint()];
+    const map = [].concat(mapInWords(numbers, query));
+    const first = query && numbers.view() !== "positions" ? patchInWords(numbers, query) : blanked ? [] : map;
+    const unsaid = first === map ? "" : map.map(wordsIn).join(" ");
+    return [...first, blanked, { heard: `${unsaid} ${noteOf(numbers, query)}`.trim() }, focus.hint()];
   };
   /** The patch in focus alone has moved. */
   const look = (quiet = false) => {

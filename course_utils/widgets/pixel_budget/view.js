@@ -158,11 +158,10 @@ function controlsPart(house, model, numbers) {
 
 function describe(model, numbers) {
   const { empty, masks: [random, fixed, dynamic], label } = numbers.now;
-  const count = `${numbers.kept()} of ${numbers.pixels} pixels`;
   if (empty) return ["The drawing is empty: draw a digit on the large picture."];
   return [
-    `With ${count} the network reads ${random.top} in random places, ${fixed.top} in fixed ones, ${dynamic.top} in dynamic ones.`,
-    label === null ? "" : `It is a ${label}.`,
+    `The network reads ${random.top} in random places, ${fixed.top} in fixed ones, ${dynamic.top} in dynamic ones.`,
+    { aside: `It is shown ${numbers.kept()} of ${numbers.pixels} pixels.${label === null ? "" : ` It is a ${label}.`}` },
   ];
 }
 

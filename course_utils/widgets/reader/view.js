@@ -389,9 +389,9 @@ async function render({ model, el }) {
     if (column === null) return [read, byTouch() ? "Touch a letter." : "Point at a letter."];
     const row = network.row(chosen, column);
     const top = largest(row);
-    const who = chosen.length ? headName(chosen) : "the mean of the heads that are on";
+    const who = chosen.length ? `B${headName(chosen).slice(1)}` : "The heads' mean";
     const most = row[top] > 0 ? `gives most weight, ${percent(row[top])}, to ${network.nameOf(top)}` : "is off";
-    return [`From ${network.nameOf(column)}, ${who} ${most}.`, read, focus.hint()];
+    return [{ aside: `Query: ${network.nameOf(column)}.` }, `${who} ${most}.`, { aside: read }, focus.hint()];
   };
   /** The column alone has moved, or another head is chosen: the network's numbers are kept. */
   const look = (quiet = false) => {
