@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_utils.data import ImageSet, both_digits
+from course_utils.data import DIGIT_PAIRS, ImageSet
 from course_utils.models import AttentionVGG
 from course_utils.training.attention_maps import mask_objective, place_scores, ranking_scores
 from course_utils.training.metrics import predict
@@ -38,6 +38,11 @@ def _measure(network: nn.Module, image_set: ImageSet) -> dict[str, float]:
 
 def _ranked(logits: Tensor, image_set: ImageSet) -> dict[str, float]:
     return ranking_scores(logits, F.one_hot(image_set.labels, logits.shape[1]).bool())
+
+
+def both_digits(labels: Tensor) -> Tensor:
+    """Which digits are to be named where there are two cues: labels (N,), places in `DIGIT_PAIRS` -> (N, 10) bool."""
+    return F.one_hot(torch.tensor(DIGIT_PAIRS), 10).sum(1).bool()[labels]
 
 
 def _measure_pairs(network: nn.Module, image_set: ImageSet) -> dict[str, float]:

@@ -8,7 +8,7 @@ from .handwritten import digits
 from .moving import ClipSet, moving_digits
 from .pets import pets
 from .photographs import feature_crop, photograph, photograph_features, photograph_names
-from .scenes import DIGIT_PAIRS, both_digits, cued_scenes
+from .scenes import DIGIT_PAIRS, cued_scenes
 from .sized import digit_sides, sized_digits
 from .text_lines import draw_text
 
@@ -17,7 +17,6 @@ __all__ = [
     "ClipSet",
     "DataError",
     "ImageSet",
-    "both_digits",
     "cifar10",
     "cued_digits",
     "cued_scenes",

@@ -6,7 +6,6 @@ import itertools
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from .dataset import ImageSet
 from .handwritten import SPLITS, bytes_of
@@ -96,11 +95,6 @@ def cued_scenes(n: int, seed: int, split: str = "train", size: int = 64, cues: i
     named = np.sort(classes.numpy()[np.take_along_axis(chosen, cued, axis=1)], axis=1)  # (n, cues)
     labels = named[:, 0] if cues == 1 else np.searchsorted(_PAIR_CODES, named @ (10, 1))
     return ImageSet(*(torch.from_numpy(np.ascontiguousarray(array)) for array in (canvas, labels, masks)))
-
-
-def both_digits(labels: Tensor) -> Tensor:
-    """Which digits are to be named where there are two cues: labels (N,), places in `DIGIT_PAIRS` -> (N, 10) bool."""
-    return F.one_hot(torch.tensor(DIGIT_PAIRS), 10).sum(1).bool()[labels]
 
 
 def _draw_until_different(

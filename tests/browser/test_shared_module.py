@@ -12,8 +12,9 @@ import pytest
 from playwright.sync_api import Browser, Page
 from settle import wait_drawn
 
+from artwork.tables import table_base64
 from course_utils.widgets import AttentionMap, CourseWidget, Question, Quiz, TrainingCurves, encode
-from course_utils.widgets.colours import TABLES, table_base64
+from course_utils.widgets.attention_map.widget import TABLES
 from course_utils.widgets.joiner import join
 
 PAGE = Path(__file__).parents[2] / "course_utils" / "widgets" / "page"

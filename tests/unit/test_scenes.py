@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from course_utils.data import DIGIT_PAIRS, both_digits, cued_scenes, digits
+from course_utils.data import DIGIT_PAIRS, cued_scenes, digits
 from course_utils.data.scenes import _BACKGROUNDS, COLOURS
+from experiments.study_gates import both_digits
 
 INKS = torch.tensor(list(COLOURS.values()))  # (3, 3)
 SIDE = 25  # of a digit in a scene of 64 pixels

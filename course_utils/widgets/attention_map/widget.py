@@ -7,8 +7,10 @@ import numpy as np
 import traitlets
 
 from ..base import CourseWidget, as_array, encode, image_bytes
-from ..colours import TABLES
 from ..limits import check_index, check_place
+
+TABLES = ("viridis", "magma", "cividis", "RdBu")
+"""Perceptually even colour tables for weights, and RdBu for signed values."""
 
 
 class AttentionMap(CourseWidget):
