@@ -175,7 +175,8 @@ def _measured(
 
 
 def _draw_dice(draw: Draw) -> Inputs:
-    images, rows, columns, scale = draw.integer(2, 4), draw.integer(3, 4), draw.integer(4, 5), draw.choice((3, 5))
+    images, rows, columns = draw.integer(2, 3), draw.integer(4, 5), draw.integer(6, 7)  # no two sizes are equal
+    scale = draw.choice((3, 5))
     masks = torch.zeros(images, rows * scale, columns * scale, dtype=torch.bool, device="cpu")
     for mask in masks:
         top, left = draw.integer(0, 4), draw.integer(0, 5)

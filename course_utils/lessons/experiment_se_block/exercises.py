@@ -202,13 +202,9 @@ TASKS = (
             "sum of means over pictures": lambda losses, sizes: sum(losses) / sum(sizes),
             "averaged the batch means": lambda losses, sizes: sum(losses) / len(losses),
             "added the batch means": lambda losses, sizes: sum(losses),
-            "did not divide": lambda losses, sizes: sum(loss * size for loss, size in zip(losses, sizes, strict=True)),
-            "sum over the number of batches": lambda losses, sizes: (
-                sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / len(sizes)
-            ),
-            "every batch as full": lambda losses, sizes: (
-                sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / (len(sizes) * sizes[0])
-            ),
+            "did not divide": lambda losses, sizes: np.dot(losses, sizes),
+            "sum over the number of batches": lambda losses, sizes: np.dot(losses, sizes) / len(sizes),
+            "every batch as full": lambda losses, sizes: np.dot(losses, sizes) / (len(sizes) * sizes[0]),
             "all batches of one size": lambda losses, sizes: sum(losses) * sizes[0] / sum(sizes),
         },
     ),
@@ -233,48 +229,35 @@ TASKS = (
         _draw_labels,
         mistakes={
             "returned the labels": Shown(
-                lambda labels, per_digit: tuple(
-                    labels[places].tolist() for places in _first_of_each(labels, per_digit)
-                ),
-                _shows(lambda train, validation, labels, _: sorted(train + validation) == sorted(labels.tolist())),
+                lambda labels, n: tuple(labels[places].tolist() for places in _first_of_each(labels, n)),
+                _shows(lambda train, held, labels, n: sorted(train + held) == sorted(labels.tolist())),
             ),
             "cut at one place": Shown(
                 _at_the_end,
-                _shows(
-                    lambda train, validation, labels, _: (
-                        2 * _counts(validation, labels).count(0) >= labels.unique().numel()
-                    )
-                ),
+                _shows(lambda train, held, labels, n: 2 * _counts(held, labels).count(0) >= len(labels.unique())),
             ),
             "overlap": Shown(
-                lambda labels, per_digit: (list(range(len(labels))), _first_of_each(labels, per_digit)[1]),
-                _shows(lambda train, validation, *_: not set(train).isdisjoint(validation)),
+                lambda labels, n: (list(range(len(labels))), _first_of_each(labels, n)[1]),
+                _shows(lambda train, held, labels, n: not set(train).isdisjoint(held)),
             ),
             "returned validation first": Shown(
-                lambda labels, per_digit: _first_of_each(labels, per_digit)[::-1],
-                _shows(lambda train, _, labels, per_digit: set(_counts(train, labels)) == {per_digit}),
+                lambda labels, n: _first_of_each(labels, n)[::-1],
+                _shows(lambda train, held, labels, n: set(_counts(train, labels)) == {n}),
             ),
             "train lost places": Shown(
-                lambda labels, per_digit: (
-                    _first_of_each(labels, per_digit)[0][::2],
-                    _first_of_each(labels, per_digit)[1],
-                ),
+                lambda labels, n: (_first_of_each(labels, n)[0][::2], _first_of_each(labels, n)[1]),
                 _shows(
-                    lambda train, validation, labels, per_digit: (
-                        set(_counts(validation, labels)) == {per_digit} and len(train) + len(validation) < len(labels)
+                    lambda train, held, labels, n: (
+                        set(_counts(held, labels)) == {n} and len(train) + len(held) < len(labels)
                     )
                 ),
             ),
             "split all at once": Shown(
-                _at_random, _shows(lambda train, validation, labels, _: len(set(_counts(validation, labels))) > 1)
+                _at_random, _shows(lambda train, held, labels, n: len(set(_counts(held, labels))) > 1)
             ),
             "another number of each digit": Shown(
-                lambda labels, per_digit: _first_of_each(labels, per_digit + 1),
-                _shows(
-                    lambda train, validation, labels, per_digit: (
-                        len(set(_counts(validation, labels)) - {per_digit}) == 1
-                    )
-                ),
+                lambda labels, n: _first_of_each(labels, n + 1),
+                _shows(lambda train, held, labels, n: len(set(_counts(held, labels)) - {n}) == 1),
             ),
         },
         refusal=_split_refusal,

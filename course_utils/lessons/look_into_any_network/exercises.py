@@ -110,6 +110,11 @@ def _spread(rows: Tensor) -> Tensor:
     return torch.exp(-(rows * rows.log()).sum(dim=-1))
 
 
+def _both(rows: Tensor, count: Callable[[Tensor], Tensor]) -> tuple[float, float]:
+    """`one_and_average` with keys that are counted in another way."""
+    return count(rows).mean().item(), count(rows.mean(dim=0)).item()
+
+
 def _output(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
     return hidden_weights(query, key, value, bias) @ value
 
@@ -262,27 +267,12 @@ TASKS = (
             "averaged the heads before looking": lambda rows: (_spread(rows.mean(dim=0)).item(),) * 2,
             "never averaged the rows": lambda rows: (_spread(rows).mean().item(),) * 2,
             "in the other order": lambda rows: one_and_average(rows)[::-1],
-            "averaged the entropies": lambda rows: (
-                _spread(rows).log().mean().exp().item(),
-                one_and_average(rows)[1],
-            ),
+            "averaged the entropies": lambda rows: (_spread(rows).log().mean().exp().item(), one_and_average(rows)[1]),
             "summed over the heads": lambda rows: (_spread(rows).sum().item(), one_and_average(rows)[1]),
-            "the entropies themselves": lambda rows: (
-                _spread(rows).log().mean().item(),
-                _spread(rows.mean(dim=0)).log().item(),
-            ),
-            "the sign is missing": lambda rows: (
-                (1 / _spread(rows)).mean().item(),
-                (1 / _spread(rows.mean(dim=0))).item(),
-            ),
-            "log2 with exp": lambda rows: (
-                torch.exp(-(rows * rows.log2()).sum(dim=1)).mean().item(),
-                torch.exp(-(rows.mean(dim=0) * rows.mean(dim=0).log2()).sum()).item(),
-            ),
-            "averaged over the keys": lambda rows: (
-                torch.exp(-(rows * rows.log()).mean(dim=1)).mean().item(),
-                torch.exp(-(rows.mean(dim=0) * rows.mean(dim=0).log()).mean()).item(),
-            ),
+            "the entropies themselves": lambda rows: _both(rows, lambda w: _spread(w).log()),
+            "the sign is missing": lambda rows: _both(rows, lambda w: 1 / _spread(w)),
+            "log2 with exp": lambda rows: _both(rows, lambda w: torch.exp(-(w * w.log2()).sum(dim=-1))),
+            "averaged over the keys": lambda rows: _both(rows, lambda w: torch.exp(-(w * w.log()).mean(dim=-1))),
         },
     ),
     Task(
@@ -358,11 +348,7 @@ TASKS = (
             "divided by d": lambda query, key, angles: _rotary(query, key, angles, scale=query.shape[2]),
             "softmax over the queries": lambda *inputs: _rotary(*inputs, axis=1),
             "added the angles": lambda query, key, angles: _rotary(
-                query + angles.repeat_interleave(2, dim=1),
-                key + angles.repeat_interleave(2, dim=1),
-                angles,
-                asked=0,
-                given=0,
+                query + angles.repeat_interleave(2, dim=1), key + angles.repeat_interleave(2, dim=1), 0 * angles
             ),
         },
     ),
