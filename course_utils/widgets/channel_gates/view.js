@@ -1,5 +1,5 @@
 import { asker, button, choice, fill, focusController, gestures, keyWords, slider, store, toggle } from "../page/bind.js";
-import { cameraButton, cropped, fileButton, halved, openFile } from "../page/camera.js";
+import { cameraButton, cropped, fileButton, halved, openFile, sentFile } from "../page/camera.js";
 import { element, styled } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { bytes, decode, extent, largest, number, once, percent, softmax } from "../page/maths.js";
@@ -12,7 +12,6 @@ import {
 const TABLE = "viridis";
 const OWN = -1; // the index of the learner's own picture
 const SIDE = 512; // of a photograph in the page: the segmenter is given its means of two by two
-const MOST_BYTES = 7_000_000; // a notebook's connection carries 10 MiB a message, and base64 adds a third
 const TALLEST = 384; // of the maps, in CSS pixels
 const WORDS = 15;
 const FONT = "system-ui, sans-serif";
@@ -557,17 +556,7 @@ function ownPictures(house, model, mine, ask, refresh) {
         ].join("\n"));
         return;
       }
-      if (file.size > MOST_BYTES) {
-        throw new Error(`${file.name} has ${(file.size / 1e6).toFixed(1)} MB, at most ${MOST_BYTES / 1e6} MB can be sent `
-          + "to the notebook; make it smaller, 1000 pixels a side are plenty.");
-      }
-      const data = await new Promise((done, refuse) => {
-        const reader = new FileReader();
-        reader.onload = () => done(reader.result.split(",")[1]);
-        reader.onerror = () => refuse(new Error(`${file.name} could not be read by the browser; choose it again.`));
-        reader.readAsDataURL(file);
-      });
-      send(data, file.name, false);
+      send(await sentFile(file), file.name, false);
     } catch (error) {
       house.fail(error.message);
     }

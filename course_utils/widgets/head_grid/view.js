@@ -3,7 +3,7 @@ import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { decode, largest, number, percent, placeInWords, sharedBy, softmax } from "../page/maths.js";
 import { createNetwork } from "../page/network.js";
-import { colourOf, drawMap, fit, fitPanel, outline, paintImage } from "../page/paint.js";
+import { colourOf, drawMap, fit, fitPanel, outline, paintImage, pixelsOf } from "../page/paint.js";
 import {
   bars, copyButton, instrument, more, panel, pictureButtons, picturePanel, saveButton, scaleBar,
 } from "../page/panels.js";
@@ -22,7 +22,6 @@ const MASKS = [
 
 const headName = ([layer, head]) => `layer ${layer}, head ${head}`;
 const capital = (words) => words[0].toUpperCase() + words.slice(1);
-const pixelsOf = (canvas) => canvas.width / parseFloat(canvas.style.width);
 const fontOf = (house, size, weight = 400) => `${weight} ${Math.round(size)}px ${getComputedStyle(house.root).fontFamily}`;
 
 /** Who may attend to whom, 1 or 0, a row for each query; null where all may. */

@@ -1,4 +1,4 @@
-import { asker, bindFocus, button, choice, fill, gestures, keyWords, slider, store } from "../page/bind.js";
+import { asker, bindFocus, button, choice, fill, gestures, keyWords, slider, store, traitControls } from "../page/bind.js";
 import { sentPictures } from "../page/camera.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
@@ -359,42 +359,39 @@ function answerPart(house, net, model) {
 }
 
 /** The lists, sliders and the upload below the picture. `refresh()` follows the traits. */
-function controlsPart(house, net, model, setFactor, upload) {
-  const layers = choice({
-    label: "Layer", value: net.get("layer"), onChange: (k) => store(model, { layer: Number(k), head: 0, channel: 0 }),
-    options: net.layers.map(({ name, words }, k) => [k, `${k + 1}. ${name || "the model itself"}: ${words}`]),
-  });
-  const heads = choice({ label: "Head", options: [], value: 0, onChange: (head) => store(model, { head: Number(head) }) });
+function controlsPart(house, net, model, setFactor) {
   const named = [...new Set(net.layers.flatMap((layer) => Object.keys(layer.tokens ?? {})))];
-  const tokens = choice({
-    label: "Query while you do not point", value: net.get("token"), onChange: (token) => store(model, { token, query: [] }),
-    options: [...named.map((one) => [one, `${one} token`]), ["", "patch in the middle"]],
-  });
-  const channels = slider({
-    label: "Channel", min: 1, max: 1, step: 1, value: 1, show: String, onInput: (one) => store(model, { channel: one - 1 }),
+  const { controls: { head, token, channel }, nodes, refresh: follow } = traitControls(model, {
+    layer: [choice, {
+      label: "Layer", onChange: (k) => store(model, { layer: Number(k), head: 0, channel: 0 }),
+      options: net.layers.map(({ name, words }, k) => [k, `${k + 1}. ${name || "the model itself"}: ${words}`]),
+    }],
+    head: [choice, { label: "Head", options: [], write: Number }],
+    token: [choice, {
+      label: "Query while you do not point", onChange: (one) => store(model, { token: one, query: [] }),
+      options: [...named.map((one) => [one, `${one} token`]), ["", "patch in the middle"]],
+    }],
+    channel: [slider, { label: "Channel", min: 1, max: 1, step: 1, show: String, read: (k) => k + 1, write: (k) => k - 1 }],
   });
   const factor = slider({ label: "Multiply its gate by", min: 0, max: 2, step: 0.1, value: 1, onInput: setFactor });
-  const own = sentPictures(house, model, upload);
-  house.controls.append(...own.nodes, layers.node, heads.node, channels.node, factor.node, tokens.node);
+  const own = sentPictures(house, model, { off: [], gates: [] });
+  house.controls.append(...own.nodes, ...nodes, factor.node);
   const refresh = () => {
     const { kind, heads: count, editable } = net.layer();
-    const gates = kind === "channels";
-    layers.set(net.get("layer"));
     const extra = [[AVERAGE, "average"], ...(net.get("rollout") ? [[ROLLOUT, "rollout"]] : [])];
-    if (count) fill(heads, [...Array.from({ length: count }, (_, h) => [h, String(h + 1)]), ...extra], net.get("head"));
-    heads.node.hidden = tokens.node.hidden = kind !== "weights";
-    channels.node.hidden = !gates;
-    factor.node.hidden = !gates || !editable;
-    tokens.set(net.get("token"));
-    channels.input.max = Math.max(1, net.mask()?.values.length ?? 1);
-    channels.set(net.get("channel") + 1);
+    if (count) fill(head, [...Array.from({ length: count }, (_, h) => [h, String(h + 1)]), ...extra], net.get("head"));
+    channel.input.max = Math.max(1, net.mask()?.values.length ?? 1);
+    follow();
+    head.node.hidden = token.node.hidden = kind !== "weights";
+    channel.node.hidden = kind !== "channels";
+    factor.node.hidden = kind !== "channels" || !editable;
     factor.set(net.factor());
     own.refresh();
   };
   return { refresh };
 }
 
-/** Ask the kernel for the masks that are missing, one after the other, and hand it pictures of the learner. */
+/** Returns what asks the kernel for the masks that are missing, one after the other. */
 function fetcher(house, net, model) {
   let asked = "";
   const settle = () => {
@@ -408,14 +405,12 @@ function fetcher(house, net, model) {
     net.failed.add(`${picture}/${layer}`);
     settle();
   });
-  const send = asker(model, house, ({ uploaded }) => store(model, { picture: uploaded, off: [], gates: [] }));
-  const fetchMissing = () => {
+  return () => {
     const layer = asked || !model.widget_manager ? undefined : net.missing();
     if (layer === undefined) return;
     asked = net.key(layer);
     ask({ picture: net.get("picture"), layer });
   };
-  return { fetchMissing, upload: (data, name) => send({ upload: data, name }) };
 }
 
 /** The lines that make what is shown with the package; they count from 0. */
@@ -449,12 +444,12 @@ function render({ model, el }) {
   const house = frame({ model, el, name: "look-into" });
   const net = networkOf(model);
   const focus = {}; // filled below, when the canvas that it listens to is there
-  const { fetchMissing, upload } = fetcher(house, net, model);
+  const fetchMissing = fetcher(house, net, model);
   const main = mainPart(house, net, focus, (picture) => store(model, { picture }));
   const answer = answerPart(house, net, model);
   const grid = gridPart(house, net, model);
   instrument(house, main.node, answer.node, grid.node);
-  const controls = controlsPart(house, net, model, answer.setFactor, upload);
+  const controls = controlsPart(house, net, model, answer.setFactor);
 
   const describe = (view = viewOf(net, focus.get())) => {
     const [first, ...rest] = maskInWords(net, view, focus.get(), Boolean(model.widget_manager));
@@ -478,10 +473,6 @@ function render({ model, el }) {
   house.redraw = draw;
   Object.assign(focus, bindFocus({
     model, house, describe, canvases: [main.canvas], rows: () => net.grid()[0], columns: () => net.grid()[1],
-    locate: (_, x, y) => {
-      const [tall, wide] = net.grid();
-      return !tall || x < 0 || y < 0 || x >= 1 || y >= 1 ? null : [Math.floor(y * tall), Math.floor(x * wide)];
-    },
     onChange: (_, __, quiet) => look(quiet),
   }));
 

@@ -4,7 +4,7 @@ import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { bytes, largest, number, percent, resample } from "../page/maths.js";
 import { inWorker } from "../page/network.js";
-import { colourOf, fitPanel, outline, paintMap } from "../page/paint.js";
+import { colourOf, fitPanel, outline, paintMap, pixelsOf } from "../page/paint.js";
 import { copyButton, instrument, picturePanel, row, saveButton, scaleBar } from "../page/panels.js";
 
 const RANGE = { table: "magma", low: 0, high: 1 };
@@ -244,7 +244,6 @@ function boxes(count) {
   return Array.from({ length: count }, (_, i) => [at(i % ACROSS), at(Math.floor(i / ACROSS)), side, side]);
 }
 
-const pixelsOf = (canvas) => canvas.width / parseFloat(canvas.style.width);
 const boxOn = ({ width, height }, [x, y, w, h]) => [x * width, y * height, w * width, h * height];
 
 function nameUnder(house, canvas, words, [x, y, , height]) {

@@ -212,7 +212,8 @@ export function bindFocus({
   const focus = focusController({
     rows,
     columns,
-    locate: (_, x, y) => (x < 0 || y < 0 || x >= 1 || y >= 1 ? null : [Math.floor(y * rows()), Math.floor(x * columns())]),
+    locate: (_, x, y) => (!rows() || x < 0 || y < 0 || x >= 1 || y >= 1 ? null
+      : [Math.floor(y * rows()), Math.floor(x * columns())]),
     onEdge: () => house.say([...describe(), "Edge."], { again: true }),
     onChange: (query, pinned, quiet) => {
       onChange(query, pinned, quiet);

@@ -3,14 +3,14 @@
 //   const own = ownPictures(house, [512, 512], async (canvas, { label }, isOn) => { ... });
 //   house.controls.append(...own.nodes);
 
-import { button } from "./bind.js";
+import { asker, button, store } from "./bind.js";
 import { element } from "./elements.js";
 
 const MOST_BYTES = 20_000_000;
 const MOST_PIXELS = 40_000_000;
 const MOST_SENT = 7_000_000; // a notebook's connection carries 10 MiB a message, and base64 adds a third
 
-/** The middle of a picture, a bitmap or a video's frame, as a canvas of this size on white, or mirrored on the canvas `to`. */
+/** The middle of a bitmap or of a video's frame, as a new canvas of this size on white, or mirrored on the canvas `to`. */
 export function cropped(source, columns, rows, to = null) {
   const [width, height] = [source.videoWidth || source.width, source.videoHeight || source.height];
   const scale = Math.min(width / columns, height / rows);
@@ -100,10 +100,10 @@ function refusal(error) {
 /**
  * A button that opens the camera, and then one that stops it and one that keeps the picture shown.
  *
- * `onFrame(canvas, isOn)` is given one mirrored frame of `size` [columns, rows] after the other, on one canvas, the next when
- * the promise that it returns is fulfilled; `isOn()` says whether the camera still runs. `onStill(canvas)` is given the one
- * that is kept. With `kernel` in the place of `onFrame` nothing leaves the page but what is kept, not mirrored, and the button
- * says where it goes. Returns `node` and `stop()`.
+ * `onFrame(canvas, isOn)` is given one mirrored frame of `size` [columns, rows] after the other, on one canvas, the next
+ * when the promise that it returns is fulfilled; `isOn()` says whether the camera still runs. `onStill(canvas)` is given
+ * the one that is kept. With `kernel` in the place of `onFrame` nothing leaves the page but what is kept, not mirrored,
+ * and the button says where it goes. Returns `node` and `stop()`.
  */
 export function cameraButton(house, { size, onFrame = null, onStill, kernel = false }) {
   const video = element("video", { muted: true, playsInline: true });
@@ -206,10 +206,16 @@ export function ownPictures(house, size, take) {
 }
 
 /**
- * The same for pictures that the kernel must see: `send(base64, name)` is given each, the name empty of one that the camera
- * took. `refresh()` hides both where there is no kernel.
+ * The same for pictures that the kernel must see: each is sent as { upload, name }, the name empty of one that the camera
+ * took; the trait `picture` becomes the `uploaded` of the answer, and the traits of `reset` what they hold. `refresh()`
+ * hides both where there is no kernel.
  */
-export function sentPictures(house, model, send) {
+export function sentPictures(house, model, reset) {
+  const ask = asker(model, house, ({ uploaded }) => store(model, { picture: uploaded, ...reset }));
+  const send = (upload, name) => {
+    ask({ upload, name });
+    house.say("Your picture is on its way to the notebook; a large network takes a while to read it.");
+  };
   const still = (canvas) => send(canvas.toDataURL("image/png").split(",")[1], "");
   const made = bothButtons(house, async (file) => send(await sentFile(file), file.name),
     cameraButton(house, { size: [512, 512], kernel: true, onStill: still }));

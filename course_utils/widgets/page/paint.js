@@ -138,12 +138,14 @@ export function outline(context, x, y, width, height, scale, pinned) {
   context.restore();
 }
 
+/** How many pixels of a canvas that stands on the page make a CSS pixel. */
+export const pixelsOf = (canvas) => canvas.width / parseFloat(canvas.style.width);
+
 /** Frame the cell [row, column] of a grid of `rows` x `columns` over a canvas, if one is given. */
 export function frameCell(canvas, [rows, columns], query, pinned) {
   if (!query) return;
   const [width, height] = [canvas.width / columns, canvas.height / rows];
-  const scale = canvas.width / parseFloat(canvas.style.width);
-  outline(canvas.getContext("2d"), query[1] * width, query[0] * height, width, height, scale, pinned);
+  outline(canvas.getContext("2d"), query[1] * width, query[0] * height, width, height, pixelsOf(canvas), pinned);
 }
 
 /** Arcs from a place to others: [[x, y, strength from 0 to 1], ...]. */

@@ -1,10 +1,10 @@
-import { asker, bindFocus, button, choice, gestures, keyWords, slider, store, toggle } from "../page/bind.js";
+import { asker, bindFocus, button, choice, gestures, keyWords, slider, store, toggle, traitControls } from "../page/bind.js";
 import { sentPictures } from "../page/camera.js";
 import { element, styled, wordsIn } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { colourRange, decode, extent, largest, percent, placeInWords } from "../page/maths.js";
+import { colourRange, decode, dot, extent, largest, percent, placeInWords } from "../page/maths.js";
 import {
-  blend, colourOf, drawArcs, fit, fitPanel, frameCell, layPicture, outline, paintImage, paintMap,
+  blend, colourOf, drawArcs, fit, fitPanel, frameCell, layPicture, outline, paintImage, paintMap, pixelsOf,
 } from "../page/paint.js";
 import { bars, copyButton, instrument, panel, pictureButtons, picturePanel, saveButton, scaleBar } from "../page/panels.js";
 
@@ -22,15 +22,12 @@ const VIEWS = {
 
 /** The correlation of two maps over their cells; null where one has no spread. */
 function correlation(one, other) {
-  const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
-  const [a, b] = [mean(one), mean(other)];
-  let [both, first, second] = [0, 0, 0];
-  for (let i = 0; i < one.length; i++) {
-    both += (one[i] - a) * (other[i] - b);
-    first += (one[i] - a) ** 2;
-    second += (other[i] - b) ** 2;
-  }
-  return first > 0 && second > 0 ? both / Math.sqrt(first * second) : null;
+  const [a, b] = [one, other].map((values) => {
+    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+    return Float64Array.from(values, (value) => value - mean);
+  });
+  const size = Math.sqrt(dot(a, a) * dot(b, b));
+  return size > 0 ? dot(a, b) / size : null;
 }
 
 const counted = (count) => `${count} patch${count === 1 ? "" : "es"} blanked`;
@@ -205,21 +202,18 @@ function noteOf(numbers, query) {
 
 /** A patch that is blanked. */
 function hatch(context, x, y, side, scale) {
-  context.save();
-  context.beginPath();
-  context.rect(x, y, side, side);
-  context.clip();
   context.fillStyle = "#7b7f86";
   context.fillRect(x, y, side, side);
   context.strokeStyle = "#33373d";
   context.lineWidth = scale;
   context.beginPath();
-  for (let at = -side; at < side; at += 5 * scale) {
+  for (let at = 0; at < side; at += 5 * scale) { // from each side to the one beside it, and so within the patch
     context.moveTo(x + at, y + side);
-    context.lineTo(x + at + side, y);
+    context.lineTo(x + side, y + at);
+    context.moveTo(x, y + side - at);
+    context.lineTo(x + side - at, y);
   }
   context.stroke();
-  context.restore();
 }
 
 /** What is painted of a canvas once, and copied back at each hover before something is framed. */
@@ -235,7 +229,7 @@ function layered(canvas) {
     context.drawImage(base, 0, 0);
     return context;
   };
-  return { base, begin, copy, scale: () => canvas.width / parseFloat(canvas.style.width) };
+  return { base, begin, copy, scale: () => pixelsOf(canvas) };
 }
 
 /** The chip of the class token, which has no place on the picture. */
@@ -531,37 +525,27 @@ function sequencePart(house, numbers, focus) {
   return { ...made, refresh, look, patchAt };
 }
 
-/** Patch size, layer, head and colours. */
+/** The learner's own picture, patch size, layer, head and colours. */
 function controlsPart(house, numbers, model) {
-  const cuts = choice({
-    label: "Patch", options: model.get("cuts").map((cut) => [cut, `${cut} × ${cut} pixels`]), value: model.get("cut"),
-    onChange: (cut) => store(model, { cut: Number(cut), query: [] }),
+  const { controls: { cut, layer, head, own_range: own }, nodes, refresh: follow } = traitControls(model, {
+    cut: [choice, {
+      label: "Patch", options: model.get("cuts").map((size) => [size, `${size} × ${size} pixels`]),
+      onChange: (size) => store(model, { cut: Number(size), query: [] }),
+    }],
+    layer: [slider, { label: "Layer", min: 1, max: numbers.seen.depth, step: 1, show: String }],
+    head: [slider, { label: "Head", min: 0, max: numbers.seen.heads, step: 1, show: (one) => (one ? String(one) : "mean") }],
+    own_range: [toggle, { label: "Each map its own colours" }],
   });
-  const layer = slider({
-    label: "Layer", min: 1, max: 1, step: 1, value: 1, show: String, onInput: (value) => store(model, { layer: value }),
-  });
-  const head = slider({
-    label: "Head", min: 0, max: 1, step: 1, value: 0, show: (value) => (value ? String(value) : "mean"),
-    onInput: (value) => store(model, { head: value }),
-  });
-  const own = toggle({ label: "Each map its own colours", value: false, onChange: (on) => store(model, { own_range: on }) });
-  const ask = asker(model, house, ({ uploaded }) => store(model, { picture: uploaded, blanked: [], query: [] }));
-  const pictures = sentPictures(house, model, (upload, name) => {
-    ask({ upload, name });
-    house.say("Your notebook reads the picture, and blanks each of its patches once: with a large network this takes a while.");
-  });
-  house.controls.append(...pictures.nodes, cuts.node, layer.node, head.node, own.node);
+  const pictures = sentPictures(house, model, { blanked: [], query: [] });
+  house.controls.append(...pictures.nodes, ...nodes);
   const refresh = () => {
     const view = numbers.view();
-    cuts.set(model.get("cut"));
     layer.input.max = numbers.seen.depth;
     head.input.max = numbers.seen.heads;
-    layer.set(model.get("layer"));
-    head.set(model.get("head"));
-    own.set(model.get("own_range"));
-    const weights = !numbers.isCut() && ["attention", "rollout", "sequence"].includes(view);
+    follow();
     pictures.refresh();
-    cuts.node.hidden = view !== "sequence";
+    const weights = !numbers.isCut() && ["attention", "rollout", "sequence"].includes(view);
+    cut.node.hidden = view !== "sequence";
     layer.node.hidden = own.node.hidden = !weights;
     head.node.hidden = !weights || view === "rollout";
   };

@@ -1,10 +1,10 @@
-import { bindFocus, button, byTouch, choice, fill, gestures, keyWords, slider, store } from "../page/bind.js";
+import { bindFocus, button, byTouch, choice, fill, gestures, keyWords, slider, store, traitControls } from "../page/bind.js";
 import { halved, ownPictures } from "../page/camera.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { decode, dot, largest, number, percent, placeInWords, sharedBy, softmax } from "../page/maths.js";
 import { inWorker } from "../page/network.js";
-import { blend, drawArcs, drawHeat, fitPanel, frameCell, layPicture, paintImage } from "../page/paint.js";
+import { blend, drawArcs, drawHeat, fitPanel, frameCell, layPicture, paintImage, pixelsOf } from "../page/paint.js";
 import { copyButton, instrument, more, pictureButtons, picturePanel, row, saveButton, scaleBar } from "../page/panels.js";
 
 const TABLE = "magma";
@@ -72,13 +72,15 @@ function openExample(example) {
   const [keyRows, keyColumns] = key.shape;
   return {
     query, key, value, shown, rows, columns, width, keyRows, keyColumns,
-    queries: rows * columns, keys: keyRows * keyColumns, picture: example.canvas ?? paintImage(decode(example.image)),
+    queries: rows * columns, keys: keyRows * keyColumns,
+    picture: example.canvas ?? paintImage(decode(example.image)),
   };
 }
 
 /**
  * What the traits choose, in numbers. `sources()`, the learner's `own` last; `source()`, `example()`; `shelf()`, the source
- * whose pictures are offered; `open(example)`; `compute()` makes `now` again: the example's numbers, `all` weights at this temperature, what is `gathered` with them, and the `mean` weight of each key.
+ * whose pictures are offered; `open(example)`; `compute()` makes `now` again: the example's numbers, `all` weights at this
+ * temperature, what is `gathered` with them, and the `mean` weight of each key.
  */
 function attention(model) {
   const opened = new WeakMap();
@@ -119,8 +121,8 @@ function weightsPart(numbers, focus) {
     const at = (key) => middle(Math.floor(key / keyColumns), key % keyColumns, keyRows, keyColumns);
     const others = [...weights.keys()].filter((key) => String(at(key)) !== String(from));
     const best = others.sort((one, other) => weights[other] - weights[one]).slice(0, ARCS);
-    drawArcs(canvas.getContext("2d"), from, best.map((key) => [...at(key), weights[key] / weights[best[0]]]),
-      canvas.width / parseFloat(canvas.style.width));
+    const arcs = best.map((key) => [...at(key), weights[key] / weights[best[0]]]);
+    drawArcs(canvas.getContext("2d"), from, arcs, pixelsOf(canvas));
   };
   const draw = () => {
     const { rows, columns, keyRows, keyColumns, picture } = numbers.now;
@@ -204,20 +206,16 @@ function controlsPart(house, model, numbers, show) {
     const width = numbers.now?.width ?? 1;
     return `${number(value)}${Math.abs(value - Math.sqrt(width)) < 1e-6 && width > 1 ? ` = √${width}` : ""}`;
   };
-  const temperature = slider({
-    label: "Temperature", min: COLDEST, max: HOTTEST, step: 0.05, value: 0, show: () => heatInWords(model.get("temperature")),
-    onInput: (power) => store(model, { temperature: Math.round(1000 * 2 ** power) / 1000 }),
+  const { controls: { layers, gamma, temperature }, refresh: follow } = traitControls(model, {
+    layers: [slider, { label: "Layers of 3×3", min: 1, max: MOST_LAYERS, step: 1, show: String }],
+    gamma: [slider, { label: "γ (gamma)", min: 0, max: 1, step: 0.01, show: () => model.get("gamma").toFixed(2) }],
+    temperature: [slider, {
+      label: "Temperature", min: COLDEST, max: HOTTEST, step: 0.05, show: () => heatInWords(model.get("temperature")),
+      read: Math.log2, write: (power) => Math.round(1000 * 2 ** power) / 1000,
+    }],
   });
   const plain = button("as SAGAN: 1", () => store(model, { temperature: 1 }));
   const scaled = button("", () => store(model, { temperature: Math.sqrt(numbers.now.width) }));
-  const gamma = slider({
-    label: "γ (gamma)", min: 0, max: 1, step: 0.01, value: 0, show: () => model.get("gamma").toFixed(2),
-    onInput: (value) => store(model, { gamma: value }),
-  });
-  const layers = slider({
-    label: "Layers of 3×3", min: 1, max: MOST_LAYERS, step: 1, value: 1, show: String,
-    onInput: (value) => store(model, { layers: value }),
-  });
   const heat = element("span", { class: "cw-control cw-wrap" }, temperature.node, plain, scaled);
   house.controls.append(sources.node, layers.node, gamma.node, heat);
   const about = element("p", { class: "cw-caption" });
@@ -227,13 +225,11 @@ function controlsPart(house, model, numbers, show) {
     fill(sources, numbers.sources().map(({ key, title }) => [key, title]), source.key);
     sources.node.hidden = numbers.sources().length < 2;
     about.textContent = source.about;
-    temperature.set(Math.log2(model.get("temperature")));
     scaled.textContent = `as a transformer: √${numbers.now.width}`;
     scaled.hidden = numbers.now.width === 1;
     gamma.input.min = Math.min(0, source.gamma);
     gamma.input.max = Math.max(1, Math.ceil(100 * source.gamma) / 100);
-    gamma.set(model.get("gamma"));
-    layers.set(model.get("layers"));
+    follow();
   };
   return { refresh };
 }

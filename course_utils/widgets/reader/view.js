@@ -4,7 +4,7 @@ import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { decode, largest, percent, sharedBy, softmax } from "../page/maths.js";
 import { inWorker, latest } from "../page/network.js";
-import { fit, outline, paintImage } from "../page/paint.js";
+import { fit, outline, paintImage, pixelsOf } from "../page/paint.js";
 import { copyButton, panel, saveButton } from "../page/panels.js";
 
 const HEIGHT = 48;
@@ -216,7 +216,7 @@ function linePart(house, model, network, focus) {
     const chosen = model.get("chosen");
     const row = network.row(chosen, column);
     const context = canvas.getContext("2d");
-    const pixels = canvas.width / parseFloat(canvas.style.width);
+    const pixels = pixelsOf(canvas);
     const [top, bottom] = [44 * pixels, canvas.height - 26 * pixels];
     context.fillStyle = house.ink("surface");
     context.fillRect(0, 0, canvas.width, canvas.height);

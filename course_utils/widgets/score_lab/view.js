@@ -2,7 +2,9 @@ import { bindFocus, button, choice, gestures, keyWords, slider, store, toggle, t
 import { element, styled } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { colourIndex, decode, extent, number, once, placeInWords, sigmoid } from "../page/maths.js";
-import { colourOf, colourTable, drawHeat, easel, fit, frameCell, outline, paintImage } from "../page/paint.js";
+import {
+  colourOf, colourTable, drawHeat, easel, fit, frameCell, outline, paintImage, pixelsOf,
+} from "../page/paint.js";
 import { copyButton, instrument, saveButton, scaleBar } from "../page/panels.js";
 import { ALIGN, lineSegments, scoreAll, summary } from "./formulas.js";
 
@@ -248,7 +250,7 @@ function drawPlane(plot, lab, i, { weights, context: mean }, { top, query, focus
 function drawPicture(canvas, { source: { image, rows, columns }, chosen }, { weights }, { top, query, focus }) {
   const context = drawHeat(canvas, image, weights, [rows, columns], { table: TABLE, low: 0, high: top });
   const [wide, tall] = [canvas.width / columns, canvas.height / rows];
-  const pixels = canvas.width / parseFloat(canvas.style.width);
+  const pixels = pixelsOf(canvas);
   context.strokeStyle = "#4dd0ff";
   context.lineWidth = 2 * pixels;
   context.strokeRect((chosen % columns) * wide + 2 * pixels, Math.floor(chosen / columns) * tall + 2 * pixels,
