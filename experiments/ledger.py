@@ -6,17 +6,20 @@ forced to the disk. What follows the last line break was cut off by a kill or a 
 is done again.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import FileLock
 
 from course_utils.resources import resource_root
 
-from .study import Study
+if TYPE_CHECKING:  # torch comes with it, which a writer of runs does not need
+    from .study import Study
 
 FILE = "runs.jsonl"
 FORMAT = 2
