@@ -1,8 +1,8 @@
-import { bindFocus, choice, fill, gestures, keyWords, slider, store } from "../page/bind.js";
+import { bindFocus, choice, fill, gestures, keyWords, slider, store, traitControls } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { decode, percent } from "../page/maths.js";
-import { fit, fitPanel, frameCell, layPicture, paintImage, paintMap } from "../page/paint.js";
+import { easel, fitPanel, frameCell, layPicture, paintImage, paintMap } from "../page/paint.js";
 import { copyButton, instrument, picturePanel, row, saveButton, scaleBar } from "../page/panels.js";
 
 const FONT = "system-ui, sans-serif";
@@ -147,10 +147,7 @@ function plotPart(house, data) {
     const { kernels, meanOf, spreadOf } = data.stage();
     const { sizes } = data;
     const across = Math.max(220, made.node.clientWidth);
-    const { scale: dots } = fit(made.canvas, across, TALL / across);
-    const context = made.canvas.getContext("2d");
-    context.setTransform(dots, 0, 0, dots, 0, 0);
-    context.clearRect(0, 0, across, TALL);
+    const context = easel(made.canvas, across, TALL);
     const lines = kernels.map((_, b) => sizes.map((__, i) => meanOf(i, b)));
     const spreads = kernels.map((_, b) => sizes.map((__, i) => spreadOf(i, b)));
     const places = axes(lines, spreads, sizes, across);
@@ -205,26 +202,23 @@ function picturePart(model, data) {
 
 /** The lists and the slider; `refresh()` follows the traits. */
 function controlsPart(house, model, data) {
-  const setNumber = (name) => (value) => store(model, { [name]: Number(value) });
-  const stage = choice({
-    label: "Block of", value: 0, onChange: setNumber("stage"),
-    options: data.stages.map(({ name, channels }, i) => [i, `${shortName(name)}: ${channels} channels`]),
+  const { controls, nodes, refresh: follow } = traitControls(model, {
+    stage: [choice, {
+      label: "Block of",
+      options: data.stages.map(({ name, channels }, i) => [i, `${shortName(name)}: ${channels} channels`]),
+      read: (stage) => Math.min(stage, data.stages.length - 1), write: Number,
+    }],
+    branch: [choice, { label: "Share of the kernel", options: [], read: data.branch, write: Number }],
+    order: [choice, { label: "Sort channels", options: [["change", "by change with size"], ["channel", "in order"]] }],
+    example: [slider, {
+      label: "Picture", min: 0, max: data.examples - 1, step: 1, show: (i) => `${i + 1} of ${data.examples}`,
+      read: data.example,
+    }],
   });
-  const branch = choice({ label: "Share of the kernel", options: [], value: 0, onChange: setNumber("branch") });
-  const order = choice({
-    label: "Sort channels", options: [["change", "by change with size"], ["channel", "in order"]], value: "",
-    onChange: (value) => store(model, { order: value }),
-  });
-  const example = slider({
-    label: "Picture", min: 0, max: data.examples - 1, step: 1, value: 0, show: (i) => `${i + 1} of ${data.examples}`,
-    onInput: setNumber("example"),
-  });
-  house.controls.append(stage.node, branch.node, order.node, example.node);
+  house.controls.append(...nodes);
   const refresh = () => {
-    stage.set(Math.min(model.get("stage"), data.stages.length - 1));
-    fill(branch, data.stage().kernels.map((side, i) => [i, kernelWords(side)]), data.branch());
-    order.set(model.get("order"));
-    example.set(data.example());
+    fill(controls.branch, data.stage().kernels.map((side, i) => [i, kernelWords(side)]), data.branch());
+    follow();
   };
   return { refresh };
 }
@@ -261,10 +255,11 @@ function render({ model, el }) {
     const words = query
       ? `Channel ${table.channelOf(query[0]) + 1}, digits of ${side} pixels: `
         + `${percent(shareOf(size, branch, table.channelOf(query[0])))} from ${kernel}.`
-      : `From digits of ${data.sizes[0]} to ${data.sizes.at(-1)} pixels the mean share of ${kernel} changes by ${change} points.`;
+      : `From digits of ${data.sizes[0]} to ${data.sizes.at(-1)} pixels the mean share of ${kernel} `
+        + `changes by ${change} points.`;
     const means = each((b) => meanOf(size, b));
-    const heard = `${block}: digits of ${side} pixels, mean over all channels and ${model.get("counts")[size]} pictures, ${means}; `
-      + `in the picture shown, ${inPicture()}.`;
+    const heard = `${block}: digits of ${side} pixels, mean over all channels and ${model.get("counts")[size]} pictures, `
+      + `${means}; in the picture shown, ${inPicture()}.`;
     return [words, { heard }, focus.hint()];
   };
   const look = (quiet = false) => {

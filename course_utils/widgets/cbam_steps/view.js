@@ -1,4 +1,4 @@
-import { bindFocus, button, choice, gestures, keyWords, slider, store, toggle } from "../page/bind.js";
+import { bindFocus, button, choice, gestures, keyWords, slider, store, toggle, traitControls } from "../page/bind.js";
 import { element, styled } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { decode, extent, largest, number, percent, placeInWords } from "../page/maths.js";
@@ -213,25 +213,18 @@ function answer(model, order) {
 }
 
 function controlsOf(model, stages) {
-  const stage = choice({
-    label: "Block of", value: 0,
-    options: stages.map(({ name, channels }, i) => [i, `${shortName(name)}: ${channels} channels`]),
-    onChange: (value) => store(model, { stage: Number(value), query: [] }),
+  const { controls, nodes, refresh } = traitControls(model, {
+    step: [slider, { label: "Step", min: 1, max: 5, step: 1, show: (value) => `${value} of 5` }],
+    stage: [choice, {
+      label: "Block of", options: stages.map(({ name, channels }, i) => [i, `${shortName(name)}: ${channels} channels`]),
+      read: (stage) => Math.min(stage, stages.length - 1),
+      onChange: (value) => store(model, { stage: Number(value), query: [] }),
+    }],
+    order: [choice, {
+      label: "Order", options: [["channel first", "channel, then spatial"], ["spatial first", "spatial, then channel"]],
+    }],
   });
-  const step = slider({
-    label: "Step", min: 1, max: 5, step: 1, value: 5, show: (value) => `${value} of 5`,
-    onInput: (value) => store(model, { step: value }),
-  });
-  const order = choice({
-    label: "Order", options: [["channel first", "channel, then spatial"], ["spatial first", "spatial, then channel"]],
-    value: "", onChange: (value) => store(model, { order: value }),
-  });
-  const draw = (shown) => {
-    stage.set(shown.stage);
-    step.set(shown.step);
-    order.set(model.get("order"));
-  };
-  return { nodes: [step.node, stage.node, order.node], order: order.input, draw };
+  return { nodes, order: controls.order.input, draw: refresh };
 }
 
 function describe({ before, block, maps, own, now, part, isTouched, size: [, width] }, query, hint) {

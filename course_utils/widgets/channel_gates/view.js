@@ -1,4 +1,4 @@
-import { asker, button, choice, fill, focusController, gestures, keyWords, slider, store, toggle } from "../page/bind.js";
+import { asker, button, choice, fill, focusController, gestures, keyWords, slider, store, toggle, traitControls } from "../page/bind.js";
 import { cameraButton, cropped, fileButton, halved, openFile, sentFile } from "../page/camera.js";
 import { element, styled } from "../page/elements.js";
 import { frame } from "../page/frame.js";
@@ -701,13 +701,9 @@ async function render({ model, el }) {
   const stageChoice = choice({
     label: "Gates of", options: [], value: "", onChange: (value) => store(model, { stage: Number(value), edits: {} }),
   });
-  const orderChoice = choice({
-    label: "Sort", options: [["channel", "in order"], ["gate", "by gate"], ["mean", "by mean"]], value: model.get("order"),
-    onChange: (order) => store(model, { order }),
-  });
-  const ownColours = toggle({
-    label: "Each map in its own colours", value: model.get("own_colours"),
-    onChange: (own_colours) => store(model, { own_colours }),
+  const looks = traitControls(model, {
+    order: [choice, { label: "Sort", options: [["channel", "in order"], ["gate", "by gate"], ["mean", "by mean"]] }],
+    own_colours: [toggle, { label: "Each map in its own colours" }],
   });
   const point = (quiet) => {
     tiles.mark();
@@ -720,7 +716,7 @@ async function render({ model, el }) {
   house.stage.before(pictured.node);
   styled(pictured.node, { marginBottom: "12px" });
   instrument(house, element("div", {}, mask.node, classes.node, channel.node), stageChoice.node, tiles.node);
-  house.controls.append(pictured.sourceChoice.node, orderChoice.node, ownColours.node);
+  house.controls.append(pictured.sourceChoice.node, ...looks.nodes);
 
   const draw = () => {
     if (!shown || house.root.clientWidth === 0) return;
@@ -728,8 +724,7 @@ async function render({ model, el }) {
     fill(stageChoice, source.stages.map((name, i) =>
       [String(i), `${i + 1}. ${blockName(name)}: ${source.sizes[i][0]} maps of ${source.sizes[i].slice(1).join(" × ")}`]),
     String(stage));
-    orderChoice.set(model.get("order"));
-    ownColours.set(model.get("own_colours"));
+    looks.refresh();
     mask.node.hidden = source.classes.length > 0;
     classes.node.hidden = !mask.node.hidden;
     (mask.node.hidden ? classes : mask).draw(shown);

@@ -1,4 +1,4 @@
-import { bindFocus, button, choice, gestures, keyWords, slider, store } from "../page/bind.js";
+import { bindFocus, button, choice, gestures, keyWords, slider, store, traitControls } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { mapControls, mapPanel, PLACE, REACHED } from "../page/maps.js";
@@ -147,16 +147,15 @@ function controlsPart(house, model, data) {
     listOf("Stage", "stage", model.get("stages").map((name, i) => `${name}, ${data.sizeOf(i).join(" × ")}`)),
     listOf("After epoch", "epoch", model.get("epochs")),
   ];
-  const threshold = slider({
-    label: "Threshold", min: 0, max: 1, step: 0.01, value: 0, show: (value) => value.toFixed(2),
-    onInput: (value) => store(model, { threshold: value }),
+  const threshold = traitControls(model, {
+    threshold: [slider, { label: "Threshold", min: 0, max: 1, step: 0.01, show: (value) => value.toFixed(2) }],
   });
   const shared = mapControls(model, "Each map its own colours");
-  house.controls.append(...lists.map(({ node }) => node), threshold.node, ...shared.nodes);
+  house.controls.append(...lists.map(({ node }) => node), ...threshold.nodes, ...shared.nodes);
   return {
     refresh() {
       for (const { name, set } of lists) set(data.now()[name]);
-      threshold.set(model.get("threshold"));
+      threshold.refresh();
       shared.refresh();
     },
   };
