@@ -487,7 +487,7 @@ def falls(page) -> None:
 
 
 def one_channel(page) -> None:
-    share = "channel 9, digits of {} pixels: {} % of it comes from the 5"
+    share = "Channel 9, digits of {} pixels: {} % from 5"
     assert share.format(40, 84.6) in page.status
     page.set(query=[0, 0])
     assert share.format(8, 4.2) in page.status
