@@ -1,4 +1,6 @@
-import { asker, button, choice, fill, focusController, gestures, keyWords, slider, store, toggle, traitControls } from "../page/bind.js";
+import {
+  asker, button, choice, fill, focusController, gestures, keyWords, slider, store, toggle, traitControls,
+} from "../page/bind.js";
 import { cameraButton, cropped, fileButton, halved, openFile, sentFile } from "../page/camera.js";
 import { element, styled } from "../page/elements.js";
 import { frame } from "../page/frame.js";
@@ -634,7 +636,8 @@ function wordsOf(shown, model, tiles) {
   }
   const said = (values) => `${source.classes[largest(values)]} with ${percent(values[largest(values)])}`;
   if (by === "network") return [first, { aside: `The network answers ${said(before)}.` }, tiles.hint()];
-  return [{ aside: first }, `${count}: the answer is ${said(now)}.`, { aside: `Before it was ${said(before)}.` }, tiles.hint()];
+  const was = `Before it was ${said(before)}.`;
+  return [{ aside: first }, `${count}: the answer is ${said(now)}.`, { aside: was }, tiles.hint()];
 }
 
 /** Says the status line: at once, or, while a slider moves, when the hand rests; the slider itself says its value. */

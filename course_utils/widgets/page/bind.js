@@ -64,12 +64,13 @@ export function store(model, values) {
  * Controls of traits: each stores its trait, and `refresh()` shows what the traits hold.
  *
  * `listed` = { trait: [slider | choice | toggle, options] }. `read(value)` gives what the control shows of its trait and
- * `write(value)` what the trait gets, where they differ; an `onInput` or `onChange` of its own, or `put({ trait: value })` for
- * all of them, stores more than the trait. Returns also `controls`, by trait, and all their `nodes`.
+ * `write(value)` what the trait gets, where they differ; an `onInput` or `onChange` of its own, or `put({ trait: value })`
+ * for all of them, stores more than the trait. Returns also `controls`, by trait, and all their `nodes`.
  */
 export function traitControls(model, listed, put = (values) => store(model, values)) {
   const same = (value) => value;
-  const controls = Object.fromEntries(Object.entries(listed).map(([trait, [make, { read = same, write = same, ...options }]]) => {
+  const controls = Object.fromEntries(Object.entries(listed).map(([trait, [make, given]]) => {
+    const { read = same, write = same, ...options } = given;
     const take = (value) => put({ [trait]: write(value) });
     const control = make({ value: read(model.get(trait)), onInput: take, onChange: take, ...options });
     return [trait, { ...control, refresh: () => control.set(read(model.get(trait))) }];

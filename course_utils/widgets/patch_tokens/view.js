@@ -157,7 +157,8 @@ function mapInWords(numbers, query) {
   const most = `most ${view === "rollout" ? "from" : "to"} ${place(top)}: ${percent(rest[top])}.`;
   const from = `Rollout of layers 1 to ${numbers.layer()}: ${share} of the class token comes from patches`;
   if (view === "rollout") return `${from}, ${most}`;
-  return [{ aside: `Layer ${numbers.layer()}, ${headInWords(numbers)}:` }, `the class token gives ${share} to patches, ${most}`];
+  const asked = { aside: `Layer ${numbers.layer()}, ${headInWords(numbers)}:` };
+  return [asked, `the class token gives ${share} to patches, ${most}`];
 }
 
 /** What is known of the patch in focus. */

@@ -399,7 +399,8 @@ function comparison(house, model, i) {
   const alignment = named("alignment", Object.keys(ALIGN).map((name) => [name, name]));
   styled(score.node, { flex: "1 1 0", fontWeight: "600" });
   styled(score.input, { width: "100%", fontWeight: "400" });
-  const heading = styled(element("div", {}, score.node, alignment.node), { display: "flex", gap: "8px", marginBottom: "8px" });
+  const heading = element("div", {}, score.node, alignment.node);
+  styled(heading, { display: "flex", gap: "8px", marginBottom: "8px" });
   const place = element("canvas", { role: i ? "img" : "application", class: "cw-pointed" });
   styled(place, { cursor: "crosshair", margin: "0 auto" });
   const strips = element("canvas", { role: "img" });

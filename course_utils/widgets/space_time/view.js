@@ -106,7 +106,8 @@ function filmStrip(house) {
   const canvas = element("canvas", {
     role: "img", "aria-label": "The clip's frames in a row, and below each the weights of the query, joint and divided",
   });
-  const node = element("div", {}, canvas, element("p", { class: "cw-panel-name cw-keys" }, "Grey: not looked at in this step."));
+  const note = element("p", { class: "cw-panel-name cw-keys" }, "Grey: not looked at in this step.");
+  const node = element("div", {}, canvas, note);
   let layout = null;
   const boxOf = (line, t) => [t * (layout.side + GAP), line * layout.step + LINE, layout.side, layout.tall];
   const layOut = ({ count, ratio }) => {
@@ -185,7 +186,8 @@ function describe(clip, maps, query, hint) {
   const where = on ? `on the digit that ${on === "moving" ? "moves" : "stands still"}` : "on the background";
   return [
     `Query: frame ${query.t + 1}, ${placeInWords([query.row, query.column])}, ${where}.`,
-    { aside: `Weight in other frames: joint ${shares("joint")}, over time ${shares("time")}, both steps ${shares("both")}.` },
+    { aside: `Weight in other frames: joint ${shares("joint")}, over time ${shares("time")}, both steps `
+      + `${shares("both")}.` },
     hint,
     { heard: `Strongest besides itself: joint ${strongest(maps.joint)}; over time ${strongest(maps.time)}; over space `
       + `${strongest(maps.space)}.` },

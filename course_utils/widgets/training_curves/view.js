@@ -153,7 +153,8 @@ function drawMark(context, house, view, shown, query, pinned) {
 
 /** The chart: `draw` paints the curves and the epoch in focus; `locate` finds one. */
 function chart(house) {
-  const made = picturePanel("", { role: "application", "aria-label": `Training curves. ${keyWords("over epochs and runs")}` });
+  const label = `Training curves. ${keyWords("over epochs and runs")}`;
+  const made = picturePanel("", { role: "application", "aria-label": label });
   made.node.append(element("p", { class: "cw-panel-name cw-keys" }, gestures()));
   let view = null;
   const draw = (shown, announced, query, pinned) => {
@@ -176,7 +177,7 @@ function chart(house) {
   return { ...made, draw, locate };
 }
 
-/** The runs, each with a sample of its line and its value at the epoch in focus, or its latest: a press hides or shows one. */
+/** The runs, each with a sample of its line and its value at the epoch in focus, or the latest; a press hides or shows it. */
 function legend(house, model) {
   const list = element("div", { class: "cw-legend", role: "group", "aria-label": "Runs shown" });
   const made = panel("", list);
@@ -194,7 +195,7 @@ function legend(house, model) {
   const entries = [];
   const draw = (shown, query) => {
     const { names, visible, curves, epochs } = shown;
-    made.rename(query ? `At epoch ${epochs[query[1]]}: mean (lowest to highest seed)` : "Latest: mean (lowest to highest seed)");
+    made.rename(`${query ? `At epoch ${epochs[query[1]]}` : "Latest"}: mean (lowest to highest seed)`);
     entries.push(...names.slice(entries.length).map((name) => add(name, names.indexOf(name))));
     for (const { input, sample, value, run } of entries) {
       input.checked = visible.includes(run);
@@ -254,8 +255,8 @@ function announcer(house) {
 function latestInWords({ names, metric, curves, visible }) {
   const ends = visible.filter((run) => curves[run].length)
     .map((run) => `${names[run]} ${number(curves[run].at(-1).mean)} at epoch ${curves[run].at(-1).epoch}`);
-  const others = ends.slice(2);
-  return [`Latest ${metric}: ${ends.slice(0, 2).join("; ")}.`, ...(others.length ? [{ heard: `${others.join("; ")}.` }] : [])];
+  const others = ends.slice(2).join("; ");
+  return [`Latest ${metric}: ${ends.slice(0, 2).join("; ")}.`, ...(others ? [{ heard: `${others}.` }] : [])];
 }
 
 function describe(shown, query, hint) {
