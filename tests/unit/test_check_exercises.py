@@ -232,3 +232,40 @@ def test_the_equal_width_is_the_nearest_of_all():
         assert check.equal_width.official(parameters, target) == nearest[0]
         distances = [abs(parameters(width) - target) for width in nearest[:2]]
         assert distances[0] < distances[1]
+
+
+def heads_from_one(joined, weight, bias, heads, head):
+    return check.knock_out.official(joined, weight, bias, heads, max(head - 1, 0))
+
+
+def strides_added(kernels, strides):
+    side, step = 1, 1
+    for kernel, stride in zip(kernels, strides, strict=True):
+        side, step = side + (kernel - 1) * step, step + stride - 1
+    return side
+
+
+def place_among_sorted(validation, rates):
+    return validation[:, rates.argsort()].mean(2).argmax(1)
+
+
+def softmax_cut(scores):
+    weights = scores.softmax(1).where(scores.softmax(1) > 0.05, 0)
+    return weights / weights.sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "named"),
+    [
+        (check.knock_out, heads_from_one, "counted the heads from 1"),
+        (check.receptive_side, strides_added, "added the strides"),
+        (check.choose_learning_rates, place_among_sorted, "where the best rate stands"),
+        (check.sparsemax_weights, softmax_cut, "small weights of a softmax"),
+        (check.share_right, lambda *inputs: float(len(inputs[1]) * check.share_right.official(*inputs)), "number of"),
+    ],
+    ids=lambda each: getattr(each, "__name__", ""),
+)
+def test_a_mistake_made_in_another_way_gets_the_same_word(exercise, answer, named):
+    (message,) = [each.message for each in exercise.mistakes if named in each.message]
+    for _ in range(5):
+        assert exercise(answer).lines[0] == message

@@ -8,7 +8,7 @@ from torch import nn
 from course_utils import check
 from course_utils.attention import SelfAttention2d
 from course_utils.check.engine import Draw
-from course_utils.lessons.self_attention.exercises import _ported
+from course_utils.lessons.self_attention.exercises import _FAULTS, _TURNED, _ported
 
 
 @pytest.fixture
@@ -65,3 +65,10 @@ def test_swapped_names_and_the_wrong_axis_together_only_turn_the_weights_round(b
     turned = check.weigh_keys.official(*rows[:2]).transpose(1, 2) @ rows[2]
     expected = check.attention_output.official(x, turned, output, gamma)
     torch.testing.assert_close(_ported(x, *weights_of(block), faults=("names", "axis")), expected)
+
+
+def test_a_reply_counts_the_faults_that_it_names():
+    for mistake in check.sagan_attention.mistakes:
+        named = sum(words in mistake.message for words in (*_FAULTS.values(), _TURNED))
+        if " left: " in mistake.message:
+            assert mistake.message.split()[0] == ("One", "Two", "Three", "Four")[named - 1]
