@@ -125,7 +125,6 @@ def _photographs() -> dict[str, Any]:
                 "label": name.replace("_", " "),
                 "image": image_bytes(F.interpolate(feature_crop(name)[None], size=_SIDE, mode="area")[0].clamp(0, 1)),
                 "query": features,
-                "key": features,
                 "value": features[:, :, :3],
                 "shown": features[:, :, :3],
                 "code": (

@@ -67,7 +67,7 @@ const layersInWords = (count) => `${count} layer${count > 1 ? "s" : ""} of 3×3`
 
 function openExample(example) {
   const read = (array) => (array.values ? array : decode(array));
-  const [query, key, value, shown] = ["query", "key", "value", "shown"].map((name) => read(example[name]));
+  const [query, key, value, shown] = ["query", "key", "value", "shown"].map((name) => read(example[name] ?? example.query));
   const [rows, columns, width] = query.shape;
   const [keyRows, keyColumns] = key.shape;
   return {
@@ -252,7 +252,7 @@ function ownPart(house, model, numbers, show, reload) {
       `picture = pil_to_tensor(Image.open(${JSON.stringify(name)}).convert("RGB")) / 255`,
     ] : ["# picture: (3, H, W) from 0 to 1, what your camera saw; it stayed in the page"];
     const example = {
-      label, canvas, query: features, key: features, value: colours, shown: colours, code: [...picture, code].join("\n"),
+      label, canvas, query: features, value: colours, shown: colours, code: [...picture, code].join("\n"),
     };
     numbers.own = { key: OWN, ...words, examples: [example] };
     if (model.get("source") === OWN) reload(Boolean(isOn)); // frames say nothing: nobody could listen to them all

@@ -24,8 +24,9 @@ class QueryMap(CourseWidget):
             "photographs"; `title`, what the learner reads in the list; `about`, where queries, keys and values come
             from, in a sentence; `temperature` and `gamma`, where they begin; and `examples`, with grids of one size:
             `label`; `image`, (H, W) or (H, W, 3), uint8; `query`, (h, w, d), one for each position; `key`,
-            (rows, columns, d), fewer positions where keys are pooled; `value`, (rows, columns, 3), what each key adds
-            to the three shown channels at weight 1 and gamma 1; `shown`, (h, w, 3), those channels of the input;
+            (rows, columns, d), fewer positions where keys are pooled, left out where it is `query`; `value`,
+            (rows, columns, 3), what each key adds to the three shown channels at weight 1 and gamma 1; `shown`,
+            (h, w, 3), those channels of the input;
             `code`, lines that make `query`, `key`, `value` and `x`, one row for each position.
         network: makes the features of the learner's own pictures in the page: `graph` and `weights`, as `page_graph`
             makes them, from (3, 256, 256) to (positions, d), with `title`, `about`, `temperature` and `gamma` as those
