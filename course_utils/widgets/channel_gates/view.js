@@ -535,12 +535,15 @@ function padPart(onDrawn) {
 }
 
 /** How a learner's own picture comes in: kept in this page, or sent to the kernel where the network needs it. */
-function ownPictures(house, model, mine, ask, refresh) {
+function ownPictures(house, model, mine, ask, foresee, refresh) {
   const source = () => sceneOf(model, mine).source;
-  const keep = (canvas, label, code) => {
-    mine.set(source().key, { label, canvas, code });
+  const keep = async (canvas, label, code, isOn = () => true) => {
+    const own = { label, canvas, code };
+    await foresee(own); // of a camera: while the frame before is drawn
+    if (!isOn()) return;
+    mine.set(source().key, own);
     store(model, { example: OWN });
-    return refresh();
+    await refresh();
   };
   const send = (data, name, drawn) => {
     const missing = "Your own digits need a running notebook: here there is no kernel to ask.";
@@ -581,7 +584,8 @@ function picturesPart(house, model, mine, own, takeSource) {
   const file = fileButton(own.upload);
   const live = cameraButton(house, {
     size: [SIDE, SIDE],
-    onFrame: (canvas) => own.keep(canvas, "your camera", "# a picture of your camera, which stayed in the page"),
+    onFrame: (canvas, isOn) =>
+      own.keep(canvas, "your camera", "# a picture of your camera, which stayed in the page", isOn),
     onStill: (canvas) => own.keep(canvas, "your picture", "# a picture of your camera, which stayed in the page"),
   });
   const sent = cameraButton(house, {
@@ -660,6 +664,7 @@ async function render({ model, el }) {
   const house = frame({ model, el, name: "channel-gates" });
   const mine = new Map();
   const seen = { example: null, stages: {}, input: null };
+  const foreseen = new WeakMap(); // what the network made of examples that are not shown yet
   const networkOf = runner(house);
   let shown = null; // the last scene that was computed: all that is drawn
   let answered = model.get("answer") ?? {}; // the kernel's last answer with probabilities
@@ -671,6 +676,8 @@ async function render({ model, el }) {
     await null; // another view stores one trait after the other: what is shown follows once all of them are there
     const scene = sceneOf(model, mine);
     try {
+      Object.assign(seen, foreseen.get(scene.example));
+      foreseen.delete(scene.example);
       const found = await look(scene, networkOf, seen);
       const result = await resultOf(scene, found, networkOf, seen, answered);
       shown = { ...scene, ...found, ...result };
@@ -699,7 +706,13 @@ async function render({ model, el }) {
       ask({ want: "source", source: key });
     } else house.say(`This network (${source.title}) needs a running notebook: ${source.pending}.`, { again: true });
   };
-  const own = ownPictures(house, model, mine, ask, refresh);
+  /** Let the network look at an example that is to be shown. */
+  const foresee = async (example) => {
+    const coming = { example: null, stages: {}, input: null };
+    await look({ ...sceneOf(model, mine), example }, networkOf, coming);
+    foreseen.set(example, coming);
+  };
+  const own = ownPictures(house, model, mine, ask, foresee, refresh);
   const pictured = picturesPart(house, model, mine, own, takeSource);
   const stageChoice = choice({
     label: "Gates of", options: [], value: "", onChange: (value) => store(model, { stage: Number(value), edits: {} }),

@@ -42,23 +42,23 @@ const isClip = (category) => category.includes("temporal");
 /** Means of the square neighbourhoods of (rows, columns, 3) values; outside the picture nothing is counted. */
 function localMean(values, rows, columns) {
   const reach = Math.floor(columns / 32);
-  const pass = (from, length, others, step, leap) => {
+  /** Running sums along an axis of `length`, whose neighbours are `step` numbers apart: those are added side by side. */
+  const pass = (from, length, step) => {
     const to = new Float64Array(from.length);
-    for (let other = 0; other < others; other++) {
-      for (let c = 0; c < 3; c++) {
-        const start = other * leap + c;
-        let sum = 0;
-        for (let i = 0; i < Math.min(reach, length); i++) sum += from[start + i * step];
-        for (let i = 0; i < length; i++) {
-          if (i + reach < length) sum += from[start + (i + reach) * step];
-          if (i > reach) sum -= from[start + (i - reach - 1) * step];
-          to[start + i * step] = sum / (Math.min(i + reach, length - 1) - Math.max(i - reach, 0) + 1);
-        }
+    const sums = new Float64Array(step);
+    for (let start = 0; start < from.length; start += length * step) {
+      sums.fill(0);
+      for (let i = -reach; i < length; i++) {
+        const at = start + i * step;
+        const count = Math.min(i + reach, length - 1) - Math.max(i - reach, 0) + 1;
+        if (i + reach < length) for (let k = 0; k < step; k++) sums[k] += from[at + reach * step + k];
+        if (i > reach) for (let k = 0; k < step; k++) sums[k] -= from[at - (reach + 1) * step + k];
+        if (i >= 0) for (let k = 0; k < step; k++) to[at + k] = sums[k] / count;
       }
     }
     return to;
   };
-  return pass(pass(values, columns, rows, 3, 3 * columns), rows, columns, 3 * columns, 3);
+  return pass(pass(values, columns, 3), rows, 3 * columns);
 }
 
 /** The colours of a part of a canvas, (rows, columns, 3) from 0 to 1. */
@@ -150,12 +150,13 @@ function deviationMask(input, category) {
 async function trainedMask(worker, { x, rows, columns }) {
   const places = NETWORK_SIDE ** 2;
   const data = new Float32Array(3 * places);
+  const plane = new Float32Array(rows * columns);
   for (let c = 0; c < 3; c++) {
-    const plane = Float32Array.from({ length: rows * columns }, (_, i) => x[3 * i + c]);
+    for (let i = 0; i < plane.length; i++) plane[i] = x[3 * i + c];
     data.set(resample(plane, rows, columns, NETWORK_SIDE, NETWORK_SIDE), c * places);
   }
   const { output } = await worker.run({ shape: [3, NETWORK_SIDE, NETWORK_SIDE], data });
-  const values = Float64Array.from(resample(output.data, NETWORK_SIDE, NETWORK_SIDE, rows, columns));
+  const values = new Float64Array(resample(output.data, NETWORK_SIDE, NETWORK_SIDE, rows, columns));
   return { shape: [1, 1, rows, columns], values };
 }
 

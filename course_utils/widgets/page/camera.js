@@ -91,8 +91,8 @@ function refusal(error) {
     return `Browsers open the camera only on pages that come by https or from this computer; this page does not. ${instead}`;
   }
   return {
-    NotAllowedError: "The camera was not allowed: permission was refused, in this browser or by the page around the widget. "
-      + `Allow it beside the page's address and press again, or upload a picture.`,
+    NotAllowedError: "The camera was not allowed: permission was refused, in this browser or by the page around the "
+      + "widget. Allow it beside the page's address and press again, or upload a picture.",
     NotReadableError: "The camera cannot be read: another program may be using it. Close that one and press again.",
   }[error?.name] ?? `No camera was found. ${instead}`;
 }
@@ -100,9 +100,9 @@ function refusal(error) {
 /**
  * A button that opens the camera, and then one that stops it and one that keeps the picture shown.
  *
- * `onFrame(canvas, isOn)` is given one mirrored frame of `size` [columns, rows] after the other, on one canvas, the next
- * when the promise that it returns is fulfilled; `isOn()` says whether the camera still runs. `onStill(canvas)` is given
- * the one that is kept. With `kernel` in the place of `onFrame` nothing leaves the page but what is kept, not mirrored,
+ * `onFrame(canvas, isOn)` is given one mirrored frame of `size` [columns, rows] after the other, the next but one when the
+ * promise that it returns is fulfilled; its canvas is filled anew three frames later; `isOn()` says whether the camera
+ * runs. `onStill(canvas)` is given the one that is kept. With `kernel` in the place of `onFrame` nothing leaves the page but what is kept, not mirrored,
  * and the button says where it goes. Returns `node` and `stop()`.
  */
 export function cameraButton(house, { size, onFrame = null, onStill, kernel = false }) {
@@ -122,23 +122,27 @@ export function cameraButton(house, { size, onFrame = null, onStill, kernel = fa
     show();
   };
   const follow = async (mine) => {
-    const canvas = kernel ? null : element("canvas", { width: size[0], height: size[1] }); // one for all: it is large
+    const isOn = () => stream === mine;
+    // Kept, since they are large: one is shown, one is in the network, one is being filled.
+    const canvases = Array.from({ length: kernel ? 0 : 3 }, () => element("canvas", { width: size[0], height: size[1] }));
     const next = () => new Promise((done) => { video.requestVideoFrameCallback?.(done) ?? requestAnimationFrame(done); });
-    let fresh = next();
-    while (stream === mine) {
+    let [fresh, before, turn] = [next(), null, 0];
+    while (isOn()) {
       await fresh;
       fresh = next(); // which may come while this frame is worked on
-      if (stream !== mine || !video.videoWidth) continue;
-      frame = cropped(video, ...size, canvas);
+      if (!isOn() || !video.videoWidth) continue;
+      frame = cropped(video, ...size, canvases[turn++ % 3]);
       if (kernel) {
         [preview.width, preview.height] = size;
         preview.getContext("2d").drawImage(frame, 0, 0);
-      } else {
-        await onFrame(frame, () => stream === mine).catch((error) => {
-          stop();
-          house.fail(error.message);
-        });
+        continue;
       }
+      const shown = onFrame(frame, isOn).catch((error) => {
+        stop();
+        house.fail(error.message);
+      });
+      await before; // the network begins with this frame while the one before is drawn
+      before = shown;
     }
   };
   const open = async () => {
