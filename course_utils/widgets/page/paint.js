@@ -173,7 +173,8 @@ export function markCell(canvas, base, size, query, pinned) {
 /** The border between pixels that are in a region and those that are not, scaled to a box. */
 export function regionPath(inside, height, width, boxHeight, boxWidth) {
   const path = new Path2D();
-  const at = (row, column) => row >= 0 && row < height && column >= 0 && column < width && Boolean(inside[row * width + column]);
+  const at = (row, column) =>
+    row >= 0 && row < height && column >= 0 && column < width && Boolean(inside[row * width + column]);
   const x = (column) => (column * boxWidth) / width;
   const y = (row) => (row * boxHeight) / height;
   for (let row = 0; row <= height; row++) {
