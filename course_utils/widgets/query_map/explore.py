@@ -21,7 +21,7 @@ from .widget import QueryMap
 _PHOTOGRAPHS = "photographs"
 _TRAINED = "self_attention_cued_digits"
 _FIRST = ("german_shepherd", "cow", "chelsea", "hens", "kitten", "coffee", "astronaut", "owl", "sheep")
-_SIDE = 196
+_SIDE = 182
 _MOST_IMAGES = 9
 
 
