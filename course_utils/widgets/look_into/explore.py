@@ -310,7 +310,7 @@ def _own_classes(model: nn.Module) -> list[str]:
     if settings and getattr(model, "num_classes", 0) == 1000 == settings.get("num_classes"):
         from timm.data import ImageNetInfo
 
-        names = ImageNetInfo()  # reads its tables anew each time that it is made
+        names = ImageNetInfo()  # made once: making it reads all its tables
         return [names.index_to_description(k) for k in range(1000)]
     return []
 

@@ -101,7 +101,7 @@ function refusal(error) {
  * A button that opens the camera, and then one that stops it and one that keeps the picture shown.
  *
  * `onFrame(canvas, isOn)` is given one mirrored frame of `size` [columns, rows] after the other, the next but one when the
- * promise that it returns is fulfilled; its canvas is filled anew three frames later; `isOn()` says whether the camera
+ * promise that it returns is fulfilled; its canvas is reused three frames later; `isOn()` says whether the camera
  * runs. `onStill(canvas)` is given the one that is kept. With `kernel` in the place of `onFrame` nothing leaves the page but
  * what is kept, not mirrored, and the button says where it goes. Returns `node` and `stop()`.
  */

@@ -23,5 +23,5 @@ export function styled(node, style) {
   return node;
 }
 
-/** The words of a part of a status line, whoever they are for. */
+/** The words of a part of a status line, for readers, listeners, or both. */
 export const wordsIn = (part) => part.heard ?? part.aside ?? part;
