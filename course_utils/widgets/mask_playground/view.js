@@ -192,7 +192,7 @@ function backgroundOf(input, rest) {
   return input.blurred;
 }
 
-/** f: the product; over branches the products are added up; with one weight for each position, a background fills the rest. */
+/** f: the product; over branches the products add up; with one weight for each position, a background fills the rest. */
 function applyMask(input, mask, { category, rest }) {
   const { x, sheets, rows, columns, size } = input;
   const sum = category === "branch";
