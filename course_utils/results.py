@@ -230,6 +230,25 @@ def results(study: str, out: str | Path | None = None) -> Results:
         ) from error
 
 
+def recorded(name: str) -> dict[str, Any]:
+    """What a measurement that is no study of training runs found: results/NAME/summary.json as it is.
+
+    Args:
+        name: such as "segmenter_gates".
+
+    Raises:
+        ResourceError: if the file is missing or damaged; the message names it.
+    """
+    path = resource_root() / "results" / name / "summary.json"
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ResourceError(
+            f"{path} cannot be read ({error!r}); restore it with `git checkout -- {path}` in a clone, or install the "
+            "course again."
+        ) from error
+
+
 @dataclass(frozen=True, repr=False)
 class Bench:
     """The recorded times of one block beside other implementations; a notebook shows it as a table."""

@@ -93,8 +93,19 @@ def _estimate(values: list[float], least: list[float]) -> dict[str, Any]:
 
 
 def read_runs(path: Path) -> list[dict[str, Any]]:
-    """The runs of runs.jsonl; its first line says with which torch they were made."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[1:]]
+    """The runs of runs.jsonl; its first line says with which torch they were made.
+
+    Raises:
+        ValueError: if the file is missing or damaged; the message names it.
+    """
+    try:
+        _, *runs = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{path} cannot be read ({error}); restore it with `git checkout -- {path}`, or measure again with "
+            "`python -m experiments.segmenter_gates`."
+        ) from error
+    return runs
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ from course_utils.training.checkpoints import write_whole
 
 from .convert_reader import distance
 from .intervals import mean_interval
-from .ledger import append_run, made_folder, read_runs, results_folder
+from .ledger import FILE, StudyError, append_run, made_folder, read_runs, results_folder
 from .machine import commit, machine, versions
 from .report import as_json, estimate
 from .study import Study
@@ -229,13 +229,28 @@ def summary(out: str | Path | None = None) -> Results:
     """What the runs found: means over the seeds with their 95 % intervals, and differences.
 
     Accuracy and mistakes are compared with the whole network, a head's shares with those of even weights.
+
+    Raises:
+        StudyError: if runs are missing or broken.
     """
-    runs = read_runs(results_folder(STUDY, out))
-    seeds = 1 + max(key.seed for key in runs)
+    folder = results_folder(STUDY, out)
+    runs = read_runs(folder)
+    seeds = 1 + max((key.seed for key in runs), default=-1)
+    if seeds < 2 or len(runs) != seeds * len(NETWORKS):
+        raise StudyError(
+            f"{folder / FILE} holds {len(runs)} runs; a report needs each of {len(NETWORKS)} for at least two seeds: "
+            f"`python -m experiments run {STUDY.name} --seeds {max(2, seeds)}` does those that are missing."
+        )
     values: dict[str, dict[str, list[float]]] = {name: {} for name in NETWORKS}
     for key in sorted(runs, key=lambda key: key.seed):
         for measure, value in {"accuracy": runs[key]["accuracy"], **runs[key]["measures"]}.items():
             values[key.entry].setdefault(measure, []).append(value)
+    for name, measure, each in ((name, *one) for name, found in values.items() for one in found.items()):
+        if len(each) != seeds:
+            raise StudyError(
+                f"{folder / FILE} has {measure!r} of {name!r} for {len(each)} of {seeds} seeds; restore the file, or "
+                f"delete it and do the runs again by `python -m experiments run {STUDY.name} --seeds {seeds}`."
+            )
     rows, differences = [], []
     for name, found in values.items():
         results = [run for key, run in runs.items() if key.entry == name]

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from course_utils.resources import resource_root
-from course_utils.results import bench, results
+from course_utils.results import bench, recorded, results
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -60,11 +60,6 @@ class Piece(NamedTuple):
 def card(name: str) -> dict[str, Any]:
     """What is recorded of a trained network."""
     return json.loads((resource_root() / "weights" / f"{name}.json").read_text(encoding="utf-8"))
-
-
-def recorded(name: str) -> dict[str, Any]:
-    """The summary of a measurement that is no study of training runs."""
-    return json.loads((resource_root() / "results" / name / "summary.json").read_text(encoding="utf-8"))
 
 
 def printed(notebook: dict[str, Any]) -> Callable[[str, str], list[float]]:
