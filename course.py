@@ -26,7 +26,7 @@ SCRIPTS = VENV / ("Scripts" if os.name == "nt" else "bin")
 RUN = str(SCRIPTS / "python")
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PYTEST = [RUN, "-m", "pytest", "-q", "-n", "2", "--dist", "worksteal"]
-NBVAL = ["--nbval-cell-timeout=600", "-o", "filterwarnings=default"]
+NBVAL = ["--nbval-sanitize-with=tests/lessons.cfg", "--nbval-cell-timeout=600", "-o", "filterwarnings=default"]
 PROSE = ["course_utils", "artwork", "experiments", "notebooks", "docs"]
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"]
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 
 import course
@@ -85,3 +86,24 @@ def test_make_knows_the_same_commands() -> None:
     named = re.search(r"(?m)^COMMANDS := (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"))
     assert named is not None
     assert set(named[1].split()) == {"lab", *course.COMMANDS, *course.GROUPS}
+
+
+@pytest.mark.parametrize(("said", "fails"), [("0.25", False), ("0.75", True)])
+def test_a_lesson_run_compares_what_is_said_beside_a_plot_and_not_its_bits(
+    said: str, fails: bool, tmp_path: Path
+) -> None:
+    plot = '<img alt="Three heads" src="data:image/png;base64,{}">'
+    cell = nbformat.v4.new_code_cell(
+        f"print('0.25')\ndisplay({{'text/html': '{plot.format('AAAA')}'}}, raw=True)",
+        execution_count=1,
+        metadata={"tags": ["nbval-check-output"]},
+    )
+    cell.outputs = [
+        nbformat.v4.new_output("stream", text=f"{said}\n"),
+        nbformat.v4.new_output("display_data", {"text/html": plot.format("BBBB")}),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "lesson.ipynb")
+    options = [word for word in course.COMMANDS["lessons"][2][0] if word.startswith("--nbval")]
+    asked = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, str(tmp_path / "lesson.ipynb")]
+    ran = subprocess.run(asked, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert ("1 failed" if fails else "1 passed") in ran.stdout
