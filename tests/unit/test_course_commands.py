@@ -92,15 +92,15 @@ def test_make_knows_the_same_commands() -> None:
 def test_a_lesson_run_compares_what_is_said_beside_a_plot_and_not_its_bits(
     said: str, fails: bool, tmp_path: Path
 ) -> None:
-    plot = '<img alt="Three heads" src="data:image/png;base64,{}">'
+    plot = '<img alt="Three heads" src="data:image/{}">'
     cell = nbformat.v4.new_code_cell(
-        f"print('0.25')\ndisplay({{'text/html': '{plot.format('AAAA')}'}}, raw=True)",
+        f"print('0.25')\ndisplay({{'text/html': '{plot.format('png;base64,AAAA')}'}}, raw=True)",
         execution_count=1,
         metadata={"tags": ["nbval-check-output"]},
     )
     cell.outputs = [
         nbformat.v4.new_output("stream", text=f"{said}\n"),
-        nbformat.v4.new_output("display_data", {"text/html": plot.format("BBBB")}),
+        nbformat.v4.new_output("display_data", {"text/html": plot.format("webp;base64,BBBB")}),
     ]
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "lesson.ipynb")
     options = [word for word in course.COMMANDS["lessons"][2][0] if word.startswith("--nbval")]
