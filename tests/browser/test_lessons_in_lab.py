@@ -82,7 +82,7 @@ def test_the_introduction_is_pointed_at_slid_and_typed_into(lesson):
     # A trained mask; then a spotlight by hand, which follows the pointer; what is said of them the package computes.
     first = widget(page, "mask-playground")
     mask = person_mask(playground_input("astronaut", "spatial"))
-    expect(first.locator("[role=status]")).to_contain_text(f"It lets {100 * mask.mean():.1f} % through. Made from")
+    expect(first.locator("[role=status]")).to_contain_text(f"{100 * mask.mean():.1f} % of the picture gets through. Made from")
     root = page.locator("[data-widget=mask-playground]").nth(1)
     root.scroll_into_view_if_needed()
     canvas = root.locator("canvas[tabindex='0']")
@@ -98,11 +98,11 @@ def test_the_introduction_is_pointed_at_slid_and_typed_into(lesson):
         -((torch.arange(216)[:, None] - 0.24 * 216 + 0.5) ** 2 + (torch.arange(288) - 0.82 * 288 + 0.5) ** 2)
         / (2 * (0.6 * 216) ** 2)
     )
-    expect(status).to_contain_text(f"It lets {100 * wide.mean():.1f} % through. Set by hand")
+    expect(status).to_contain_text(f"{100 * wide.mean():.1f} % of the picture gets through. Set by hand")
     root.get_by_role("combobox", name="Mask").select_option("picture")
     root.get_by_role("combobox", name="Picture").select_option("owl")
     made = deviation_mask(playground_input("owl", "spatial"), "spatial")
-    expect(status).to_contain_text(f"It lets {100 * made.mean():.1f} % through. Made from this picture (owl).")
+    expect(status).to_contain_text(f"{100 * made.mean():.1f} % of the picture gets through. Made from this picture (owl).")
 
     # Words: another query, and another number in the table.
     root = widget(page, "sentence-attention")

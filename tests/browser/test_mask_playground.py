@@ -83,7 +83,7 @@ def test_a_mask_from_the_picture_is_the_packages(page):
         assert f"g(x): {' × '.join(map(str, mask.shape))}" in page.root.inner_text()
         assert f"Made from this picture ({PICTURES[name]})." in page.status
         if category != "branch":
-            through = float(re.search(r"lets ([\d.]+) % through", page.status)[1])
+            through = float(re.search(r"([\d.]+) % of the picture gets", page.status)[1])
             assert through == pytest.approx(100 * mask.mean().item(), abs=0.051)
         for x_place, y_place in ((0.1, 0.3), (0.44, 0.6), (0.9, 0.4)):
             page.hover(canvases(page)[0], x_place, y_place)
@@ -284,7 +284,7 @@ def test_a_trained_mask_is_torchs_and_keeps_the_person(page, rest):
     settled(page)
     x = playground_input("astronaut", "spatial")
     mask = person_mask(x)
-    through = float(re.search(r"lets ([\d.]+) % through", page.status)[1])
+    through = float(re.search(r"([\d.]+) % of the picture gets", page.status)[1])
     assert through == pytest.approx(100 * mask.mean().item(), abs=0.1)
     page.root.get_by_role("button", name="Copy the code").click()
     scope: dict = {}

@@ -47,7 +47,7 @@ def test_a_larger_budget_shows_more_and_the_slider_says_how_many(page):
     slider.focus()
     page.page.keyboard.press("End")
     page.becomes("budget", 0.6)
-    page.says("It is shown 470 of 784 pixels")
+    page.says("It sees 470 of 784 pixels")
     assert slider.get_attribute("aria-valuetext") == "60 %: 470 of 784"
     assert shares(page)[2, 7] > few[2, 7]
 

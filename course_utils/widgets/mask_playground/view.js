@@ -388,7 +388,7 @@ function wordsOf({ input, mask, output }, settings, title, query, grid, hint) {
   const { category, source, rest } = settings;
   const through = mask.values.reduce((sum, value) => sum + value, 0) / mask.values.length;
   const amount = category === "branch"
-    ? `Fine ${mask.values[0].toFixed(2)}, coarse ${mask.values[1].toFixed(2)}.` : `It lets ${percent(through)} through.`;
+    ? `Fine ${mask.values[0].toFixed(2)}, coarse ${mask.values[1].toFixed(2)}.` : `${percent(through)} of the picture gets through.`;
   const maker = {
     hand: "Set by hand: fixed, the same for every picture.", picture: `Made from this picture (${title}).`,
     trained: `Made from this picture (${title}) by a network that looks for people.`,

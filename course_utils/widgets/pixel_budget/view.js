@@ -161,7 +161,7 @@ function describe(model, numbers) {
   if (empty) return ["The drawing is empty: draw a digit on the large picture."];
   return [
     `The network reads ${random.top} in random places, ${fixed.top} in fixed ones, ${dynamic.top} in dynamic ones.`,
-    { aside: `It is shown ${numbers.kept()} of ${numbers.pixels} pixels.${label === null ? "" : ` It is a ${label}.`}` },
+    { aside: `It sees ${numbers.kept()} of ${numbers.pixels} pixels${label === null ? "" : ` of a ${label}`}.` },
   ];
 }
 

@@ -230,7 +230,7 @@ function render({ model, el }) {
   const scale = scaleBar("Weight");
   scale.set(RANGE);
   instrument(house, all.node, table.node,
-    element("p", { class: "cw-panel-name" }, "The word becomes the query. The numbers can be typed over."), scale.node);
+    element("p", { class: "cw-panel-name" }, "The word that you point at is the query. You can type other numbers."), scale.node);
   house.controls.append(...controls.nodes);
 
   const place = () => focus.get()?.[0] ?? now.start;
