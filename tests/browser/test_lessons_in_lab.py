@@ -82,7 +82,8 @@ def test_the_introduction_is_pointed_at_slid_and_typed_into(lesson):
     # A trained mask; then a spotlight by hand, which follows the pointer; what is said of them the package computes.
     first = widget(page, "mask-playground")
     mask = person_mask(playground_input("astronaut", "spatial"))
-    expect(first.locator("[role=status]")).to_contain_text(f"{100 * mask.mean():.1f} % of the picture gets through. Made from")
+    said = first.locator("[role=status]")
+    expect(said).to_contain_text(f"{100 * mask.mean():.1f} % of the picture gets through. Made from")
     root = page.locator("[data-widget=mask-playground]").nth(1)
     root.scroll_into_view_if_needed()
     canvas = root.locator("canvas[tabindex='0']")
@@ -102,7 +103,7 @@ def test_the_introduction_is_pointed_at_slid_and_typed_into(lesson):
     root.get_by_role("combobox", name="Mask").select_option("picture")
     root.get_by_role("combobox", name="Picture").select_option("owl")
     made = deviation_mask(playground_input("owl", "spatial"), "spatial")
-    expect(status).to_contain_text(f"{100 * made.mean():.1f} % of the picture gets through. Made from this picture (owl).")
+    expect(status).to_contain_text(f"{100 * made.mean():.1f} % of the picture gets through. Made from this picture")
 
     # Words: another query, and another number in the table.
     root = widget(page, "sentence-attention")

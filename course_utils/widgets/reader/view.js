@@ -258,7 +258,8 @@ function headsPart(house, model, network, focus) {
   const table = element("div", { class: "cw-strips", role: "group", "aria-label": "Heads" });
   table.append(...cells.map(({ canvas, input, words }) =>
     element("div", { class: "cw-heads-cell" }, canvas, element("label", { class: "cw-heads-foot" }, input, words))));
-  const made = panel(`Every head: block 1, then block 2. The colour is full at ${100 * FULL} % of the weight.`, table);
+  const title = `Block.head, and how many columns share its weight. The colour is full at ${100 * FULL} % of the weight.`;
+  const made = panel(title, table);
   const draw = () => {
     const column = focus.column();
     for (const { name, canvas, input, words } of cells) {
@@ -295,7 +296,7 @@ function answerPart(network) {
     const { letters, whole, weights } = network.now;
     now.textContent = textOf(letters) || (weights ? "(nothing)" : "…");
     const same = textOf(letters) === textOf(whole);
-    before.textContent = same ? "As with all heads." : `With all heads: ${textOf(whole) || "(nothing)"}`;
+    before.textContent = same ? "The same as with all heads on." : `With all heads: ${textOf(whole) || "(nothing)"}`;
     now.classList.toggle("cw-changed", !same);
   };
   return { ...made, draw };
