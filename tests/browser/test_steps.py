@@ -304,7 +304,7 @@ def together(page) -> None:
     assert correlation(page) == pytest.approx(0.52, abs=0.005)
 
 
-def flees(page) -> None:
+def avoids(page) -> None:
     assert correlation(page) < 0
     se, gsop = rearranged(page)
     assert np.abs(se).max() < 1e-6
@@ -578,7 +578,7 @@ CLAIMS: dict[tuple[str, str], Claims] = {
     },
     ("4.1.2", "covariance"): {
         "as it is": together,
-        "green flees red": flees,
+        "green avoids red": avoids,
         "green follows red": follows,
         "two spots": same_place,
         "another picture": other_means,

@@ -193,7 +193,7 @@ function outputPart(model, numbers, focus) {
     const map = paintImage({ shape: [rows, columns, 3], values: colours });
     blend(canvas.getContext("2d"), map, [0, 0, canvas.width, canvas.height]);
     frameCell(canvas, [rows, columns], focus.get(), focus.isPinned());
-    made.rename(`Output x ${factor < 0 ? "−" : "+"} ${Math.abs(factor).toFixed(2)} v(o)`);
+    made.rename(`Output x ${factor < 0 ? "−" : "+"} ${Math.abs(factor).toFixed(2)} W_O c`);
     canvas.setAttribute("aria-label", `The output at gamma ${factor.toFixed(2)}, three channels as red, green and blue`);
   };
   return { ...made, draw };
