@@ -33,6 +33,8 @@ _DRAWS = 100  # attempts at a draw that separates all mistakes
 _IDLE = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}  # the bytecode of an untouched stub
 
 Inputs = tuple[Any, ...]
+Difference = Callable[..., str | None]
+"""Says how a result differs from another, as `difference` does; None where it does not."""
 
 
 class Draw:
@@ -77,21 +79,12 @@ class Mistake:
         message: what went wrong, said to the learner.
         wrong: the wrong answer as a function of the exercise's inputs.
         shows: whether a result shows this mistake, `shows(given, *inputs)`; where it is None, a result shows the
-            mistake if it equals what `wrong` returns.
+            mistake if the exercise's `compare` finds no difference to what `wrong` returns.
     """
 
     message: str
     wrong: Callable[..., Any]
     shows: Callable[..., bool] | None = None
-
-    def explains(self, given: Any, wrong: Any, inputs: Inputs) -> bool:
-        """Whether a result shows this mistake, where `wrong` is what the mistake makes of the same inputs."""
-        if self.shows is None:
-            return difference(given, wrong) is None
-        try:
-            return self.shows(given, *inputs)
-        except Exception:  # a result of another kind shows nothing
-            return False
 
 
 @dataclass(frozen=True)
@@ -118,6 +111,7 @@ class Exercise:
         takeaway: one or two sentences for a learner who got it right.
         axes: what the axes of a resulting tensor count.
         parts: the names of a resulting tuple's elements.
+        compare: how a result differs from the official one or a mistake's, for results that are more than numbers.
         refusal: for an exercise with many right answers, says why a result is refused, `refusal(given, *inputs)`,
             or returns None; where it is None itself, a result must equal the official one.
     """
@@ -132,6 +126,7 @@ class Exercise:
     takeaway: str
     axes: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
+    compare: Difference = difference
     refusal: Callable[..., str | None] | None = None
 
     @property
@@ -266,9 +261,17 @@ class Exercise:
         if reason is None:
             return None
         for i, mistake in enumerate(self.mistakes):
-            if all(mistake.explains(given, each.wrongs[i], each.inputs) for given, each in pairs):
+            if all(self._explains(mistake, given, each.wrongs[i], each.inputs) for given, each in pairs):
                 return mistake, reason
         return None, reason
+
+    def _explains(self, mistake: Mistake, given: Any, wrong: Any, inputs: Inputs) -> bool:
+        if mistake.shows is None:
+            return self.compare(given, wrong) is None
+        try:
+            return mistake.shows(given, *inputs)
+        except Exception:  # a result of another kind shows nothing
+            return False
 
     def changed(self, before: Inputs, after: Inputs) -> list[str]:
         """The names of the inputs that an answer has changed in place."""
@@ -282,7 +285,7 @@ class Exercise:
         """Why a result is refused in one round, or None."""
         if self.refusal is not None:
             return self.refusal(given, *drawn.inputs)
-        reason = difference(given, drawn.right, self.axes, self.parts)
+        reason = self.compare(given, drawn.right, self.axes, self.parts)
         if reason is None:
             return None
         shown = [

@@ -1,26 +1,58 @@
 """What a lesson writes about an exercise: code in exercises.py, words in exercises.toml, joined here."""
 
+import ast
+import functools
+import inspect
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from .compare import difference
-from .engine import Draw, Exercise, Inputs, Mistake
+from .engine import Difference, Draw, Exercise, Inputs, Mistake
 
 WORDS = {"minutes": int, "difficulty": int, "axes": list, "parts": list, "hints": list, "takeaway": str}
 """What exercises.toml says about an exercise, beside the messages of its mistakes; axes and parts may be left out."""
 
+Changes = Mapping[str, str]
+"""A mistake as it is made: texts of the solution's body, each with what is written in its place."""
 
-class Shown(NamedTuple):
+Way = Callable[..., Any] | Changes
+
+
+@dataclass(frozen=True)
+class Shown:
     """A wrong answer with the way to recognise it: `shows(given, *inputs)`, as in `Mistake`."""
 
-    wrong: Callable[..., Any]
+    wrong: Way
     shows: Callable[..., bool]
 
 
-def any_of(*wrongs: Callable[..., Any]) -> Shown:
-    """A mistake that can be made in several ways: a result shows it if it equals one of them in each round."""
-    return Shown(wrongs[0], lambda given, *inputs: any(difference(given, each(*inputs)) is None for each in wrongs))
+def changed(official: Callable[..., Any], changes: Changes) -> Callable[..., Any]:
+    """A solution with other texts in its body, each put everywhere where the old one stands, one after the other.
+
+    Raises:
+        ValueError: if a text does not stand in the body.
+    """
+    head, body = _parted(official)
+    for old, new in changes.items():
+        if old not in body:
+            raise ValueError(f"{old!r} does not stand in the body of {official.__name__}; write it as it stands there.")
+        body = body.replace(old, new)
+    scope = dict(official.__globals__)
+    exec(head + body, scope)
+    return scope[official.__name__]
+
+
+@functools.cache
+def _parted(official: Callable[..., Any]) -> tuple[str, str]:
+    """The source of a solution: up to the end of its description, and the body."""
+    source = textwrap.dedent(inspect.getsource(official))
+    function = ast.parse(source).body[0]
+    assert isinstance(function, ast.FunctionDef)
+    lines = source.splitlines(keepends=True)
+    begin = function.body[0].end_lineno
+    return "".join(lines[:begin]), "".join(lines[begin:])
 
 
 @dataclass(frozen=True)
@@ -30,24 +62,23 @@ class Task:
     Attributes:
         official: the solution; its name is the exercise's.
         draw: makes the inputs of one round; a tuple.
-        mistakes: typical wrong answers by name; exercises.toml has a message under the same name.
+        mistakes: typical wrong answers by name, each a function, or the changes that make it of the solution, or a
+            tuple of such ways, any of which shows the mistake; exercises.toml has a message under the same name.
         mixtures: mistakes whose messages are made of parts; they are tried before the others.
+        compare: as in `Exercise`.
         refusal: as in `Exercise`.
     """
 
     official: Callable[..., Any]
     draw: Callable[[Draw], Inputs]
-    mistakes: Mapping[str, Callable[..., Any] | Shown] = field(default_factory=dict)
+    mistakes: Mapping[str, Way | tuple[Way, ...] | Shown] = field(default_factory=dict)
     mixtures: tuple[Mistake, ...] = ()
+    compare: Difference = difference
     refusal: Callable[..., str | None] | None = None
 
     def exercise(self, lesson: str, words: Mapping[str, Any]) -> Exercise:
         """The exercise of this code and these words, a table of exercises.toml with the keys of `WORDS`."""
-        messages = words["mistakes"]
-        mistakes = [
-            Mistake(messages[name], *wrong) if isinstance(wrong, Shown) else Mistake(messages[name], wrong)
-            for name, wrong in self.mistakes.items()
-        ]
+        mistakes = [self._mistake(words["mistakes"][name], wrong) for name, wrong in self.mistakes.items()]
         return Exercise(
             lesson=lesson,
             official=self.official,
@@ -59,5 +90,19 @@ class Task:
             takeaway=words["takeaway"],
             axes=tuple(words["axes"]),
             parts=tuple(words["parts"]),
+            compare=self.compare,
             refusal=self.refusal,
         )
+
+    def _mistake(self, message: str, wrong: Way | tuple[Way, ...] | Shown) -> Mistake:
+        if isinstance(wrong, Shown):
+            return Mistake(message, self._function(wrong.wrong), wrong.shows)
+        if not isinstance(wrong, tuple):
+            return Mistake(message, self._function(wrong))
+        ways = [self._function(way) for way in wrong]
+        return Mistake(
+            message, ways[0], lambda given, *inputs: any(not difference(given, way(*inputs)) for way in ways)
+        )
+
+    def _function(self, way: Way) -> Callable[..., Any]:
+        return way if callable(way) else changed(self.official, way)

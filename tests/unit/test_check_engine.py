@@ -16,6 +16,7 @@ from course_utils.check.card import _LOOKS, Card
 from course_utils.check.compare import difference
 from course_utils.check.engine import Exercise, Mistake
 from course_utils.check.session import SESSION
+from course_utils.check.tasks import changed
 
 
 def double(x):
@@ -431,3 +432,20 @@ def test_the_parts_of_a_tuple_are_named():
     assert difference((1.0,), (1.0, 2.0), parts=("mean", "low")) == (
         "Your result has 1 entry; it should have 2 entries (mean, low)."
     )
+
+
+def doubled(x):
+    """Give 2 * x."""
+    y = 2 * x
+    return y  # 2 * x
+
+
+def test_a_mistake_written_as_changes_is_the_solution_with_these_changes():
+    tripled = changed(doubled, {"2 *": "3 *", "return y": "return y + 1"})
+    assert (tripled(5), doubled(5)) == (16, 10)
+    assert tripled.__doc__ == doubled.__doc__
+
+
+def test_a_change_of_text_that_does_not_stand_in_the_solution_is_refused():
+    with pytest.raises(ValueError, match=r"'Give' does not stand in the body of doubled"):
+        changed(doubled, {"Give": "Take"})

@@ -10,7 +10,6 @@ from torch import nn
 from course_utils import check
 from course_utils.attention import MultiHeadAttention
 from course_utils.check.engine import Draw
-from course_utils.lessons.multi_head_attention.exercises import _ported
 from course_utils.widgets.head_grid.explore import token_mask
 
 LESSON = "4.1.4_multi_head_attention.ipynb"
@@ -63,7 +62,6 @@ def test_the_mended_port_is_torchs_own_and_the_port_is_not():
     theirs.out_proj.weight.copy_(torch.eye(width))
     expected = theirs(query, key, value, key_padding_mask=~is_token)[0]
     torch.testing.assert_close(check.attend_in_heads.official(query, key, value, heads, is_token), expected)
-    torch.testing.assert_close(_ported(query, key, value, heads, is_token), expected)
     port = check.attend_in_heads.mistakes[0].wrong(query, key, value, heads, is_token)
     assert port.shape == expected.shape and (port - expected).abs().max() > 0.1
 

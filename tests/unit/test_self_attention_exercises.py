@@ -8,7 +8,7 @@ from torch import nn
 from course_utils import check
 from course_utils.attention import SelfAttention2d
 from course_utils.check.engine import Draw
-from course_utils.lessons.self_attention.exercises import _FAULTS, _TURNED, _ported
+from course_utils.lessons.self_attention.exercises import _PLACES, _TURNED
 
 
 @pytest.fixture
@@ -53,7 +53,6 @@ def test_the_steps_put_together_make_the_block(block):
 def test_the_mended_port_is_the_block_and_the_port_is_not(block):
     x = torch.randn(2, 16, 4, 5)
     torch.testing.assert_close(check.sagan_attention.official(x, *weights_of(block)), block(x))
-    torch.testing.assert_close(_ported(x, *weights_of(block)), block(x))
     port = check.sagan_attention.mistakes[0].wrong(x, *weights_of(block))
     assert port.shape == x.shape and (port - block(x)).abs().max() > 0.1
 
@@ -64,11 +63,15 @@ def test_swapped_names_and_the_wrong_axis_together_only_turn_the_weights_round(b
     rows = [check.project_positions.official(x, weight) for weight in (query, key, value)]
     turned = check.weigh_keys.official(*rows[:2]).transpose(1, 2) @ rows[2]
     expected = check.attention_output.official(x, turned, output, gamma)
-    torch.testing.assert_close(_ported(x, *weights_of(block), faults=("names", "axis")), expected)
+    (both,) = [
+        each.wrong for each in check.sagan_attention.mistakes if each.message == f"One fault is left: {_TURNED}."
+    ]
+    torch.testing.assert_close(both(x, *weights_of(block)), expected)
 
 
 def test_a_reply_counts_the_faults_that_it_names():
     for mistake in check.sagan_attention.mistakes:
-        named = sum(words in mistake.message for words in (*_FAULTS.values(), _TURNED))
+        faults = [fault.words for place in _PLACES for fault in place.values()]
+        named = sum(words in mistake.message for words in (*faults, _TURNED))
         if " left: " in mistake.message:
             assert mistake.message.split()[0] == ("One", "Two", "Three", "Four")[named - 1]

@@ -8,7 +8,6 @@ from torch import nn
 from course_utils import check, models
 from course_utils.check.engine import Draw
 from course_utils.data import cued_digits
-from course_utils.lessons.vision_transformer.exercises import _ported
 from course_utils.models import VisionTransformer, load_network, rollout
 from course_utils.widgets.patch_tokens.explore import blank_patches, occlude
 
@@ -83,7 +82,6 @@ def test_the_mended_port_is_the_network_and_the_lessons_port_has_all_four_faults
     images = torch.rand(2, 3, 12, 12)
     tokens = network.embed(images)
     torch.testing.assert_close(check.fixed_vit.official(tokens, *matrices, 2), network(images))
-    torch.testing.assert_close(_ported(tokens, *matrices, 2), network(images))
     scope = {"F": F, "torch": torch, "network": load_network("vit_cued_digits")}
     exec(cell("def ported("), scope)
     port = scope["ported"](tokens, *matrices, 2)

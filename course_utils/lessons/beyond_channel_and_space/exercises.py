@@ -97,38 +97,15 @@ def _draw_cbam(draw: Draw) -> Inputs:
     return x, _draw_mlp(draw, x.shape[1]), conv
 
 
-def _cbam(
-    x: Tensor,
-    mlp: Callable[[Tensor], Tensor],
-    conv: Callable[[Tensor], Tensor],
-    *,
-    second: str = "max",
-    pooled: str = "max, mean",
-    over: str = "refined",
-    scaled: str = "refined",
-) -> Tensor:
-    """CBAM with the mistakes that its copies make."""
-    mean, largest = x.mean(dim=(2, 3)), x.amax(dim=(2, 3))
-    channel = torch.sigmoid(mlp(mean) + mlp(largest if second == "max" else mean))[:, :, None, None]
-    refined = x * channel
-    seen = refined if over == "refined" else x
-    maps = [seen.amax(dim=1), seen.mean(dim=1)]
-    spatial = torch.sigmoid(conv(torch.stack(maps if pooled == "max, mean" else maps[::-1], dim=1)))
-    return (refined if scaled == "refined" else x) * spatial
-
-
 def _spatial_first(x: Tensor, mlp: Callable[[Tensor], Tensor], conv: Callable[[Tensor], Tensor]) -> Tensor:
     x = x * torch.sigmoid(conv(pool_channels(x)))
     return x * torch.sigmoid(mlp(x.mean(dim=(2, 3))) + mlp(x.amax(dim=(2, 3))))[:, :, None, None]
 
 
-def _attend(x: Tensor, scale: float | None = None) -> Tensor:
-    return (x @ x.mT / (x.shape[-1] ** 0.5 if scale is None else scale)).softmax(dim=-1) @ x
-
-
-def _mixed(branches: Tensor, shares: Tensor) -> Tensor:
-    return (branches * shares[..., None, None]).sum(dim=1)
-
+# The three faults of the lesson's copy.
+_MEAN_TWICE = {"mlp(largest)": "mlp(mean)"}
+_MEAN_FIRST = {"[x.amax(dim=1), x.mean(dim=1)]": "[x.mean(dim=1), x.amax(dim=1)]"}
+_FROM_INPUT = {"    x = x * channel": "    refined = x * channel", "return x": "return refined"}
 
 TASKS = (
     Task(
@@ -142,7 +119,7 @@ TASKS = (
             "summed over the channels": lambda x: torch.stack([x.amax(dim=1), x.sum(dim=1)], dim=1),
             "stacked the smallest value": lambda x: torch.stack([x.amin(dim=1), x.mean(dim=1)], dim=1),
             "stacked along the rows": lambda x: torch.cat(
-                [x.amax(dim=1, keepdim=True), x.mean(dim=1, keepdim=True)], dim=2
+                [pool(dim=1, keepdim=True) for pool in (x.amax, x.mean)], dim=2
             ),
         },
     ),
@@ -178,39 +155,37 @@ TASKS = (
         mix_branches,
         _draw_branches,
         mistakes={
-            "softmax runs over the channels": lambda b, logits: _mixed(b, logits.softmax(dim=2)),
-            "softmax twice": lambda b, logits: _mixed(b, logits.softmax(dim=1).softmax(dim=1)),
-            "softmax over branches and channels": lambda b, logits: _mixed(
-                b, logits.flatten(1).softmax(1).view_as(logits)
-            ),
-            "a sigmoid for each branch": lambda b, logits: _mixed(b, logits.sigmoid()),
-            "the logits as shares": _mixed,
-            "softmax runs over the images": lambda b, logits: _mixed(b, logits.softmax(dim=0)),
-            "averaged the branches": lambda b, logits: mix_branches(b, logits) / b.shape[1],
-            "one share for all channels": lambda b, logits: mix_branches(
-                b, logits.mean(dim=2, keepdim=True).expand_as(logits)
-            ),
-            "the strongest branch alone": lambda b, logits: _mixed(
-                b, F.one_hot(logits.argmax(1), logits.shape[1]).movedim(2, 1)
-            ),
+            "softmax runs over the channels": {"dim=1)  #": "dim=2)  #"},
+            "softmax twice": {".softmax(dim=1)": ".softmax(dim=1).softmax(dim=1)"},
+            "softmax over branches and channels": {
+                "logits.softmax(dim=1)": "logits.flatten(1).softmax(dim=1).view_as(logits)"
+            },
+            "a sigmoid for each branch": {"softmax(dim=1)": "sigmoid()"},
+            "the logits as shares": {".softmax(dim=1)": ""},
+            "softmax runs over the images": {"dim=1)  #": "dim=0)  #"},
+            "averaged the branches": {".sum(": ".mean("},
+            "one share for all channels": {"logits.softmax": "logits.mean(dim=2, keepdim=True).softmax"},
+            "the strongest branch alone": {
+                "logits.softmax(dim=1)": "F.one_hot(logits.argmax(1), logits.shape[1]).movedim(2, 1)"
+            },
         },
     ),
     Task(
         attend_over_time,
         lambda draw: (_draw_clip(draw),),
         mistakes={
-            "attended within each frame": _attend,
-            "reshaped without a transpose": lambda x: _attend(x.reshape(len(x), x.shape[2], x.shape[1], -1)).view_as(x),
-            "reshaped back without a transpose": lambda x: _attend(x.transpose(1, 2)).reshape(x.shape),
-            "joint attention": lambda x: _attend(x.flatten(1, 2)).view_as(x),
-            "forgot to divide": lambda x: _attend(x.transpose(1, 2), 1.0).transpose(1, 2),
-            "divided by the root of T": lambda x: _attend(x.transpose(1, 2), x.shape[1] ** 0.5).transpose(1, 2),
-            "divided by the root of S": lambda x: _attend(x.transpose(1, 2), x.shape[2] ** 0.5).transpose(1, 2),
-            "divided by D": lambda x: _attend(x.transpose(1, 2), x.shape[3]).transpose(1, 2),
-            "softmax over the queries": lambda x: (
-                (x.transpose(1, 2) @ x.permute(0, 2, 3, 1) / x.shape[3] ** 0.5).softmax(dim=2) @ x.transpose(1, 2)
-            ).transpose(1, 2),
-            "did not move time": lambda x: _attend(x.transpose(1, 2)),
+            "attended within each frame": {".transpose(1, 2)": ""},
+            "reshaped without a transpose": {".transpose(1, 2)": ".reshape(len(x), x.shape[2], x.shape[1], -1)"},
+            "reshaped back without a transpose": {
+                "@ x).transpose(1, 2)": "@ x).reshape(len(x), x.shape[2], x.shape[1], -1)"
+            },
+            "joint attention": lambda x: F.scaled_dot_product_attention(*[x.flatten(1, 2)] * 3).view_as(x),
+            "forgot to divide": {" / x.shape[3] ** 0.5": ""},
+            "divided by the root of T": {"/ x.shape[3]": "/ x.shape[2]"},
+            "divided by the root of S": {"/ x.shape[3]": "/ x.shape[1]"},
+            "divided by D": {" ** 0.5": ""},
+            "softmax over the queries": {"softmax(dim=3)": "softmax(dim=2)"},
+            "did not move time": {"@ x).transpose(1, 2)": "@ x)"},
             "added the input": lambda x: x + attend_over_time(x),
         },
     ),
@@ -218,16 +193,17 @@ TASKS = (
         repaired_cbam,
         _draw_cbam,
         mistakes={
-            "the code as it was": lambda *inputs: _cbam(*inputs, second="mean", pooled="mean, max", over="input"),
-            "the mean twice is left": lambda *inputs: _cbam(*inputs, second="mean"),
-            "the order of the maps is left": lambda *inputs: _cbam(*inputs, pooled="mean, max"),
-            "the input of the spatial part is left": lambda *inputs: _cbam(*inputs, over="input"),
-            "only the largest value is corrected": lambda *inputs: _cbam(*inputs, pooled="mean, max", over="input"),
-            "only the order of the maps is corrected": lambda *inputs: _cbam(*inputs, second="mean", over="input"),
-            "only the input of the spatial part is corrected": lambda *inputs: _cbam(
-                *inputs, second="mean", pooled="mean, max"
-            ),
-            "multiplied the input": lambda *inputs: _cbam(*inputs, scaled="input"),
+            "the code as it was": _MEAN_TWICE | _MEAN_FIRST | _FROM_INPUT,
+            "the mean twice is left": _MEAN_TWICE,
+            "the order of the maps is left": _MEAN_FIRST,
+            "the input of the spatial part is left": _FROM_INPUT,
+            "only the largest value is corrected": _MEAN_FIRST | _FROM_INPUT,
+            "only the order of the maps is corrected": _MEAN_TWICE | _FROM_INPUT,
+            "only the input of the spatial part is corrected": _MEAN_TWICE | _MEAN_FIRST,
+            "multiplied the input": {
+                "    x = x * channel": "    given, x = x, x * channel",
+                "return x": "return given",
+            },
             "the spatial part first": _spatial_first,
         },
     ),

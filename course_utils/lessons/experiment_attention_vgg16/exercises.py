@@ -1,6 +1,5 @@
 """The exercises of lesson 4.5: build an attention gate, and measure where it looks."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -88,55 +87,10 @@ def _draw_gate(draw: Draw) -> Inputs:
     )
 
 
-def _scores(*inputs: Tensor, **changes: Any) -> Tensor:
-    """`gate_scores` with one of its choices changed."""
-    local, guide, w_local, w_guide, phi, bias = inputs
-    how = {"mode": "bilinear", "align_corners": False} | changes.get("resize", {})
-    ours, projected = _conv(local, w_local), F.interpolate(_conv(guide, w_guide), size=local.shape[2:], **how)
-    joined = {"sum": ours + projected, "product": ours * projected, "local": ours}[changes.get("join", "sum")]
-    return _conv(changes.get("activation", F.relu)(joined), phi) + bias
-
-
-def _relu_of_each(*inputs: Tensor, only_guide: bool = False) -> Tensor:
-    """A ReLU of both projections, or of the guide's in its own size and of the sum."""
-    local, guide, w_local, w_guide, phi, bias = inputs
-    ours, projected = _conv(local, w_local), _conv(guide, w_guide)
-    projected = F.relu(projected) if only_guide else projected
-    projected = F.interpolate(projected, size=local.shape[2:], mode="bilinear", align_corners=False)
-    return _conv(F.relu(ours + projected) if only_guide else F.relu(ours) + F.relu(projected), phi) + bias
-
-
-def _conv(x: Tensor, weight: Tensor) -> Tensor:
-    return torch.einsum("nchw,dc->ndhw", x, weight)
-
-
 def _draw_pool(draw: Draw) -> Inputs:
     images, rows, columns = draw.integer(2, 3), draw.integer(3, 4), draw.integer(5, 6)
     local = draw.normal(images, draw.integer(3, 5), rows, columns, mean=0.5)
     return local, draw.normal(images, 1, rows, columns), draw.choice(("sigmoid", "softmax"))
-
-
-def _pooled(local: Tensor, weights: Tensor, how: str) -> Tensor:
-    summed = (local * weights).sum((2, 3))
-    return {"sum": summed, "mean": summed / weights[0, 0].numel(), "average": summed / weights.sum((2, 3))}[how]
-
-
-def _soft(scores: Tensor) -> Tensor:
-    return scores.flatten(2).softmax(2).view_as(scores)
-
-
-def _either(sigmoid: str, softmax: str, local: Tensor, scores: Tensor, alignment: str) -> Tensor:
-    """Pool in one way after a sigmoid and in another after a softmax."""
-    if alignment == "sigmoid":
-        return _pooled(local, torch.sigmoid(scores), sigmoid)
-    return _pooled(local, _soft(scores), softmax)
-
-
-def _softmax_over(weights: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
-    """An answer whose softmax runs over something else than all positions of a map."""
-    return lambda local, scores, alignment: (
-        gate_pool(local, scores, alignment) if alignment == "sigmoid" else _pooled(local, weights(scores), "sum")
-    )
 
 
 def _draw_map(draw: Draw) -> Inputs:
@@ -153,27 +107,6 @@ def _draw_map(draw: Draw) -> Inputs:
     return map_, mask, (0.5, draw.choice((0.3, 0.4)), draw.choice((0.6, 0.7)))[draw.turn]
 
 
-def _share(map_: Tensor, mask: Tensor) -> float:
-    return float(map_[mask].sum() / map_.sum())
-
-
-def _here(map_: Tensor, threshold: float) -> Tensor:
-    return (map_ - map_.min()) / (map_.max() - map_.min()) >= threshold
-
-
-def _iou(here: Tensor, mask: Tensor) -> Tensor:
-    return (here & mask).sum() / (here | mask).sum()
-
-
-def _measured(
-    share: Callable[[Tensor, Tensor], Any] = _share,
-    here: Callable[[Tensor, float], Tensor] = _here,
-    overlap: Callable[[Tensor, Tensor], Any] = _iou,
-) -> Callable[..., tuple[float, float]]:
-    """`share_and_iou` with another share, other positions of the map, or another overlap with the place."""
-    return lambda map_, mask, threshold: (float(share(map_, mask)), float(overlap(here(map_, threshold), mask)))
-
-
 def _draw_dice(draw: Draw) -> Inputs:
     images, rows, columns = draw.integer(2, 3), draw.integer(4, 5), draw.integer(6, 7)  # no two sizes are equal
     scale = draw.choice((3, 5))
@@ -182,29 +115,6 @@ def _draw_dice(draw: Draw) -> Inputs:
         top, left = draw.integer(0, 4), draw.integer(0, 5)
         mask[top : top + draw.integer(4, 8), left : left + draw.integer(4, 8)] = True
     return draw.uniform(images, rows, columns, low=0.05, high=0.95), masks
-
-
-def _dice(maps: Tensor, covered: Tensor, factor: float = 2.0) -> Tensor:
-    return factor * (maps * covered).sum() / (maps.sum() + covered.sum())
-
-
-def _covered(maps: Tensor, masks: Tensor, mode: str = "area") -> Tensor:
-    return F.interpolate(masks[:, None].float(), size=tuple(maps.shape[1:]), mode=mode)[:, 0]
-
-
-def _jaccard(maps: Tensor, masks: Tensor) -> Tensor:
-    covered = _covered(maps, masks)
-    both = (maps * covered).sum()
-    return 1 - both / (maps.sum() + covered.sum() - both)
-
-
-def _per_image(maps: Tensor, masks: Tensor) -> Tensor:
-    return torch.stack([dice_loss(a[None], z[None]) for a, z in zip(maps, masks, strict=True)]).mean()
-
-
-def _squared(maps: Tensor, masks: Tensor) -> Tensor:
-    covered = _covered(maps, masks)
-    return 1 - 2 * (maps * covered).sum() / ((maps**2).sum() + (covered**2).sum())
 
 
 def _draw_trimap(draw: Draw) -> Inputs:
@@ -253,99 +163,91 @@ TASKS = (
         gate_scores,
         _draw_gate,
         mistakes={
-            "left out the ReLU": lambda *inputs: _scores(*inputs, activation=torch.clone),
-            "took tanh": lambda *inputs: _scores(*inputs, activation=torch.tanh),
-            "left out the guide": lambda *inputs: _scores(*inputs, join="local"),
-            "multiplied the projections": lambda *inputs: _scores(*inputs, join="product"),
-            "interpolated with align_corners=True": lambda *inputs: _scores(*inputs, resize={"align_corners": True}),
-            "enlarged the guide": lambda *inputs: _scores(*inputs, resize={"mode": "nearest", "align_corners": None}),
-            "ReLU before adding": _relu_of_each,
-            "ReLU of the guide before adding": lambda *inputs: _relu_of_each(*inputs, only_guide=True),
-            "averaged the guide": lambda *inputs: _scores(inputs[0], inputs[1].mean((2, 3), keepdim=True), *inputs[2:]),
-            "left out the bias": lambda *inputs: _scores(*inputs) - inputs[-1],
-            "added the bias twice": lambda *inputs: _scores(*inputs) + inputs[-1],
-            "took the sigmoid": lambda *inputs: torch.sigmoid(_scores(*inputs)),
+            "left out the ReLU": {"F.relu": ""},
+            "took tanh": {"F.relu": "torch.tanh"},
+            "left out the guide": {" + projected": ""},
+            "multiplied the projections": {"+ projected": "* projected"},
+            "interpolated with align_corners=True": {"False": "True"},
+            "enlarged the guide": {'"bilinear", align_corners=False': '"nearest"'},
+            "ReLU before adding": {" + projected)": ") + F.relu(projected)"},
+            "ReLU of the guide before adding": {"F.interpolate(projected": "F.interpolate(F.relu(projected)"},
+            "averaged the guide": {"(guide": "(guide.mean((2, 3), keepdim=True)"},
+            "left out the bias": {", bias": ""},
+            "added the bias twice": {"bias": "2 * bias"},
+            "took the sigmoid": {"return F": "return torch.sigmoid(F", "bias)": "bias))"},
         },
     ),
     Task(
         gate_pool,
         _draw_pool,
         mistakes={
-            "averaged both": lambda *inputs: _either("mean", "mean", *inputs),
-            "summed both": lambda *inputs: _either("sum", "sum", *inputs),
-            "the wrong way round": lambda *inputs: _either("sum", "mean", *inputs),
-            "divided by the sum of the sigmoids": lambda *inputs: _either("average", "sum", *inputs),
-            "softmax along one row": _softmax_over(lambda scores: scores.softmax(3)),
-            "softmax along one column": _softmax_over(lambda scores: scores.softmax(2)),
-            "softmax over axis 1": _softmax_over(torch.ones_like),
-            "softmax over the batch": _softmax_over(lambda scores: scores.flatten().softmax(0).view_as(scores)),
+            "averaged both": {".sum(": ".mean("},
+            "summed both": {".mean(": ".sum("},
+            "the wrong way round": {"(scores)).mean": "(scores)).sum", "weights).sum": "weights).mean"},
+            "divided by the sum of the sigmoids": {
+                ".mean(dim=(2, 3))": ".sum(dim=(2, 3)) / torch.sigmoid(scores).sum(dim=(2, 3))"
+            },
+            "softmax along one row": {"flatten(2).softmax(dim=2)": "softmax(dim=3)"},
+            "softmax along one column": {"flatten(2).softmax(dim=2)": "softmax(dim=2)"},
+            "softmax over axis 1": {"flatten(2).softmax(dim=2)": "softmax(dim=1)"},
+            "softmax over the batch": {"flatten(2).softmax(dim=2)": "flatten().softmax(dim=0)"},
             "left the weights out": lambda local, scores, alignment: local.mean((2, 3)),
-            "weighed with the raw scores": lambda local, scores, alignment: _pooled(
-                local, scores, "mean" if alignment == "sigmoid" else "sum"
-            ),
+            "weighed with the raw scores": {"torch.sigmoid(scores)": "scores", ".softmax(dim=2)": ""},
         },
     ),
     Task(
         share_and_iou,
         _draw_map,
         mistakes={
-            "raw map against the threshold": _measured(here=torch.ge),
-            "divided by the largest alone": _measured(here=lambda m, t: m / m.max() >= t),
-            "intersection over the mask": _measured(overlap=lambda here, mask: (here & mask).sum() / mask.sum()),
-            "intersection over the prediction": _measured(overlap=lambda here, mask: (here & mask).sum() / here.sum()),
-            "the Dice coefficient": _measured(
-                overlap=lambda here, mask: 2 * (here & mask).sum() / (here.sum() + mask.sum())
-            ),
-            "mean on the object as share": _measured(lambda m, mask: m[mask].mean()),
-            "share of the scaled map": _measured(lambda m, mask: _share(m - m.min(), mask)),
-            "share of positions": lambda m, mask, t: (
-                float((_here(m, t) & mask).sum() / _here(m, t).sum()),
-                float(_iou(_here(m, t), mask)),
-            ),
-            "above the threshold": _measured(here=lambda m, t: (m - m.min()) / (m.max() - m.min()) > t),
-            "always one half": _measured(here=lambda m, t: _here(m, 0.5)),
-            "union counts the overlap twice": _measured(
-                overlap=lambda here, mask: (here & mask).sum() / (here.sum() + mask.sum())
-            ),
-            "share in per cent": _measured(lambda m, mask: 100 * _share(m, mask)),
-            "both in per cent": _measured(
-                lambda m, mask: 100 * _share(m, mask), overlap=lambda here, mask: 100 * _iou(here, mask)
-            ),
-            "returned iou first": lambda m, mask, t: tuple(reversed(share_and_iou(m, mask, t))),
+            "raw map against the threshold": {"scaled >=": "map_ >="},
+            "divided by the largest alone": {"(map_ - map_.min()) / (map_.max() - map_.min())": "map_ / map_.max()"},
+            "intersection over the mask": {"(here | mask)": "mask"},
+            "intersection over the prediction": {"(here | mask)": "here"},
+            "the Dice coefficient": {"iou = (": "iou = 2 * (", "(here | mask).sum()": "(here.sum() + mask.sum())"},
+            "mean on the object as share": {"map_[mask].sum() / map_.sum()": "map_[mask].mean()"},
+            "share of the scaled map": {"    share": "    map_ = map_ - map_.min()\n    share"},
+            "share of positions": {"float(share)": "float((here & mask).sum() / here.sum())"},
+            "above the threshold": {">=": ">"},
+            "always one half": {"threshold": "0.5"},
+            "union counts the overlap twice": {"(here | mask).sum()": "(here.sum() + mask.sum())"},
+            "share in per cent": {"float(share)": "100 * float(share)"},
+            "both in per cent": {"float(": "100 * float("},
+            "returned iou first": {"float(share), float(iou)": "float(iou), float(share)"},
         },
     ),
     Task(
         dice_loss,
         _draw_dice,
         mistakes={
-            "returned the Dice coefficient": lambda a, z: 1 - dice_loss(a, z),
-            "forgot the factor 2": lambda a, z: 1 - _dice(a, _covered(a, z), factor=1.0),
-            "one minus IoU": _jaccard,
-            "mean of the pictures' losses": _per_image,
-            "squared the denominator": _squared,
-            "one loss for each picture": lambda a, z: torch.stack(
-                [dice_loss(one[None], mask[None]) for one, mask in zip(a, z, strict=True)]
+            "returned the Dice coefficient": {"1 - 2": "2"},
+            "forgot the factor 2": {"2 * ": ""},
+            "one minus IoU": {"2 * ": "", "+ covered.sum()": "+ covered.sum() - (maps * covered).sum()"},
+            "mean of the pictures' losses": lambda a, z: torch.stack(
+                [dice_loss(*each) for each in zip(a[:, None], z[:, None], strict=True)]
+            ).mean(),
+            "squared the denominator": {"maps.sum() + covered.sum()": "(maps**2).sum() + (covered**2).sum()"},
+            "one loss for each picture": {".sum()": ".sum(dim=(1, 2))"},
+            "enlarged the map": lambda a, z: dice_loss(
+                F.interpolate(a[:, None], z.shape[1:], mode="bilinear")[:, 0], z
             ),
-            "enlarged the map": lambda a, z: (
-                1 - _dice(F.interpolate(a[:, None], size=z.shape[1:], mode="bilinear")[:, 0], z.float())
-            ),
-            "one pixel for each cell": lambda a, z: 1 - _dice(a, _covered(a, z, "nearest")),
-            "any pixel makes a cell": lambda a, z: (
-                1 - _dice(a, F.adaptive_max_pool2d(z.float(), (a.shape[1], a.shape[2])))
-            ),
+            "one pixel for each cell": {
+                "adaptive_avg_pool2d(masks": "interpolate(masks[:, None]",
+                "2]))": "2]))[:, 0]",
+            },
+            "any pixel makes a cell": {"avg": "max"},
         },
     ),
     Task(
         animal_mask,
         _draw_trimap,
         mistakes={
-            "bilinear, then not 2": lambda trimap, size: (_resized(trimap, size, "bilinear") != 2).float(),
-            "bilinear, then rounded": lambda trimap, size: (_resized(trimap, size, "bilinear").round() != 2).float(),
-            "averaged, then not 2": lambda trimap, size: (_resized(trimap, size, "area") != 2).float(),
-            "all but the seam": lambda trimap, size: (_resized(trimap, size, "nearest") != 3).float(),
-            "without the seam": lambda trimap, size: (_resized(trimap, size, "nearest") == 1).float(),
-            "mask of the background": lambda trimap, size: (_resized(trimap, size, "nearest") == 2).float(),
-            "True and False": lambda trimap, size: _resized(trimap, size, "nearest") != 2,
+            "bilinear, then not 2": {"nearest": "bilinear"},
+            "bilinear, then rounded": {"nearest": "bilinear", "kinds != 2": "kinds.round() != 2"},
+            "averaged, then not 2": {"nearest": "area"},
+            "all but the seam": {"!= 2": "!= 3"},
+            "without the seam": {"!= 2": "== 1"},
+            "mask of the background": {"!= 2": "== 2"},
+            "True and False": {".float()\n": "\n"},
             "bilinear mask": lambda trimap, size: _resized((trimap != 2).long(), size, "bilinear"),
             "cut out a corner": lambda trimap, size: (trimap[:size, :size] != 2).float(),
         },

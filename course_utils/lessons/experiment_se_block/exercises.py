@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...check.engine import Draw, Inputs
-from ...check.paired import interval
-from ...check.tasks import Shown, Task, any_of
+from ...check.tasks import Shown, Task
 
 
 def epoch_loss(batch_losses: list[float], batch_sizes: list[int]) -> float:
@@ -104,10 +103,6 @@ def _draw_widths(draw: Draw) -> Inputs:
     return parameters, parameters(width) + (gap - excess if draw.turn == 1 else excess)
 
 
-def _unpaired_error(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / len(a)))
-
-
 def _split_refusal(given: Any, labels: Tensor, per_digit: int) -> str | None:
     lists = _two_lists(given)
     if lists is None:
@@ -182,18 +177,6 @@ def _first_of_each(labels: Tensor, per_digit: int) -> tuple[list[int], list[int]
     return [i for i in range(len(labels)) if i not in validation], validation
 
 
-def _nll(probabilities: Tensor, labels: Tensor) -> Tensor:
-    return F.nll_loss(probabilities.log(), labels, reduction="none")
-
-
-def _widths(parameters: Callable[[int], int], target: int) -> tuple[int, int]:
-    """The last width that does not exceed the target, and the next."""
-    width = 1
-    while parameters(width + 1) <= target:
-        width += 1
-    return width, width + 1
-
-
 TASKS = (
     Task(
         epoch_loss,
@@ -213,13 +196,14 @@ TASKS = (
         _draw_probabilities,
         mistakes={
             "cross entropy of probabilities": lambda p, labels: F.cross_entropy(p, labels),
-            "left out the logarithm": lambda p, labels: F.nll_loss(p, labels),
-            "a logarithm to another base": any_of(
-                lambda p, labels: F.nll_loss(p.log2(), labels), lambda p, labels: F.nll_loss(p.log10(), labels)
+            "left out the logarithm": {".log()": ""},
+            "a logarithm to another base": (
+                {".log()": ".log2()"},
+                {".log()": ".log10()"},
             ),
-            "forgot the minus sign": lambda p, labels: -_nll(p, labels).mean(),
-            "summed over the pictures": lambda p, labels: _nll(p, labels).sum(),
-            "returned one loss": lambda p, labels: _nll(p, labels),
+            "forgot the minus sign": {"return ": "return -"},
+            "summed over the pictures": {"labels": 'labels, reduction="sum"'},
+            "returned one loss": {"labels": 'labels, reduction="none"'},
             "averaged over the classes": lambda p, labels: F.nll_loss(p.log(), labels) / p.shape[1],
             "averaged the probabilities first": lambda p, labels: -p[torch.arange(len(labels)), labels].mean().log(),
         },
@@ -266,11 +250,9 @@ TASKS = (
         equal_width,
         _draw_widths,
         mistakes={
-            "the last below": lambda parameters, target: _widths(parameters, target)[0],
-            "the first above": lambda parameters, target: _widths(parameters, target)[1],
-            "the farther neighbour": lambda parameters, target: (
-                sum(_widths(parameters, target)) - equal_width(parameters, target)
-            ),
+            "the last below": {" if below <= above else width + 1": ""},
+            "the first above": {"width if below <= above else ": ""},
+            "the farther neighbour": {"<= above": "> above"},
             "in proportion to the width": lambda parameters, target: round(target / parameters(1)),
             "returned the parameters": lambda parameters, target: parameters(equal_width(parameters, target)),
         },
@@ -279,19 +261,16 @@ TASKS = (
         paired_interval,
         _draw_accuracies,
         mistakes={
-            "two separate samples": lambda a, b: interval(a, b, error=_unpaired_error(a, b)),
-            "the normal distribution's 1.96": lambda a, b: interval(a, b, factor=1.959964),
-            "n degrees of freedom": lambda a, b: interval(a, b, df=len(a)),
-            "2 n - 2 degrees of freedom": lambda a, b: interval(a, b, df=2 * len(a) - 2),
-            "how far the ends are from the mean": lambda a, b: (
-                interval(a, b)[0],
-                *(abs(end - interval(a, b)[0]) for end in interval(a, b)[1:]),
-            ),
-            "divided by n inside": lambda a, b: interval(a, b, ddof=0),
-            "forgot to divide": lambda a, b: interval(a, b, root=1),
-            "divided by n instead": lambda a, b: interval(a, b, root=len(a)),
-            "the 95 % point": lambda a, b: interval(a, b, quantile=0.95),
-            "the other sign": lambda a, b: interval(b, a),
+            "two separate samples": {"gains.std(ddof=1)": "np.sqrt(with_se.var(ddof=1) + without_se.var(ddof=1))"},
+            "the normal distribution's 1.96": {"stats.t.ppf(0.975, df=len(gains) - 1)": "1.959964"},
+            "n degrees of freedom": {"df=len(gains) - 1": "df=len(gains)"},
+            "2 n - 2 degrees of freedom": {"df=len(gains) - 1": "df=2 * len(gains) - 2"},
+            "how far the ends are from the mean": {"mean - half, mean + half": "half, half"},
+            "divided by n inside": {"ddof=1": "ddof=0"},
+            "forgot to divide": {" / np.sqrt(len(gains))": ""},
+            "divided by n instead": {"np.sqrt(len(gains))": "len(gains)"},
+            "the 95 % point": {"0.975": "0.95"},
+            "the other sign": {"with_se - without_se": "without_se - with_se"},
         },
     ),
 )

@@ -1,6 +1,6 @@
 """The exercises of lesson 4.3: read a self-attention layer, count its cost, and run a fair league."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,8 +9,7 @@ from torch import Tensor
 
 from ...check.compare import difference
 from ...check.engine import Draw, Inputs
-from ...check.paired import interval
-from ...check.tasks import Shown, Task, any_of
+from ...check.tasks import Shown, Task
 
 
 def share_right(network: torch.nn.Module, images: Tensor, labels: Tensor, batch_size: int) -> float:
@@ -113,29 +112,6 @@ def _draw_test(draw: Draw) -> Inputs:
     return network.train(), images, (labels + wrong) % classes, batch_size
 
 
-def _batches(network: torch.nn.Module, images: Tensor, labels: Tensor, batch_size: int) -> tuple[list[int], list[int]]:
-    """Right answers and pictures of each batch, in the mode that the network is in."""
-    right, counts = [], []
-    with torch.no_grad():
-        for batch, truth in zip(images.split(batch_size), labels.split(batch_size), strict=True):
-            right.append(int((network(batch).argmax(dim=1) == truth).sum()))
-            counts.append(len(batch))
-    return right, counts
-
-
-def _mean_share(right: list[int], counts: list[int]) -> float:
-    return float(np.mean(np.divide(right, counts)))
-
-
-def _whole(network: torch.nn.Module, images: Tensor, labels: Tensor) -> float:
-    return float((network(images).argmax(dim=1) == labels).float().mean())
-
-
-def _tested(rule: Callable[[list[int], list[int]], float], train: bool = False) -> Callable[..., float]:
-    """An answer by some rule on the right answers and the pictures of each batch; in train mode or not."""
-    return lambda network, *inputs: float(rule(*_batches(network.train(train), *inputs)))
-
-
 def _draw_scores(draw: Draw) -> Inputs:
     """Queries that repeat one another, exactly or at another scale, and some that reverse the order.
 
@@ -202,36 +178,22 @@ def _draw_league(draw: Draw) -> Inputs:
     return second + noise + means * error, second
 
 
-def _verdicts(first: np.ndarray, second: np.ndarray, **changes: Any) -> np.ndarray:
-    """`claims` with one of the interval's choices changed."""
-    _, low, high = interval(first, second, **changes)
-    return (low > 0).astype(int) - (high < 0).astype(int)
-
-
-def _verdicts_differ(given: Any, expected: np.ndarray) -> str | None:
+def _verdicts_differ(given: Any, expected: Any, axes: Sequence[str] = (), parts: Sequence[str] = ()) -> str | None:
     """How a list, an array or a tensor of verdicts differs; 1.0 is as good as 1."""
     if isinstance(given, Tensor | list | tuple):
         given = np.asarray(given)
+    if isinstance(given, np.ndarray) and given.dtype.kind in "bU":
+        return "You returned words or True and False; each pair has one of three numbers: 1, -1, or 0 for no claim."
     if isinstance(given, np.ndarray) and given.dtype.kind in "if":
         given = given.astype(float)
-    return difference(given, expected.astype(float), ("pair",))
+    return difference(given, expected.astype(float), axes)
 
 
-def _claims_refused(given: Any, first: np.ndarray, second: np.ndarray) -> str | None:
-    if isinstance(given, Tensor | list | tuple | np.ndarray) and np.asarray(given).dtype.kind in "bU":
-        return "You returned words or True and False; each pair has one of three numbers: 1, -1, or 0 for no claim."
-    return _verdicts_differ(given, claims(first, second))
-
-
-def _claims(wrong: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Shown:
-    """A wrong answer that a list, an array or a tensor of verdicts shows."""
-    return Shown(wrong, lambda given, a, b: _verdicts_differ(given, wrong(a, b)) is None)
-
-
-def _separate_errors(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """An error that makes the interval exclude zero where the two networks' own intervals do not overlap."""
-    return (first.std(axis=1, ddof=1) + second.std(axis=1, ddof=1)) / np.sqrt(first.shape[1])
-
+_MEAN_OF_BATCHES = {
+    "right += int(": "right += float(",
+    ".sum()": ".float().mean()",
+    "/ len(images)": "/ len(images.split(batch_size))",
+}
 
 TASKS = (
     Task(
@@ -251,7 +213,7 @@ TASKS = (
         mistakes={
             "one rate for all": lambda v, rates: rates[v.mean(dim=(0, 2)).argmax()].expand(len(v)),
             "the first network's rate for all": lambda v, rates: choose_learning_rates(v[:1], rates).expand(len(v)),
-            "returned the place": any_of(
+            "returned the place": (
                 lambda v, rates: v.mean(dim=2).argmax(dim=1),
                 lambda v, rates: (rates == choose_learning_rates(v, rates)[:, None]).long().argmax(dim=1),
                 lambda v, rates: v[:, rates.argsort()].mean(dim=2).argmax(dim=1),
@@ -273,29 +235,29 @@ TASKS = (
         mistakes={
             "counted the different favourites": lambda scores: len(scores.argmax(dim=1).unique()),
             "counted different rows": lambda scores: len(scores.unique(dim=0)),
-            "ranked the queries for each key": lambda scores: len(
-                scores.T.argsort(dim=1, descending=True).unique(dim=0)
-            ),
+            "ranked the queries for each key": {"scores.argsort": "scores.T.argsort"},
             "an order and its reverse as one": lambda scores: len(
                 {min(tuple(o), tuple(o[::-1])) for o in scores.argsort(dim=1, descending=True).tolist()}
             ),
             "counted the queries": lambda scores: len(scores),
-            "returned the orders": lambda scores: scores.argsort(dim=1, descending=True).unique(dim=0),
+            "returned the orders": {"len(orders.unique(dim=0))": "orders.unique(dim=0)"},
         },
     ),
     Task(
         share_right,
         _draw_test,
         mistakes={
-            "train mode": _tested(lambda right, counts: sum(right) / sum(counts), train=True),
-            "train mode, one batch": lambda network, x, y, size: _whole(network.train(), x, y),
-            "train mode, mean of the batches": _tested(_mean_share, train=True),
-            "mean of the batches": _tested(_mean_share),
-            "left out the last batch": _tested(lambda right, counts: sum(right[:-1]) / sum(counts[:-1])),
-            "every batch as full": _tested(lambda right, counts: sum(right) / (len(counts) * counts[0])),
-            "returned the number right": _tested(lambda right, counts: sum(right)),
-            "per cent": _tested(lambda right, counts: 100 * sum(right) / sum(counts)),
-            "returned the share wrong": _tested(lambda right, counts: 1 - sum(right) / sum(counts)),
+            "train mode": {"eval": "train"},
+            "train mode, one batch": {"eval()": "train()\n    batch_size = len(images)"},
+            "train mode, mean of the batches": _MEAN_OF_BATCHES | {"eval": "train"},
+            "mean of the batches": _MEAN_OF_BATCHES,
+            "left out the last batch": {
+                "    right = 0": "    images = images[: len(images) // batch_size * batch_size]\n    right = 0"
+            },
+            "every batch as full": {"/ len(images)": "/ (batch_size * len(images.split(batch_size)))"},
+            "returned the number right": {"right / len(images)": "float(right)"},
+            "per cent": {"return right": "return 100 * right"},
+            "returned the share wrong": {"return right": "return 1 - right"},
         },
     ),
     Task(
@@ -317,16 +279,18 @@ TASKS = (
         claims,
         _draw_league,
         mistakes={
-            "the sign of the mean": _claims(lambda a, b: np.sign((a - b).mean(axis=1)).astype(int)),
-            "two separate intervals": _claims(lambda a, b: _verdicts(a, b, error=_separate_errors(a, b))),
-            "the normal distribution's 1.96": _claims(lambda a, b: _verdicts(a, b, factor=1.959964)),
-            "the 95 % point": _claims(lambda a, b: _verdicts(a, b, quantile=0.95)),
-            "divided by n inside": _claims(lambda a, b: _verdicts(a, b, ddof=0)),
-            "n degrees of freedom": _claims(lambda a, b: _verdicts(a, b, df=a.shape[1])),
-            "one standard error": _claims(lambda a, b: _verdicts(a, b, factor=1.0)),
-            "spread of one seed": _claims(lambda a, b: _verdicts(a, b, root=1)),
-            "the other sign": _claims(lambda a, b: claims(b, a)),
+            "the sign of the mean": lambda a, b: np.sign((a - b).mean(axis=1)),
+            "two separate intervals": {
+                "gaps.std(axis=1, ddof=1)": "(first.std(axis=1, ddof=1) + second.std(axis=1, ddof=1))"
+            },
+            "the normal distribution's 1.96": {"stats.t.ppf(0.975, df=seeds - 1)": "1.959964"},
+            "the 95 % point": {"0.975": "0.95"},
+            "divided by n inside": {"ddof=1": "ddof=0"},
+            "n degrees of freedom": {"seeds - 1": "seeds"},
+            "one standard error": {"stats.t.ppf(0.975, df=seeds - 1) * ": ""},
+            "spread of one seed": {" / np.sqrt(seeds)": ""},
+            "the other sign": {"first - second": "second - first"},
         },
-        refusal=_claims_refused,
+        compare=_verdicts_differ,
     ),
 )

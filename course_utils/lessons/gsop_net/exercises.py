@@ -1,7 +1,6 @@
 """The exercises of lesson 4.1.2: covariance, what SE cannot see, row-wise convolution, the square root of a matrix."""
 
 from functools import partial
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from ...check.compare import difference, number
 from ...check.engine import Draw, Inputs
-from ...check.tasks import Shown, Task, any_of
+from ...check.tasks import Shown, Task
 
 
 def channel_covariance(x: Tensor) -> Tensor:
@@ -150,48 +149,15 @@ def _not_fooled(given: object, x: Tensor, first: int, second: int) -> str | None
     return None
 
 
-def _root_of(
-    cov: Tensor, iterations: int, before: Tensor, after: Tensor | None = None, returned: Literal["y", "z"] = "y"
-) -> Tensor:
-    """The root with other factors before and after the iterations, or Z in its place."""
-    y, z, identity = cov / before, torch.eye(cov.shape[1]).expand_as(cov), torch.eye(cov.shape[1])
-    for _ in range(iterations):
-        t = (3 * identity - z @ y) / 2
-        y, z = y @ t, t @ z
-    return (y if returned == "y" else z) * (before.sqrt() if after is None else after)
-
-
-def _trace(cov: Tensor) -> Tensor:
-    return cov.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
-
-
 def _exact_root(cov: Tensor, iterations: int) -> Tensor:
     values, vectors = torch.linalg.eigh(cov)
     return vectors @ torch.diag_embed(values.clamp_min(0).sqrt()) @ vectors.transpose(1, 2)
-
-
-def _one_after_the_other(cov: Tensor, iterations: int) -> Tensor:
-    y, z, identity = cov / _trace(cov), torch.eye(cov.shape[1]).expand_as(cov), torch.eye(cov.shape[1])
-    for _ in range(iterations):
-        y = y @ (3 * identity - z @ y) / 2
-        z = (3 * identity - z @ y) / 2 @ z
-    return y * _trace(cov).sqrt()
-
-
-def _with_one_factor(cov: Tensor, iterations: int) -> Tensor:
-    y = cov / _trace(cov)
-    return y @ torch.linalg.matrix_power((3 * torch.eye(cov.shape[1]) - y) / 2, iterations) * _trace(cov).sqrt()
 
 
 def _dealt_out(rows: Tensor, weight: Tensor, bias: Tensor, order: str) -> Tensor:
     """Kernel k for row k % d, the numbers in either order."""
     kernels = weight[:, 0, :, 0].unflatten(0, (-1, rows.shape[1]))
     return torch.einsum(f"nrc,erc->{order}", rows, kernels).flatten(1) + bias
-
-
-def _centred(x: Tensor, dim: int) -> Tensor:
-    features = x.flatten(2)
-    return features - features.mean(dim=dim, keepdim=True)
 
 
 def _released(x: Tensor, first: int | None = None) -> Tensor:
@@ -202,28 +168,22 @@ def _released(x: Tensor, first: int | None = None) -> Tensor:
     return features.transpose(1, 2) @ centring @ features
 
 
-def _product(features: Tensor) -> Tensor:
-    return features @ features.transpose(1, 2)
-
-
 TASKS = (
     Task(
         channel_covariance,
         _draw_map,
         mistakes={
-            "means not subtracted": lambda x: _product(x.flatten(2)) / x[0, 0].numel(),
-            "divided by M - 1": lambda x: _product(_centred(x, 2)) / (x[0, 0].numel() - 1),
-            "summed over the positions": lambda x: _product(_centred(x, 2)),
-            "divided by the channels": lambda x: _product(_centred(x, 2)) / x.shape[1],
-            "means over the channels": lambda x: _product(_centred(x, 1)) / x[0, 0].numel(),
-            "one mean for the batch": lambda x: (
-                _product(x.flatten(2) - x.mean(dim=(0, 2, 3))[:, None]) / x[0, 0].numel()
-            ),
-            "one mean for the picture": lambda x: (
-                _product(x.flatten(2) - x.mean(dim=(1, 2, 3))[:, None, None]) / x[0, 0].numel()
-            ),
+            "means not subtracted": {" - features.mean(dim=2, keepdim=True)": ""},
+            "divided by M - 1": {"features.shape[2]": "(features.shape[2] - 1)"},
+            "summed over the positions": {" / features.shape[2]": ""},
+            "divided by the channels": {"shape[2]": "shape[1]"},
+            "means over the channels": {"mean(dim=2": "mean(dim=1"},
+            "one mean for the batch": {"mean(dim=2, keepdim=True)": "mean(dim=(0, 2))[:, None]"},
+            "one mean for the picture": {"mean(dim=2": "mean(dim=(1, 2)"},
             "the correlation": lambda x: torch.stack([torch.corrcoef(one) for one in x.flatten(2)]),
-            "compared positions": lambda x: _centred(x, 2).transpose(1, 2) @ _centred(x, 2) / x[0, 0].numel(),
+            "compared positions": {
+                "deviations @ deviations.transpose(1, 2)": "deviations.transpose(1, 2) @ deviations"
+            },
         },
     ),
     Task(
@@ -249,20 +209,16 @@ TASKS = (
         row_wise_convolution,
         _draw_rows,
         mistakes={
-            "kept two axes": lambda rows, w, b: F.conv2d(rows[..., None], w, b, groups=rows.shape[1]),
-            "left out the bias": lambda rows, w, b: F.conv2d(rows[..., None], w, groups=rows.shape[1]).flatten(1),
-            "added the bias twice": lambda rows, w, b: row_wise_convolution(rows, w, 2 * b),
-            "columns for rows": lambda rows, w, b: row_wise_convolution(rows.transpose(1, 2), w, b),
+            "kept two axes": {".flatten(1)": ""},
+            "left out the bias": {", bias": ""},
+            "added the bias twice": {"bias": "2 * bias"},
+            "columns for rows": {"rows[..., None]": "rows.mT[..., None]"},
             "averaged the rows first": lambda rows, w, b: F.linear(rows.mean(dim=1), w[:, 0, :, 0], b),
             "every kernel sees every row": lambda rows, w, b: F.linear(rows.sum(dim=1), w[:, 0, :, 0], b),
-            "another order": lambda rows, w, b: (
-                row_wise_convolution(rows, w, b).unflatten(1, (rows.shape[1], -1)).mT.flatten(1)
-            ),
-            "kernel k to row k % d": any_of(partial(_dealt_out, order="ner"), partial(_dealt_out, order="nre")),
-            "flipped kernels": lambda rows, w, b: row_wise_convolution(rows, w.flip(2), b),
-            "kernels of a row in reverse": lambda rows, w, b: (
-                row_wise_convolution(rows, w, b).unflatten(1, (rows.shape[1], -1)).flip(2).flatten(1)
-            ),
+            "another order": {".flatten(1)": ".flatten(1).unflatten(1, (rows.shape[1], -1)).mT.flatten(1)"},
+            "kernel k to row k % d": (partial(_dealt_out, order="ner"), partial(_dealt_out, order="nre")),
+            "flipped kernels": {"weight": "weight.flip(2)"},
+            "kernels of a row in reverse": {".flatten(1)": ".unflatten(1, (rows.shape[1], -1)).flip(2).flatten(1)"},
             "a ReLU at the end": lambda rows, w, b: F.relu(row_wise_convolution(rows, w, b)),
         },
     ),
@@ -272,12 +228,12 @@ TASKS = (
         mistakes={
             "the code as it was": _released,
             "only the first term corrected": lambda x: _released(x, first=x.shape[1]),
-            "divided by the positions": lambda x: _centred(x, 1).transpose(1, 2) @ _centred(x, 1) / x[0, 0].numel(),
-            "each channel's means": lambda x: _centred(x, 2).transpose(1, 2) @ _centred(x, 2) / x.shape[1],
-            "means not subtracted": lambda x: x.flatten(2).transpose(1, 2) @ x.flatten(2) / x.shape[1],
-            "did not divide": lambda x: _centred(x, 1).transpose(1, 2) @ _centred(x, 1),
-            "divided by C - 1": lambda x: _centred(x, 1).transpose(1, 2) @ _centred(x, 1) / (x.shape[1] - 1),
-            "compared channels": lambda x: _product(_centred(x, 1)) / x.shape[1],
+            "divided by the positions": {"shape[1]": "shape[2]"},
+            "each channel's means": {"dim=1": "dim=2"},
+            "means not subtracted": {" - features.mean(dim=1, keepdim=True)": ""},
+            "did not divide": {" / features.shape[1]": ""},
+            "divided by C - 1": {"features.shape[1]": "(features.shape[1] - 1)"},
+            "compared channels": {"deviations.transpose(1, 2) @ deviations": "deviations @ deviations.transpose(1, 2)"},
             "covariance of the channels": channel_covariance,
         },
     ),
@@ -298,17 +254,22 @@ TASKS = (
         newton_schulz_root,
         _draw_covariance,
         mistakes={
-            "not divided by the trace": lambda cov, k: _root_of(cov, k, torch.ones(1)),
-            "left out the last step": lambda cov, k: _root_of(cov, k, _trace(cov), torch.ones(1)),
-            "multiplied by the whole trace": lambda cov, k: _root_of(cov, k, _trace(cov), _trace(cov)),
-            "returned Z": lambda cov, k: _root_of(cov, k, _trace(cov), returned="z"),
+            "not divided by the trace": {"cov / trace": "cov", " * trace.sqrt()": ""},
+            "left out the last step": {" * trace.sqrt()": ""},
+            "multiplied by the whole trace": {"trace.sqrt()": "trace"},
+            "returned Z": {"return y": "return z"},
             "root of each entry": lambda cov, k: cov.clamp_min(0).sqrt(),
-            "stopped one step early": lambda cov, k: newton_schulz_root(cov, k - 1),
-            "one step too many": lambda cov, k: newton_schulz_root(cov, k + 1),
-            "Z from the new Y": _one_after_the_other,
-            "T computed once": _with_one_factor,
-            "the Frobenius norm": lambda cov, k: _root_of(cov, k, torch.linalg.matrix_norm(cov, keepdim=True)),
-            "one trace for the batch": lambda cov, k: _root_of(cov, k, _trace(cov).sum()),
+            "stopped one step early": {"range(iterations)": "range(iterations - 1)"},
+            "one step too many": {"range(iterations)": "range(iterations + 1)"},
+            "Z from the new Y": {"y, z = y @ t, t @ z": "y = y @ t; z = (3 * identity - z @ y) / 2 @ z"},
+            "T computed once": {
+                "        t = (3 * identity - z @ y) / 2\n": "",
+                "    for": "    t = (3 * identity - y) / 2\n    for",
+            },
+            "the Frobenius norm": {
+                "cov.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]": "torch.linalg.matrix_norm(cov, keepdim=True)"
+            },
+            "one trace for the batch": {"sum(1)[:, None, None]": "sum()"},
             "the exact root": _exact_root,
         },
     ),

@@ -1,12 +1,10 @@
 """The exercises of lesson 4.1: softmax, masks, a context, fixed and dynamic masks, a port to fix."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from ...check.engine import Draw, Inputs
-from ...check.tasks import Task, any_of
+from ...check.tasks import Task
 
 
 def share_out(scores: Tensor) -> Tensor:
@@ -92,11 +90,6 @@ def _draw_port(draw: Draw) -> Inputs:
     return query, key, draw.normal(pictures, channels, positions)
 
 
-def _below(masks: list[Tensor], difference: Callable[[Tensor], Tensor]) -> list[int]:
-    """The places of the masks whose differences, computed in some way, are rounding."""
-    return [place for place, mask in enumerate(masks) if difference(mask).abs().max() < 1e-4]
-
-
 TASKS = (
     Task(
         share_out,
@@ -124,14 +117,10 @@ TASKS = (
             "forgot the channel mask": lambda x, channel, spatial: x * spatial[:, None],
             "added the masks": lambda x, channel, spatial: x * (channel[:, :, None, None] + spatial[:, None]),
             "channel mask without new axes": lambda x, channel, spatial: x * channel * spatial[:, None],
-            "channel mask over the columns": lambda x, channel, spatial: (
-                x * channel[:, None, None, :] * spatial[:, None]
-            ),
+            "channel mask over the columns": {"channel_mask[:, :, None, None]": "channel_mask[:, None, None, :]"},
             "spatial mask without a new axis": lambda x, channel, spatial: x * channel[:, :, None, None] * spatial,
             "no new axes": lambda x, channel, spatial: x * channel * spatial,
-            "exchanged rows and columns": lambda x, channel, spatial: (
-                x * channel[:, :, None, None] * spatial[:, None].transpose(2, 3)
-            ),
+            "exchanged rows and columns": {"spatial_mask[:, None, :, :]": "spatial_mask[:, None].mT"},
             "returned the mask": lambda x, channel, spatial: channel[:, :, None, None] * spatial[:, None],
         },
     ),
@@ -159,39 +148,35 @@ TASKS = (
         find_fixed_masks,
         _draw_recorded,
         mistakes={
-            "the masks that change": lambda masks: sorted({*range(len(masks))} - {*find_fixed_masks(masks)}),
-            "masks of equal values": lambda masks: _below(masks, lambda mask: mask.std()),
-            "channels of one picture": any_of(
-                lambda masks: _below(masks, lambda mask: mask - mask[:, :1]),
-                lambda masks: _below(masks, lambda mask: mask.flatten(1).std(1)),
+            "the masks that change": {"< 1e-4": ">= 1e-4"},
+            "masks of equal values": {"(mask - mask[:1])": "mask.std()"},
+            "channels of one picture": (
+                {"mask[:1]": "mask[:, :1]"},
+                {"(mask - mask[:1])": "mask.flatten(1).std(1)"},
             ),
-            "the first two pictures": lambda masks: _below(masks, lambda mask: mask[0] - mask[1]),
-            "first and last": lambda masks: _below(masks, lambda mask: mask[0] - mask[-1]),
-            "mean of the differences": lambda masks: _below(masks, lambda mask: (mask - mask[:1]).abs().mean()),
-            "returned the masks": lambda masks: [masks[i] for i in find_fixed_masks(masks)],
-            "left out .abs()": lambda masks: _below(masks, lambda mask: (mask - mask[:1]).clamp(min=0)),
-            "exact equality": lambda masks: _below(masks, lambda mask: (mask != mask[:1]).float()),
-            "compared the means": lambda masks: _below(masks, lambda mask: mask.flatten(1).mean(1).std()),
+            "the first two pictures": {"mask - mask[:1]": "mask[0] - mask[1]"},
+            "first and last": {"mask - mask[:1]": "mask[0] - mask[-1]"},
+            "mean of the differences": {".max()": ".mean()"},
+            "returned the masks": {"[place for": "[mask for"},
+            "left out .abs()": {".abs()": ""},
+            "exact equality": {"(mask - mask[:1]).abs().max() < 1e-4": "(mask == mask[:1]).all()"},
+            "compared the means": {"(mask - mask[:1])": "mask.flatten(1).mean(1).std()"},
             "returned True or False": lambda masks: [i in find_fixed_masks(masks) for i in range(len(masks))],
-            "only the first": lambda masks: find_fixed_masks(masks)[:1],
-            "counted from 1": lambda masks: [i + 1 for i in find_fixed_masks(masks)],
+            "only the first": {"1e-4]": "1e-4][:1]"},
+            "counted from 1": {"[place for": "[place + 1 for"},
         },
     ),
     Task(
         fix_self_attention,
         _draw_port,
         mistakes={
-            "the port as it was": lambda q, k, v: v @ (q.transpose(1, 2) @ k).softmax(1).transpose(1, 2),
-            "weights not transposed": lambda q, k, v: v @ (q.transpose(1, 2) @ k).softmax(2),
-            "both axes": lambda q, k, v: v @ (q.transpose(1, 2) @ k).softmax(1),
-            "scaled the scores": lambda q, k, v: (
-                v @ (q.transpose(1, 2) @ k / q.shape[1] ** 0.5).softmax(2).transpose(1, 2)
-            ),
-            "left out the softmax": lambda q, k, v: v @ (q.transpose(1, 2) @ k).transpose(1, 2),
-            "returned the weights": lambda q, k, v: (q.transpose(1, 2) @ k).softmax(2),
-            "over all pairs": lambda q, k, v: (
-                v @ (q.transpose(1, 2) @ k).flatten(1).softmax(1).view(len(q), q.shape[2], -1).mT
-            ),
+            "the port as it was": {"dim=2": "dim=1"},
+            "weights not transposed": {"weights.transpose(1, 2)": "weights"},
+            "both axes": {"dim=2": "dim=1", "weights.transpose(1, 2)": "weights"},
+            "scaled the scores": {"@ key": "@ key / key.shape[1] ** 0.5"},
+            "left out the softmax": {".softmax(dim=2)": ""},
+            "returned the weights": {"value @ weights.transpose(1, 2)": "weights"},
+            "over all pairs": {"scores.softmax(dim=2)": "scores.flatten(1).softmax(dim=1).view_as(scores)"},
         },
     ),
 )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...check.engine import Draw, Inputs
-from ...check.patches import blanked, draw_picture
+from ...check.patches import draw_picture
 from ...check.tasks import Task
 
 
@@ -102,77 +102,6 @@ def rotary_weights(query: Tensor, key: Tensor, angles: Tensor) -> Tensor:
     return scores.softmax(dim=2)
 
 
-def _laid(row: Tensor, grid: tuple[int, int]) -> Tensor:
-    return row[:, : grid[0] * grid[1]].unflatten(1, grid)
-
-
-def _spread(rows: Tensor) -> Tensor:
-    return torch.exp(-(rows * rows.log()).sum(dim=-1))
-
-
-def _both(rows: Tensor, count: Callable[[Tensor], Tensor]) -> tuple[float, float]:
-    """`one_and_average` with keys that are counted in another way."""
-    return count(rows).mean().item(), count(rows.mean(dim=0)).item()
-
-
-def _output(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-    return hidden_weights(query, key, value, bias) @ value
-
-
-def _curve(
-    network: Callable[[Tensor], Tensor], image: Tensor, label: int, order: list[int], size: int, **options: bool
-) -> Tensor:
-    return network(blanked(image, order, size, **options)).softmax(dim=1)[:, label]
-
-
-def _window(
-    weights: Tensor,
-    place: tuple[int, int],
-    grid: tuple[int, int],
-    side: int,
-    shift: int,
-    *,
-    move: int = 1,
-    back: int = 1,
-    axes: tuple[int, ...] = (1, 2),
-    down: bool = False,
-    inside: bool = False,
-) -> Tensor:
-    """The map with the query moved by `move` shifts and the windows moved back by `back`, or with other orders."""
-    rows, columns = grid
-    row, column = (place[0] - move * shift) % rows, (place[1] - move * shift) % columns
-    across, along = rows // side, columns // side
-    window = column // side * across + row // side if down else row // side * along + column // side
-    token = column % side * side + row % side if inside else row % side * side + column % side
-    top, left = row // side * side, column // side * side
-    moved = weights.new_zeros(weights.shape[1], rows, columns)
-    moved[:, top : top + side, left : left + side] = weights[window, :, token].unflatten(1, (side, side))
-    return moved.roll([back * shift] * len(axes), dims=axes)
-
-
-def _rotary(
-    query: Tensor,
-    key: Tensor,
-    angles: Tensor,
-    *,
-    asked: float = 1,
-    given: float = 1,
-    halves: bool = False,
-    scale: float | None = None,
-    axis: int = 2,
-) -> Tensor:
-    """The weights with queries and keys turned by some multiple of their angles, or in other pairs."""
-
-    def turned(x: Tensor, by: float) -> Tensor:
-        first, second = x.chunk(2, dim=-1) if halves else (x[..., 0::2], x[..., 1::2])
-        cos, sin = (by * angles).cos(), (by * angles).sin()
-        pair = first * cos - second * sin, first * sin + second * cos
-        return torch.cat(pair, dim=-1) if halves else torch.stack(pair, dim=-1).flatten(-2)
-
-    divisor = query.shape[2] ** 0.5 if scale is None else scale
-    return (turned(query, asked) @ turned(key, given).mT / divisor).softmax(dim=axis)
-
-
 def _rows_of(draw: Draw, *shape: int) -> Tensor:
     """Weights that sum to 1, some rows sharper than others."""
     return (draw.normal(*shape) * draw.uniform(*shape[:-1], 1, low=0.5, high=1.5)).softmax(dim=-1)
@@ -229,10 +158,10 @@ TASKS = (
         _draw_maps,
         mistakes={
             "each head by its own largest": lambda maps: maps / maps.amax(dim=(1, 2), keepdim=True),
-            "each head stretched": lambda maps: (
-                (maps - maps.amin(dim=(1, 2), keepdim=True))
-                / (maps.amax(dim=(1, 2), keepdim=True) - maps.amin(dim=(1, 2), keepdim=True))
-            ),
+            "each head stretched": {
+                "return ": "maps = maps - maps.amin(dim=(1, 2), keepdim=True)\n    return ",
+                "maps.max()": "maps.amax(dim=(1, 2), keepdim=True)",
+            },
             "black is the smallest weight": lambda maps: (maps - maps.min()) / (maps.max() - maps.min()),
             "each place by its largest head": lambda maps: maps / maps.amax(dim=0),
             "each head by its sum": lambda maps: maps / maps.sum(dim=(1, 2), keepdim=True),
@@ -245,111 +174,124 @@ TASKS = (
         class_map,
         _draw_tokens,
         mistakes={
-            "off by the registers": lambda w, registers, grid: _laid(w[:, 0, 1:], grid),
-            "off by one": lambda w, registers, grid: _laid(w[:, 0, registers:], grid),
-            "off by all that is no patch": lambda w, registers, grid: _laid(w[:, 0], grid),
-            "a register asks": lambda w, registers, grid: _laid(w[:, registers, 1 + registers :], grid),
-            "the first patch asks": lambda w, registers, grid: _laid(w[:, 1 + registers, 1 + registers :], grid),
-            "who looks at the class token": lambda w, registers, grid: _laid(w[:, 1 + registers :, 0], grid),
-            "columns before rows": lambda w, registers, grid: _laid(w[:, 0, 1 + registers :], grid[::-1]).mT,
-            "rows and columns exchanged": lambda w, registers, grid: class_map(w, registers, grid[::-1]),
-            "averaged the heads": lambda *inputs: class_map(*inputs).mean(dim=0),
-            "made the map sum to 1": lambda *inputs: (
-                class_map(*inputs) / class_map(*inputs).sum(dim=(1, 2), keepdim=True)
-            ),
-            "left the patches in a row": lambda w, registers, grid: w[:, 0, 1 + registers :],
+            "off by the registers": {"1 + registers :": "1 : 1 + rows * columns"},
+            "off by one": {"1 + registers :": "registers : registers + rows * columns"},
+            "off by all that is no patch": {"1 + registers :": ": rows * columns"},
+            "a register asks": {"0, 1": "registers, 1"},
+            "the first patch asks": {"0, 1": "1 + registers, 1"},
+            "who looks at the class token": {"0, 1 + registers :": "1 + registers :, 0"},
+            "columns before rows": {"rows, columns)": "columns, rows).mT"},
+            "rows and columns exchanged": {"rows, columns)": "columns, rows)"},
+            "averaged the heads": {"columns)": "columns).mean(dim=0)"},
+            "made the map sum to 1": {
+                "columns)": "columns) / weights[:, 0, 1 + registers :].sum(dim=1)[:, None, None]"
+            },
+            "left the patches in a row": {".reshape(-1, rows, columns)": ""},
         },
     ),
     Task(
         one_and_average,
         lambda draw: (_rows_of(draw, draw.integer(3, 5), draw.integer(6, 9)),),
         mistakes={
-            "averaged the heads before looking": lambda rows: (_spread(rows.mean(dim=0)).item(),) * 2,
-            "never averaged the rows": lambda rows: (_spread(rows).mean().item(),) * 2,
+            "averaged the heads before looking": {"one.mean()": "average"},
+            "never averaged the rows": {"average.item()": "one.mean().item()"},
             "in the other order": lambda rows: one_and_average(rows)[::-1],
-            "averaged the entropies": lambda rows: (_spread(rows).log().mean().exp().item(), one_and_average(rows)[1]),
-            "summed over the heads": lambda rows: (_spread(rows).sum().item(), one_and_average(rows)[1]),
-            "the entropies themselves": lambda rows: _both(rows, lambda w: _spread(w).log()),
-            "the sign is missing": lambda rows: _both(rows, lambda w: 1 / _spread(w)),
-            "log2 with exp": lambda rows: _both(rows, lambda w: torch.exp(-(w * w.log2()).sum(dim=-1))),
-            "averaged over the keys": lambda rows: _both(rows, lambda w: torch.exp(-(w * w.log()).mean(dim=-1))),
+            "averaged the entropies": {"one.mean()": "one.log().mean().exp()"},
+            "summed over the heads": {"one.mean()": "one.sum()"},
+            "the entropies themselves": {"torch.exp": ""},
+            "the sign is missing": {"-(": "("},
+            "log2 with exp": {".log()": ".log2()"},
+            "averaged over the keys": {".sum(": ".mean("},
         },
     ),
     Task(
         hidden_weights,
         _draw_attention,
         mistakes={
-            "output times values transposed": lambda q, k, v, bias: _output(q, k, v, bias) @ v.mT,
+            "output times values transposed": {"dim=2)": "dim=2) @ value @ value.mT"},
             "output times values transposed, then softmax": lambda q, k, v, bias: (
-                _output(q, k, v, bias) @ v.mT / v.shape[2] ** 0.5
+                hidden_weights(q, k, v, bias) @ v @ v.mT / v.shape[2] ** 0.5
             ).softmax(dim=2),
-            "output times the pseudo-inverse": lambda q, k, v, bias: _output(q, k, v, bias) @ torch.linalg.pinv(v),
-            "left out the bias": lambda q, k, v, bias: hidden_weights(q, k, v, 0 * bias),
-            "added the bias after the softmax": lambda q, k, v, bias: hidden_weights(q, k, v, 0 * bias) + bias,
-            "divided the bias too": lambda q, k, v, bias: hidden_weights(q, k, v, bias / q.shape[2] ** 0.5),
-            "multiplied by the bias": lambda q, k, v, bias: (q @ k.mT / q.shape[2] ** 0.5 * bias).softmax(dim=2),
-            "forgot to divide": lambda q, k, v, bias: (q @ k.mT + bias).softmax(dim=2),
-            "divided by d": lambda q, k, v, bias: (q @ k.mT / q.shape[2] + bias).softmax(dim=2),
-            "softmax over the queries": lambda q, k, v, bias: (q @ k.mT / q.shape[2] ** 0.5 + bias).softmax(dim=1),
-            "keys ask the queries": lambda q, k, v, bias: hidden_weights(k, q, v, bias),
-            "the scores": lambda q, k, v, bias: q @ k.mT / q.shape[2] ** 0.5 + bias,
-            "the output": _output,
+            "output times the pseudo-inverse": {"dim=2)": "dim=2) @ value @ torch.linalg.pinv(value)"},
+            "left out the bias": {" + bias": ""},
+            "added the bias after the softmax": {" + bias": "", "dim=2)": "dim=2) + bias"},
+            "divided the bias too": {"+ bias": "+ bias / query.shape[2] ** 0.5"},
+            "multiplied by the bias": {"+ bias": "* bias"},
+            "forgot to divide": {" / query.shape[2] ** 0.5": ""},
+            "divided by d": {" ** 0.5": ""},
+            "softmax over the queries": {"dim=2": "dim=1"},
+            "keys ask the queries": {"query @ key.mT": "key @ query.mT"},
+            "the scores": {".softmax(dim=2)": ""},
+            "the output": {"dim=2)": "dim=2) @ value"},
         },
     ),
     Task(
         deletion_curve,
         _draw_deletion,
         mistakes={
-            "earlier blanks are taken back": lambda *inputs: _curve(*inputs, keep=False),
-            "without the whole picture": lambda *inputs: deletion_curve(*inputs)[1:],
-            "the last patch first": lambda network, image, label, order, size: deletion_curve(
-                network, image, label, order[::-1], size
-            ),
-            "logits": lambda network, image, label, order, size: network(blanked(image, order, size))[:, label],
-            "patches revealed": lambda *inputs: _curve(*inputs, reveal=True),
-            "the likeliest class": lambda network, image, label, order, size: deletion_curve(
-                network, image, int(network(image[None]).argmax()), order, size
-            ),
-            "what was lost": lambda *inputs: deletion_curve(*inputs)[0] - deletion_curve(*inputs),
-            "patches down the columns": lambda *inputs: _curve(*inputs, down=True),
-            "patches counted from 1": lambda *inputs: _curve(*inputs, from_one=True),
-            "the mean of the curve": lambda *inputs: deletion_curve(*inputs).mean(),
+            "earlier blanks are taken back": {"pictures[-1].clone()": "image.clone()"},
+            "without the whole picture": {"[:, label]": "[1:, label]"},
+            "the last patch first": {"in order": "in order[::-1]"},
+            "logits": {".softmax(dim=1)": ""},
+            "patches revealed": {
+                "[image]": "[0 * image]",
+                "size] = 0": "size] = image[:, top : top + size, left : left + size]",
+            },
+            "the likeliest class": {"[:, label]": "[:, network(image[None])[0].argmax()]"},
+            "what was lost": {
+                "    return": "    answers =",
+                "[:, label]": "[:, label]\n    return answers[0] - answers",
+            },
+            "patches down the columns": {
+                "    columns": "    rows = image.shape[1] // size\n    columns",
+                "patch // columns * size, patch % columns": "patch % rows * size, patch // rows",
+            },
+            "patches counted from 1": {
+                "in order": "in [(place - 1) % (image[0].numel() // size**2) for place in order]"
+            },
+            "the mean of the curve": {"[:, label]": "[:, label].mean()"},
         },
     ),
     Task(
         unshifted_map,
         _draw_windows,
         mistakes={
-            "windows left where they were moved": lambda *inputs: _window(*inputs, back=0),
-            "the query was not moved": lambda *inputs: _window(*inputs, move=0),
-            "no shift at all": lambda *inputs: _window(*inputs, move=0, back=0),
-            "moved back the wrong way": lambda *inputs: _window(*inputs, back=-1),
-            "the other way round": lambda *inputs: _window(*inputs, move=-1, back=-1),
-            "rows alone": lambda *inputs: _window(*inputs, axes=(1,)),
-            "columns alone": lambda *inputs: _window(*inputs, axes=(2,)),
-            "windows down the columns": lambda *inputs: _window(*inputs, down=True),
-            "patches down the columns": lambda *inputs: _window(*inputs, inside=True),
-            "averaged the heads": lambda *inputs: unshifted_map(*inputs).mean(dim=0),
-            "who looks at the query": lambda weights, *rest: unshifted_map(weights.mT, *rest),
+            "windows left where they were moved": {".roll((shift, shift), dims=(1, 2))": ""},
+            "the query was not moved": {"] - shift": "]"},
+            "no shift at all": {"] - shift": "]", ".roll((shift, shift), dims=(1, 2))": ""},
+            "moved back the wrong way": {"(shift, shift)": "(-shift, -shift)"},
+            "the other way round": {"] - shift": "] + shift", "(shift, shift)": "(-shift, -shift)"},
+            "rows alone": {"(shift, shift)": "(shift, 0)"},
+            "columns alone": {"(shift, shift)": "(0, shift)"},
+            "windows down the columns": {
+                "row // side * (columns // side) + column // side": "column // side * (rows // side) + row // side"
+            },
+            "patches down the columns": {"row % side * side + column % side": "column % side * side + row % side"},
+            "averaged the heads": {"dims=(1, 2))": "dims=(1, 2)).mean(dim=0)"},
+            "who looks at the query": {"weights[window": "weights.mT[window"},
         },
     ),
     Task(
         rotary_weights,
         _draw_turns,
         mistakes={
-            "forgot the angles": lambda *inputs: _rotary(*inputs, asked=0, given=0),
-            "turned the queries alone": lambda *inputs: _rotary(*inputs, given=0),
-            "turned the keys alone": lambda *inputs: _rotary(*inputs, asked=0),
-            "keys the other way": lambda *inputs: _rotary(*inputs, given=-1),
-            "turned the wrong way round": lambda *inputs: _rotary(*inputs, asked=-1, given=-1),
-            "pairs of two halves": lambda *inputs: _rotary(*inputs, halves=True),
-            "turned twice": lambda *inputs: _rotary(*inputs, asked=2, given=2),
-            "forgot to divide": lambda *inputs: _rotary(*inputs, scale=1.0),
-            "divided by d": lambda query, key, angles: _rotary(query, key, angles, scale=query.shape[2]),
-            "softmax over the queries": lambda *inputs: _rotary(*inputs, axis=1),
-            "added the angles": lambda query, key, angles: _rotary(
-                query + angles.repeat_interleave(2, dim=1), key + angles.repeat_interleave(2, dim=1), 0 * angles
-            ),
+            "forgot the angles": {"turned(query) @ turned(key)": "query @ key"},
+            "turned the queries alone": {"turned(key)": "key"},
+            "turned the keys alone": {"turned(query)": "query"},
+            "keys the other way": {
+                "(x: Tensor)": "(x: Tensor, angles: Tensor = angles)",
+                "turned(key)": "turned(key, -angles)",
+            },
+            "turned the wrong way round": {"angles.sin()": "-angles.sin()"},
+            "pairs of two halves": {
+                "x[..., 0::2], x[..., 1::2]": "x.chunk(2, dim=-1)",
+                "torch.stack(pair, dim=-1).flatten(-2)": "torch.cat(pair, dim=-1)",
+            },
+            "turned twice": {"angles.": "(2 * angles)."},
+            "forgot to divide": {" / query.shape[2] ** 0.5": ""},
+            "divided by d": {" ** 0.5": ""},
+            "softmax over the queries": {"softmax(dim=2)": "softmax(dim=1)"},
+            "added the angles": {"torch.stack(pair, dim=-1).flatten(-2)": "x + angles.repeat_interleave(2, dim=1)"},
         },
     ),
 )

@@ -1,15 +1,12 @@
 """The exercises of lesson 4.1.4: cut into heads, join them, leave one out, entropy, a window, and a port to fix."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...check.engine import Draw, Inputs
-from ...check.port import port_mistakes
-from ...check.tasks import Shown, Task, any_of
+from ...check.port import Fault, port_mistakes
+from ...check.tasks import Shown, Task, changed
 
 
 def split_heads(x: Tensor, num_heads: int) -> Tensor:
@@ -76,83 +73,47 @@ def attend_in_heads(query: Tensor, key: Tensor, value: Tensor, num_heads: int, i
     return (weights @ value).transpose(1, 2).flatten(2)
 
 
-def _zeroed(x: Tensor, columns: slice) -> Tensor:
-    kept = x.clone()
-    kept[..., columns] = 0
-    return kept
-
-
-def _columns(joined: Tensor, num_heads: int, head: int) -> slice:
-    width = joined.shape[2] // num_heads
-    return slice(head * width, (head + 1) * width)
-
-
-def _interleaved(x: Tensor, num_heads: int) -> Tensor:
-    return x.unflatten(2, (-1, num_heads)).permute(0, 3, 1, 2)
-
-
-def _entropy(weights: Tensor, over: int = 3) -> Tensor:
-    return -torch.special.xlogy(weights, weights).sum(dim=over) / torch.tensor(2.0).log()
-
-
-def _window(
-    rows: int, columns: int, near: Callable[[Tensor, Tensor], Tensor], wide: int | None = None, first: int = 0
-) -> Tensor:
-    """A window of another shape: `near` takes how many rows and columns two patches are apart; `first` counts them."""
-    place = torch.arange(first, first + rows * columns)
-    wide = columns if wide is None else wide
-    row, column = place // wide, place % wide
-    return F.pad(near((row[:, None] - row).abs(), (column[:, None] - column).abs()), (1, 0, 1, 0), value=True)
-
-
-def _token_for_patch(rows: int, columns: int, radius: int) -> Tensor:
-    return _window(rows, columns, lambda down, across: torch.maximum(down, across) <= radius, first=1)
-
-
-def _alone_class_token(rows: int, columns: int, radius: int, axis: int) -> Tensor:
-    mask = window_mask(rows, columns, radius)
-    mask.select(axis, 0)[1:] = False
-    return mask
-
-
-def _in_a_row(rows: int, columns: int, radius: int) -> Tensor:
-    place = torch.arange(rows * columns)
-    return F.pad((place[:, None] - place).abs() <= radius, (1, 0, 1, 0), value=True)
-
-
-def _ported(
-    query: Tensor, key: Tensor, value: Tensor, num_heads: int, is_token: Tensor, faults: Sequence[str] = ()
-) -> Tensor:
-    """Attention in heads with some of the faults of the port, or with others that are made when fixing it."""
-    length, width = query.shape[1], query.shape[2]
-    query, key, value = (x.unflatten(2, (num_heads, -1)).transpose(1, 2) for x in (query, key, value))
-    divisor = 1 if "undivided" in faults else width if "scale" in faults else query.shape[3]
-    scores = query @ key.transpose(2, 3) / divisor**0.5
-    closed = (is_token if "mask" in faults else ~is_token)[:, None, None]
-    if "open" not in faults and "after" not in faults:
-        scores = scores.masked_fill(closed, 0 if "zero" in faults else -1e9)
-    weights = scores.softmax(dim=2 if "axis" in faults else 3)
-    if "after" in faults:
-        weights = weights.masked_fill(closed, 0)
-    context = weights @ value
-    joined = context if "join" in faults else context.transpose(1, 2)
-    return joined.reshape(len(query), length, width)
-
-
+_token_for_patch = changed(
+    window_mask,
+    {"    near": "    row = torch.arange(1, len(row) + 1)\n    row, column = row // columns, row % columns\n    near"},
+)
+_OPEN = {"scores.masked_fill(~is_token[:, None, None], -torch.inf)": "scores"}
 # The places where the port is wrong; the first of each is the port's own fault, the others are made when fixing it.
 _PLACES = (
     {
-        "scale": "the scores are divided by the root of embed_dim; d, the width of one head, is meant",
-        "undivided": "the scores are not divided; divide them by the root of d, the width of one head",
+        "scale": Fault(
+            "the scores are divided by the root of embed_dim; d, the width of one head, is meant",
+            {"query.shape[3] **": "(num_heads * query.shape[3]) **"},
+        ),
+        "undivided": Fault(
+            "the scores are not divided; divide them by the root of d, the width of one head",
+            {" / query.shape[3] ** 0.5": ""},
+        ),
     },
     {
-        "mask": "the mask closes the tokens and leaves the padding open: True in `is_token` means a token",
-        "open": "the mask is missing: padding is attended to",
-        "after": "the mask sets weights to 0 after the softmax, so that a query's weights no longer sum to 1; mask the "
-        "scores, before it",
+        "mask": Fault(
+            "the mask closes the tokens and leaves the padding open: True in `is_token` means a token",
+            {"~is_token[:, None, None], -torch.inf": "is_token[:, None, None], -1e9"},
+        ),
+        "open": Fault("the mask is missing: padding is attended to", _OPEN),
+        "after": Fault(
+            "the mask sets weights to 0 after the softmax, so that a query's weights no longer sum to 1; mask the "
+            "scores, before it",
+            _OPEN | {"    return": "    weights = weights.masked_fill(~is_token[:, None, None], 0)\n    return"},
+        ),
     },
-    {"axis": "the softmax runs over the queries; each query's weights must sum to 1 over the keys, the last axis"},
-    {"join": "the heads are joined by a reshape alone, which mixes heads and tokens; swap the axes first"},
+    {
+        "axis": Fault(
+            "the softmax runs over the queries; each query's weights must sum to 1 over the keys, the last axis",
+            {"scores.softmax(dim=3)": "scores.clamp(min=-1e9).softmax(dim=2)"},
+        )
+    },
+    {
+        "join": Fault(
+            "the heads are joined by a reshape alone, which mixes heads and tokens; swap the axes first",
+            {".transpose(1, 2).flatten(2)": ".reshape(len(value), query.shape[2], -1)"},
+        )
+    },
 )
 _AS_IT_WAS = (
     "This is the port as it was, with four faults in it. Read it from the top: the scores are divided by the root of "
@@ -204,7 +165,7 @@ TASKS = (
         _draw_split,
         mistakes={
             "reshaped straight": lambda x, heads: x.reshape(len(x), heads, x.shape[1], -1),
-            "dealt out the columns": _interleaved,
+            "dealt out the columns": lambda x, heads: x.unflatten(2, (-1, heads)).permute(0, 3, 1, 2),
             "tokens before heads": lambda x, heads: x.unflatten(2, (heads, -1)),
             "swapped once too often": lambda x, heads: x.unflatten(2, (heads, -1)).permute(0, 2, 3, 1),
             "shared out the tokens": lambda x, heads: x.unflatten(1, (heads, -1)),
@@ -229,25 +190,26 @@ TASKS = (
         knock_out,
         _draw_knock_out,
         mistakes={
-            "cut out of the output": lambda j, w, b, *head: _zeroed(F.linear(j, w, b), _columns(j, *head)),
-            "rows of the matrix": lambda j, w, b, *head: F.linear(j, _zeroed(w.T, _columns(j, *head)).T, b),
+            "cut out of the output": {
+                "joined.clone()": "F.linear(joined, output_weight, output_bias)",
+                "return F.linear(kept, output_weight, output_bias)": "return kept",
+            },
+            "rows of the matrix": {
+                "joined.clone()": "output_weight.clone()",
+                "kept[:, :, ": "kept[",
+                "F.linear(kept, output_weight": "F.linear(joined, kept",
+            },
             "kept this head": lambda j, w, b, *head: F.linear(j, w, 2 * b) - knock_out(j, w, b, *head),
             "without the bias": lambda j, w, b, *head: knock_out(j, w, 0 * b, *head),
             "added the bias twice": lambda j, w, b, *head: knock_out(j, w, 2 * b, *head),
-            "every num_heads-th column": lambda j, w, b, heads, head: F.linear(
-                _zeroed(j, slice(head, None, heads)), w, b
-            ),
-            "counted from 1": any_of(
+            "every num_heads-th column": {"head * width : (head + 1) * width": "head::num_heads"},
+            "counted from 1": (
                 lambda j, w, b, heads, head: knock_out(j, w, b, heads, head - 1),
                 lambda j, w, b, heads, head: knock_out(j, w, b, heads, (head - 1) % heads),
                 lambda j, w, b, heads, head: knock_out(j, w, b, heads, max(head - 1, 0)),
             ),
-            "scaled the other heads": lambda j, w, b, heads, head: (
-                knock_out(j, w, 0 * b, heads, head) * heads / (heads - 1) + b
-            ),
-            "cut out a single": lambda j, w, b, *head: F.linear(
-                _zeroed(j, slice(_columns(j, *head).start, _columns(j, *head).start + 1)), w, b
-            ),
+            "scaled the other heads": {"F.linear(kept,": "F.linear(kept * num_heads / (num_heads - 1),"},
+            "cut out a single": {"(head + 1) * width": "head * width + 1"},
             "head still there": lambda j, w, b, *head: F.linear(j, w, b),
         },
     ),
@@ -255,16 +217,20 @@ TASKS = (
         head_entropy,
         _draw_weights,
         mistakes={
-            "nan for a weight of 0": lambda w: -(w * w.log2()).sum(dim=3).mean(dim=(0, 2)),
-            "took the natural logarithm": lambda w: -torch.special.xlogy(w, w).sum(dim=3).mean(dim=(0, 2)),
-            "sign is missing": lambda w: -head_entropy(w),
-            "summed over the queries": lambda w: _entropy(w, over=2).mean(dim=(0, 2)),
-            "mean of the weights first": lambda w: _entropy(w.mean(dim=2), over=2).mean(dim=0),
-            "mean of the weights of all pictures first": lambda w: _entropy(w.mean(dim=0), over=2).mean(dim=1),
-            "mean of all weights first": lambda w: _entropy(w.mean(dim=(0, 2)), over=1),
-            "mean over the keys": lambda w: head_entropy(w) / w.shape[3],
-            "summed instead of averaged": lambda w: _entropy(w).sum(dim=2).mean(dim=0),
-            "one for each picture": lambda w: _entropy(w).mean(dim=2),
+            "nan for a weight of 0": {
+                "torch.special.xlogy(weights, weights) / torch.tensor(2.0).log()": "weights * weights.log2()"
+            },
+            "took the natural logarithm": {" / torch.tensor(2.0).log()": ""},
+            "sign is missing": {"-torch": "torch"},
+            "summed over the queries": {"dim=3": "dim=2"},
+            "mean of the weights first": {"    bits": "    weights = weights.mean(dim=2, keepdim=True)\n    bits"},
+            "mean of the weights of all pictures first": {
+                "    bits": "    weights = weights.mean(dim=0, keepdim=True)\n    bits"
+            },
+            "mean of all weights first": {"    bits": "    weights = weights.mean(dim=(0, 2), keepdim=True)\n    bits"},
+            "mean over the keys": {"sum(dim=3)": "mean(dim=3)"},
+            "summed instead of averaged": {"mean(dim=(0, 2))": "sum(dim=2).mean(dim=0)"},
+            "one for each picture": {"mean(dim=(0, 2))": "mean(dim=2)"},
             "gave 2 ** entropy": lambda w: 2 ** head_entropy(w),
         },
     ),
@@ -273,34 +239,36 @@ TASKS = (
         lambda draw: (draw.integer(4, 5), draw.integer(6, 7), (1, 2, 3)[draw.turn]),
         mistakes={
             "True where forbidden": lambda r, c, radius: ~window_mask(r, c, radius),
-            "the patches' numbers": _in_a_row,
-            "a diamond": lambda r, c, radius: _window(r, c, lambda down, across: down + across <= radius),
-            "a circle": lambda r, c, radius: _window(r, c, lambda down, across: down**2 + across**2 <= radius**2),
-            "smaller than the radius": lambda r, c, radius: _window(
-                r, c, lambda down, across: torch.maximum(down, across) < radius
-            ),
-            "a cross": lambda r, c, radius: _window(r, c, lambda down, across: torch.minimum(down, across) <= radius),
-            "divided by the rows": lambda r, c, radius: _window(
-                r, c, lambda down, across: torch.maximum(down, across) <= radius, wide=r
-            ),
+            "the patches' numbers": {"    near": "    row = column = torch.arange(rows * columns)\n    near"},
+            "a diamond": {".abs() <= radius) & ((column": ".abs() + (column"},
+            "a circle": {".abs() <= radius) & ((column": " ** 2 + (column", ".abs() <= radius": " ** 2 <= radius**2"},
+            "smaller than the radius": {"<= radius": "< radius"},
+            "a cross": {" & ": " | "},
+            "divided by the rows": {
+                "    near": "    row = torch.arange(len(row))\n    row, column = row // rows, row % rows\n    near"
+            },
             "token for patch": Shown(
                 _token_for_patch,
                 lambda given, rows, columns, radius: torch.equal(
                     given[1:, 1:], _token_for_patch(rows, columns, radius)[1:, 1:]
                 ),
             ),
-            "without the class token": lambda r, c, radius: window_mask(r, c, radius)[1:, 1:],
-            "class token sees nothing": partial(_alone_class_token, axis=0),
-            "class token is not seen": partial(_alone_class_token, axis=1),
-            "numbers to add": lambda r, c, radius: torch.zeros(1 + r * c, 1 + r * c).masked_fill(
-                ~window_mask(r, c, radius), -torch.inf
-            ),
+            "without the class token": {"F.pad(near, (1, 0, 1, 0), value=True)": "near"},
+            "class token sees nothing": {
+                "return F.pad": "mask = F.pad",
+                "=True)": "=True)\n    mask[0, 1:] = False\n    return mask",
+            },
+            "class token is not seen": {
+                "return F.pad": "mask = F.pad",
+                "=True)": "=True)\n    mask[1:, 0] = False\n    return mask",
+            },
+            "numbers to add": lambda *inputs: torch.where(window_mask(*inputs), 0.0, -torch.inf),
         },
     ),
     Task(
         attend_in_heads,
         _draw_padded,
-        mixtures=port_mistakes(_PLACES, _ported, "fault", _AS_IT_WAS),
-        mistakes={"0 for minus infinity": partial(_ported, faults=("zero",))},
+        mixtures=port_mistakes(attend_in_heads, _PLACES, "fault", _AS_IT_WAS),
+        mistakes={"0 for minus infinity": {"-torch.inf": "0"}},
     ),
 )

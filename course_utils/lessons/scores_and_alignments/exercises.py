@@ -1,7 +1,7 @@
 """The exercises of lesson 4.4: scores, alignments, and what flows back through them."""
 
-import math
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -121,51 +121,10 @@ def _draw_drawn(draw: Draw) -> Inputs:
     return scores.requires_grad_(), drawn
 
 
-def _concat(
-    query: Tensor,
-    keys: Tensor,
-    query_weight: Tensor,
-    key_weight: Tensor,
-    bias: Tensor,
-    vector: Tensor,
-    *,
-    inner: Callable[[Tensor], Tensor] = torch.tanh,
-    keys_first: bool = False,
-) -> Tensor:
-    """The score with another activation, or with the keys before the queries in each pair."""
-    size = (-1, query.shape[1], keys.shape[1], -1)
-    both = [query[:, :, None].expand(size), keys[:, None].expand(size)]
-    joint = torch.cat([query_weight, key_weight], dim=1)
-    return inner(F.linear(torch.cat(both[::-1] if keys_first else both, dim=3), joint, bias)) @ vector
-
-
-def _sparse(scores: Tensor, count_of: Callable[[Tensor, Tensor, Tensor], Tensor], mass: float = 1) -> Tensor:
-    """max(score - tau, 0) where tau comes from as many of the largest scores as `count_of` says."""
-    ranked = scores.sort(dim=1, descending=True).values
-    count, total = torch.arange(1, scores.shape[1] + 1), ranked.cumsum(dim=1)
-    support = count_of(count, ranked, total).sum(dim=1, keepdim=True)
-    return (scores - (total.gather(1, support - 1) - mass) / support).clamp(min=0)
-
-
 def _is_cut_softmax(given: Tensor, scores: Tensor) -> bool:
     """Whether the weights that are left are those of a softmax, scaled so that each row sums to 1."""
     kept = scores.softmax(dim=1) * (given > 0)
     return difference(given, kept / kept.sum(dim=1, keepdim=True)) is None
-
-
-def _gauss(
-    scores: Tensor,
-    center: Tensor,
-    window: int,
-    twice_variance: float,
-    reach: float | None = None,
-    cut_late: bool = False,
-    outside: float = -math.inf,
-) -> Tensor:
-    distance = (torch.arange(scores.shape[1]) - center[:, None]).abs()
-    inside = distance <= (window if reach is None else reach)
-    weights = scores.softmax(dim=1) * inside if cut_late else scores.masked_fill(~inside, outside).softmax(dim=1)
-    return weights * torch.exp(-(distance**2) / twice_variance)
 
 
 def _upstream(weights: Tensor) -> Tensor:
@@ -192,35 +151,16 @@ def _gradient(weights: Tensor) -> Tensor | None:
     return torch.autograd.grad(weights, scores[0], _upstream(weights), retain_graph=True, allow_unused=True)[0]
 
 
-def _refuse_straight_through(given: object, scores: Tensor, drawn: Tensor) -> str | None:
-    right = straight_through(scores, drawn)
-    wrong = difference(given, right, ("query", "key"))
+def _with_gradient(given: Any, expected: Tensor, axes: Sequence[str] = (), parts: Sequence[str] = ()) -> str | None:
+    """How weights differ from others in their values, or in the gradient of their scores."""
+    wrong = difference(given, expected, axes)
     if wrong or not isinstance(given, Tensor):
         return wrong
-    flows = _gradient(given)
-    if flows is None:
-        return "The values are right, but no gradient flows from your weights to the scores."
-    wrong = difference(flows, _gradient(right), ("query", "key"))
+    ours, theirs = _gradient(expected), _gradient(given)
+    if theirs is None:
+        return None if ours is None else "The values are right, but no gradient flows from your weights to the scores."
+    wrong = difference(theirs, ours, axes)
     return wrong and f"The values are right, but the gradient with respect to the scores is not. {wrong}"
-
-
-def _hard(wrong: Callable[[Tensor, Tensor], Tensor]) -> Shown:
-    """A wrong answer that a result shows if both its values and its gradient are those of `wrong`."""
-
-    def shows(given: Tensor, scores: Tensor, drawn: Tensor) -> bool:
-        expected = wrong(scores, drawn)
-        if difference(given, expected) is not None:
-            return False
-        ours, theirs = _gradient(expected), _gradient(given)
-        if ours is None or theirs is None:
-            return ours is theirs
-        return difference(theirs, ours) is None
-
-    return Shown(wrong, shows)
-
-
-def _one_hot(scores: Tensor, drawn: Tensor) -> Tensor:
-    return F.one_hot(drawn, scores.shape[1]).to(scores.dtype)
 
 
 TASKS = (
@@ -257,15 +197,15 @@ TASKS = (
         concat_score,
         _draw_concat,
         mistakes={
-            "forgot the tanh": lambda *inputs: _concat(*inputs, inner=torch.clone),
+            "forgot the tanh": {"torch.tanh": ""},
             "forgot the bias": lambda q, k, u, v, b, w: concat_score(q, k, u, v, 0 * b, w),
-            "keys first": lambda *inputs: _concat(*inputs, keys_first=True),
-            "tanh of the whole score": lambda *inputs: torch.tanh(_concat(*inputs, inner=torch.clone)),
+            "keys first": {"[query[": "[keys[:, None].expand(size), query[", ", keys[:, None].expand(size)]": "]"},
+            "tanh of the whole score": {"torch.tanh(F": "torch.tanh((F", "vector": "vector)"},
             "tanh of each part": lambda q, k, u, v, b, w: (
                 (torch.tanh(q @ u.T)[:, :, None] + torch.tanh(F.linear(k, v, b))[:, None]) @ w
             ),
             "without the vector w": lambda q, k, u, v, b, w: concat_score(q, k, u, v, b, torch.ones_like(w)),
-            "used a ReLU": lambda *inputs: _concat(*inputs, inner=F.relu),
+            "used a ReLU": {"torch.tanh": "F.relu"},
             "left the query out": lambda q, k, u, v, b, w: concat_score(q, k, 0 * u, v, b, w),
             "added the bias twice": lambda q, k, u, v, b, w: concat_score(q, k, u, v, 2 * b, w),
             "a bias after the tanh": lambda q, k, u, v, b, w: concat_score(q, k, u, v, 0 * b, w) + b @ w,
@@ -275,17 +215,19 @@ TASKS = (
         local_weights,
         _draw_local,
         mistakes={
-            "brought back to a sum of 1": lambda e, p, d: F.normalize(_gauss(e, p, d, d**2 / 2), p=1, dim=1),
-            "all keys": lambda e, p, d: _gauss(e, p, d, d**2 / 2, reach=math.inf),
-            "0 outside the window": lambda e, p, d: _gauss(e, p, d, d**2 / 2, outside=0.0),
-            "left out the Gaussian": lambda e, p, d: _gauss(e, p, d, math.inf),
-            "took sigma = D": lambda e, p, d: _gauss(e, p, d, 2 * d**2),
-            "did not square sigma": lambda e, p, d: _gauss(e, p, d, d),
-            "forgot the 2": lambda e, p, d: _gauss(e, p, d, d**2 / 4),
-            "without the edge of the window": lambda e, p, d: _gauss(e, p, d, d**2 / 2, reach=d - 0.5),
-            "D as the whole width": lambda e, p, d: _gauss(e, p, d, d**2 / 2, reach=d / 2),
-            "counted from 1": lambda e, p, d: _gauss(e, p - 1, d, d**2 / 2),
-            "softmax over all, then cut": lambda e, p, d: _gauss(e, p, d, d**2 / 2, cut_late=True),
+            "brought back to a sum of 1": lambda *inputs: F.normalize(local_weights(*inputs), p=1, dim=1),
+            "all keys": {".masked_fill(distance > window, -torch.inf)": ""},
+            "0 outside the window": {"-torch.inf": "0"},
+            "left out the Gaussian": {" * torch.exp(-(distance**2) / (2 * sigma**2))": ""},
+            "took sigma = D": {"window / 2": "window"},
+            "did not square sigma": {"sigma**2": "sigma"},
+            "forgot the 2": {"2 * sigma": "sigma"},
+            "without the edge of the window": {"> window": ">= window"},
+            "D as the whole width": {"> window": "> window / 2"},
+            "counted from 1": {"center[:, None]": "(center[:, None] - 1)"},
+            "softmax over all, then cut": {
+                ".masked_fill(distance > window, -torch.inf).softmax(dim=1)": ".softmax(dim=1) * (distance <= window)"
+            },
         },
     ),
     Task(
@@ -293,21 +235,15 @@ TASKS = (
         _draw_scores,
         mistakes={
             "the softmax": lambda e: e.softmax(dim=1),
-            "tau from all keys": lambda e: _sparse(
-                e, lambda count, ranked, total: torch.ones_like(ranked, dtype=torch.bool)
-            ),
-            "counted from 0": lambda e: _sparse(e, lambda count, ranked, total: 1 + (count - 1) * ranked > total),
-            "forgot the 1": lambda e: _sparse(e, lambda count, ranked, total: 1 + count * ranked > total, mass=0),
+            "tau from all keys": {"1 + count * ranked > total": "total == total"},
+            "counted from 0": {"count * ranked": "(count - 1) * ranked"},
+            "forgot the 1": {"support - 1) - 1": "support - 1)"},
             "cut and divided": lambda e: F.normalize(e.clamp(min=0), p=1, dim=1),
             "the best key alone": lambda e: F.one_hot(e.argmax(dim=1), e.shape[1]).to(e.dtype),
-            "not cut at 0": lambda e: (
-                e - (e - sparsemax_weights(e)).where(sparsemax_weights(e) > 0, torch.inf).amin(dim=1, keepdim=True)
-            ),
+            "not cut at 0": {".clamp(min=0)": ""},
             "in sorted order": lambda e: sparsemax_weights(e).sort(dim=1, descending=True).values,
             "over the queries": lambda e: sparsemax_weights(e.T).T,
-            "one key too few": lambda e: _sparse(
-                e, lambda count, ranked, total: F.pad((1 + count * ranked > total)[:, 1:], (0, 1)) | (count == 1)
-            ),
+            "one key too few": {"    tau": "    support = (support - 1).clamp(min=1)\n    tau"},
             "small weights of a softmax cut": Shown(
                 lambda e: F.normalize(e.softmax(dim=1) * (e.softmax(dim=1) > 0.1), p=1, dim=1), _is_cut_softmax
             ),
@@ -317,18 +253,16 @@ TASKS = (
         straight_through,
         _draw_drawn,
         mistakes={
-            "no gradient": _hard(_one_hot),
-            "nothing detached": _hard(lambda e, drawn: _one_hot(e, drawn) + (e.softmax(1) - e.softmax(1))),
-            "wrong sign": _hard(lambda e, drawn: _one_hot(e, drawn) + (e.softmax(1).detach() - e.softmax(1))),
-            "added the softmax": _hard(lambda e, drawn: _one_hot(e, drawn) + e.softmax(1)),
-            "the softmax": _hard(lambda e, drawn: e.softmax(1)),
-            "p at the drawn key": _hard(lambda e, drawn: _one_hot(e, drawn) * e.softmax(1)),
-            "took the best key": _hard(lambda e, drawn: straight_through(e, e.argmax(dim=1))),
-            "gradient of the scores": _hard(lambda e, drawn: _one_hot(e, drawn) + (e - e.detach())),
-            "gradient of the drawn key alone": _hard(
-                lambda e, drawn: _one_hot(e, drawn) * (1 + e.softmax(1) - e.softmax(1).detach())
-            ),
+            "no gradient": {" + (p - p.detach())": ""},
+            "nothing detached": {"p.detach()": "p"},
+            "wrong sign": {"p - p.detach()": "p.detach() - p"},
+            "added the softmax": {"(p - p.detach())": "p"},
+            "the softmax": {"one_hot + (p - p.detach())": "p"},
+            "p at the drawn key": {"+ (p - p.detach())": "* p"},
+            "took the best key": {"drawn": "scores.argmax(dim=1)"},
+            "gradient of the scores": {"p - p.detach()": "scores - scores.detach()"},
+            "gradient of the drawn key alone": {"+ (p - p.detach())": "* (1 + p - p.detach())"},
         },
-        refusal=_refuse_straight_through,
+        compare=_with_gradient,
     ),
 )

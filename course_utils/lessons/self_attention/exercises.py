@@ -1,16 +1,14 @@
 """The exercises of lesson 4.1.3: reach, projections, weights, slope, output, and a port to fix."""
 
 import math
-from collections.abc import Sequence
-from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...check.engine import Draw, Inputs
-from ...check.port import port_mistakes
-from ...check.tasks import Task, any_of
+from ...check.port import Fault, port_mistakes
+from ...check.tasks import Task
 
 
 def receptive_side(kernels: list[int], strides: list[int]) -> int:
@@ -67,54 +65,27 @@ def sagan_attention(
     return gamma * F.conv2d(context.unflatten(2, x.shape[2:]), output_weight) + x
 
 
-def _sides(kernels: Sequence[int], strides: Sequence[int], least: int = 1, own: bool = False) -> int:
-    """The side where each layer adds kernel - least, and where its own stride counts before it (`own`)."""
-    side, step = 1, 1
-    for kernel, stride in zip(kernels, strides, strict=True):
-        step *= stride if own else 1
-        side += (kernel - least) * step
-        step *= 1 if own else stride
-    return side
-
-
-def _added_strides(kernels: Sequence[int], strides: Sequence[int], start: int = 0) -> int:
-    steps = [max(1, start + sum(stride - start for stride in strides[:i])) for i in range(len(kernels))]
-    return 1 + sum((kernel - 1) * step for kernel, step in zip(kernels, steps, strict=True))
-
-
-def _ported(
-    x: Tensor,
-    key_weight: Tensor,
-    query_weight: Tensor,
-    value_weight: Tensor,
-    output_weight: Tensor,
-    gamma: Tensor,
-    faults: Sequence[str] = (),
-) -> Tensor:
-    """Self-attention with some of the faults of published ports."""
-    if "names" in faults:
-        key_weight, query_weight = query_weight, key_weight
-    key, query, value = (F.conv2d(x, weight).flatten(2) for weight in (key_weight, query_weight, value_weight))
-    scores = query.transpose(1, 2) @ key
-    if "scale" in faults:
-        scores = scores / key.shape[1] ** 0.5
-    weights = scores.softmax(dim=1 if "axis" in faults else 2)
-    context = value @ weights.transpose(1, 2)  # (N, dv, queries)
-    if "reshape" in faults:
-        context = context.transpose(1, 2).reshape(context.shape)
-    added = F.conv2d(context.unflatten(2, x.shape[2:]), output_weight)
-    if "sum" in faults:
-        return gamma * (added + x)
-    added = added if "gamma" in faults else gamma * added
-    return added if "residual" in faults else added + x
-
-
-_FAULTS = {
-    "names": "query and key are swapped: f makes the keys, g the queries",
-    "scale": "the scores are divided by the square root of d; SAGAN does not divide",
-    "axis": "the softmax runs over the queries; each query's weights must sum to 1 over the keys",
-    "residual": "the input `x` is not added",
-}
+_PLACES = (
+    {
+        "names": Fault(
+            "query and key are swapped: f makes the keys, g the queries",
+            {"key, query, value = ": "query, key, value = "},
+        )
+    },
+    {
+        "scale": Fault(
+            "the scores are divided by the square root of d; SAGAN does not divide",
+            {"@ key)": "@ key / key.shape[1] ** 0.5)"},
+        )
+    },
+    {
+        "axis": Fault(
+            "the softmax runs over the queries; each query's weights must sum to 1 over the keys",
+            {"softmax(dim=2)": "softmax(dim=1)"},
+        )
+    },
+    {"residual": Fault("the input `x` is not added", {" + x": ""})},
+)
 _AS_IT_WAS = (
     "This is the port as it was, with four faults in it. Read it from the top: which letter of the paper makes the "
     "queries?"
@@ -172,14 +143,17 @@ TASKS = (
         receptive_side,
         _draw_stack,
         mistakes={
-            "without strides": lambda kernels, strides: _sides(kernels, [1] * len(kernels)),
-            "own stride counted": lambda kernels, strides: _sides(kernels, strides, own=True),
-            "added the kernel sizes": lambda kernels, strides: _sides(kernels, strides, least=0),
-            "started from 0": lambda kernels, strides: _sides(kernels, strides) - 1,
+            "without strides": {"step *= stride": "pass"},
+            "own stride counted": {"* step": "* step * stride"},
+            "added the kernel sizes": {"(kernel - 1)": "kernel"},
+            "started from 0": {"side, step = 1, 1": "side, step = 0, 1"},
             "multiplied the kernel sizes": lambda kernels, strides: math.prod(kernels),
-            "added the strides": any_of(_added_strides, partial(_added_strides, start=1)),
-            "the last layer first": lambda kernels, strides: _sides(kernels[::-1], strides[::-1]),
-            "the area": lambda kernels, strides: _sides(kernels, strides) ** 2,
+            "added the strides": (
+                {"step = 1, 1": "step = 1, 0", "* step": "* max(1, step)", "step *=": "step +="},
+                {"step *= stride": "step += stride - 1"},
+            ),
+            "the last layer first": {"zip(kernels, strides": "zip(kernels[::-1], strides[::-1]"},
+            "the area": {"return side": "return side**2"},
         },
     ),
     Task(
@@ -198,19 +172,15 @@ TASKS = (
         weigh_keys,
         _draw_queries,
         mistakes={
-            "softmax over the queries": lambda query, key: (query @ key.transpose(1, 2)).softmax(dim=1),
-            "softmax twice": lambda query, key: (query @ key.transpose(1, 2)).softmax(dim=2).softmax(dim=2),
-            "scores over their sum": lambda query, key: (query @ key.mT) / (query @ key.mT).sum(dim=2, keepdim=True),
-            "scaled": lambda query, key: (query @ key.transpose(1, 2) / query.shape[2] ** 0.5).softmax(dim=2),
-            "returned the scores": lambda query, key: query @ key.transpose(1, 2),
-            "used a sigmoid": lambda query, key: torch.sigmoid(query @ key.transpose(1, 2)),
-            "keys before queries": lambda query, key: (key @ query.transpose(1, 2)).softmax(dim=2),
-            "the cosine": lambda query, key: (
-                F.normalize(query, dim=2) @ F.normalize(key, dim=2).transpose(1, 2)
-            ).softmax(dim=2),
-            "softmax over all pairs": lambda query, key: (
-                (query @ key.transpose(1, 2)).flatten(1).softmax(dim=1).unflatten(1, (query.shape[1], -1))
-            ),
+            "softmax over the queries": {"dim=2": "dim=1"},
+            "softmax twice": {".softmax(dim=2)": ".softmax(dim=2).softmax(dim=2)"},
+            "scores over their sum": {"scores.softmax(dim=2)": "scores / scores.sum(dim=2, keepdim=True)"},
+            "scaled": {"key.transpose(1, 2)": "key.transpose(1, 2) / key.shape[2] ** 0.5"},
+            "returned the scores": {".softmax(dim=2)": ""},
+            "used a sigmoid": {"softmax(dim=2)": "sigmoid()"},
+            "keys before queries": {"query @ key.transpose": "key @ query.transpose"},
+            "the cosine": {"query @ key.transpose": "F.normalize(query, dim=2) @ F.normalize(key, dim=2).transpose"},
+            "softmax over all pairs": {"scores.softmax(dim=2)": "scores.flatten(1).softmax(dim=1).view_as(scores)"},
         },
     ),
     Task(
@@ -229,31 +199,27 @@ TASKS = (
         attention_output,
         _draw_output,
         mistakes={
-            "left out the residual": lambda x, c, w, gamma: attention_output(x, c, w, gamma) - x,
-            "left out gamma": lambda x, c, w, gamma: attention_output(x, c, w, torch.ones_like(gamma)),
-            "gamma times the sum": lambda x, c, w, gamma: gamma * attention_output(x, c, w, torch.ones_like(gamma)),
-            "gamma times x": lambda x, c, w, gamma: attention_output(x, c, w, torch.ones_like(gamma)) - x + gamma * x,
-            "blended": lambda x, c, w, gamma: attention_output(x, c, w, gamma) - gamma * x,
-            "reshaped straight": lambda x, c, w, gamma: gamma * F.conv2d(c.reshape(len(x), -1, *x.shape[2:]), w) + x,
-            "reshaped after the output layer": lambda x, c, w, gamma: (
-                gamma * (c @ w[:, :, 0, 0].T).reshape(x.shape) + x
-            ),
+            "left out the residual": {" + x": ""},
+            "left out gamma": {"gamma * ": ""},
+            "gamma times the sum": {"gamma * F": "gamma * (F", " + x": " + x)"},
+            "gamma times x": {"gamma * F": "F", "+ x": "+ gamma * x"},
+            "blended": {"+ x": "+ (1 - gamma) * x"},
+            "reshaped straight": {
+                "context.transpose(1, 2).unflatten(2, x.shape[2:])": "context.reshape(len(x), -1, *x.shape[2:])"
+            },
+            "reshaped after the output layer": {
+                "F.conv2d(gathered, output_weight)": "(context @ output_weight[:, :, 0, 0].T).reshape(x.shape)"
+            },
         },
     ),
     Task(
         sagan_attention,
         _draw_port,
-        mixtures=port_mistakes(
-            [{fault: words} for fault, words in _FAULTS.items()],
-            _ported,
-            "fault",
-            _AS_IT_WAS,
-            together={("names", "axis"): _TURNED},
-        ),
+        mixtures=port_mistakes(sagan_attention, _PLACES, "fault", _AS_IT_WAS, together={("names", "axis"): _TURNED}),
         mistakes={
-            "left out gamma": partial(_ported, faults=("gamma",)),
-            "gamma times the sum": partial(_ported, faults=("sum",)),
-            "reshaped straight": partial(_ported, faults=("reshape",)),
+            "left out gamma": {"gamma * ": ""},
+            "gamma times the sum": {"gamma * F": "gamma * (F", " + x": " + x)"},
+            "reshaped straight": {"context.unflatten": "context.transpose(1, 2).reshape(context.shape).unflatten"},
         },
     ),
 )

@@ -101,20 +101,6 @@ def _draw_residual(draw: Draw) -> Inputs:
     return x, branch, se
 
 
-def _gates(
-    s: Tensor,
-    w: Tensor,
-    b: Tensor,
-    v: Tensor,
-    c: Tensor,
-    *,
-    between: Callable[[Tensor], Tensor] = F.relu,
-    end: Callable[[Tensor], Tensor] = torch.sigmoid,
-) -> Tensor:
-    """`excite` with other activations."""
-    return end(F.linear(between(F.linear(s, w, b)), v, c))
-
-
 TASKS = (
     Task(
         squeeze,
@@ -148,17 +134,17 @@ TASKS = (
         excite,
         _draw_excite,
         mistakes={
-            "forgot the ReLU": lambda *inputs: _gates(*inputs, between=torch.clone),
-            "forgot the sigmoid": lambda *inputs: _gates(*inputs, end=torch.clone),
-            "ended with a softmax": lambda *inputs: _gates(*inputs, end=lambda x: x.softmax(dim=1)),
-            "used a tanh": lambda *inputs: _gates(*inputs, between=torch.tanh),
-            "a bias after the sigmoid": lambda s, w, b, v, c: _gates(s, w, b, v, 0 * c) + c,
-            "used a sigmoid": lambda *inputs: _gates(*inputs, between=torch.sigmoid),
-            "a ReLU before the sigmoid": lambda *inputs: _gates(*inputs, end=lambda x: F.relu(x).sigmoid()),
-            "added both biases twice": lambda s, w, b, v, c: _gates(s, w, 2 * b, v, 2 * c),
-            "left out both biases": lambda s, w, b, v, c: _gates(s, w, 0 * b, v, 0 * c),
-            "left out the bias of the first": lambda s, w, b, v, c: _gates(s, w, 0 * b, v, c),
-            "left out the bias of the second": lambda s, w, b, v, c: _gates(s, w, b, v, 0 * c),
+            "forgot the ReLU": {"F.relu": ""},
+            "forgot the sigmoid": {"torch.sigmoid": ""},
+            "ended with a softmax": {"torch.sigmoid(": "torch.softmax(", "expand_bias)": "expand_bias), dim=1"},
+            "used a tanh": {"F.relu": "torch.tanh"},
+            "a bias after the sigmoid": {", expand_bias))": ")) + expand_bias"},
+            "used a sigmoid": {"F.relu": "torch.sigmoid"},
+            "a ReLU before the sigmoid": {"torch.sigmoid(": "torch.sigmoid(F.relu(", "expand_bias))": "expand_bias)))"},
+            "added both biases twice": {"_bias": "_bias * 2"},
+            "left out both biases": {", reduce_bias": "", ", expand_bias": ""},
+            "left out the bias of the first": {", reduce_bias": ""},
+            "left out the bias of the second": {", expand_bias": ""},
         },
     ),
     Task(

@@ -1,16 +1,15 @@
 """The exercises of lesson 4.1.5: patches, tokens, rollout, occlusion, and a port to fix."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...check.engine import Draw, Inputs
-from ...check.patches import blanked, draw_picture
-from ...check.port import port_mistakes
-from ...check.tasks import Task, any_of
+from ...check.patches import draw_picture
+from ...check.port import Fault, port_mistakes
+from ...check.tasks import Task
 
 
 def cut_patches(images: Tensor, size: int) -> Tensor:
@@ -77,98 +76,55 @@ def fixed_vit(
     return F.linear(F.layer_norm(x, (width,), eps=1e-6)[:, 0], head)
 
 
-def _cut(images: Tensor, size: int, order: Sequence[int]) -> Tensor:
-    cut = images.unflatten(3, (-1, size)).unflatten(2, (-1, size))
-    return cut.permute(*order).flatten(3).flatten(1, 2)
-
-
-def _roll(
-    weights: Tensor, kept: float = 0.5, heads: str = "mean", backwards: bool = False, added: bool = False
-) -> Tensor:
-    """The rollout with another share of the identity, other heads, the other order, or sums instead of products."""
-    layers = weights.amax(dim=1) if heads == "max" else weights.sum(dim=1) if heads == "sum" else weights.mean(dim=1)
-    eye = torch.eye(weights.shape[-1])
-    steps = [(1 - kept) * layer + kept * eye for layer in layers]
-    if added:
-        return torch.stack(steps).mean(dim=0)
-    rolled = eye
-    for step in steps:
-        rolled = rolled @ step if backwards else step @ rolled
-    return rolled
-
-
-def _occluded(
-    network: Callable[[Tensor], Tensor],
-    image: Tensor,
-    label: int,
-    size: int,
-    *,
-    keep: bool = False,
-    softmax: bool = True,
-) -> tuple[Tensor, Tensor]:
-    """What the network says of the whole picture, and with each patch blanked; `keep` leaves earlier blanks in."""
-    rows, columns = image.shape[1] // size, image.shape[2] // size
-    logits = network(blanked(image, range(rows * columns), size, keep=keep))
-    answers = (logits.softmax(dim=1) if softmax else logits)[:, label]
-    return answers[0], answers[1:].view(rows, columns)
-
-
-def _ported(
-    tokens: Tensor,
-    in_weight: Tensor,
-    out_weight: Tensor,
-    widen: Tensor,
-    narrow: Tensor,
-    head: Tensor,
-    heads: int,
-    faults: Sequence[str] = (),
-) -> Tensor:
-    """One block and the head, departing from torchvision's as published ports do, or as attempts to fix them do."""
-    width = tokens.shape[2]
-
-    def norm(x: Tensor) -> Tensor:
-        return F.layer_norm(x, (width,), eps=1e-5 if "eps" in faults else 1e-6)
-
-    def attend(x: Tensor) -> Tensor:
-        query, key, value = F.linear(x, in_weight).unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4)
-        divisor = width if "scale" in faults else query.shape[3]
-        weights = (query @ key.mT / divisor**0.5).softmax(dim=3)
-        return F.linear((weights @ value).transpose(1, 2).flatten(2), out_weight)
-
-    def think(x: Tensor) -> Tensor:
-        curve = "tanh" if "gelu" in faults else "none"
-        return F.linear(F.gelu(F.linear(x, widen), approximate=curve), narrow)
-
-    x = tokens
-    if "residual" in faults:
-        x = norm(think(norm(attend(norm(x)))))
-    elif "norm" in faults:
-        x = norm(x + attend(x))
-        x = norm(x + think(x))
-    else:
-        for step, kept in ((attend, "attention"), (think, "mlp")):
-            normed = norm(x)
-            x = (normed if kept in faults or "both" in faults else x) + step(normed)
-        x = x if "last" in faults else norm(x)
-    read = x.mean(dim=1) if "pooling" in faults else x[:, -1 if "last token" in faults else 0]
-    return F.linear(read, head)
-
-
+_ATTENTION_FROM_NORMED = {"x = tokens +": "x = normed +"}
+_MLP_FROM_NORMED = {"x + F.linear(hidden": "F.layer_norm(x, (width,), eps=1e-6) + F.linear(hidden"}
 # The places where the port departs; the first of each is the port's own, the others are made when fixing it.
 _PLACES = (
-    {"scale": "the scores are divided by the square root of the whole width E; the width of one head counts"},
     {
-        "norm": "the layer norms stand after the additions; a vision transformer normalises what goes into each step, "
-        "and once more before the head",
-        "last": "the layer norm before the head is missing",
-        "attention": "what attention found is added to the normalised tokens; add it to the tokens as they came",
-        "mlp": "what the MLP found is added to its normalised input; add it to x as it was before the norm",
-        "both": "both steps add to what was normalised; each adds to what it was given, as it was before the norm",
+        "scale": Fault(
+            "the scores are divided by the square root of the whole width E; the width of one head counts",
+            {"query.shape[3] **": "width **"},
+        )
     },
-    {"gelu": "the GELU is the tanh approximation, as in the paper's own code; torchvision's is the exact one"},
     {
-        "pooling": "the head reads the mean of all tokens; it reads the class token, token 0",
-        "last token": "the head reads the last token; it reads the class token, which is the first, token 0",
+        "norm": Fault(
+            "the layer norms stand after the additions; a vision transformer normalises what goes into each step, "
+            "and once more before the head",
+            {
+                "F.linear(normed,": "F.linear(tokens,",
+                "    hidden": "    x = F.layer_norm(x, (width,), eps=1e-6)\n    hidden",
+                "F.linear(F.layer_norm(x, (width,), eps=1e-6), widen": "F.linear(x, widen",
+            },
+        ),
+        "last": Fault("the layer norm before the head is missing", {"F.layer_norm(x, (width,), eps=1e-6)[": "x["}),
+        "attention": Fault(
+            "what attention found is added to the normalised tokens; add it to the tokens as they came",
+            _ATTENTION_FROM_NORMED,
+        ),
+        "mlp": Fault(
+            "what the MLP found is added to its normalised input; add it to x as it was before the norm",
+            _MLP_FROM_NORMED,
+        ),
+        "both": Fault(
+            "both steps add to what was normalised; each adds to what it was given, as it was before the norm",
+            _ATTENTION_FROM_NORMED | _MLP_FROM_NORMED,
+        ),
+    },
+    {
+        "gelu": Fault(
+            "the GELU is the tanh approximation, as in the paper's own code; torchvision's is the exact one",
+            {"widen))": "widen), approximate='tanh')"},
+        )
+    },
+    {
+        "pooling": Fault(
+            "the head reads the mean of all tokens; it reads the class token, token 0",
+            {"[:, 0], head": ".mean(dim=1), head"},
+        ),
+        "last token": Fault(
+            "the head reads the last token; it reads the class token, which is the first, token 0",
+            {"[:, 0], head": "[:, -1], head"},
+        ),
     },
 )
 _AS_IT_WAS = "This is the port as it was, with all four. Begin at the scores: what are they divided by?"
@@ -217,88 +173,72 @@ TASKS = (
         _draw_pictures,
         mistakes={
             "reshaped straight": lambda images, size: images.reshape(len(images), -1, images.shape[1] * size * size),
-            "columns of patches first": lambda images, size: _cut(images, size, (0, 4, 2, 1, 3, 5)),
-            "colours last": lambda images, size: _cut(images, size, (0, 2, 4, 3, 5, 1)),
-            "pixels column by column": lambda images, size: _cut(images, size, (0, 2, 4, 1, 5, 3)),
-            "took every size-th pixel": lambda images, size: (
-                images.unflatten(3, (size, -1)).unflatten(2, (size, -1)).permute(0, 3, 5, 1, 2, 4).flatten(3)
-            ).flatten(1, 2),
+            "columns of patches first": {"0, 2, 4, 1": "0, 4, 2, 1"},
+            "colours last": {"1, 3, 5)": "3, 5, 1)"},
+            "pixels column by column": {"3, 5)": "5, 3)"},
+            "took every size-th pixel": {"(-1, size)": "(size, -1)", "0, 2, 4, 1, 3, 5": "0, 3, 5, 1, 2, 4"},
             "patches as columns": lambda images, size: cut_patches(images, size).transpose(1, 2),
-            "two axes of patches": lambda images, size: cut_patches(images, size).unflatten(
-                1, (-1, images.shape[3] // size)
-            ),
+            "two axes of patches": {".flatten(1, 2)": ""},
         },
     ),
     Task(
         make_tokens,
         _draw_patches,
         mistakes={
-            "class token last": lambda x, w, b, token, places: (
-                torch.cat([F.linear(x, w, b), token.expand(len(x), -1, -1)], dim=1) + places
+            "class token last": {"[first, projected]": "[projected, first]"},
+            "without positions": {" + positions": ""},
+            "class token without a position": {
+                "projected], dim=1) + positions": "projected + positions[:, 1:]], dim=1)"
+            },
+            "positions from 0 for patches": (
+                {"projected], dim=1) + positions": "projected + positions[:, :-1]], dim=1)"},
+                {"+ positions": "+ positions.roll(1, 1)"},
             ),
-            "without positions": lambda x, w, b, token, places: make_tokens(x, w, b, token, 0 * places),
-            "class token without a position": lambda x, w, b, token, places: make_tokens(
-                x, w, b, token - places[:, :1], places
-            ),
-            "positions from 0 for patches": any_of(
-                lambda x, w, b, token, places: make_tokens(x, w, b, token - places[:, -1:], places.roll(1, 1)),
-                lambda x, w, b, token, places: make_tokens(x, w, b, token, places.roll(1, 1)),
-            ),
-            "left out the bias": lambda x, w, b, token, places: make_tokens(x, w, 0 * b, token, places),
-            "added the bias twice": lambda x, w, b, token, places: make_tokens(x, w, 2 * b, token, places),
-            "class token through the projection": lambda x, w, b, token, places: make_tokens(
-                x, w, b, token + b, places
-            ),
-            "multiplied by the positions": lambda x, w, b, token, places: (
-                make_tokens(x, w, b, token, 0 * places) * places
-            ),
-            "without the class token": lambda x, w, b, token, places: make_tokens(x, w, b, 0 * token, places),
+            "left out the bias": {", bias": ""},
+            "added the bias twice": {"bias": "2 * bias"},
+            "class token through the projection": {"class_token.expand": "(class_token + bias).expand"},
+            "multiplied by the positions": {"+ positions": "* positions"},
+            "without the class token": {"class_token.expand": "(0 * class_token).expand"},
         },
     ),
     Task(
         attention_rollout,
         _draw_weights,
         mistakes={
-            "the other order": lambda weights: _roll(weights, backwards=True),
-            "left out the identity": lambda weights: _roll(weights, kept=0.0),
-            "the whole identity": lambda weights: 2 ** len(weights) * _roll(weights),
-            "the largest head": lambda weights: _roll(weights, heads="max"),
-            "sum of the heads": lambda weights: _roll(weights, heads="sum"),
-            "mean of the layers": lambda weights: _roll(weights, added=True),
-            "only the last layer": lambda weights: _roll(weights[-1:]),
-            "mixed the layers": lambda weights: torch.stack(
-                [_roll(one[:, None]) for one in weights.unbind(dim=1)]
-            ).mean(dim=0),
-            "transposed": lambda weights: _roll(weights).mT,
+            "the other order": {"(0.5 * layer": "rolled @ (0.5 * layer", ") @ rolled": ")"},
+            "left out the identity": {"(0.5 * layer + 0.5 * torch.eye(length))": "layer"},
+            "the whole identity": {"0.5 * ": ""},
+            "the largest head": {"weights.mean": "weights.amax"},
+            "sum of the heads": {"weights.mean": "weights.sum"},
+            "mean of the layers": {"return rolled": "return 0.5 * weights.mean(dim=(0, 1)) + 0.5 * torch.eye(length)"},
+            "only the last layer": {"weights.mean": "weights[-1:].mean"},
+            "mixed the layers": {"weights.mean(dim=1)": "weights", "return rolled": "return rolled.mean(dim=0)"},
+            "transposed": {"return rolled": "return rolled.mT"},
         },
     ),
     Task(
         occlusion_map,
         draw_picture,
         mistakes={
-            "what is left": lambda *inputs: _occluded(*inputs)[1],
-            "the other sign": lambda *inputs: -occlusion_map(*inputs),
-            "the distance": lambda *inputs: occlusion_map(*inputs).abs(),
-            "logits": lambda *inputs: torch.sub(*_occluded(*inputs, softmax=False)),
-            "earlier blanks stay": lambda *inputs: torch.sub(*_occluded(*inputs, keep=True)),
-            "the likeliest class": lambda network, image, label, size: occlusion_map(
-                network, image, int(network(image[None]).argmax()), size
-            ),
-            "rows and columns exchanged": lambda network, image, label, size: (
-                occlusion_map(network, image, label, size).T.contiguous().view(image.shape[1] // size, -1)
-            ),
-            "width before height": lambda *inputs: occlusion_map(*inputs).T,
-            "relative fall": lambda *inputs: occlusion_map(*inputs) / _occluded(*inputs)[0],
-            "one axis of patches": lambda *inputs: occlusion_map(*inputs).flatten(),
+            "what is left": {"answers[0] - ": ""},
+            "the other sign": {"return ": "return -"},
+            "the distance": {"answers[1:])": "answers[1:]).abs()"},
+            "logits": {".softmax(dim=1)": ""},
+            "earlier blanks stay": {"[1 + patch,": "[1 + patch :,"},
+            "the likeliest class": {"[:, label]": "[:, network(image[None])[0].argmax()]"},
+            "rows and columns exchanged": {"view(rows, columns)": "view(rows, columns).T.reshape(rows, columns)"},
+            "width before height": {"view(rows, columns)": "view(rows, columns).T"},
+            "relative fall": {"answers[1:])": "answers[1:]).div(answers[0])"},
+            "one axis of patches": {".view(rows, columns)": ""},
         },
     ),
     Task(
         fixed_vit,
         _draw_port,
-        mixtures=port_mistakes(_PLACES, _ported, "departure", _AS_IT_WAS),
+        mixtures=port_mistakes(fixed_vit, _PLACES, "departure", _AS_IT_WAS),
         mistakes={
-            "residuals are left out": partial(_ported, faults=("residual",)),
-            "another eps": partial(_ported, faults=("eps",)),
+            "residuals are left out": {"tokens + ": "", "x + F": "F"},
+            "another eps": {"eps=1e-6": "eps=1e-5"},
         },
     ),
 )
