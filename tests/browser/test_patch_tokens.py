@@ -326,6 +326,16 @@ def test_the_drop_by_occlusion_is_red_and_centred_on_zero(page):
     assert [float(end) for end in ends] == pytest.approx([-size, 0, size], abs=2e-3)
 
 
+def test_a_page_that_is_squeezed_to_nothing_for_a_moment_draws_the_sequence_again(page):
+    page.set(cut=12)
+    shown = page.pixels(part(page, "The sequence"))
+    for width in ("12px", "auto"):
+        page.page.evaluate("(width) => { document.querySelector('main').style.width = width; }", width)
+        page.set(picture=1)
+        page.set(picture=0)
+    np.testing.assert_array_equal(page.pixels(part(page, "The sequence")), shown)
+
+
 def test_another_patch_size_shows_the_cut_and_its_count(page):
     choose(page, "Sequence")
     page.root.get_by_role("combobox", name="Patch").select_option("8")

@@ -524,6 +524,33 @@ def last_mask(page, name: str, share: float) -> None:
     assert f"{share:.0%}".replace("%", " %") in page.root.inner_text()
 
 
+def pointed_at(page) -> tuple[str, int, str, float]:
+    """Of the eight pictures the one in focus: its border, its label, the colour in focus; and what the mask says."""
+    data = cued_digits(8, seed=3, split="test")
+    row, column = page.state("query")
+    picture = 4 * (row // 40) + column // 40
+    border, colour = (
+        ("red", "green", "blue")[int(data.images[picture, :, y, x].argmax())]
+        for y, x in ((0, 0), brightest(data.images[picture], row % 40, column % 40))
+    )
+    return border, int(data.labels[picture]), colour, float(re.search(r": (\d)", page.status)[1])
+
+
+def brightest(image: torch.Tensor, row: int, column: int) -> tuple[int, int]:
+    """The brightest pixel within nine pixels of a place: it belongs to the digit that stands there."""
+    near = image[:, row - 9 : row + 9, column - 9 : column + 9].amax(dim=0)
+    y, x = divmod(int(near.argmax()), near.shape[1])
+    return row - 9 + y, column - 9 + x
+
+
+def unmasked(page) -> None:
+    """The first picture's border is green; at half opacity the mask, 0 nearly everywhere, makes all darker."""
+    bare = page.pixels(page.canvas)[..., :3].astype(float)
+    assert bare[3, 3].argmax() == 1
+    page.set(opacity=0.5)
+    assert page.pixels(page.canvas)[..., :3].mean() < 0.8 * bare.mean()
+
+
 def any_network_says(page, share: float) -> None:
     assert on_digit(page, cued_digits(200, seed=7, split="test")) == pytest.approx(share, abs=0.005)
 
@@ -593,6 +620,12 @@ CLAIMS: dict[tuple[str, str], Claims] = {
         "a dark patch": dark_patch,
         "the brightest patch": brightest_patch,
     },
+    ("4.2", "attention_map"): {
+        "without the mask": unmasked,
+        "a green border": lambda page: pointed_at(page) == ("green", 3, "green", 1) or pytest.fail(page.status),
+        "the red digit": lambda page: pointed_at(page) == ("green", 3, "red", 0) or pytest.fail(page.status),
+        "a red border": lambda page: pointed_at(page) == ("red", 8, "red", 1) or pytest.fail(page.status),
+    },
     ("4.3", "attention_map"): {
         "where CBAM looks": lambda page: last_mask(page, "CBAM", 0.22),
         "where self-attention looks": lambda page: last_mask(page, "self-attention", 0.98),
@@ -640,6 +673,7 @@ ELSEWHERE: dict[tuple[str, str], dict[str, Any]] = {
     ("4.1.2", "covariance"): {"view": "reduced", "example": 2, "moved": 5, "leader": 4, "turn": 0.5, "query": [2, 3]},
     ("4.1.5", "patch_tokens"): {"picture": 0, "cut": 10, "head": 2, "query": [0, 0]},
     ("4.1.5", "occlusion"): {"picture": 0, "layer": 1, "head": 2, "blanked": [3], "view": "rollout"},
+    ("4.2", "attention_map"): {"query": [2, 2], "opacity": 0.9},
     ("4.3", "attention_map"): {"query": [2, 2], "opacity": 0.2},
     ("4.4", "score_lab"): {"source": "sheep", "alignments": ["sparsemax", "hard"], "temperature": 0.5, "width": 8},
     ("4.4", "hens"): {"source": "plane", "scores": ["additive", "similarity_cosine"], "temperature": 0.5, "width": 2},

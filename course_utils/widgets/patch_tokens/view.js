@@ -483,8 +483,8 @@ function sequencePart(house, numbers, focus) {
   const refresh = () => {
     node.hidden = numbers.view() !== "sequence";
     if (node.hidden) return;
-    const [tokens, wide, cut] = [numbers.size ** 2 + 1, Math.floor(node.clientWidth), numbers.isCut()];
-    const across = Math.min(tokens, Math.floor(wide / CELLS[tokens > 300 ? 1 : 0]));
+    const [tokens, wide, cut] = [numbers.size ** 2 + 1, Math.max(1, Math.floor(node.clientWidth)), numbers.isCut()];
+    const across = Math.max(1, Math.min(tokens, Math.floor(wide / CELLS[tokens > 300 ? 1 : 0])));
     const cell = Math.min(28, wide / across);
     const tall = (cut ? 1 : 1.7) * cell + 5;
     layout = { across, cell, tall, tokens };
