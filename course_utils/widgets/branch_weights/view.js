@@ -1,13 +1,12 @@
-import { bindFocus, choice, fill, gestures, keyWords, slider, store, traitControls } from "../page/bind.js";
+import { choice, fill, keyWords, slider, traitControls } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { decode, percent } from "../page/maths.js";
-import { easel, fitPanel, frameCell, layPicture, paintImage, paintMap } from "../page/paint.js";
-import { copyButton, instrument, picturePanel, row, saveButton, scaleBar } from "../page/panels.js";
+import { decode, listed, percent } from "../page/maths.js";
+import { easel, fitPanel, frameCell, layPicture, paintImage, paintMap, writeText } from "../page/paint.js";
+import { instrument, note, picturePanel, pointPanel, row, scaleBar } from "../page/panels.js";
+import { DASHES, drawAxes, drawBand, drawDot, scalesOf, takePen, ticks } from "../page/plot.js";
+import { bindView } from "../page/view.js";
 
-const FONT = "system-ui, sans-serif";
-const TICKS = [0.02, 0.05, 0.1, 0.2]; // between two lines of the plot
-const DASHES = [[], [6, 4], [2, 3], [8, 3, 2, 3]]; // lines are distinguished without their colours, too
 const SQUARES = ["#9ecbff", "#ffb066", "#7fe0b8", "#f3a6d6"];
 const TALL = 190; // pixels of the plot
 
@@ -17,25 +16,27 @@ const shortName = (name) => name.replace(/\.attention$/, "");
 function openStage(json) {
   const [shares, spread, own] = [json.shares, json.spread, json.example_shares].map(decode);
   const [sizes, branches, channels] = shares.shape;
-  const mean = (values, start) => values.subarray(start, start + channels).reduce((sum, one) => sum + one, 0) / channels;
+  const mean = (values, start) =>
+    values.subarray(start, start + channels).reduce((sum, one) => sum + one, 0) / channels;
   const examples = own.shape[1];
   return {
     ...json, sizes, branches, channels,
     shareOf: (size, branch, channel) => shares.values[(size * branches + branch) * channels + channel],
     meanOf: (size, branch) => mean(shares.values, (size * branches + branch) * channels),
-    exampleMean: (size, example, branch) => mean(own.values, ((size * examples + example) * branches + branch) * channels),
+    exampleMean: (size, example, branch) =>
+      mean(own.values, ((size * examples + example) * branches + branch) * channels),
     spreadOf: (size, branch) => spread.values[size * branches + branch],
   };
 }
 
-/** What the traits choose: `stage()`, `branch()`, `example()`, and `sorted()`, the channels in the order of the table. */
+/** What the traits choose: `stage()`, `branch()`, `example()`, and `sorted()`, the channels in the table's order. */
 function reader(model) {
   const stages = model.get("stages").map(openStage);
   const pictures = decode(model.get("pictures"));
   const [, examples, height, width] = pictures.shape;
-  const stage = () => stages[Math.min(model.get("stage"), stages.length - 1)];
-  const branch = () => Math.min(model.get("branch"), stage().branches - 1);
-  const example = () => Math.max(0, Math.min(model.get("example"), examples - 1));
+  const stage = () => stages[model.get("stage")];
+  const branch = () => Math.min(model.get("branch"), stage().branches - 1); // another stage may have fewer
+  const example = () => model.get("example");
   return {
     stages, examples, height, width, stage, branch, example, sizes: model.get("sizes"),
     picture(size) {
@@ -53,12 +54,12 @@ function reader(model) {
 
 /** The table: a row for each channel, a column for each size, coloured by the share of the chosen kernel. */
 function tablePart(model, data) {
-  const made = picturePanel("", { role: "application" });
-  const ticks = element("div", { class: "cw-ticks", "aria-hidden": "true" });
-  ticks.append(...data.sizes.map((size) => element("span", {}, size)));
-  const foot = element("p", { class: "cw-panel-name" }, "side of the digit, in pixels");
+  const made = pointPanel();
+  const columns = data.sizes.map((size) => element("span", {}, size));
   const scale = scaleBar("");
-  made.node.append(ticks, foot, element("p", { class: "cw-panel-name cw-keys" }, gestures()), scale.node);
+  made.canvas.after(element("div", { class: "cw-ticks", "aria-hidden": "true" }, ...columns),
+    note("side of the digit, in pixels"));
+  made.node.append(scale.node);
   let map = null;
   let sorted = [];
   const draw = () => {
@@ -67,7 +68,7 @@ function tablePart(model, data) {
     sorted = data.sorted();
     const values = Float32Array.from({ length: channels * sizes }, (_, k) =>
       shareOf(k % sizes, data.branch(), sorted[Math.floor(k / sizes)]) - even);
-    const most = values.reduce((one, other) => Math.max(one, Math.abs(other)), 0) || 1;
+    const most = Math.max(...values.map(Math.abs)) || 1;
     const range = { table: "RdBu", low: -most, high: most };
     map = paintMap(values, channels, sizes, range);
     fitPanel(made, Math.min(360, channels * 14) / Math.max(1, made.node.clientWidth));
@@ -90,79 +91,39 @@ function tablePart(model, data) {
   return { ...made, draw, mark, channelOf: (place) => sorted[place] };
 }
 
-/** The axes of the plot: where a size and a share stand, in CSS pixels, and the lines of the grid. */
-function axes(lines, spreads, sizes, across) {
-  const every = lines.flatMap((line, b) => line.flatMap((value, i) => [value - spreads[b][i], value + spreads[b][i]]));
-  const [least, most] = [Math.min(...every), Math.max(...every)];
-  const step = TICKS.find((one) => (most - least) / one <= 5) ?? TICKS.at(-1);
-  const first = Math.max(0, Math.floor(least / step + 1e-9));
-  const last = Math.max(first + 1, Math.ceil(most / step - 1e-9));
-  return {
-    ticks: Array.from({ length: last - first + 1 }, (_, k) => (first + k) * step),
-    x: (i) => 40 + ((across - 96) * (sizes[i] - sizes[0])) / (sizes.at(-1) - sizes[0]),
-    y: (value) => 8 + ((TALL - 44) * (last * step - value)) / ((last - first) * step),
-  };
-}
-
-function drawAxes(context, house, { ticks, x, y }, sizes, across) {
-  context.font = `12px ${FONT}`;
-  context.textBaseline = "middle";
-  context.lineWidth = 1;
-  context.textAlign = "right";
-  for (const value of ticks) {
-    context.fillStyle = house.ink("line");
-    context.fillRect(40, y(value) - 0.5, across - 96, 1);
-    context.fillStyle = house.ink("soft");
-    context.fillText(value.toFixed(2), 34, y(value));
-  }
-  context.textAlign = "center";
-  sizes.forEach((size, i) => context.fillText(String(size), x(i), TALL - 26));
-  context.fillText("side of the digit, in pixels", (across - 16) / 2, TALL - 9);
-}
-
-/** One kernel's line with its band, and a dot at the size in focus. */
-function drawLine(context, ink, { x, y }, line, spread, dashes, chosen) {
-  context.fillStyle = ink;
-  context.strokeStyle = ink;
-  context.globalAlpha = 0.15;
-  context.beginPath();
-  line.forEach((value, i) => context.lineTo(x(i), y(value + spread[i])));
-  for (let i = line.length - 1; i >= 0; i--) context.lineTo(x(i), y(line[i] - spread[i]));
-  context.fill();
-  context.globalAlpha = 1;
-  context.lineWidth = 2;
-  context.setLineDash(dashes);
-  context.beginPath();
-  line.forEach((value, i) => context.lineTo(x(i), y(value)));
-  context.stroke();
-  context.setLineDash([]);
-  context.beginPath();
-  context.arc(x(chosen), y(line[chosen]), 4, 0, 7);
-  context.fill();
-}
-
+/** The mean share of every kernel for every size, as lines; a light bar at the size in focus. */
 function plotPart(house, data) {
   const made = picturePanel("Mean share over the channels; the band is one deviation over the pictures", { role: "img" });
   const draw = (chosen) => {
     const { kernels, meanOf, spreadOf } = data.stage();
     const { sizes } = data;
+    const lines = kernels.map((_, b) => sizes.map((at, i) => {
+      const [mean, spread] = [meanOf(i, b), spreadOf(i, b)];
+      return { at, mean, low: mean - spread, high: mean + spread };
+    }));
     const across = Math.max(220, made.node.clientWidth);
     const context = easel(made.canvas, across, TALL);
-    const lines = kernels.map((_, b) => sizes.map((__, i) => meanOf(i, b)));
-    const spreads = kernels.map((_, b) => sizes.map((__, i) => spreadOf(i, b)));
-    const places = axes(lines, spreads, sizes, across);
-    drawAxes(context, house, places, sizes, across);
+    const least = Math.min(...lines.flat().map(({ low }) => low));
+    const most = Math.max(...lines.flat().map(({ high }) => high));
+    const { step, digits } = ticks(least, Math.max(most, least + 0.1), 5);
+    const first = Math.max(0, Math.floor(least / step));
+    const last = Math.max(first + 1, Math.ceil(most / step));
+    const values = Array.from({ length: last - first + 1 }, (_, i) => (first + i) * step);
+    const box = [40, 8, across - 56, TALL - 36];
+    const scales = scalesOf(box, [sizes[0], sizes.at(-1)], [values[0], values.at(-1)]);
     context.fillStyle = house.ink("sunken");
-    context.fillRect(places.x(chosen) - 7, 8, 14, TALL - 44);
-    context.textAlign = "left";
-    kernels.forEach((side, b) => {
-      drawLine(context, house.ink(`run-${b}`), places, lines[b], spreads[b], DASHES[b % DASHES.length], chosen);
-      context.fillText(kernelWords(side), across - 50, places.y(lines[b].at(-1)));
+    context.fillRect(scales.x(sizes[chosen]) - 7, 8, 14, TALL - 44);
+    drawAxes(context, house, scales, { values, digits }, sizes, "side of the digit, in pixels");
+    lines.forEach((line, b) => {
+      drawBand(context, house, scales, b, line);
+      drawDot(context, scales.x(sizes[chosen]), scales.y(line[chosen].mean), 4);
+      const ink = house.ink(`run-${b}`);
+      writeText(context, kernelWords(kernels[b]), across - 50, scales.y(line.at(-1).mean), { ink });
     });
-    const listed = (line) => sizes.map((size, i) => `${line[i].toFixed(3)} at ${size} pixels`).join(", ");
-    const label = kernels.map((side, b) => `mean share of ${kernelWords(side)}: ${listed(lines[b])}`).join("; ");
-    made.canvas.setAttribute("aria-label", label);
-    made.canvas.dataset.means = lines.map((line) => line.map((value) => value.toPrecision(5)).join(",")).join(";");
+    const means = lines.map((line) => line.map(({ mean }) => mean));
+    made.canvas.setAttribute("aria-label", kernels.map((side, b) => `mean share of ${kernelWords(side)}: `
+      + sizes.map((size, i) => `${means[b][i].toFixed(3)} at ${size} pixels`).join(", ")).join("; "));
+    made.canvas.dataset.means = means.map((line) => listed(line, 5)).join(";");
   };
   return { ...made, draw };
 }
@@ -171,7 +132,7 @@ function plotPart(house, data) {
 function picturePart(model, data) {
   const made = picturePanel("", { role: "img" });
   const shares = element("p", {});
-  const legend = element("p", { class: "cw-panel-name" });
+  const legend = note();
   const draw = (size, words) => {
     const { kernels, stride } = data.stage();
     const { scale: dots } = fitPanel(made, data.height / data.width, 180);
@@ -194,8 +155,8 @@ function picturePart(model, data) {
       `A digit whose square has ${data.sizes[size]} pixels on a side, and a square for each kernel`);
     shares.textContent = words;
     const spans = kernels.map((kernel) => `${kernelWords(kernel)}: ${kernel * stride} pixels`).join(", ");
-    legend.textContent = `Squares: how far the kernels of this block reach: ${spans}. Each place in them has itself seen `
-      + "a few pixels around it.";
+    legend.textContent = `Squares: how far the kernels of this block reach: ${spans}. Each place in them has itself `
+      + "seen a few pixels around it.";
   };
   return { node: row(made.node, element("div", {}, shares, legend)), draw };
 }
@@ -206,13 +167,14 @@ function controlsPart(house, model, data) {
     stage: [choice, {
       label: "Block of",
       options: data.stages.map(({ name, channels }, i) => [i, `${shortName(name)}: ${channels} channels`]),
-      read: (stage) => Math.min(stage, data.stages.length - 1), write: Number,
+      write: Number,
     }],
     branch: [choice, { label: "Share of the kernel", options: [], read: data.branch, write: Number }],
-    order: [choice, { label: "Sort channels", options: [["change", "by change with size"], ["channel", "in order"]] }],
+    order: [choice, {
+      label: "Sort channels", options: [["change", "by change with size"], ["channel", "in order"]],
+    }],
     example: [slider, {
       label: "Picture", min: 0, max: data.examples - 1, step: 1, show: (i) => `${i + 1} of ${data.examples}`,
-      read: data.example,
     }],
   });
   house.controls.append(...nodes);
@@ -243,12 +205,13 @@ function render({ model, el }) {
   instrument(house, table.node, plot.node, picture.node);
   const controls = controlsPart(house, model, data);
 
-  const sizeNow = () => focus.get()?.[1] ?? Math.floor(data.sizes.length / 2);
-  const each = (meanOf) => data.stage().kernels.map((side, b) => `${kernelWords(side)}: ${percent(meanOf(b))}`).join(", ");
-  const inPicture = () => each((b) => data.stage().exampleMean(sizeNow(), data.example(), b));
-  const describe = () => {
+  const sizeOf = (focus) => focus.get()?.[1] ?? Math.floor(data.sizes.length / 2);
+  const each = (meanOf) =>
+    data.stage().kernels.map((side, b) => `${kernelWords(side)}: ${percent(meanOf(b))}`).join(", ");
+  const inPicture = (size) => each((b) => data.stage().exampleMean(size, data.example(), b));
+  const describe = (focus) => {
     const { name, kernels, sizes, shareOf, meanOf } = data.stage();
-    const [query, size, branch] = [focus.get(), sizeNow(), data.branch()];
+    const [query, size, branch] = [focus.get(), sizeOf(focus), data.branch()];
     const side = data.sizes[size];
     const [block, kernel] = [shortName(name), kernelWords(kernels[branch])];
     const change = (100 * (meanOf(sizes - 1, branch) - meanOf(0, branch))).toFixed(1).replace("-", "−");
@@ -257,42 +220,21 @@ function render({ model, el }) {
         + `${percent(shareOf(size, branch, table.channelOf(query[0])))} from ${kernel}.`
       : `From digits of ${data.sizes[0]} to ${data.sizes.at(-1)} pixels the mean share of ${kernel} `
         + `changes by ${change} points.`;
-    const means = each((b) => meanOf(size, b));
     const heard = `${block}: digits of ${side} pixels, mean over all channels and ${model.get("counts")[size]} pictures, `
-      + `${means}; in the picture shown, ${inPicture()}.`;
+      + `${each((b) => meanOf(size, b))}; in the picture shown, ${inPicture(size)}.`;
     return [words, { heard }, focus.hint()];
   };
-  const look = (quiet = false) => {
-    if (house.root.clientWidth === 0) return;
-    table.mark(focus.get(), focus.isPinned());
-    plot.draw(sizeNow());
-    picture.draw(sizeNow(), `In this picture, ${inPicture()}.`);
-    house.say(describe(), { quiet });
-  };
-  const focus = bindFocus({
-    model, house, describe, canvases: [table.canvas], rows: () => data.stage().channels, columns: () => data.sizes.length,
-    onChange: (_, __, quiet) => look(quiet),
+  bindView({
+    model, house, describe, canvases: [table.canvas], traits: ["stage", "branch", "order", "example"],
+    rows: () => data.stage().channels, columns: () => data.sizes.length, follow: controls.refresh, draw: table.draw,
+    mark(focus) {
+      const size = sizeOf(focus);
+      table.mark(focus.get(), focus.isPinned());
+      plot.draw(size);
+      picture.draw(size, `In this picture, ${inPicture(size)}.`);
+    },
+    code: (focus) => codeFor(model, data, sizeOf(focus)),
   });
-  const draw = () => {
-    controls.refresh();
-    if (house.root.clientWidth === 0) return;
-    table.draw();
-    look();
-  };
-  const refresh = () => {
-    focus.take();
-    draw();
-  };
-
-  refresh();
-  house.listen(["branch", "order", "example"], draw);
-  house.listen("stage", () => {
-    refresh();
-    if (model.get("query").length && !focus.get()) store(model, { query: [] }); // the stage has no such place
-  });
-  house.whenShown(draw);
-  const code = () => codeFor(model, data, sizeNow());
-  house.actions.append(saveButton(house, "branch-weights.png", { lines: describe }), copyButton(house, code));
   return house.end;
 }
 

@@ -1,13 +1,13 @@
-import { bindFocus, button, choice, fill, gestures, keyWords, slider, store } from "../page/bind.js";
+import { button, choice, fill, keyWords, slider, store, traitControls } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { decode, dot, extent, number, sigmoid } from "../page/maths.js";
-import { blend, colourOf, fit, outline, paintImage, paintMap } from "../page/paint.js";
-import { bars, copyButton, instrument, panel, picturePanel, row, saveButton, scaleBar } from "../page/panels.js";
+import { decode, dot, extent, listed, number, once, sigmoid } from "../page/maths.js";
+import { blend, colourOf, fit, outline, paintImage, paintMap, pixelsOf, writeText } from "../page/paint.js";
+import { bars, instrument, note, panel, picturePanel, pointPanel, row, scaleBar } from "../page/panels.js";
+import { bindView } from "../page/view.js";
 
 const MAPS = "viridis";
 const SIGNED = "RdBu";
-const FONT = "system-ui, sans-serif";
 const HEAD = 62; // the margin of the matrix: a map and its name
 const NUMBERED = 36; // pixels of a cell that has room for its number
 const SETTINGS = ["example", "view", "moved", "leader", "turn"];
@@ -75,7 +75,9 @@ function reduceMaps(weights, maps, channels) {
   for (let d = 0; d < reduced; d++) {
     for (let p = 0; p < size; p++) {
       let sum = weights.reduce_bias[d];
-      for (let c = 0; c < channels; c++) sum += weights.reduce_weight[d * channels + c] * Math.max(0, maps[c * size + p]);
+      for (let c = 0; c < channels; c++) {
+        sum += weights.reduce_weight[d * channels + c] * Math.max(0, maps[c * size + p]);
+      }
       result[d * size + p] = Math.max(0, sum);
     }
   }
@@ -91,15 +93,12 @@ function gsopMask(weights, covariance) {
   return layer(weights.expand_weight, weights.expand_bias, squeezed).map(sigmoid);
 }
 
-/** What follows from the settings. `load()` reads the traits, `compute()` makes `before` and `after` the slider. */
+/** What follows from the traits: `compute()` makes the numbers `before` and `after` the slider. */
 function calculator(model) {
   const made = {};
-  made.load = () => {
-    const open = (weights) => Object.fromEntries(Object.entries(weights).map(([name, one]) => [name, decode(one).values]));
-    made.names = model.get("names");
-    made.examples = model.get("examples").map(({ label, maps, code }) => ({ label, code, ...decode(maps) }));
-    made.blocks = { se: open(model.get("se")), gsop: open(model.get("gsop")) };
-  };
+  const open = once((weights) =>
+    Object.fromEntries(Object.entries(weights).map(([name, one]) => [name, decode(one).values])));
+  const openMaps = once(decode);
   const outcome = (maps) => {
     const own = statistics(maps, made.names.length);
     const reduced = reduceMaps(made.blocks.gsop, maps, made.names.length);
@@ -108,10 +107,14 @@ function calculator(model) {
     return { maps, own, reduced, its, se: seMask(se, own.means), gsop: gsopMask(gsop, its.covariance) };
   };
   made.compute = () => {
-    const [moved, leader, turn] = ["moved", "leader", "turn"].map((name) => model.get(name));
-    const { values, shape: [, height, width] } = made.examples[model.get("example")];
+    const [moved, leader, turn, names, examples] = ["moved", "leader", "turn", "names", "examples"]
+      .map((name) => model.get(name));
+    const blocks = { se: open(model.get("se")), gsop: open(model.get("gsop")) };
+    Object.assign(made, { names, examples, blocks });
+    const { values, shape: [, height, width] } = openMaps(examples[model.get("example")].maps);
     const size = height * width;
-    if (made.values !== values) made.before = outcome(values);
+    if (made.values !== values || made.of !== blocks.gsop) made.before = outcome(values);
+    made.of = blocks.gsop;
     const maps = Float32Array.from(values);
     const at = (c) => values.subarray(c * size, (c + 1) * size);
     if (turn !== 0) maps.set(rearrange(at(moved), at(leader), turn), moved * size);
@@ -128,40 +131,37 @@ function calculator(model) {
     const spread = Math.sqrt(covariance[i * n + i] * covariance[j * n + j]);
     return spread > 0 ? covariance[i * n + j] / spread : null;
   };
-  made.load();
-  made.compute();
   return made;
 }
 
-/** The matrix with a map and a name at each row and column; `mark` frames a cell, `locate` finds one. */
+/** The matrix with a map and a name at each row and column; `mark` frames a cell, `inside` is where the cells lie. */
 function matrixPart(house, model, numbers) {
-  const made = picturePanel("", { role: "application" });
+  const made = pointPanel();
   const scale = scaleBar("covariance");
-  made.node.append(element("p", { class: "cw-panel-name cw-keys" }, gestures()), scale.node);
+  made.node.append(scale.node);
   const base = document.createElement("canvas");
   let side = 0;
   const drawEdges = (context, n) => {
     const thumb = Math.min(side - 4, 40);
-    context.font = `11px ${FONT}`;
-    context.textAlign = "center";
-    context.textBaseline = "alphabetic";
     for (let c = 0; c < n; c++) {
       const map = paintMap(numbers.mapOf(c), numbers.height, numbers.width, numbers.shown.range);
       const at = HEAD + c * side + (side - thumb) / 2;
       context.drawImage(map, at, 18, thumb, thumb);
       context.drawImage(map, HEAD - 4 - thumb, at, thumb, thumb);
       const isMoved = model.get("view") === "channels" && c === model.get("moved") && model.get("turn") !== 0;
-      context.fillStyle = house.ink(isMoved ? "run-1" : "ink");
-      context.fillText(short(numbers.shown.names[c]), HEAD + (c + 0.5) * side, 13, side - 5);
+      writeText(context, short(numbers.shown.names[c]), HEAD + (c + 0.5) * side, 13, {
+        ink: house.ink(isMoved ? "run-1" : "ink"), size: 11, align: "center", line: "alphabetic", most: side - 5,
+      });
     }
   };
   const drawCell = (context, value, [x, y], range) => {
     context.fillStyle = colourOf(value, range);
     context.fillRect(x, y, side - 1, side - 1);
     if (side < NUMBERED) return;
-    context.fillStyle = Math.abs(value) > 0.6 * range.high ? "#fff" : "#1a2029";
+    const ink = Math.abs(value) > 0.6 * range.high ? "#fff" : "#1a2029";
     const thousandths = Math.round(1000 * value);
-    context.fillText(`${thousandths < 0 ? "−" : ""}${Math.abs(thousandths)}`, x + side / 2, y + side / 2);
+    const words = `${thousandths < 0 ? "−" : ""}${Math.abs(thousandths)}`;
+    writeText(context, words, x + side / 2, y + side / 2, { ink, size: 11, align: "center" });
   };
   const draw = () => {
     const { covariance, names: { length: n } } = numbers.shown;
@@ -174,12 +174,11 @@ function matrixPart(house, model, numbers) {
     drawEdges(context, n);
     const limit = Math.max(...Array.from(covariance, Math.abs)) || 1;
     const range = { table: SIGNED, low: -limit, high: limit };
-    context.textBaseline = "middle";
     covariance.forEach((value, k) =>
       drawCell(context, value, [HEAD + (k % n) * side, HEAD + Math.floor(k / n) * side], range));
     scale.set(range);
-    made.canvas.dataset.covariance = Array.from(covariance, (value) => value.toPrecision(7)).join(",");
-    const what = model.get("view") === "channels" ? `the ${n} channels` : `the ${n} reduced channels inside the GSoP block`;
+    made.canvas.dataset.covariance = listed(covariance, 7);
+    const what = `the ${n} ${model.get("view") === "channels" ? "channels" : "reduced channels inside the GSoP block"}`;
     made.rename(`Covariances of ${what}${side >= NUMBERED ? ", in thousandths" : ""}`);
     made.canvas.setAttribute("aria-label", `${n} by ${n} covariances of ${what}. ${keyWords("over the cells")}`);
   };
@@ -187,7 +186,7 @@ function matrixPart(house, model, numbers) {
     const context = made.canvas.getContext("2d");
     context.clearRect(0, 0, base.width, base.height);
     context.drawImage(base, 0, 0);
-    const dots = made.canvas.width / parseFloat(made.canvas.style.width);
+    const dots = pixelsOf(made.canvas);
     const at = [HEAD + j * side, HEAD + i * side, side - 1, side - 1].map((length) => length * dots);
     if (query) outline(context, ...at, dots, pinned);
     else {
@@ -196,19 +195,16 @@ function matrixPart(house, model, numbers) {
       context.strokeRect(...at);
     }
   };
-  const locate = (_, x, y) => {
-    const whole = parseFloat(made.canvas.style.width);
-    const place = [y, x].map((at) => Math.floor((at * whole - HEAD) / side));
-    return place.every((at) => at >= 0 && at < numbers.shown.names.length) ? place : null;
-  };
-  return { ...made, draw, mark, locate };
+  const inside = () => [HEAD, HEAD, numbers.shown.names.length * side, numbers.shown.names.length * side]
+    .map((length) => length / parseFloat(made.canvas.style.width));
+  return { ...made, draw, mark, inside };
 }
 
 /** The cell's two maps, the product of their deviations, and the picture. */
 function lensesPart(model, numbers) {
   const lenses = Array.from({ length: 4 }, () => picturePanel("", { role: "img" }));
   const [first, second, product, picture] = lenses;
-  const name = element("p", { class: "cw-panel-name" });
+  const name = note();
   const node = element("div", {}, name, element("div", { class: "cw-lenses" }, ...lenses.map((one) => one.node)));
   const show = (one, map, words, label = words) => {
     fit(one.canvas, Math.max(1, Math.floor(one.node.clientWidth)), numbers.height / numbers.width);
@@ -240,7 +236,8 @@ function lensesPart(model, numbers) {
   const drawPicture = () => {
     const { maps } = numbers.after;
     const { height, width, size } = numbers;
-    const values = Uint8ClampedArray.from({ length: 3 * size }, (_, k) => 255 * maps[(k % 3) * size + Math.floor(k / 3)]);
+    const values = Uint8ClampedArray.from({ length: 3 * size },
+      (_, k) => 255 * maps[(k % 3) * size + Math.floor(k / 3)]);
     const moved = model.get("moved");
     const words = model.get("turn") !== 0 && moved < 3 ? `, ${numbers.names[moved]} rearranged` : "";
     show(picture, paintImage({ shape: [height, width, 3], values }), `the picture${words}`);
@@ -255,15 +252,15 @@ function gatesPart(numbers) {
     made.node.classList.add("cw-brief");
     return { block, ...made, figure: panel(words, made.node) };
   });
-  const note = element("p", { class: "cw-panel-name" }, "Gates from 0 to 1. The thin mark: with the slider at 0.");
-  const node = element("div", {}, row(...blocks.map(({ figure }) => figure.node)), note);
+  const node = element("div", {}, row(...blocks.map(({ figure }) => figure.node)),
+    note("Gates from 0 to 1. The thin mark: with the slider at 0."));
   const draw = () => {
     for (const { block, show, node: list } of blocks) {
       show(numbers.names.map((name, c) => {
         const [value, before] = [numbers.after[block][c], numbers.before[block][c]];
         return { name, value, before, words: value.toFixed(2) };
       }));
-      list.dataset[block] = Array.from(numbers.after[block], (gate) => gate.toPrecision(7)).join(",");
+      list.dataset[block] = listed(numbers.after[block], 7);
     }
   };
   return { node, draw };
@@ -271,45 +268,47 @@ function gatesPart(numbers) {
 
 /** The controls; `rest()` is called when the hand leaves the slider alone. */
 function controlsPart(house, model, numbers, rest) {
-  const setNumber = (name) => (value) => store(model, { [name]: Number(value) });
-  const example = choice({ label: "Picture", options: [], value: 0, onChange: setNumber("example") });
-  const view = choice({
-    label: "Covariances of", options: [], value: "", onChange: (name) => store(model, { query: [], view: name }),
-  });
-  const moved = choice({ label: "Move the values of", options: [], value: 1, onChange: setNumber("moved") });
-  const leader = choice({ label: "after", options: [], value: 0, onChange: setNumber("leader") });
+  const made = { sliding: false };
   let resting = 0;
-  const controls = { sliding: false };
-  const turn = slider({
-    label: "Turn", min: -1, max: 1, step: 0.05, value: 0, show: (value) => fixed(value),
-    onInput: (value) => {
-      controls.sliding = true;
-      store(model, { turn: value });
-      controls.sliding = false;
-      clearTimeout(resting);
-      resting = setTimeout(rest, 300);
-    },
-  });
+  const slide = (turn) => {
+    made.sliding = true;
+    store(model, { turn });
+    made.sliding = false;
+    clearTimeout(resting);
+    resting = setTimeout(rest, 300);
+  };
   house.endings.push(() => clearTimeout(resting));
+  const numbered = (list) => list.map((words, k) => [String(k), words]);
+  const { controls, nodes, refresh } = traitControls(model, {
+    moved: [choice, { label: "Move the values of", options: [], write: Number }],
+    leader: [choice, { label: "after", options: [], write: Number }],
+    turn: [slider, { label: "Turn", min: -1, max: 1, step: 0.05, show: (value) => fixed(value), onInput: slide }],
+    example: [choice, { label: "Picture", options: [], write: Number }],
+    view: [choice, {
+      label: "Covariances of", options: [], onChange: (name) => store(model, { query: [], view: name }),
+    }],
+  });
   const back = button("Put back", () => {
-    turn.input.focus(); // a button that disables itself would lose the focus to the page
+    controls.turn.input.focus(); // a button that disables itself would lose the focus to the page
     store(model, { turn: 0 });
   });
-  house.controls.append(moved.node, leader.node, turn.node, back, example.node, view.node);
-  controls.refresh = () => {
+  house.controls.append(...nodes.slice(0, 3), back, ...nodes.slice(3));
+  made.refresh = () => {
     const { names, blocks, examples } = numbers;
-    fill(example, examples.map(({ label }, k) => [String(k), label]), model.get("example"));
-    fill(view, [
-      ["channels", `the ${names.length} channels`], ["reduced", `GSoP's ${blocks.gsop.reduce_bias.length} reduced channels`],
-    ], model.get("view"));
-    const channels = names.map((name, c) => [String(c), name]);
-    fill(moved, channels, model.get("moved"));
-    fill(leader, channels, model.get("leader"));
-    turn.set(model.get("turn"));
-    turn.input.setAttribute("aria-label", `Turn ${names[model.get("moved")]} after ${names[model.get("leader")]}`);
+    const offers = {
+      example: numbered(examples.map(({ label }) => label)), moved: numbered(names), leader: numbered(names),
+      view: [
+        ["channels", `the ${names.length} channels`],
+        ["reduced", `GSoP's ${blocks.gsop.reduce_bias.length} reduced channels`],
+      ],
+    };
+    for (const [name, options] of Object.entries(offers)) fill(controls[name], options, model.get(name));
+    refresh();
+    controls.turn.input.setAttribute("aria-label",
+      `Turn ${names[model.get("moved")]} after ${names[model.get("leader")]}`);
     back.disabled = model.get("turn") === 0;
   };
-  return controls;
+  return made;
 }
 
 /** What the slider did to the two masks. */
@@ -358,55 +357,39 @@ function render({ model, el }) {
   const gates = gatesPart(numbers);
   const lenses = lensesPart(model, numbers);
   instrument(house, matrix.node, gates.node, lenses.node);
-  const controls = controlsPart(house, model, numbers, () => house.say(describe(), { again: true }));
+  const controls = controlsPart(house, model, numbers, () => house.say(describe(view), { again: true }));
 
   let last = null; // the cell that stays shown when the pointer leaves
-  const cell = () => {
+  const count = () => numbers.shown.names.length;
+  const cell = (focus) => {
     const pair = model.get("view") === "channels" ? [model.get("leader"), model.get("moved")] : [0, 1];
-    return (focus.get() ?? last ?? pair).map((place) => Math.min(place, numbers.shown.names.length - 1));
+    return (focus.get() ?? last ?? pair).map((place) => Math.min(place, count() - 1));
   };
-  const describe = () => [cellInWords(numbers, cell()), { aside: slideInWords(model, numbers) }, focus.hint()];
-  const look = (quiet = false) => {
-    if (house.root.clientWidth > 0) {
-      matrix.mark(cell(), focus.get(), focus.isPinned());
-      lenses.drawCell(cell());
-    }
-    house.say(describe(), { quiet });
-  };
-  const focus = bindFocus({
-    model, house, describe, canvases: [matrix.canvas], rows: () => numbers.shown.names.length,
-    columns: () => numbers.shown.names.length, locate: matrix.locate, start: cell,
-    onChange: (query, _, quiet) => {
-      last = query ?? last;
-      look(quiet);
+  const describe = (focus) =>
+    [cellInWords(numbers, cell(focus)), { aside: slideInWords(model, numbers) }, focus.hint()];
+  const view = bindView({
+    model, house, describe, canvases: [matrix.canvas], traits: ["examples", "names", "se", "gsop", ...SETTINGS],
+    rows: count, columns: count, inside: matrix.inside, start: () => cell(view),
+    moved: (focus) => { last = focus.get() ?? last; }, isQuiet: () => controls.sliding,
+    follow() {
+      numbers.compute();
+      controls.refresh();
     },
+    draw() {
+      for (const part of [gates, matrix]) part.draw();
+      lenses.drawPicture();
+    },
+    mark(focus) {
+      matrix.mark(cell(focus), focus.get(), focus.isPinned());
+      lenses.drawCell(cell(focus));
+    },
+    code: () => codeFor(model, numbers),
   });
-  const draw = () => {
-    gates.draw();
-    matrix.draw();
-    lenses.drawPicture();
-    look(controls.sliding);
-  };
-  const refresh = () => {
-    numbers.compute();
-    controls.refresh();
-    if (house.root.clientWidth > 0) draw();
-  };
-
-  focus.take();
-  refresh();
   house.listen("view", () => {
     last = null;
-    focus.set(null);
+    view.set(null);
+    view.show();
   });
-  house.listen(SETTINGS, refresh);
-  house.listen(["examples", "names", "se", "gsop"], () => {
-    numbers.load();
-    refresh();
-  });
-  house.whenShown(draw);
-  const save = saveButton(house, "covariance.png", { lines: () => describe().slice(0, 2) });
-  house.actions.append(save, copyButton(house, () => codeFor(model, numbers)));
   return house.end;
 }
 

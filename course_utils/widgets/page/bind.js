@@ -200,21 +200,25 @@ export function focusController({ canvases, rows, columns, locate, onChange, onE
  * A place that the trait holds from the start, or that comes from outside, is shown without a pin until the learner
  * points anywhere.
  *
- * Args: those of `focusController`, where `locate` may be left out for a grid of even cells over the whole canvas;
+ * Args: those of `focusController`, where `locate` may be left out for a grid of even cells over the part of a canvas that
+ * `inside(canvas)` gives, [left, top, width, height] as shares, by default all of it;
  * `describe()` -> the parts of the status line, said again with "Edge." when an arrow can go no further; `trait`, its name,
  * and `toTrait(query)`, `fromTrait(values)` where it does not hold [row, column].
  * Returns what `focusController` does, and `take()`, which follows the trait: for a view whose grid has changed.
  */
 export function bindFocus({
   model, house, describe, onChange, rows, columns, trait = "query", toTrait = (query) => query,
-  fromTrait = (values) => values,
-  ...others
+  fromTrait = (values) => values, inside = () => [0, 0, 1, 1], ...others
 }) {
+  const within = ([row, column]) => row >= 0 && column >= 0 && row < rows() && column < columns();
   const focus = focusController({
     rows,
     columns,
-    locate: (_, x, y) => (!rows() || x < 0 || y < 0 || x >= 1 || y >= 1 ? null
-      : [Math.floor(y * rows()), Math.floor(x * columns())]),
+    locate: (canvas, x, y) => {
+      const [left, top, width, height] = inside(canvas);
+      const place = [Math.floor(((y - top) / height) * rows()), Math.floor(((x - left) / width) * columns())];
+      return within(place) ? place : null;
+    },
     onEdge: () => house.say([...describe(), "Edge."], { again: true }),
     onChange: (query, pinned, quiet) => {
       onChange(query, pinned, quiet);
@@ -223,7 +227,6 @@ export function bindFocus({
     },
     ...others,
   });
-  const within = ([row, column]) => row < rows() && column < columns();
   const take = () => {
     const values = model.get(trait);
     const before = focus.get();

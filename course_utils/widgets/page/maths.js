@@ -57,6 +57,9 @@ export function changeInWords(moved) {
   return `${moved > 0 ? "+" : "−"}${(100 * Math.abs(moved)).toFixed(1)}`;
 }
 
+/** Numbers as a node keeps them for whoever reads it from outside. */
+export const listed = (values, digits = 6) => Array.from(values, (value) => value.toPrecision(digits)).join(",");
+
 export const sigmoid = (value) => 1 / (1 + Math.exp(-value));
 
 /** Shares that sum to 1, over the places where `open` is true; all 0 where none is. */

@@ -125,6 +125,15 @@ export function drawHeat(canvas, picture, values, [rows, columns], { opacity = 0
   return context;
 }
 
+/** Words at a place of a canvas, in CSS pixels: `align` of the words and `line` of the letters stand there, `most` wide. */
+export function writeText(context, words, x, y, { ink, size = 12, weight = 400, align = "left", line = "middle", most }) {
+  context.font = `${weight} ${size}px system-ui, sans-serif`;
+  context.textAlign = align;
+  context.textBaseline = line;
+  context.fillStyle = ink;
+  context.fillText(words, x, y, most);
+}
+
 /** A rectangle that is seen on every colour: white within black; dashed while it is not pinned. */
 export function outline(context, x, y, width, height, scale, pinned) {
   context.save();

@@ -5,7 +5,7 @@
 //   instrument(house, map.node, answers);
 //   house.actions.append(saveButton(house, "query-map.png", { lines: describe }), copyButton(house, code));
 
-import { button, store } from "./bind.js";
+import { button, gestures, store } from "./bind.js";
 import { element, wordsIn } from "./elements.js";
 import { changeInWords, number, percent } from "./maths.js";
 import { fit, paintMap } from "./paint.js";
@@ -21,6 +21,16 @@ export function panel(name, ...nodes) {
 export function picturePanel(name, attributes) {
   const canvas = element("canvas", attributes);
   return { ...panel(name, canvas), canvas };
+}
+
+/** A line of words below a picture. */
+export const note = (words = "", kind = "") => element("p", { class: `cw-panel-name ${kind}` }, words);
+
+/** A panel whose canvas takes the pointer and the keys, and below it a line that says how. */
+export function pointPanel(label = "", hint = gestures()) {
+  const made = picturePanel("", { role: "application", "aria-label": label });
+  made.node.append(note(hint, "cw-keys"));
+  return made;
 }
 
 /** Lay a widget out as an instrument: the main picture, and beside it (below it on a phone) what it answers. */
@@ -136,6 +146,20 @@ export function pictureButtons({ label, side, onPress }) {
     });
   };
   return { node, show };
+}
+
+/**
+ * Buttons for the trait `pictures`, each with a `label`, which store the trait `picture`; `imageOf(picture)` gives a canvas.
+ * `refresh()` follows the traits.
+ */
+export function pictureChoice(model, side, imageOf) {
+  const { node, show } = pictureButtons({ label: "Pictures", side, onPress: (picture) => store(model, { picture }) });
+  const refresh = () => {
+    const offers = model.get("pictures").map((one, key) => ({ key, label: one.label, image: imageOf(one) }));
+    node.hidden = offers.length < 2;
+    show(offers, model.get("picture"));
+  };
+  return { node, refresh };
 }
 
 /**

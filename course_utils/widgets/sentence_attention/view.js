@@ -1,12 +1,12 @@
-import { bindFocus, button, choice, gestures, keyWords, slider, store, traitControls } from "../page/bind.js";
+import { button, choice, gestures, keyWords, slider, store, traitControls } from "../page/bind.js";
 import { element, styled } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { number, softmax } from "../page/maths.js";
-import { blend, easel, outline, paintMap } from "../page/paint.js";
-import { copyButton, instrument, more, picturePanel, saveButton, scaleBar } from "../page/panels.js";
+import { dot, number, softmax } from "../page/maths.js";
+import { blend, easel, outline, paintMap, writeText } from "../page/paint.js";
+import { instrument, more, note, picturePanel, scaleBar } from "../page/panels.js";
+import { bindView } from "../page/view.js";
 
 const RANGE = { table: "cividis", low: 0, high: 1 };
-const FONT = "system-ui, sans-serif";
 const MOST = 9; // the largest number that may be typed
 const FIRST = 104; // the table's column of lines and words, in CSS pixels,
 const WORD = 60; // of which the words have this much
@@ -16,11 +16,10 @@ const SETTINGS = ["sentence", "table", "looks_for", "projection", "sharpness"];
 
 const quoted = (word) => `“${word}”`;
 const two = (value) => value.toFixed(2);
-const product = (one, other) => one.reduce((sum, value, i) => sum + value * other[i], 0);
-const times = (row, matrix) => matrix[0].map((_, j) => product(row, matrix.map((other) => other[j])));
+const times = (row, matrix) => matrix[0].map((_, j) => dot(row, matrix.map((other) => other[j])));
 const copyOf = (rows) => rows.map((row) => [...row]);
 
-/** The traits, and queries (n, d), scores (n, n), weights (n, n) and contexts (n, d) of the table of features (n, d). */
+/** The traits, and queries (n, d), scores (n, n), weights (n, n) and contexts (n, d) of the features (n, d). */
 function attend(model) {
   const traits = Object.fromEntries(SETTINGS.map((name) => [name, model.get(name)]));
   const { words, features, word: start } = model.get("sentences")[traits.sentence];
@@ -29,13 +28,13 @@ function attend(model) {
   if (!fits(table, words.length) || !fits(matrix, features.length)) return null; // they come one after the other
   const queries = projection === "itself" ? table : table.map((row) => times(row, matrix));
   const scale = sharpness / Math.sqrt(features.length);
-  const scores = queries.map((query) => table.map((key) => scale * product(query, key)));
+  const scores = queries.map((query) => table.map((key) => scale * dot(query, key)));
   const weights = scores.map((row) => softmax(row));
   const contexts = weights.map((row) => times(row, table));
   return { ...traits, words, features, start, queries, scores, weights, contexts };
 }
 
-/** A number that can be typed, of the trait `name`. `refresh()` shows what the trait holds, but not while it is typed in. */
+/** A number that can be typed, of the trait `name`. `refresh()` shows the trait's, but not while it is typed in. */
 function field(model, name, i, j, label) {
   const input = element("input", { type: "number", step: "0.5", min: -MOST, max: MOST, "aria-label": label });
   const value = () => model.get(name)[i][j];
@@ -95,19 +94,20 @@ function wordsTable(model) {
     const edge = FIRST - WORD;
     context.fillStyle = house.ink("line");
     if (isFocused) context.fillRect(edge, place * step + 2, WORD, step - 4);
-    context.textBaseline = "middle";
     words.forEach((word, i) => {
       const weight = weights[place][i];
-      context.font = `${i === place || weight >= 0.15 ? "700" : "400"} 12px ${FONT}`;
-      context.fillStyle = house.ink(i === place ? "run-1" : "ink");
-      context.fillText(word, edge + 6, at(i), WORD - 8);
+      const ink = house.ink(i === place ? "run-1" : "ink");
+      writeText(context, word, edge + 6, at(i), {
+        ink, weight: i === place || weight >= 0.15 ? 700 : 400, most: WORD - 8,
+      });
       const bulge = Math.min(edge - 8, 14 + 12 * Math.abs(i - place)) * 1.3;
       context.strokeStyle = house.ink("run-0");
       context.globalAlpha = 0.25 + 0.75 * weight;
       context.lineWidth = 1 + 13 * weight;
       context.beginPath();
       context.moveTo(edge, at(place));
-      context.bezierCurveTo(edge - bulge, at(place), edge - bulge, at(i) + (i === place ? 0.4 * step : 0), edge, at(i));
+      const bent = at(i) + (i === place ? 0.4 * step : 0);
+      context.bezierCurveTo(edge - bulge, at(place), edge - bulge, bent, edge, at(i));
       context.stroke();
       context.globalAlpha = 1;
     });
@@ -126,7 +126,7 @@ function wordsTable(model) {
     });
     canvas.setAttribute("aria-label",
       `${words.join(" ")}. Lines join the query to all words, as thick as their weights. ${keyWords()}`);
-    if (node.clientWidth) drawArcs(house, now, place, isFocused);
+    drawArcs(house, now, place, isFocused);
   };
   return { node, canvas, build, draw };
 }
@@ -134,7 +134,7 @@ function wordsTable(model) {
 /** The weights of every query as a picture, with the words beside its rows and above its columns. */
 function allWeights() {
   const made = picturePanel("All weights: rows are queries, columns are keys", { role: "img" });
-  made.node.append(element("p", { class: "cw-panel-name cw-keys" }, gestures()));
+  made.node.append(note(gestures(), "cw-keys"));
   const draw = (house, { words, weights }, place, isPinned) => {
     const { canvas } = made;
     const n = words.length;
@@ -142,23 +142,20 @@ function allWeights() {
     const context = easel(canvas, side, side);
     const step = (side - BESIDE) / n;
     blend(context, paintMap(weights.flat(), n, n, RANGE), [BESIDE, BESIDE, n * step, n * step]);
-    context.font = `13px ${FONT}`;
-    context.textBaseline = "middle";
     words.forEach((word, i) => {
-      context.fillStyle = house.ink(i === place ? "run-1" : "soft");
-      context.textAlign = "right";
-      context.fillText(word, BESIDE - 4, BESIDE + (i + 0.5) * step, BESIDE - 4);
+      const style = { size: 13, ink: house.ink("soft"), most: BESIDE - 4 };
+      const ink = house.ink(i === place ? "run-1" : "soft");
+      writeText(context, word, BESIDE - 4, BESIDE + (i + 0.5) * step, { ...style, ink, align: "right" });
       context.save();
       context.translate(BESIDE + (i + 0.5) * step, BESIDE - 4);
       context.rotate(-Math.PI / 2);
-      context.textAlign = "left";
-      context.fillStyle = house.ink("soft");
-      context.fillText(word, 0, 0, BESIDE - 4);
+      writeText(context, word, 0, 0, style);
       context.restore();
     });
     outline(context, BESIDE, BESIDE + place * step, n * step, step, 1, isPinned);
     canvas.dataset.weights = weights.flat().join(",");
-    canvas.setAttribute("aria-label", `All weights, ${n} × ${n}: each row is a query and sums to 1, each column is a key`);
+    canvas.setAttribute("aria-label",
+      `All weights, ${n} × ${n}: each row is a query and sums to 1, each column is a key`);
   };
   return { ...made, draw };
 }
@@ -166,7 +163,7 @@ function allWeights() {
 /** W_Q, which can be typed into; folded away. */
 function queryMatrix(house, model) {
   const table = element("table", { class: "cw-numbers" });
-  const name = element("p", { class: "cw-panel-name" });
+  const name = note();
   more(house, "W_Q: what each word looks for", name, table);
   let fields = [];
   const build = ({ features }) => {
@@ -201,7 +198,9 @@ function controlsOf(model) {
     projection: [choice, {
       label: "Query", options: [["looks for", "what it looks for, × W_Q"], ["itself", "its own features"]],
     }],
-    sharpness: [slider, { label: "Sharpness", min: 0, max: 8, step: 0.1, show: (value) => `scores × ${value.toFixed(1)}` }],
+    sharpness: [slider, {
+      label: "Sharpness", min: 0, max: 8, step: 0.1, show: (value) => `scores × ${value.toFixed(1)}`,
+    }],
   });
   const reset = button("Reset the numbers", () => store(model, { ...original(model.get("sentence")), sharpness: 1 }));
   return { nodes: [...nodes, reset], refresh };
@@ -229,45 +228,36 @@ function render({ model, el }) {
   const controls = controlsOf(model);
   const scale = scaleBar("Weight");
   scale.set(RANGE);
-  instrument(house, all.node, table.node,
-    element("p", { class: "cw-panel-name" }, "The word that you point at is the query. You can type other numbers."), scale.node);
+  const hint = note("The word that you point at is the query. You can type other numbers.");
+  instrument(house, all.node, table.node, hint, scale.node);
   house.controls.append(...controls.nodes);
 
-  const place = () => focus.get()?.[0] ?? now.start;
-  const words = () => describe(now, place(), focus.hint());
-  const look = (quiet = false) => {
-    table.draw(house, now, place(), Boolean(focus.get()));
-    if (house.root.clientWidth > 0) all.draw(house, now, place(), focus.isPinned());
-    house.say(words(), { quiet });
-  };
-  const focus = bindFocus({
-    model, house, canvases: [table.canvas, all.canvas], rows: () => now.words.length, columns: () => 1,
-    locate: (canvas, x, y) => {
-      const from = canvas === all.canvas ? BESIDE / parseFloat(canvas.style.width) : 0;
-      const row = Math.floor(((y - from) / (1 - from)) * now.words.length);
-      return x < 0 || x >= 1 || row < 0 || row >= now.words.length ? null : [row, 0];
+  const placeOf = (focus) => focus.get()?.[0] ?? now.start;
+  let built = null;
+  bindView({
+    model, house, canvases: [table.canvas, all.canvas], traits: SETTINGS,
+    rows: () => now.words.length, columns: () => 1,
+    inside: (canvas) => {
+      const top = canvas === all.canvas ? BESIDE / parseFloat(canvas.style.width) : 0;
+      return [0, top, 1, 1 - top];
     },
     start: () => [now.start, 0], trait: "word", toTrait: ([row]) => [row], fromTrait: ([row]) => [row, 0],
-    describe: words, onChange: (_, __, quiet) => look(quiet),
+    follow() {
+      const next = attend(model);
+      if (!next) return false;
+      now = next;
+      if (now.words !== built) for (const part of [table, matrix]) part.build(now);
+      built = now.words;
+      controls.refresh();
+      matrix.draw(now);
+      return true;
+    },
+    mark(focus) {
+      table.draw(house, now, placeOf(focus), Boolean(focus.get()));
+      all.draw(house, now, placeOf(focus), focus.isPinned());
+    },
+    describe: (focus) => describe(now, placeOf(focus), focus.hint()), code: (focus) => codeFor(now, placeOf(focus)),
   });
-  let built = null;
-  const draw = () => {
-    const next = attend(model);
-    if (!next) return;
-    now = next;
-    if (now.words !== built) for (const part of [table, matrix]) part.build(now);
-    built = now.words;
-    focus.take();
-    controls.refresh();
-    matrix.draw(now);
-    look();
-  };
-  house.listen(SETTINGS, draw);
-  house.whenShown(draw);
-  house.actions.append(
-    saveButton(house, "sentence-attention.png", { lines: () => words().slice(0, 2) }),
-    copyButton(house, () => codeFor(now, place())),
-  );
   return house.end;
 }
 

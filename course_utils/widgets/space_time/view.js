@@ -1,16 +1,16 @@
-import { bindFocus, choice, gestures, keyWords, slider, store, toggle, traitControls } from "../page/bind.js";
+import { choice, keyWords, slider, store, toggle, traitControls } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { decode, dot, largest, number, once, percent, placeInWords, softmax } from "../page/maths.js";
-import { easel, fitPanel, frameCell, layPicture, outline, paintImage, paintMap } from "../page/paint.js";
-import { copyButton, instrument, picturePanel, saveButton } from "../page/panels.js";
+import { easel, fitPanel, frameCell, layPicture, outline, paintImage, paintMap, writeText } from "../page/paint.js";
+import { instrument, note, pointPanel } from "../page/panels.js";
+import { bindView } from "../page/view.js";
 
 const TABLE = "magma";
 const GAP = 8;
 const LINE = 18; // room for the words above a row of panels
 const LEAST = 340; // height of the query's frame on a phone: the film below it stays in view
 const AFTER_RESIDUAL = 4; // the residual about doubles the tokens, so step 2 has its scores divided by 4
-const FONT = "system-ui, sans-serif";
 const ROWS = [
   { key: "joint", name: "Joint: all at once" },
   { key: "time", name: "Divided, step 1: over time" },
@@ -67,10 +67,12 @@ function openClip({ frames, tokens, moving, standing }) {
 function laboratory(model) {
   const open = once(openClip);
   let seen = {};
-  const clip = () => open(model.get("clips")[Math.min(model.get("clip"), model.get("clips").length - 1)]);
+  const clip = () => open(model.get("clips")[model.get("clip")]);
   const maps = ({ t, s }) => {
     const key = [t, s, model.get("temperature")];
-    if (seen.clip !== clip() || String(seen.key) !== String(key)) seen = { clip: clip(), key, maps: clip().look(...key) };
+    if (seen.clip !== clip() || String(seen.key) !== String(key)) {
+      seen = { clip: clip(), key, maps: clip().look(...key) };
+    }
     return seen.maps;
   };
   return { clip, maps };
@@ -106,18 +108,18 @@ function filmStrip(house) {
   const canvas = element("canvas", {
     role: "img", "aria-label": "The clip's frames in a row, and below each the weights of the query, joint and divided",
   });
-  const note = element("p", { class: "cw-panel-name cw-keys" }, "Grey: not looked at in this step.");
-  const node = element("div", {}, canvas, note);
+  const node = element("div", {}, canvas, note("Grey: not looked at in this step.", "cw-keys"));
   let layout = null;
   const boxOf = (line, t) => [t * (layout.side + GAP), line * layout.step + LINE, layout.side, layout.tall];
   const layOut = ({ count, ratio }) => {
     const across = Math.max(200, node.clientWidth);
     const side = Math.floor((across - GAP * (count - 1)) / count);
     const tall = Math.round(side * ratio);
-    layout = { across, side, tall, step: LINE + tall + GAP, height: (ROWS.length + 1) * (LINE + tall + GAP) - GAP };
+    const step = LINE + tall + GAP;
+    layout = { across, side, tall, step, height: (ROWS.length + 1) * step - GAP };
   };
   const drawRow = (context, line, key, map, { rows, columns, count }, { t, row, column }, top) => {
-    const painted = paintMap(map, count * rows, columns, { table: TABLE, low: 0, high: top }); // each frame below the last
+    const painted = paintMap(map, count * rows, columns, { table: TABLE, low: 0, high: top }); // frame below frame
     const [wide, high] = [layout.side / columns, layout.tall / rows];
     for (let k = 0; k < count; k++) {
       const [x, y, ...size] = boxOf(line, k);
@@ -134,20 +136,17 @@ function filmStrip(house) {
     const context = easel(canvas, layout.across, layout.height);
     const [wide, high] = [layout.side / clip.columns, layout.tall / clip.rows];
     context.imageSmoothingEnabled = false;
-    context.font = `13px ${FONT}`;
-    context.textAlign = "center";
-    context.fillStyle = house.ink("soft");
+    const style = { size: 13, line: "alphabetic" };
     clip.pictures.forEach((picture, t) => {
       const [x, y, ...size] = boxOf(0, t);
-      context.fillText(layout.side < 60 ? t + 1 : `frame ${t + 1}`, x + layout.side / 2, y - 5);
+      const words = layout.side < 60 ? t + 1 : `frame ${t + 1}`;
+      writeText(context, words, x + layout.side / 2, y - 5, { ...style, align: "center", ink: house.ink("soft") });
       context.drawImage(picture, x, y, ...size);
     });
-    context.textAlign = "left";
     ROWS.forEach(({ key, name }, i) => {
       const top = ownRange ? tops[i] : Math.max(...tops);
       const words = `${name} (black 0, bright ${percent(top)})`;
-      context.fillStyle = house.ink("ink");
-      context.fillText(words, 0, boxOf(i + 1, 0)[1] - 5, layout.across);
+      writeText(context, words, 0, boxOf(i + 1, 0)[1] - 5, { ...style, ink: house.ink("ink"), most: layout.across });
       context.fillStyle = house.ink("line");
       drawRow(context, i + 1, key, maps[key], clip, query, top);
     });
@@ -197,87 +196,69 @@ function describe(clip, maps, query, hint) {
 function render({ model, el }) {
   const house = frame({ model, el, name: "space-time" });
   const lab = laboratory(model);
-  const main = picturePanel("", { role: "application", "aria-label": `The query's frame. ${keyWords()}` });
+  const main = pointPanel(`The query's frame. ${keyWords()}`);
   const film = filmStrip(house);
   /** The query as the trait holds it, of the place in the row of frames where the keys walk. */
   const toTrait = ([row, column]) => [Math.floor(column / lab.clip().columns), row, column % lab.clip().columns];
   /** The query shown: the one in focus, else the one where the keys begin. */
-  const queryNow = () => {
-    const { columns, count } = lab.clip();
-    const [t, row, column] = toTrait(focus.get() ?? home(lab.clip(), Math.min(model.get("frame"), count - 1)));
-    return { t, row, column, s: row * columns + column };
+  const queryOf = (focus) => {
+    const [t, row, column] = toTrait(focus.get() ?? home(lab.clip(), model.get("frame")));
+    return { t, row, column, s: row * lab.clip().columns + column };
   };
   const { controls, nodes, refresh } = traitControls(model, {
     frame: [slider, {
       label: "Frame of the query", min: 0, max: lab.clip().count - 1, step: 1, show: (t) => String(t + 1),
       onInput(t) {
-        const place = focus.get();
-        if (place) focus.set([place[0], t * lab.clip().columns + (place[1] % lab.clip().columns)], focus.isPinned());
-        store(model, { frame: t, ...(focus.isPinned() ? { query: toTrait(focus.get()) } : {}) });
+        const place = view.get();
+        if (place) view.set([place[0], t * lab.clip().columns + (place[1] % lab.clip().columns)], view.isPinned());
+        store(model, { frame: t, ...(view.isPinned() ? { query: toTrait(view.get()) } : {}) });
       },
     }],
     clip: [choice, { label: "Clip", options: model.get("clips").map(({ label }, i) => [i, label]), write: Number }],
-    temperature: [slider, { label: "Temperature", min: 0.25, max: 4, step: 0.05, show: (value) => value.toFixed(2) }],
+    temperature: [slider, {
+      label: "Temperature", min: 0.25, max: 4, step: 0.05, show: (value) => value.toFixed(2),
+    }],
     own_range: [toggle, { label: "Each row its own colours" }],
   });
-  main.node.append(element("p", { class: "cw-panel-name cw-keys" }, gestures()));
   instrument(house, main.node, film.node);
   house.controls.append(...nodes);
-
-  const words = () => describe(lab.clip(), lab.maps(queryNow()), queryNow(), focus.hint());
-  const look = (quiet = false) => {
-    const clip = lab.clip();
-    const query = queryNow();
-    controls.frame.set(query.t);
-    main.rename(`Frame ${query.t + 1} of ${clip.count}: the cell becomes the query`);
-    if (house.root.clientWidth === 0) return;
-    layPicture(main.canvas, clip.pictures[query.t]);
-    frameCell(main.canvas, [clip.rows, clip.columns], [query.row, query.column], focus.isPinned());
-    film.draw(clip, lab.maps(query), query, model.get("own_range"), focus.isPinned());
-    house.say(words(), { quiet });
-  };
-  const focus = bindFocus({
-    model, house, canvases: [main.canvas, film.canvas], rows: () => lab.clip().rows,
-    columns: () => lab.clip().columns * lab.clip().count,
+  const view = bindView({
+    model, house, canvases: [main.canvas, film.canvas], traits: ["clips", "clip", "temperature", "own_range"],
+    rows: () => lab.clip().rows, columns: () => lab.clip().columns * lab.clip().count,
     locate: (canvas, x, y) => {
       const { rows, columns } = lab.clip();
       if (canvas === film.canvas) return film.locate(lab.clip(), x, y);
       if (x < 0 || y < 0 || x >= 1 || y >= 1) return null;
-      return [Math.floor(y * rows), queryNow().t * columns + Math.floor(x * columns)];
+      return [Math.floor(y * rows), queryOf(view).t * columns + Math.floor(x * columns)];
     },
     start: () => home(lab.clip(), model.get("frame")), toTrait,
     fromTrait: ([t, row, column]) => [row, t * lab.clip().columns + column],
-    describe: words,
-    onChange: (_, pinned, quiet) => {
-      if (pinned) store(model, { frame: queryNow().t });
-      look(quiet);
+    moved: (focus) => { if (focus.isPinned()) store(model, { frame: queryOf(focus).t }); },
+    follow: refresh,
+    draw: () => fitPanel(main, lab.clip().ratio, house.root.clientWidth < 640 ? LEAST : undefined),
+    mark(focus) {
+      const clip = lab.clip();
+      const query = queryOf(focus);
+      controls.frame.set(query.t);
+      main.rename(`Frame ${query.t + 1} of ${clip.count}: the cell becomes the query`);
+      layPicture(main.canvas, clip.pictures[query.t]);
+      frameCell(main.canvas, [clip.rows, clip.columns], [query.row, query.column], focus.isPinned());
+      film.draw(clip, lab.maps(query), query, model.get("own_range"), focus.isPinned());
     },
+    describe: (focus) => describe(lab.clip(), lab.maps(queryOf(focus)), queryOf(focus), focus.hint()),
+    code: (focus) => codeFor(model, queryOf(focus), lab.clip()),
   });
-  const draw = () => {
-    focus.take();
-    refresh();
-    if (house.root.clientWidth === 0) return;
-    fitPanel(main, lab.clip().ratio, house.root.clientWidth < 640 ? LEAST : undefined);
-    look();
-  };
-  house.listen(["clips", "clip", "temperature", "own_range"], draw);
-  house.listen("frame", () => look());
-  house.whenShown(draw);
-  house.actions.append(
-    saveButton(house, "space-time.png", { lines: () => words().slice(0, 2) }),
-    copyButton(house, () => codeFor(model, queryNow(), lab.clip())),
-  );
+  house.listen("frame", () => view.look());
   return house.end;
 }
 
 /** The lines that reproduce what is shown. */
 function codeFor(model, { t, row, column }, { columns }) {
-  const clips = model.get("clips");
   const block = (mode) =>
     `${mode} = identity_attention(tokens.shape[-1], "${mode}", temperature=${number(model.get("temperature"))})`;
   return [
     model.get("code"),
-    clips[Math.min(model.get("clip"), clips.length - 1)].code,
+    model.get("clips")[model.get("clip")].code,
     "",
     block("joint"),
     block("divided"),
