@@ -402,12 +402,11 @@ def test_a_maps_pixels_are_viridis_of_its_values(page, course, own):
 def test_without_a_kernel_the_page_says_what_needs_one(page, alone, asking):
     for network in ("photographs", "people"):
         page.root.get_by_label("Network").select_option(network)
-        assert "needs a running notebook" in page.status
-        settled(page)
+        page.says("needs a running notebook")
         assert page.state("source") == "digits"
         assert page.root.get_by_label("Network").input_value() == "digits"
     page.root.get_by_role("button", name="Draw a digit").click()
-    assert "needs a running notebook" in page.status or "need a running notebook" in page.status
+    page.says("needs a running notebook")
     other = alone(asking)
     other.root.get_by_role("button", name="Knock out").click()
     settled(other)

@@ -1,12 +1,16 @@
 import {
   asker, button, choice, fill, focusController, gestures, keyWords, slider, store, toggle, traitControls,
 } from "../page/bind.js";
-import { cameraButton, cropped, fileButton, halved, openFile, sentFile } from "../page/camera.js";
+import { halved, kernelPictures, ownPictures, unpacked } from "../page/camera.js";
 import { element, styled } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { bytes, decode, extent, largest, number, once, percent, softmax } from "../page/maths.js";
+import { strokeRegion } from "../page/maps.js";
+import {
+  cellOf, colourRange, decode, extent, largest, number, once, percent, placeInWords, softmax, strongest,
+} from "../page/maths.js";
 import { inWorker, latest } from "../page/network.js";
-import { fit, fitPanel, layPicture, outline, paintImage, paintMap, regionPath } from "../page/paint.js";
+import { drawingPad } from "../page/pad.js";
+import { fit, fitPanel, layered, layPicture, outline, paintImage, paintMap, pixelsOf } from "../page/paint.js";
 import {
   bars, copyButton, instrument, pictureButtons, picturePanel, row, saveButton, scaleBar,
 } from "../page/panels.js";
@@ -46,11 +50,8 @@ function sceneOf(model, mine) {
 }
 
 /** The picture of an example as a canvas. */
-const pictureOf = once(async ({ canvas, image }) => {
-  if (canvas) return canvas;
-  if (typeof image !== "string") return paintImage(decode(image));
-  return cropped(await createImageBitmap(new Blob([bytes(image)], { type: "image/webp" })), SIDE, SIDE);
-});
+const pictureOf = once(({ canvas, image }) =>
+  canvas ?? (typeof image === "string" ? unpacked(image, SIDE, SIDE) : paintImage(decode(image))));
 
 /** What the network is given: the values that were sent, the picture's, or, for the segmenter, means of two by two. */
 function inputOf({ input, image }, canvas) {
@@ -68,13 +69,22 @@ function inputOf({ input, image }, canvas) {
 function stageOf([channels, height, width], values, gates, means = null) {
   const size = height * width;
   const map = (c) => values.subarray(c * size, (c + 1) * size);
-  const ranges = Array.from({ length: channels }, (_, c) => {
-    const { low, high } = extent(map(c));
-    return { low: Math.min(0, low), high: high > Math.min(0, low) ? high : low + 1 };
-  });
-  const all = { low: Math.min(...ranges.map(({ low }) => low)), high: Math.max(...ranges.map(({ high }) => high)) };
-  means ??= ranges.map((_, c) => map(c).reduce((sum, value) => sum + value, 0) / size);
-  return { channels, height, width, values, map, ranges, all, means, gates };
+  const all = { table: TABLE, ...colourRange(values, TABLE) };
+  const ranges = Array.from({ length: channels }, (_, c) => ({ table: TABLE, ...colourRange(map(c), TABLE) }));
+  const rangeOf = (c, own) => (own ? ranges[c] : all);
+  const made = { channels, height, width, map, rangeOf, gates };
+  made.means = means ?? ranges.map((_, c) => map(c).reduce((sum, value) => sum + value, 0) / size);
+  /** All maps below each other on one canvas, each in its own colours or all in one range; made once. */
+  made.atlas = (own) => {
+    const share = (value, i) => {
+      const { low, high } = rangeOf(Math.floor(i / size), own);
+      return (value - low) / (high - low);
+    };
+    const name = own ? "ownAtlas" : "oneAtlas";
+    made[name] ??= paintMap(values.map(share), channels * height, width, { table: TABLE, low: 0, high: 1 });
+    return made[name];
+  };
+  return made;
 }
 
 function sentStage({ maps, low, high, means, gates }) {
@@ -83,51 +93,44 @@ function sentStage({ maps, low, high, means, gates }) {
   return stageOf(shape, data, decode(gates).values, decode(means).values);
 }
 
-/** All maps of a stage below each other on one canvas, each in its own colours or all in one range; made once. */
-function atlasOf(stage, own) {
-  const name = own ? "ownAtlas" : "atlas";
-  const { channels, height, width, values, ranges, all } = stage;
-  if (own) {
-    const size = height * width;
-    const shares = () => values.map((value, i) => {
-      const { low, high } = ranges[Math.floor(i / size)];
-      return (value - low) / (high - low);
-    });
-    stage[name] ??= paintMap(shares(), channels * height, width, { table: TABLE, low: 0, high: 1 });
-  } else stage[name] ??= paintMap(values, channels * height, width, { table: TABLE, ...all });
-  return stage[name];
-}
-
-/** Runs the networks that the page can run, each in a worker of its own. */
-function runner(house) {
+/**
+ * The networks: what each makes of a scene untouched, `look(scene)`, and with some gates moved,
+ * `answer(scene, moved)`. Of one that the page can run, in a worker of its own, all is computed here; of another the
+ * kernel has sent the first.
+ */
+function networks(house) {
   const workers = new Map();
+  const seen = new WeakMap(); // of each example its input and its stages
   house.endings.push(() => workers.forEach((worker) => worker.end()));
-  return ({ key, graph, weights, classes }) => {
-    if (!workers.has(key)) workers.set(key, inWorker(graph, weights));
-    return async (input, edits, names) => {
-      const { output, values } = await workers.get(key).run(input, edits, names);
-      return { values, answer: classes.length ? softmax(Array.from(output.data)) : output.data };
-    };
+  const of = (example) => {
+    if (!seen.has(example)) seen.set(example, { stages: [] });
+    return seen.get(example);
   };
-}
-
-/** What the untouched network makes of a scene: maps and gates of the stage, and the answer. */
-async function look({ source, example, stage }, networkOf, seen) {
-  if (seen.example === example && seen.stages[stage]) return seen.stages[stage];
-  if (seen.example !== example) Object.assign(seen, { example, stages: {}, input: null });
-  const image = await pictureOf(example);
-  let found;
-  if (source.graph) {
-    seen.input ??= inputOf(example, image);
-    const gates = source.stages[stage];
-    const maps = source.graph.steps.find(({ op, inputs }) => op === "gate" && inputs[1] === gates).inputs[0];
-    const { values, answer } = await networkOf(source)(seen.input, {}, [maps, gates]);
-    found = { shown: stageOf(values[maps].shape, values[maps].data, values[gates].data), before: answer };
-  } else {
-    found = { shown: sentStage(example.stages[stage]), before: Array.from(decode(example.probabilities).values) };
-  }
-  seen.stages[stage] = { ...found, image };
-  return seen.stages[stage];
+  const run = async ({ source: { key, graph, weights, classes }, example }, edits, names) => {
+    if (!workers.has(key)) workers.set(key, inWorker(graph, weights));
+    const { output, values } = await workers.get(key).run(of(example).input, edits, names);
+    return { values, answer: classes.length ? softmax(Array.from(output.data)) : output.data };
+  };
+  const look = async (scene) => {
+    const { source, example, stage } = scene;
+    const { stages } = of(example);
+    if (stages[stage]) return stages[stage];
+    const image = await pictureOf(example);
+    if (source.graph) {
+      const gates = source.stages[stage];
+      const maps = source.graph.steps.find(({ op, inputs }) => op === "gate" && inputs[1] === gates).inputs[0];
+      of(example).input ??= inputOf(example, image);
+      const { values, answer } = await run(scene, {}, [maps, gates]);
+      const { shape, data } = values[maps];
+      stages[stage] = { image, shown: stageOf(shape, data, values[gates].data), before: answer };
+    } else {
+      const before = Array.from(decode(example.probabilities).values);
+      stages[stage] = { image, shown: sentStage(example.stages[stage]), before };
+    }
+    return stages[stage];
+  };
+  const answer = async (scene, moved) => (await run(scene, { [scene.source.stages[scene.stage]]: moved }, [])).answer;
+  return { look, answer };
 }
 
 const questionOf = ({ source, place, stage, edits }) =>
@@ -137,38 +140,44 @@ const sameQuestion = (one, two) =>
   && JSON.stringify(Object.entries(one.edits ?? {}).sort()) === JSON.stringify(Object.entries(two.edits).sort());
 
 /** The answer with the moved gates, and who gave it: "network" (none is moved), "page", "kernel" or "nobody" yet. */
-async function resultOf(scene, { before }, networkOf, seen, answered) {
+async function resultOf(scene, { before }, network, answered) {
   const moved = Object.entries(scene.edits).map(([channel, gate]) => [Number(channel), gate]);
   if (!moved.length) return { now: before, by: "network" };
-  if (scene.source.graph) {
-    const { answer } = await networkOf(scene.source)(seen.input, { [scene.source.stages[scene.stage]]: moved }, []);
-    return { now: answer, by: "page" };
-  }
-  if (answered.probabilities && sameQuestion(answered, questionOf(scene))) {
-    return { now: answered.probabilities, by: "kernel" };
-  }
+  if (scene.source.graph) return { now: await network.answer(scene, moved), by: "page" };
+  if (sameQuestion(answered, questionOf(scene))) return { now: answered.probabilities, by: "kernel" };
   return { now: before, by: "nobody" };
 }
 
-/** The gates moved by hand: here at once, to the kernel when the hand rests. */
-function editor(model, house) {
+/**
+ * The gates moved by hand: here at once, to the kernel when the hand rests. While a slider moves, `hushed`, the line of
+ * the widget waits for that too, since the slider itself says its value; `tell()` says it then.
+ */
+function editor(model, house, tell) {
   let resting = 0;
   const save = () => {
     clearTimeout(resting);
     model.save_changes();
   };
+  const rest = () => {
+    const waited = made.hushed;
+    made.hushed = false;
+    save();
+    if (waited) tell();
+  };
   house.endings.push(() => clearTimeout(resting));
-  const move = (channel, gate) => {
+  const move = (channel, gate, slides = false) => {
     const edits = { ...model.get("edits") };
     if (gate === null) delete edits[channel];
     else edits[channel] = Math.round(100 * Math.max(0, Math.min(1, gate))) / 100;
+    made.hushed = slides;
     model.set("channel", channel);
     model.set("edits", edits);
     clearTimeout(resting);
-    resting = setTimeout(save, 150);
+    resting = setTimeout(rest, slides ? 400 : 150);
   };
-  const toggle = (channel) => move(channel, model.get("edits")[channel] === 0 ? null : 0);
-  return { move, toggle, save };
+  const knock = (channel) => move(channel, model.get("edits")[channel] === 0 ? null : 0);
+  const made = { move, knock, save, hushed: false };
+  return made;
 }
 
 // The maps with their gates -------------------------------------------------------------------------------------------
@@ -183,8 +192,9 @@ function layoutOf({ channels, height, width }, available) {
     const words = side >= 36 ? WORDS : 0;
     const bar = side >= 30 ? 8 : 5;
     const step = tall + 3 + bar + words + (words ? 4 : 3);
-    if (rows * step + 2 > TALLEST && columns < channels && side > 16) continue;
-    return { columns, rows, side, tall, words, bar, step, across: side + gap, width: available, height: rows * step + 2 };
+    const tallest = rows * step + 2;
+    if (tallest > TALLEST && columns < channels && side > 16) continue;
+    return { columns, rows, side, tall, words, bar, step, across: side + gap, width: available, height: tallest };
   }
 }
 
@@ -224,101 +234,87 @@ function drawTile(context, house, stage, atlas, layout, [x, y], channel, edits) 
   context.fillText(gate.toFixed(2), x + side, under + bar + 12);
 }
 
-/** The grid of maps. `now()` gives what is shown, or null; `onPoint(channel, quiet)` hears the learner point. */
+/** The grid of maps. `now()` gives what is shown, or null; `onPoint(quiet)` hears the learner point. */
 function tilesPart(house, model, now, edit, onPoint, describe) {
-  const { canvas, node, rename } = picturePanel("", { role: "application" });
   const scale = scaleBar("Values");
   const keys = element("p", { class: "cw-panel-name cw-keys" });
-  node.append(keys, scale.node);
+  const { canvas, node, rename } = picturePanel("", { role: "application" }, keys, scale.node);
   styled(scale.node, { marginTop: "8px" });
+  const layer = layered(canvas);
   let layout = null;
-  let base = null;
   let sorted = [];
   let place = [];
-  const spot = (channel) =>
-    [2 + (place[channel] % layout.columns) * layout.across, 2 + Math.floor(place[channel] / layout.columns) * layout.step];
-  const cellOf = (channel) => [Math.floor(place[channel] / layout.columns), place[channel] % layout.columns];
+  const cell = (channel) => cellOf(place[channel], layout.columns);
+  const spot = (channel) => [2 + cell(channel)[1] * layout.across, 2 + cell(channel)[0] * layout.step];
+  const shownChannel = () => Math.min(model.get("channel"), sorted.length - 1);
+  /** The tile at a place of the canvas, in CSS pixels; `share` of its width lies left of that place. */
   const tileAt = (x, y) => {
-    const [left, top] = [x * layout.width - 2, y * layout.height - 2];
-    const [column, line] = [Math.floor(left / layout.across), Math.floor(top / layout.step)];
-    const index = line * layout.columns + column;
-    if (column < 0 || line < 0 || column >= layout.columns || index >= sorted.length) return null;
-    const share = (left - column * layout.across) / layout.side;
-    return { row: line, column, channel: sorted[index], onBar: top - line * layout.step > layout.tall, share };
+    if (!layout) return null;
+    const [column, line] = [Math.floor((x - 2) / layout.across), Math.floor((y - 2) / layout.step)];
+    const channel = column >= 0 && column < layout.columns ? sorted[line * layout.columns + column] : undefined;
+    if (channel === undefined) return null;
+    const [left, top] = spot(channel);
+    return { cell: [line, column], channel, onBar: y - top > layout.tall, left };
   };
   const focus = focusController({
     canvases: [canvas],
     rows: () => layout.rows,
     columns: () => layout.columns,
-    locate: (_, x, y) => {
-      const tile = layout && tileAt(x, y);
-      return tile && [tile.row, tile.column];
-    },
-    start: () => cellOf(model.get("channel")),
+    locate: (_, x, y) => tileAt(x * layout?.width, y * layout?.height)?.cell ?? null,
+    start: () => cell(model.get("channel")),
     onEdge: () => house.say([...describe(), "Edge."], { again: true }),
     onChange: (query, pinned, quiet) => {
       if (query) {
         const channel = sorted[Math.min(query[0] * layout.columns + query[1], sorted.length - 1)];
-        if (String(cellOf(channel)) !== String(query)) focus.set(cellOf(channel), pinned);
+        if (String(cell(channel)) !== String(query)) focus.set(cell(channel), pinned);
         model.set("channel", channel);
         if (pinned) edit.save();
       }
       onPoint(quiet);
     },
   });
-  dragBars(canvas, (event) => {
-    const box = canvas.getBoundingClientRect();
-    return layout && tileAt((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
-  }, (tile, event) => {
-    const box = canvas.getBoundingClientRect();
-    const x = ((event.clientX - box.left) / box.width) * layout.width - 2 - tile.column * layout.across;
-    focus.set([tile.row, tile.column], true);
-    edit.move(tile.channel, x / layout.side);
-  }, edit);
+  dragBars(canvas, tileAt, edit, (tile, x) => {
+    focus.set(tile.cell, true);
+    edit.move(tile.channel, (x - tile.left) / layout.side);
+  });
 
   const mark = () => {
-    const channel = Math.min(model.get("channel"), sorted.length - 1);
-    const context = canvas.getContext("2d");
-    const pixels = canvas.width / layout.width;
-    context.clearRect(0, 0, canvas.width, canvas.height);
-    context.drawImage(base, 0, 0);
-    const [x, y] = spot(channel);
-    outline(context, x * pixels, y * pixels, layout.side * pixels, layout.tall * pixels, pixels, focus.isPinned());
-    canvas.dataset.channel = String(channel);
-    canvas.dataset.columns = String(layout.columns);
-    scale.set({ table: TABLE, ...(model.get("own_colours") ? now().shown.ranges[channel] : now().shown.all) });
+    const channel = shownChannel();
+    const context = layer.copy();
+    const pixels = pixelsOf(canvas);
+    const box = [...spot(channel), layout.side, layout.tall].map((length) => length * pixels);
+    outline(context, ...box, pixels, focus.isPinned());
+    Object.assign(canvas.dataset, { channel, columns: layout.columns });
+    scale.set(now().shown.rangeOf(channel, model.get("own_colours")));
   };
   const draw = () => {
     const { shown: stage } = now();
-    const order = model.get("order");
-    sorted = Array.from({ length: stage.channels }, (_, i) => i);
-    const by = { gate: stage.gates, mean: stage.means }[order];
-    if (by) sorted.sort((one, two) => by[two] - by[one] || one - two);
+    const by = { gate: stage.gates, mean: stage.means }[model.get("order")];
+    sorted = by ? strongest(by) : Array.from({ length: stage.channels }, (_, i) => i);
     sorted.forEach((channel, i) => { place[channel] = i; });
     layout = layoutOf(stage, Math.max(160, Math.floor(node.clientWidth)));
     const { scale: pixels } = fit(canvas, layout.width, layout.height / layout.width);
-    base = element("canvas", { width: canvas.width, height: canvas.height });
-    const context = base.getContext("2d");
+    const context = layer.begin();
     context.scale(pixels, pixels);
     context.imageSmoothingEnabled = layout.side * pixels < stage.width;
-    const atlas = atlasOf(stage, model.get("own_colours"));
+    const atlas = stage.atlas(model.get("own_colours"));
     const edits = model.get("edits");
     for (const channel of sorted) drawTile(context, house, stage, atlas, layout, spot(channel), channel, edits);
     rename(`${stage.channels} maps of ${stage.height} × ${stage.width}, each with its gate below it`);
     keys.textContent = `${gestures()} Drag a bar to move its gate.`;
     canvas.setAttribute("aria-label", `${stage.channels} feature maps with their gates. ${keyWords("the channel")} `
       + "Delete knocks it out.");
-    if (focus.get()) focus.set(cellOf(Math.min(model.get("channel"), stage.channels - 1)), focus.isPinned());
+    if (focus.get()) focus.set(cell(shownChannel()), focus.isPinned());
     mark();
   };
-  const rank = (channel) => place[channel] + 1;
-  return { node, canvas, draw, mark, rank, hint: focus.hint };
+  return { node, draw, mark, rank: (channel) => place[channel] + 1, hint: focus.hint };
 }
 
 /** Dragging a gate's bar comes before hovering and pinning; a double click or Delete knocks a channel out. */
-function dragBars(canvas, tileOf, onDrag, edit) {
+function dragBars(canvas, tileAt, edit, onDrag) {
   let dragged = null;
   let justDragged = false;
+  const tileOf = ({ offsetX, offsetY }) => tileAt(offsetX, offsetY);
   const during = (name, handler) => canvas.addEventListener(name, handler, { capture: true });
   during("pointerdown", (event) => {
     justDragged = false;
@@ -326,12 +322,12 @@ function dragBars(canvas, tileOf, onDrag, edit) {
     if (!tile?.onBar || event.button !== 0) return;
     canvas.setPointerCapture(event.pointerId);
     dragged = tile;
-    onDrag(tile, event);
+    onDrag(tile, event.offsetX);
   });
   during("pointermove", (event) => {
     if (dragged) {
       event.stopImmediatePropagation();
-      onDrag(dragged, event);
+      onDrag(dragged, event.offsetX);
     } else canvas.style.cursor = tileOf(event)?.onBar ? "ew-resize" : "pointer";
   });
   for (const name of ["pointerup", "pointercancel"]) {
@@ -347,11 +343,11 @@ function dragBars(canvas, tileOf, onDrag, edit) {
   });
   canvas.addEventListener("dblclick", (event) => {
     const tile = tileOf(event);
-    if (tile && !tile.onBar) edit.toggle(tile.channel);
+    if (tile && !tile.onBar) edit.knock(tile.channel);
   });
   canvas.addEventListener("keydown", (event) => {
     if (event.key !== "Delete" && event.key !== "Backspace") return;
-    edit.toggle(Number(canvas.dataset.channel));
+    edit.knock(Number(canvas.dataset.channel));
     event.preventDefault();
     event.stopPropagation();
   });
@@ -360,18 +356,14 @@ function dragBars(canvas, tileOf, onDrag, edit) {
 // The channel in focus, and the answer --------------------------------------------------------------------------------
 
 /** The channel's map without and with its gate, and the gate as a slider. */
-function channelPart(house, model, now, edit, voice) {
+function channelPart(model, now, edit) {
   const lenses = ["map", "× gate"].map((name) => picturePanel(name, { role: "img" }));
-  const name = styled(element("p", {}), { fontWeight: "600" });
+  const name = styled(element("p", {}), { flex: "0 0 100%", fontWeight: "600" });
   const gate = slider({
     label: "Gate", min: 0, max: 1, step: 0.01, value: 0, show: (value) => value.toFixed(2),
-    onInput: (value) => {
-      voice.later();
-      edit.move(model.get("channel"), value);
-    },
+    onInput: (value) => edit.move(model.get("channel"), value, true),
   });
-  gate.input.addEventListener("change", edit.save);
-  const knock = button("Knock out", () => edit.toggle(model.get("channel")));
+  const knock = button("Knock out", () => edit.knock(model.get("channel")));
   const reset = button("Reset all gates", () => {
     gate.input.focus(); // a button that disables itself would lose the focus to the page
     store(model, { edits: {} });
@@ -379,30 +371,27 @@ function channelPart(house, model, now, edit, voice) {
   const hand = styled(element("div", { class: "cw-controls" }, name, gate.node, knock, reset), {
     flex: "1 1 200px", margin: "0", alignContent: "center",
   });
-  styled(name, { flex: "0 0 100%" });
   const both = styled(row(...lenses.map(({ node: one }) => one)), { flex: "0 0 160px" });
   const node = styled(element("div", {}, both, hand), {
     display: "flex", flexWrap: "wrap-reverse", gap: "4px 12px", marginTop: "8px",
   });
+  const drawLens = ({ canvas }, what, values, { height, width }, range) => {
+    fit(canvas, 74, height / width);
+    const context = canvas.getContext("2d");
+    context.imageSmoothingEnabled = canvas.width < width;
+    context.drawImage(paintMap(values, height, width, range), 0, 0, canvas.width, canvas.height);
+    const { low, high } = extent(values);
+    const place = high > low ? `, strongest at ${placeInWords(cellOf(largest(values), width))}` : "";
+    canvas.setAttribute("aria-label", `${what}: ${height} x ${width}, from ${number(low)} to ${number(high)}${place}`);
+  };
   const draw = () => {
     const { shown: stage } = now();
     const channel = Math.min(model.get("channel"), stage.channels - 1);
     const edits = model.get("edits");
     const factor = edits[channel] ?? stage.gates[channel];
-    const map = stage.map(channel);
-    const range = { table: TABLE, ...(model.get("own_colours") ? stage.ranges[channel] : stage.all) };
-    [map, map.map((value) => factor * value)].forEach((values, i) => {
-      const { canvas } = lenses[i];
-      fit(canvas, 74, stage.height / stage.width);
-      const context = canvas.getContext("2d");
-      context.imageSmoothingEnabled = canvas.width < stage.width;
-      context.drawImage(paintMap(values, stage.height, stage.width, range), 0, 0, canvas.width, canvas.height);
-      const { low, high } = extent(values);
-      const top = largest(values);
-      const place = `, strongest at row ${Math.floor(top / stage.width) + 1}, column ${(top % stage.width) + 1}`;
-      canvas.setAttribute("aria-label", `${i ? "gate times map" : "map"} of channel ${channel + 1}: ${stage.height} x `
-        + `${stage.width}, from ${number(low)} to ${number(high)}${high > low ? place : ""}`);
-    });
+    const [map, range] = [stage.map(channel), stage.rangeOf(channel, model.get("own_colours"))];
+    drawLens(lenses[0], `map of channel ${channel + 1}`, map, stage, range);
+    drawLens(lenses[1], `gate times map of channel ${channel + 1}`, map.map((value) => factor * value), stage, range);
     name.textContent = `Channel ${channel + 1} of ${stage.channels}`;
     gate.set(factor);
     gate.input.setAttribute("aria-label", `Gate of channel ${channel + 1}`);
@@ -425,8 +414,8 @@ function maskNumbers(before, now) {
   return { kept: kept / now.length, overlap: either ? both / either : 1 };
 }
 
-/** The photograph with the mask: what it leaves out lies in the dark; the untouched mask's outline while a gate is moved. */
-function maskPart(house) {
+/** The photograph, dark where the mask leaves it out; once a gate is moved, with the untouched mask's outline. */
+function maskPart() {
   const { canvas, node } = picturePanel("The person's mask on the photograph", { role: "img" });
   const veil = element("canvas", { width: SIDE / 2, height: SIDE / 2 });
   const draw = ({ image, before, now, by, example }) => {
@@ -442,29 +431,26 @@ function maskPart(house) {
     context.imageSmoothingEnabled = true;
     context.drawImage(veil, 0, 0, canvas.width, canvas.height);
     if (by !== "network") {
-      const inside = before.map((value) => value > 0.5);
-      const path = regionPath(inside, veil.height, veil.width, canvas.height, canvas.width);
-      context.lineWidth = canvas.width / 170;
-      context.strokeStyle = "#000";
-      context.stroke(path);
-      context.lineWidth /= 2.5;
-      context.strokeStyle = "#fff";
-      context.stroke(path);
+      const [inside, shape] = [before.map((value) => value > 0.5), [veil.height, veil.width]];
+      strokeRegion(context, { inside, shape, colour: "#fff", thickness: 1 }, canvas.width / 340);
     }
     const { kept, overlap } = maskNumbers(before, now);
     canvas.dataset.kept = kept.toFixed(5);
     canvas.dataset.overlap = overlap.toFixed(5);
     canvas.setAttribute("aria-label", `${example.label}: the mask keeps ${percent(kept)} of the picture`);
   };
-  return { node, draw };
+  const words = ({ before, now }) => {
+    const { kept, overlap } = maskNumbers(before, now);
+    const was = `It overlaps ${percent(overlap)} with the untouched one.`;
+    return { answer: `he mask keeps ${percent(kept)} of the picture.`, was };
+  };
+  return { node, draw, words };
 }
 
 /** The classes shown: all where they are few, else the likeliest before and now. */
 function classesShown(before, now) {
-  const every = before.map((_, i) => i);
-  if (every.length <= 12) return every;
-  const best = (values, count) => [...every].sort((one, two) => values[two] - values[one]).slice(0, count);
-  return [...new Set([...best(before, 6), ...best(now, 4)])];
+  if (before.length <= 12) return [...before.keys()];
+  return [...new Set([...strongest(before, 6), ...strongest(now, 4)])];
 }
 
 /** The input, and the probabilities of the classes. */
@@ -487,7 +473,11 @@ function classesPart() {
       name: source.classes[k], value: now[k], before: by === "network" ? null : before[k], chosen: k === best,
     })));
   };
-  return { node, draw };
+  const words = ({ source, before, now }) => {
+    const said = (values) => `${source.classes[largest(values)]} with ${percent(values[largest(values)])}.`;
+    return { answer: `he network answers ${said(now)}`, was: `Before it was ${said(before)}` };
+  };
+  return { node, draw, words };
 }
 
 // Choosing, drawing, uploading ----------------------------------------------------------------------------------------
@@ -497,114 +487,59 @@ function padPart(onDrawn) {
   const pad = styled(element("canvas", {
     width: "168", height: "168", role: "img",
     "aria-label": "Drawing pad: draw one digit with the pointer. With the keyboard, choose one of the images instead.",
-  }), { width: "168px", height: "168px", touchAction: "none", cursor: "crosshair", border: "1px solid var(--cw-edge)" });
-  const context = pad.getContext("2d");
-  const clear = () => {
-    context.fillStyle = "#000";
-    context.fillRect(0, 0, pad.width, pad.height);
+  }), { touchAction: "none", cursor: "crosshair", border: "1px solid var(--cw-edge)" });
+  let strokes = [];
+  const put = (next) => {
+    strokes = next;
+    draw();
   };
-  clear();
-  let stroke = null;
-  const draw = (event) => {
-    Object.assign(context, { strokeStyle: "#fff", lineWidth: 14, lineCap: "round" });
-    context.beginPath();
-    context.moveTo(...stroke);
-    context.lineTo(event.offsetX, event.offsetY);
-    context.stroke();
-    stroke = [event.offsetX, event.offsetY];
-  };
-  pad.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0) return;
-    pad.setPointerCapture(event.pointerId);
-    stroke = [event.offsetX, event.offsetY];
-    draw(event);
-    event.preventDefault();
+  const draw = drawingPad(pad, {
+    strokes: () => strokes,
+    onStroke: (stroke) => {
+      put([...strokes, stroke]);
+      onDrawn(pad.toDataURL("image/png").split(",")[1]);
+    },
   });
-  pad.addEventListener("pointermove", (event) => { if (stroke) draw(event); });
-  pad.addEventListener("pointercancel", () => { stroke = null; });
-  pad.addEventListener("pointerup", () => {
-    if (!stroke) return;
-    stroke = null;
-    onDrawn(pad.toDataURL("image/png").split(",")[1]);
-  });
+  draw();
   const words = element("p", { class: "cw-panel-name" }, "Draw one digit; the network answers after each stroke.");
-  const node = styled(element("div", {}, pad, element("div", {}, words, button("Clear the pad", clear))), {
+  const clear = button("Clear the pad", () => put([]));
+  const node = styled(element("div", {}, pad, element("div", {}, words, clear)), {
     display: "flex", flexWrap: "wrap", gap: "12px", marginTop: "12px",
   });
   return element("div", { hidden: true }, node);
 }
 
-/** How a learner's own picture comes in: kept in this page, or sent to the kernel where the network needs it. */
-function ownPictures(house, model, mine, ask, foresee, refresh) {
-  const source = () => sceneOf(model, mine).source;
-  const keep = async (canvas, label, code, isOn = () => true) => {
-    const own = { label, canvas, code };
-    await foresee(own); // of a camera: while the frame before is drawn
-    if (!isOn()) return;
-    mine.set(source().key, own);
-    store(model, { example: OWN });
-    await refresh();
-  };
-  const send = (data, name, drawn) => {
-    const missing = "Your own digits need a running notebook: here there is no kernel to ask.";
-    if (!model.widget_manager) house.say(missing, { again: true });
-    else ask({ want: "picture", source: source().key, drawn, name, data });
-  };
-  const upload = async (file) => {
-    house.fail(model.get("error") ?? ""); // what was said of the file before is over
-    try {
-      if (source().upload === "page") {
-        const canvas = cropped(await openFile(file), SIDE, SIDE);
-        await keep(canvas, "your picture", [
-          "from PIL import Image", "from torchvision.transforms.functional import pil_to_tensor", "",
-          `image = person_input(pil_to_tensor(Image.open(${JSON.stringify(file.name)}).convert("RGB")) / 255)[None]`,
-        ].join("\n"));
-        return;
-      }
-      send(await sentFile(file), file.name, false);
-    } catch (error) {
-      house.fail(error.message);
-    }
-  };
-  return { keep, send, upload };
-}
-
-/** The row above: which network, which picture, and the learner's own. */
-function picturesPart(house, model, mine, own, takeSource) {
+/** The row above: which network, which picture, and the learner's own, which the kernel sees where it must. */
+function picturesPart(house, model, mine, ask, take, takeSource) {
   const sourceChoice = choice({ label: "Network", options: [], value: "", onChange: takeSource });
-  const thumbs = pictureButtons({ label: "Pictures", side: 40, onPress: (i) => store(model, { example: offered[i][0] }) });
+  const choose = (i) => store(model, { example: offered[i][0] });
+  const thumbs = pictureButtons({ label: "Pictures", side: 40, onPress: choose });
   let offered = [];
-  const pad = padPart((data) => own.send(data, "The drawing", true));
+  const send = (data, name, drawn = false) =>
+    ask({ want: "picture", source: sceneOf(model, mine).source.key, drawn, name: name || "The picture", data });
+  const pad = padPart((data) => send(data, "The drawing", true));
   const draw = button("Draw a digit", () => {
-    if (!model.widget_manager) return own.send();
+    if (!model.widget_manager) return ask({});
     pad.hidden = !pad.hidden;
     draw.setAttribute("aria-expanded", String(!pad.hidden));
   });
   draw.setAttribute("aria-expanded", "false");
-  const file = fileButton(own.upload);
-  const live = cameraButton(house, {
-    size: [SIDE, SIDE],
-    onFrame: (canvas, isOn) =>
-      own.keep(canvas, "your camera", "# a picture of your camera, which stayed in the page", isOn),
-    onStill: (canvas) => own.keep(canvas, "your picture", "# a picture of your camera, which stayed in the page"),
-  });
-  const sent = cameraButton(house, {
-    size: [SIDE, SIDE], kernel: true,
-    onStill: (canvas) => own.send(canvas.toDataURL("image/png").split(",")[1], "The picture", false),
-  });
-  const buttons = element("div", { class: "cw-controls" }, thumbs.node, draw, file.node, live.node, sent.node);
-  const node = element("div", {}, styled(buttons, { marginTop: "0" }), pad);
+  const ways = { page: ownPictures(house, [SIDE, SIDE], take), kernel: kernelPictures(house, send) };
+  let way = null;
+  const buttons = styled(element("div", { class: "cw-controls" }, thumbs.node, draw), { marginTop: "0" });
+  const node = styled(element("div", {}, buttons, pad), { marginBottom: "12px" });
+  house.listen("example", () => { if (model.get("example") !== OWN) way?.stop(); });
   const show = async () => {
-    const { source, own: taken, place } = sceneOf(model, mine);
+    const { source, own, place } = sceneOf(model, mine);
     fill(sourceChoice, model.get("sources").map(({ key, title }) => [key, title]), source.key);
     draw.hidden = !source.draw;
     if (!source.draw) pad.hidden = true;
-    file.node.hidden = !source.upload;
-    live.node.hidden = source.upload !== "page";
-    sent.node.hidden = source.upload !== "kernel";
-    if (live.node.hidden) live.stop();
-    if (sent.node.hidden) sent.stop();
-    offered = [...source.examples.map((example, i) => [i, example]), ...(taken ? [[OWN, taken]] : [])];
+    if (way !== ways[source.upload]) {
+      way?.stop();
+      way = ways[source.upload];
+      buttons.replaceChildren(thumbs.node, draw, ...(way?.nodes ?? []));
+    }
+    offered = [...source.examples.map((example, i) => [i, example]), ...(own ? [[OWN, own]] : [])];
     const images = await Promise.all(offered.map(([, example]) => pictureOf(example)));
     thumbs.show(offered.map(([index, example], i) => ({
       key: index === OWN ? source.key : example, title: example.label, image: images[i],
@@ -614,10 +549,10 @@ function picturesPart(house, model, mine, own, takeSource) {
   return { node, sourceChoice, show };
 }
 
-/** The words of the status line: the channel in focus, the answer, and how to unpin. */
-function wordsOf(shown, model, tiles) {
+/** The words of the status line: the channel in focus, the answer as `words(shown)` says it, and how to unpin. */
+function wordsOf(shown, model, tiles, words) {
   if (!shown) return ["The network runs for the first time."];
-  const { shown: stage, source, before, now, by } = shown;
+  const { shown: stage, source, by } = shown;
   const edits = model.get("edits");
   const channel = Math.min(model.get("channel"), stage.channels - 1);
   const own = stage.gates[channel].toFixed(2);
@@ -626,94 +561,73 @@ function wordsOf(shown, model, tiles) {
   const rank = order === "channel" ? "" : ` (${ordinal(tiles.rank(channel))} of ${stage.channels} by ${order})`;
   const first = `Channel ${channel + 1} of ${blockName(source.stages[shown.stage])}${rank}: `
     + `mean ${stage.means[channel].toFixed(3)}, ${gate}.`;
+  const { answer, was } = words(shown);
+  if (by === "network") return [first, { aside: `T${answer}` }, tiles.hint()];
   const count = Object.keys(edits).length === 1 ? "1 gate moved" : `${Object.keys(edits).length} gates moved`;
-  if (by === "nobody") {
-    return [{ aside: first }, model.widget_manager ? `${count}: the notebook is asked for the answer.`
-      : `${count}: the answer needs a running notebook; here there is no kernel to ask.`, tiles.hint()];
-  }
-  if (!source.classes.length) {
-    const { kept, overlap } = maskNumbers(before, now);
-    const keeps = `he mask keeps ${percent(kept)} of the picture.`;
-    if (by === "network") return [first, { aside: `T${keeps}` }, tiles.hint()];
-    const overlaps = `It overlaps ${percent(overlap)} with the untouched one.`;
-    return [{ aside: first }, `${count}: t${keeps}`, { aside: overlaps }, tiles.hint()];
-  }
-  const said = (values) => `${source.classes[largest(values)]} with ${percent(values[largest(values)])}`;
-  if (by === "network") return [first, { aside: `The network answers ${said(before)}.` }, tiles.hint()];
-  const was = `Before it was ${said(before)}.`;
-  return [{ aside: first }, `${count}: the answer is ${said(now)}.`, { aside: was }, tiles.hint()];
-}
-
-/** Says the status line: at once, or, while a slider moves, when the hand rests; the slider itself says its value. */
-function speaker(house, words) {
-  let waiting = 0;
-  const stop = () => {
-    clearTimeout(waiting);
-    waiting = 0;
-  };
-  house.endings.push(stop);
-  const tell = (quiet = false) => { if (!waiting) house.say(words(), { quiet }); };
-  const later = () => {
-    clearTimeout(waiting);
-    waiting = setTimeout(() => { stop(); tell(); }, 400);
-  };
-  return { tell, later, now: (quiet) => { stop(); tell(quiet); } };
+  const waits = model.widget_manager ? "the notebook is asked for the answer."
+    : "the answer needs a running notebook; here there is no kernel to ask.";
+  return [{ aside: first }, `${count}: ${by === "nobody" ? waits : `t${answer}`}`,
+    ...(by === "nobody" ? [] : [{ aside: was }]), tiles.hint()];
 }
 
 async function render({ model, el }) {
   const house = frame({ model, el, name: "channel-gates" });
   const mine = new Map();
-  const seen = { example: null, stages: {}, input: null };
-  const foreseen = new WeakMap(); // what the network made of examples that are not shown yet
-  const networkOf = runner(house);
+  const network = networks(house);
   let shown = null; // the last scene that was computed: all that is drawn
   let answered = model.get("answer") ?? {}; // the kernel's last answer with probabilities
+  let failed = {}; // the question that the kernel could not answer: it is not asked again and again
   const now = () => shown;
-  const edit = editor(model, house);
-  const voice = speaker(house, () => wordsOf(shown, model, tiles));
+  const describe = () => wordsOf(shown, model, tiles, answer().words);
+  const tell = (quiet = false) => { if (!edit.hushed) house.say(describe(), { quiet }); };
+  const edit = editor(model, house, tell);
   const refresh = latest(async () => {
     house.stage.setAttribute("aria-busy", "true");
     await null; // another view stores one trait after the other: what is shown follows once all of them are there
     const scene = sceneOf(model, mine);
     try {
-      Object.assign(seen, foreseen.get(scene.example));
-      foreseen.delete(scene.example);
-      const found = await look(scene, networkOf, seen);
-      const result = await resultOf(scene, found, networkOf, seen, answered);
+      const found = await network.look(scene);
+      const result = await resultOf(scene, found, network, answered);
       shown = { ...scene, ...found, ...result };
-      if (result.by === "nobody" && model.widget_manager && !sameQuestion(failed, questionOf(scene))) ask(questionOf(scene));
+      const question = questionOf(scene);
+      if (result.by === "nobody" && model.widget_manager && !sameQuestion(failed, question)) ask(question);
       draw();
     } catch (error) {
       house.fail(error.message);
     }
     house.stage.setAttribute("aria-busy", "false");
   });
-  let failed = {}; // the question that the kernel could not answer: it is not asked again and again
-  const ask = asker(model, house, (answer, asked) => {
-    if (asked.want === "probabilities") return;
-    if (asked.want === "picture") answered = {}; // what was answered of the picture before
-    const stages = model.get("sources").find(({ key }) => key === answer.source).stages.length;
-    const other = answer.source !== model.get("source");
-    store(model, { source: answer.source, example: answer.example, ...(other ? { stage: stages - 1, edits: {} } : {}) });
+  const ask = asker(model, house, (found, asked) => {
+    if (asked.want === "probabilities") answered = found;
+    else {
+      if (asked.want === "picture") answered = {}; // what was answered of the picture before
+      const { source, example } = found;
+      const stages = model.get("sources").find(({ key }) => key === source).stages.length;
+      store(model, { example, ...(source !== model.get("source") ? { source, stage: stages - 1, edits: {} } : {}) });
+    }
     refresh();
+  }, (asked) => {
+    if (asked.want !== "probabilities") return;
+    failed = asked;
+    house.say("The notebook could not answer; its message stands below.");
   });
   const takeSource = (key) => {
     const source = model.get("sources").find((one) => one.key === key);
-    if (source.examples.length) return store(model, { source: key, example: 0, stage: source.stages.length - 1, edits: {} });
+    const stage = source.stages.length - 1;
+    if (source.examples.length) return store(model, { source: key, example: 0, stage, edits: {} });
     pictured.show();
-    if (model.widget_manager) {
-      house.say(`Asking the notebook for ${source.title}: ${source.pending}.`);
-      ask({ want: "source", source: key });
-    } else house.say(`This network (${source.title}) needs a running notebook: ${source.pending}.`, { again: true });
+    if (model.widget_manager) house.say(`Asking the notebook for ${source.title}: ${source.pending}.`);
+    return ask({ want: "source", source: key });
   };
-  /** Let the network look at an example that is to be shown. */
-  const foresee = async (example) => {
-    const coming = { example: null, stages: {}, input: null };
-    await look({ ...sceneOf(model, mine), example }, networkOf, coming);
-    foreseen.set(example, coming);
+  const take = async (canvas, { label, code }, isOn = () => true) => {
+    const example = { label, canvas, code: `${code}\nimage = person_input(picture)[None]` };
+    await network.look({ ...sceneOf(model, mine), example }); // of a camera: while the frame before is drawn
+    if (!isOn()) return;
+    mine.set(sceneOf(model, mine).source.key, example);
+    store(model, { example: OWN });
+    await refresh();
   };
-  const own = ownPictures(house, model, mine, ask, foresee, refresh);
-  const pictured = picturesPart(house, model, mine, own, takeSource);
+  const pictured = picturesPart(house, model, mine, ask, take, takeSource);
   const stageChoice = choice({
     label: "Gates of", options: [], value: "", onChange: (value) => store(model, { stage: Number(value), edits: {} }),
   });
@@ -724,31 +638,31 @@ async function render({ model, el }) {
   const point = (quiet) => {
     tiles.mark();
     channel.draw();
-    voice.now(quiet);
+    edit.hushed = false;
+    tell(quiet);
   };
-  const tiles = tilesPart(house, model, now, edit, point, () => wordsOf(shown, model, tiles));
-  const channel = channelPart(house, model, now, edit, voice);
-  const [mask, classes] = [maskPart(house), classesPart()];
+  const tiles = tilesPart(house, model, now, edit, point, describe);
+  const channel = channelPart(model, now, edit);
+  const [mask, classes] = [maskPart(), classesPart()];
+  const answer = () => (shown?.source.classes.length ? classes : mask);
   house.stage.before(pictured.node);
-  styled(pictured.node, { marginBottom: "12px" });
   instrument(house, element("div", {}, mask.node, classes.node, channel.node), stageChoice.node, tiles.node);
   house.controls.append(pictured.sourceChoice.node, ...looks.nodes);
 
   const draw = () => {
     if (!shown || house.root.clientWidth === 0) return;
     const { source, stage, by } = shown;
+    const sized = ([channels, ...sides]) => `${channels} maps of ${sides.join(" × ")}`;
     fill(stageChoice, source.stages.map((name, i) =>
-      [String(i), `${i + 1}. ${blockName(name)}: ${source.sizes[i][0]} maps of ${source.sizes[i].slice(1).join(" × ")}`]),
-    String(stage));
+      [String(i), `${i + 1}. ${blockName(name)}: ${sized(source.sizes[i])}`]), String(stage));
     looks.refresh();
-    mask.node.hidden = source.classes.length > 0;
-    classes.node.hidden = !mask.node.hidden;
-    (mask.node.hidden ? classes : mask).draw(shown);
+    for (const part of [mask, classes]) part.node.hidden = part !== answer();
+    answer().draw(shown);
     tiles.draw();
     channel.draw();
     house.stage.dataset.by = by;
     pictured.show();
-    voice.tell();
+    tell();
   };
 
   house.listen(["source", "example", "stage", "edits", "own"], () => {
@@ -761,19 +675,9 @@ async function render({ model, el }) {
   house.listen("channel", () => { if (shown) point(true); });
   house.listen(["order", "own_colours"], draw);
   house.listen("sources", pictured.show);
-  house.listen("answer", () => {
-    const answer = model.get("answer");
-    if (answer.probabilities) {
-      answered = answer;
-      refresh();
-    } else if (answer.failed && shown?.by === "nobody") {
-      failed = questionOf(shown);
-      house.say("The notebook could not answer; its message stands below.");
-    }
-  });
   house.actions.append(
     copyButton(house, () => codeFor(shown, model.get("edits"))),
-    saveButton(house, "channel-gates.png", { lines: () => wordsOf(shown, model, tiles) }),
+    saveButton(house, "channel-gates.png", { lines: describe }),
   );
   house.whenShown(draw);
   await refresh();

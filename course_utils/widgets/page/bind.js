@@ -272,8 +272,10 @@ export function asker(model, house, onAnswer, onFailure = () => {}) {
     const { question } = current;
     clearTimeout(patience);
     current = null;
-    if (answer.failed) onFailure(question);
-    else onAnswer(answer, question);
+    if (answer.failed) {
+      house.fail(model.get("error")); // which a further try has hidden, and which may be the same again
+      onFailure(question);
+    } else onAnswer(answer, question);
     if (waiting) {
       const next = waiting;
       waiting = null;

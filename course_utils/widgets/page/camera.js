@@ -1,16 +1,19 @@
-// Pictures that a learner gives, as a file or by the camera. They stay in the page, unless a view sends them to the kernel.
+// Pictures that a learner gives, as a file or by the camera. They stay in the page, unless the kernel must see them.
 //
 //   const own = ownPictures(house, [512, 512], async (canvas, { label }, isOn) => { ... });
 //   house.controls.append(...own.nodes);
 
 import { asker, button, store } from "./bind.js";
 import { element } from "./elements.js";
+import { bytes } from "./maths.js";
 
 const MOST_BYTES = 20_000_000;
 const MOST_PIXELS = 40_000_000;
 const MOST_SENT = 7_000_000; // a notebook's connection carries 10 MiB a message, and base64 adds a third
+const SMALLER = "make it smaller, 1000 pixels a side are plenty.";
+const megabytes = ({ size }) => `${(size / 1e6).toFixed(1)} MB`;
 
-/** The middle of a bitmap or of a video's frame, as a new canvas of this size on white, or mirrored on the canvas `to`. */
+/** The middle of a bitmap or a video's frame, as a new canvas of this size on white, or mirrored on the canvas `to`. */
 export function cropped(source, columns, rows, to = null) {
   const [width, height] = [source.videoWidth || source.width, source.videoHeight || source.height];
   const scale = Math.min(width / columns, height / rows);
@@ -25,7 +28,12 @@ export function cropped(source, columns, rows, to = null) {
   return canvas;
 }
 
-/** Means of two by two pixels of a square canvas as (3, side / 2, side / 2) from 0 to 1: what the segmenter is given. */
+/** A picture file in base64 as a canvas of this size. */
+export async function unpacked(text, columns, rows) {
+  return cropped(await createImageBitmap(new Blob([bytes(text)])), columns, rows);
+}
+
+/** Means of two by two pixels of a square canvas, (3, side / 2, side / 2) from 0 to 1: what the segmenter is given. */
 export function halved(canvas) {
   const side = canvas.width;
   const half = side / 2;
@@ -58,23 +66,23 @@ export function fileButton(onFile) {
 
 /** The bitmap of a picture file; an error says in words why there is none. */
 export async function openFile(file) {
-  const size = (what) => `${file.name} has ${what}; make it smaller, 1000 pixels a side are plenty.`;
-  if (file.size > MOST_BYTES) throw new Error(size(`${(file.size / 1e6).toFixed(1)} MB, more than ${MOST_BYTES / 1e6}`));
+  const refuse = (what) => { throw new Error(`${file.name} has ${what}; ${SMALLER}`); };
+  if (file.size > MOST_BYTES) refuse(`${megabytes(file)}, more than ${MOST_BYTES / 1e6}`);
   let bitmap;
   try {
     bitmap = await createImageBitmap(file);
   } catch {
-    throw new Error(`${file.name} is not a picture that this browser can read; save it as PNG or JPEG, and choose that.`);
+    throw new Error(`${file.name} is not a picture that this browser can read; save it as PNG or JPEG, and take that.`);
   }
-  if (bitmap.width * bitmap.height > MOST_PIXELS) throw new Error(size(`${bitmap.width} × ${bitmap.height} pixels`));
+  if (bitmap.width * bitmap.height > MOST_PIXELS) refuse(`${bitmap.width} × ${bitmap.height} pixels`);
   return bitmap;
 }
 
 /** The bytes of a picture file as base64 text, for the kernel; an error says in words why there are none. */
-export async function sentFile(file) {
+async function sentFile(file) {
   if (file.size > MOST_SENT) {
-    throw new Error(`${file.name} has ${(file.size / 1e6).toFixed(1)} MB, at most ${MOST_SENT / 1e6} MB can be sent to the `
-      + "notebook; make it smaller, 1000 pixels a side are plenty.");
+    const most = `at most ${MOST_SENT / 1e6} MB can be sent to the notebook`;
+    throw new Error(`${file.name} has ${megabytes(file)}, ${most}; ${SMALLER}`);
   }
   return new Promise((done, refuse) => {
     const reader = new FileReader();
@@ -88,7 +96,7 @@ export async function sentFile(file) {
 function refusal(error) {
   const instead = "Upload a picture instead.";
   if (!window.isSecureContext) {
-    return `Browsers open the camera only on pages that come by https or from this computer; this page does not. ${instead}`;
+    return `Browsers open the camera only on pages that come by https or from this computer. ${instead}`;
   }
   return {
     NotAllowedError: "The camera was not allowed: permission was refused, in this browser or by the page around the "
@@ -100,12 +108,12 @@ function refusal(error) {
 /**
  * A button that opens the camera, and then one that stops it and one that keeps the picture shown.
  *
- * `onFrame(canvas, isOn)` is given one mirrored frame of `size` [columns, rows] after the other, the next but one when the
- * promise that it returns is fulfilled; its canvas is reused three frames later; `isOn()` says whether the camera
- * runs. `onStill(canvas)` is given the one that is kept. With `kernel` in the place of `onFrame` nothing leaves the page but
- * what is kept, not mirrored, and the button says where it goes. Returns `node` and `stop()`.
+ * `onFrame(canvas, isOn)` is given one mirrored frame of `size` [columns, rows] after the other, the next but one when
+ * the promise that it returns is fulfilled; its canvas is reused three frames later; `isOn()` says whether the camera
+ * runs. `onStill(canvas)` is given the one that is kept. With `kernel` in the place of `onFrame` nothing leaves the page
+ * but what is kept, not mirrored, and the button says where it goes. Returns `node` and `stop()`.
  */
-export function cameraButton(house, { size, onFrame = null, onStill, kernel = false }) {
+function cameraButton(house, { size, onFrame = null, onStill, kernel = false }) {
   const video = element("video", { muted: true, playsInline: true });
   const preview = element("canvas", { role: "img", "aria-label": "What the camera sees, mirrored", hidden: true });
   Object.assign(preview.style, { width: "160px", transform: "scaleX(-1)", marginTop: "8px" });
@@ -124,8 +132,10 @@ export function cameraButton(house, { size, onFrame = null, onStill, kernel = fa
   const follow = async (mine) => {
     const isOn = () => stream === mine;
     // Kept, since they are large: one is shown, one is in the network, one is being filled.
-    const canvases = Array.from({ length: kernel ? 0 : 3 }, () => element("canvas", { width: size[0], height: size[1] }));
-    const next = () => new Promise((done) => { video.requestVideoFrameCallback?.(done) ?? requestAnimationFrame(done); });
+    const [width, height] = size;
+    const canvases = Array.from({ length: kernel ? 0 : 3 }, () => element("canvas", { width, height }));
+    const ask = (done) => video.requestVideoFrameCallback?.(done) ?? requestAnimationFrame(done);
+    const next = () => new Promise(ask);
     let [fresh, before, turn] = [next(), null, 0];
     while (isOn()) {
       await fresh;
@@ -142,6 +152,7 @@ export function cameraButton(house, { size, onFrame = null, onStill, kernel = fa
         house.fail(error.message);
       });
       await before; // the network begins with this frame while the one before is drawn
+      await new Promise((done) => { setTimeout(done); }); // else drawing it and the next frame are one long task
       before = shown;
     }
   };
@@ -181,7 +192,7 @@ export function cameraButton(house, { size, onFrame = null, onStill, kernel = fa
   return { node: element("span", { class: "cw-control cw-wrap" }, start, halt, keep, preview), stop };
 }
 
-/** An upload and the camera; a file that cannot be taken gets its word. Returns `nodes`, and `stop()` for the camera. */
+/** An upload and the camera; a file that cannot be taken gets its word. Returns `nodes`, and the camera's `stop()`. */
 function bothButtons(house, onFile, camera) {
   const file = fileButton(async (chosen) => {
     house.fail("");
@@ -196,23 +207,34 @@ function bothButtons(house, onFile, camera) {
 }
 
 /**
- * An upload and the camera for pictures that stay in the page: `take(canvas, { label, name }, isOn)` is given each on a
- * canvas of `size` [columns, rows], with the file's name where there is one, of a frame also the camera's `isOn`.
+ * An upload and the camera for pictures that stay in the page: `take(canvas, { label, code }, isOn)` is given each on a
+ * canvas of `size` [columns, rows], `code` the lines that make `picture`, and of a frame also the camera's `isOn`.
  */
 export function ownPictures(house, size, take) {
-  const kept = { label: "your picture" };
-  return bothButtons(house, async (file) => take(cropped(await openFile(file), ...size), { ...kept, name: file.name }),
-    cameraButton(house, {
-      size,
-      onFrame: (canvas, isOn) => take(canvas, { label: "your camera" }, isOn),
-      onStill: (canvas) => take(canvas, kept),
-    }));
+  const code = "# picture: (3, H, W) from 0 to 1, what your camera saw; it stayed in the page";
+  const codeOf = (name) => [
+    "from PIL import Image", "from torchvision.transforms.functional import pil_to_tensor", "",
+    `picture = pil_to_tensor(Image.open(${JSON.stringify(name)}).convert("RGB")) / 255`,
+  ].join("\n");
+  const onFile = async (file) =>
+    take(cropped(await openFile(file), ...size), { label: "your picture", code: codeOf(file.name) });
+  return bothButtons(house, onFile, cameraButton(house, {
+    size,
+    onFrame: (canvas, isOn) => take(canvas, { label: "your camera", code }, isOn),
+    onStill: (canvas) => take(canvas, { label: "your picture", code }),
+  }));
+}
+
+/** The same for pictures that the kernel must see: `send(upload, name)` is given base64 text, of the camera no name. */
+export function kernelPictures(house, send) {
+  const onStill = (canvas) => send(canvas.toDataURL("image/png").split(",")[1], "");
+  return bothButtons(house, async (file) => send(await sentFile(file), file.name),
+    cameraButton(house, { size: [512, 512], kernel: true, onStill }));
 }
 
 /**
- * The same for pictures that the kernel must see: each is sent as { upload, name }, the name empty of one that the camera
- * took; the trait `picture` becomes the `uploaded` of the answer, and the traits of `reset` what they hold. `refresh()`
- * hides both where there is no kernel.
+ * These pictures where each is sent as { upload, name }: the trait `picture` becomes the `uploaded` of the answer, and
+ * the traits of `reset` what they hold. `refresh()` hides both buttons where there is no kernel.
  */
 export function sentPictures(house, model, reset) {
   const ask = asker(model, house, ({ uploaded }) => store(model, { picture: uploaded, ...reset }));
@@ -220,9 +242,9 @@ export function sentPictures(house, model, reset) {
     ask({ upload, name });
     house.say("Your picture is on its way to the notebook; a large network takes a while to read it.");
   };
-  const still = (canvas) => send(canvas.toDataURL("image/png").split(",")[1], "");
-  const made = bothButtons(house, async (file) => send(await sentFile(file), file.name),
-    cameraButton(house, { size: [512, 512], kernel: true, onStill: still }));
-  const refresh = () => { for (const node of made.nodes) node.hidden = !model.widget_manager || !model.get("uploads"); };
+  const made = kernelPictures(house, send);
+  const refresh = () => {
+    for (const node of made.nodes) node.hidden = !model.widget_manager || !model.get("uploads");
+  };
   return { ...made, refresh };
 }

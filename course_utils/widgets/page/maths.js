@@ -107,6 +107,13 @@ export function largest(values) {
   return best;
 }
 
+/** The indices of the `count` largest values, the largest first. */
+export const strongest = (values, count = values.length) =>
+  Array.from(values.keys()).sort((one, other) => values[other] - values[one]).slice(0, count);
+
+/** The cell [row, column] of an index, row after row in so many columns. */
+export const cellOf = (index, columns) => [Math.floor(index / columns), index % columns];
+
 /** The range that a colour table needs for these values: symmetric round 0 for RdBu, from 0 for weights. */
 export function colourRange(values, table, fromZero = true) {
   let { low, high } = extent(values);

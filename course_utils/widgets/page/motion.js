@@ -1,27 +1,27 @@
 // A short move where a press changes what is shown.
 
 import { element } from "./elements.js";
+import { easel } from "./paint.js";
 
 const MILLISECONDS = 150;
 const TYPED = "input:not([type='checkbox'], [type='radio']), textarea, select"; // they change with every letter or step
 
-/** Cross-fade a widget's canvases from what they showed before a press, or another choice in a list, to what follows. */
+/** Cross-fade a widget's canvases from what they showed before a press, or a choice in a list, to what follows. */
 export function fadePresses({ root, stage }) {
   const still = window.matchMedia("(prefers-reduced-motion: reduce)");
   const fade = () => {
     if (still.matches || !stage.clientWidth) return;
     const [whole, place] = [root, stage].map((node) => node.getBoundingClientRect());
-    const scale = window.devicePixelRatio || 1;
-    const before = element("canvas", { width: Math.ceil(place.width * scale), height: Math.ceil(place.height * scale) });
-    const context = before.getContext("2d");
-    context.scale(scale, scale);
+    const before = element("canvas");
+    const context = easel(before, place.width, place.height);
     for (const canvas of stage.querySelectorAll("canvas")) {
       const { left, top, width, height } = canvas.getBoundingClientRect();
-      if (width && canvas.width) context.drawImage(canvas, left - place.left, top - place.top, width, height);
+      if (width && canvas.width && canvas.height) {
+        context.drawImage(canvas, left - place.left, top - place.top, width, height);
+      }
     }
     const veil = element("div", { class: "cw-before", "aria-hidden": "true" });
     veil.attachShadow({ mode: "closed" }).append(before); // no part of the widget: nobody finds it among its pictures
-    before.style.width = `${place.width}px`;
     veil.style.left = `${place.left - whole.left - root.clientLeft}px`;
     veil.style.top = `${place.top - whole.top - root.clientTop}px`;
     root.append(veil);

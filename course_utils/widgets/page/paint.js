@@ -10,6 +10,7 @@ const COLOUR_TABLES = {
 };
 
 const tables = new Map();
+const MOST_PIXELS = 16384; // of a canvas' side, in every browser
 
 /** A colour table as 256 rows of red, green, blue. */
 export function colourTable(name) {
@@ -83,11 +84,14 @@ export function drawMap(context, values, height, width, box, { opacity = 1, ...s
   blend(context, mapPicture(values, height, width, box[3], box[2], style), box, opacity);
 }
 
-/** Give a canvas the pixels of its place on the screen, `ratio` = height / width; returns its size in pixels. */
+/**
+ * Give a canvas the pixels of its place on the screen, `ratio` = height / width; returns its size in pixels. A widget in
+ * a column without width computes sides that are no numbers: even then a canvas has a pixel, since none can be copied.
+ */
 export function fit(canvas, cssWidth, ratio) {
   const scale = window.devicePixelRatio || 1;
-  const width = Math.max(1, Math.round(cssWidth * scale));
-  const height = Math.max(1, Math.round(cssWidth * ratio * scale));
+  const pixels = (length) => Math.max(1, Math.min(MOST_PIXELS, Math.round(length * scale) || 1));
+  const [width, height] = [pixels(cssWidth), pixels(cssWidth * ratio)];
   if (canvas.width !== width) canvas.width = width;
   if (canvas.height !== height) canvas.height = height;
   canvas.style.width = `${cssWidth}px`;
@@ -173,10 +177,20 @@ export function drawArcs(context, [x, y], targets, scale) {
   }
 }
 
-/** Copy what was painted onto a canvas, and frame a cell as `frameCell` does. */
-export function markCell(canvas, base, size, query, pinned) {
-  canvas.getContext("2d").drawImage(base, 0, 0);
-  frameCell(canvas, size, query, pinned);
+/** What is painted of a canvas once, after `begin()`, and copied back by `copy()` before something is framed. */
+export function layered(canvas) {
+  const base = blank(1, 1);
+  const begin = () => {
+    Object.assign(base, { width: canvas.width, height: canvas.height });
+    return base.getContext("2d");
+  };
+  const copy = () => {
+    const context = canvas.getContext("2d");
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    context.drawImage(base, 0, 0);
+    return context;
+  };
+  return { base, begin, copy };
 }
 
 /** The border between pixels that are in a region and those that are not, scaled to a box. */

@@ -10,17 +10,24 @@ import { element, wordsIn } from "./elements.js";
 import { changeInWords, number, percent } from "./maths.js";
 import { fit, paintMap } from "./paint.js";
 
-/** A figure with its name above it. `rename(words)` changes the name. */
+/** A figure with its name above it. `rename(words)` changes the name, `remark(words)` what is said below. */
 export function panel(name, ...nodes) {
   const words = element("figcaption", { class: "cw-panel-name" }, name);
+  const below = element("p", { class: "cw-panel-name" });
   const rename = (next) => { words.textContent = next; };
-  return { node: element("figure", { class: "cw-panel" }, words, ...nodes), rename };
+  const remark = (next) => {
+    if (!below.parentNode) nodes.at(-1).after(below);
+    below.textContent = next;
+  };
+  return { node: element("figure", { class: "cw-panel" }, words, ...nodes), rename, remark };
 }
 
-/** A panel that holds one canvas, with the canvas' attributes. */
-export function picturePanel(name, attributes) {
+/** A panel that holds one canvas, with the canvas' attributes, and what stands below it. */
+export function picturePanel(name, attributes, ...below) {
   const canvas = element("canvas", attributes);
-  return { ...panel(name, canvas), canvas };
+  const made = panel(name, canvas);
+  made.node.append(...below);
+  return { ...made, canvas };
 }
 
 /** A line of words below a picture. */

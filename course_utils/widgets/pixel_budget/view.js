@@ -1,48 +1,13 @@
 import { button, slider, store } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { decode, largest, percent, softmax } from "../page/maths.js";
+import { decode, largest, percent, softmax, strongest } from "../page/maths.js";
 import { createNetwork } from "../page/network.js";
+import { digitOf, drawingPad } from "../page/pad.js";
 import { fitPanel, layPicture, paintImage } from "../page/paint.js";
 import { copyButton, instrument, pictureButtons, picturePanel, row, saveButton } from "../page/panels.js";
 
 const HIDDEN = [52, 76, 140]; // the colour of a pixel that the network does not see
-const STROKE = 0.09; // as a share of the side
-const INK = 20 / 28; // how much of the side a drawing fills, as in the data the network was trained on
-
-/** Indices of the `count` largest scores. */
-const best = (scores, count) => Array.from(scores.keys()).sort((a, b) => scores[b] - scores[a]).slice(0, count);
-
-/** Draw strokes, given in shares of the side, onto a square context. */
-function drawStrokes(context, strokes, side) {
-  Object.assign(context, { strokeStyle: "#fff", lineWidth: STROKE * side, lineCap: "round", lineJoin: "round" });
-  for (const [start, ...others] of strokes) {
-    context.beginPath();
-    context.moveTo(start[0] * side, start[1] * side);
-    for (const [x, y] of others.length ? others : [start]) context.lineTo(x * side, y * side);
-    context.stroke();
-  }
-}
-
-/** A drawing as the network knows digits: its box fills INK of the side, in the middle; bytes of one channel. */
-function digitOf(strokes, size) {
-  const places = strokes.flat();
-  const [left, top, right, bottom] = [0, 1].map((axis) => Math.min(...places.map((place) => place[axis])))
-    .concat([0, 1].map((axis) => Math.max(...places.map((place) => place[axis]))));
-  const zoom = (INK - STROKE) / Math.max(right - left, bottom - top, 0.05);
-  const moved = strokes.map((stroke) => stroke.map(([x, y]) => [
-    0.5 + zoom * (x - (left + right) / 2), 0.5 + zoom * (y - (top + bottom) / 2),
-  ]));
-  const large = element("canvas", { width: 8 * size, height: 8 * size });
-  drawStrokes(large.getContext("2d"), moved, 8 * size);
-  const small = element("canvas", { width: size, height: size });
-  const context = small.getContext("2d", { willReadFrequently: true });
-  context.imageSmoothingQuality = "high";
-  context.fillRect(0, 0, size, size);
-  context.drawImage(large, 0, 0, size, size);
-  const { data } = context.getImageData(0, 0, size, size);
-  return Uint8Array.from({ length: size * size }, (_, i) => data[4 * i]);
-}
 
 /** The picture shown, its three masks and what the network answers to each: `compute()` fills `now`. */
 function reader(model) {
@@ -50,7 +15,8 @@ function reader(model) {
   const pictures = decode(model.get("pictures"));
   const [count, height, width] = pictures.shape;
   const pixels = height * width;
-  const wanted = Object.fromEntries(["random", "fixed"].map((name) => [name, decode(model.get("scores")[name]).values]));
+  const { random, fixed } = model.get("scores");
+  const wanted = { random: decode(random).values, fixed: decode(fixed).values };
   const still = (index) => pictures.values.slice(index * pixels, (index + 1) * pixels);
   const answer = (values) => softmax(network.run({ shape: [1, height, width], data: values }).output.data);
   const made = { count, height, width, pixels, still, now: null };
@@ -58,10 +24,11 @@ function reader(model) {
   made.compute = () => {
     const drawn = model.get("drawing");
     const empty = drawn && !model.get("strokes").length;
-    const picture = empty ? new Uint8Array(pixels) : drawn ? digitOf(model.get("strokes"), width) : still(model.get("picture"));
-    const masks = ["random", "fixed", "dynamic"].map((name) => {
+    const drawing = () => (empty ? new Uint8Array(pixels) : digitOf(model.get("strokes"), width));
+    const picture = drawn ? drawing() : still(model.get("picture"));
+    const masks = Object.entries({ ...wanted, dynamic: picture }).map(([name, scores]) => {
       const mask = new Uint8Array(pixels);
-      for (const index of best(name === "dynamic" ? picture : wanted[name], made.kept())) mask[index] = 1;
+      for (const index of strongest(scores, made.kept())) mask[index] = 1;
       const shares = answer(Float64Array.from(picture, (value, i) => (mask[i] * value) / 255));
       return { name, mask, shares, top: largest(shares) };
     });
@@ -73,47 +40,22 @@ function reader(model) {
 /** The main picture, on which a drawing is made. */
 function padPart(model, numbers) {
   const made = picturePanel("", { role: "img" });
-  const note = element("p", { class: "cw-panel-name" });
-  made.node.append(note);
   const { canvas } = made;
-  let stroke = null;
-  const place = ({ offsetX, offsetY }) => [offsetX / canvas.clientWidth, offsetY / canvas.clientHeight];
+  const drawPad = drawingPad(canvas, {
+    strokes: () => model.get("strokes"), isOn: () => model.get("drawing"),
+    onStroke: (stroke) => store(model, { strokes: [...model.get("strokes"), stroke] }),
+  });
   const draw = () => {
     const drawn = model.get("drawing");
     const { height, width } = numbers;
     canvas.classList.toggle("cw-pointed", drawn);
     made.rename(drawn ? "Your drawing" : "The whole picture");
-    note.textContent = drawn ? "Draw one digit here; the network answers after each stroke."
-      : "The network never sees this one, only the three beside it.";
+    made.remark(drawn ? "Draw one digit here; the network answers after each stroke."
+      : "The network never sees this one, only the three beside it.");
     canvas.setAttribute("aria-label", drawn ? "Your drawing" : `A handwritten ${numbers.now.label}`);
-    if (!drawn) {
-      layPicture(canvas, paintImage({ shape: [height, width], values: numbers.now.picture }));
-      return;
-    }
-    const context = canvas.getContext("2d");
-    context.fillStyle = "#000";
-    context.fillRect(0, 0, canvas.width, canvas.height);
-    drawStrokes(context, stroke ? [...model.get("strokes"), stroke] : model.get("strokes"), canvas.width);
+    if (drawn) drawPad();
+    else layPicture(canvas, paintImage({ shape: [height, width], values: numbers.now.picture }));
   };
-  canvas.addEventListener("pointerdown", (event) => {
-    if (!model.get("drawing") || event.button !== 0) return;
-    canvas.setPointerCapture(event.pointerId);
-    stroke = [place(event)];
-    draw();
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    if (!stroke) return;
-    stroke.push(place(event));
-    draw();
-  });
-  const finish = (keep) => {
-    const done = stroke;
-    stroke = null;
-    if (done && keep) store(model, { strokes: [...model.get("strokes"), done] });
-    else if (done) draw();
-  };
-  canvas.addEventListener("pointerup", () => finish(true));
-  canvas.addEventListener("pointercancel", () => finish(false));
   return { ...made, draw };
 }
 
@@ -122,8 +64,6 @@ const NAMES = { random: "Random", fixed: "Fixed", dynamic: "Dynamic" };
 /** What is left of the picture under one mask, and the answer to it. */
 function maskPart(numbers, index) {
   const made = picturePanel("", { role: "img" });
-  const words = element("p", { class: "cw-panel-name" });
-  made.node.append(words);
   const draw = () => {
     const { picture, empty, masks, label } = numbers.now;
     const { name, mask, shares, top } = masks[index];
@@ -132,8 +72,9 @@ function maskPart(numbers, index) {
     layPicture(made.canvas, paintImage({ shape: [numbers.height, numbers.width, 3], values }));
     made.rename(NAMES[name]);
     const verdict = label === null ? "" : top === label ? ", right" : ", wrong";
-    words.textContent = empty ? "Nothing to read yet" : `Reads ${top} (${percent(shares[top])})${verdict}`;
-    made.canvas.setAttribute("aria-label", `${NAMES[name]}: ${words.textContent}`);
+    const words = empty ? "Nothing to read yet" : `Reads ${top} (${percent(shares[top])})${verdict}`;
+    made.remark(words);
+    made.canvas.setAttribute("aria-label", `${NAMES[name]}: ${words}`);
     made.node.dataset.shares = Array.from(shares, (share) => share.toPrecision(6)).join(",");
   };
   return { ...made, draw };
@@ -174,8 +115,8 @@ function render({ model, el }) {
   const thumbs = pictureButtons({
     label: "Digits", side: 36, onPress: (picture) => store(model, { picture, drawing: false, strokes: [] }),
   });
-  const legend = element("p", { class: "cw-panel-name" }, "Blue: not shown to the network. Fixed keeps the pixels that are brightest "
-    + "on average over all digits, dynamic the brightest of this one.");
+  const legend = element("p", { class: "cw-panel-name" }, "Blue: not shown to the network. Fixed keeps the pixels that "
+    + "are brightest on average over all digits, dynamic the brightest of this one.");
   instrument(house, pad.node, row(...shown.map(({ node }) => node)), legend, thumbs.node);
   const controls = controlsPart(house, model, numbers);
   const offers = Array.from({ length: numbers.count }, (_, i) => ({
@@ -199,7 +140,8 @@ function render({ model, el }) {
   house.whenShown(draw);
   const code = () => model.get("code").replaceAll("{picture}", String(model.get("picture")))
     .replaceAll("{count}", String(numbers.kept()));
-  house.actions.append(saveButton(house, "pixel-budget.png", { lines: () => describe(model, numbers) }), copyButton(house, code));
+  const save = saveButton(house, "pixel-budget.png", { lines: () => describe(model, numbers) });
+  house.actions.append(save, copyButton(house, code));
   return house.end;
 }
 

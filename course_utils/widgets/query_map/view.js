@@ -240,20 +240,14 @@ function ownPart(house, model, numbers, show, reload) {
   if (!graph) return;
   let worker = null;
   house.endings.push(() => worker?.end());
-  const take = async (canvas, { label, name }, isOn = null) => {
+  const take = async (canvas, { label, code: opening }, isOn = null) => {
     worker ??= inWorker(graph, weights);
     const { output: { shape: [places, width], data } } = await worker.run(halved(canvas));
     if (isOn?.() === false) return;
     const side = Math.sqrt(places);
     const features = { shape: [side, side, width], values: data };
     const colours = { shape: [side, side, 3], values: data.filter((_, i) => i % width < 3) };
-    const picture = name ? [
-      "from PIL import Image", "from torchvision.transforms.functional import pil_to_tensor", "",
-      `picture = pil_to_tensor(Image.open(${JSON.stringify(name)}).convert("RGB")) / 255`,
-    ] : ["# picture: (3, H, W) from 0 to 1, what your camera saw; it stayed in the page"];
-    const example = {
-      label, canvas, query: features, value: colours, shown: colours, code: [...picture, code].join("\n"),
-    };
+    const example = { label, canvas, query: features, value: colours, shown: colours, code: `${opening}\n${code}` };
     numbers.own = { key: OWN, ...words, examples: [example] };
     if (model.get("source") === OWN) reload(Boolean(isOn)); // frames say nothing: nobody could listen to them all
     else show(OWN, 0);
