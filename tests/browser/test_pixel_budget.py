@@ -73,7 +73,7 @@ def test_a_drawn_seven_is_read_wherever_and_however_large_it_is_drawn(alone, cou
     page.root.get_by_role("button", name="Clear the drawing").click()
     page.says("The drawing is empty")
     page.root.get_by_role("button", name="A 4").click()
-    page.says("It is a 4")
+    page.says("pixels of a 4")
     assert page.state("drawing") is False and page.state("strokes") == []
     page.assert_clean()
 
