@@ -441,7 +441,7 @@ def overlaps(page) -> list[tuple[float, float]]:
 
 
 def nothing_found(page) -> None:
-    assert max(share for share, _ in overlaps(page)) == pytest.approx(0.22, abs=0.005)
+    assert max(share for share, _ in overlaps(page)) < 0.25
 
 
 def few_positions(page) -> None:

@@ -22,7 +22,7 @@ const SCORES = [
   ["additive", "additive: w · tanh(W₁q + W₂k + b)"],
   ["concat", "concat: w · tanh(W[q; k] + b)"],
   ["multiplicative", "multiplicative: q · k"],
-  ["scaled_multiplicative", "scaled multiplicative: q · k / √d"],
+  ["scaled_multiplicative", "scaled multiplicative: q·k/√d"],
   ["general", "general: k · Wq"],
   ["biased_general", "biased general: k · (Wq + b)"],
   ["activated_general", "activated general: tanh(k · Wq + b)"],
