@@ -1,12 +1,15 @@
-import { bindFocus, button, byTouch, choice, gestures, keyWords, slider, store } from "../page/bind.js";
+import { button, byTouch, choice, keyWords, numbersAsText, slider, store, traitControls } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { decode, largest, number, percent, placeInWords, sharedBy, softmax } from "../page/maths.js";
-import { createNetwork } from "../page/network.js";
-import { colourOf, drawMap, fit, fitPanel, outline, paintImage, pixelsOf } from "../page/paint.js";
+import { capital, headTiles, isOff, offInCode } from "../page/heads.js";
 import {
-  bars, copyButton, instrument, more, panel, pictureButtons, picturePanel, saveButton, scaleBar,
-} from "../page/panels.js";
+  decode, dot, largest, listed, number, once, percent, placeInWords, sharedBy, softmax,
+} from "../page/maths.js";
+import { createNetwork } from "../page/network.js";
+import { colourOf, drawMap, easel, fitPanel, outline, paintImage, pixelsOf, writeText } from "../page/paint.js";
+import { bars, instrument, more, note, panel, pictureChoice, pointPanel, scaleBar } from "../page/panels.js";
+import { drawBars } from "../page/plot.js";
+import { bindView } from "../page/view.js";
 
 const TABLE = "magma";
 const OPACITY = 0.72;
@@ -21,8 +24,6 @@ const MASKS = [
 ];
 
 const headName = ([layer, head]) => `layer ${layer}, head ${head}`;
-const capital = (words) => words[0].toUpperCase() + words.slice(1);
-const fontOf = (house, size, weight = 400) => `${weight} ${Math.round(size)}px ${getComputedStyle(house.root).fontFamily}`;
 
 /** Who may attend to whom, 1 or 0, a row for each query; null where all may. */
 function allowed(mask, rows, columns) {
@@ -42,7 +43,7 @@ function allowed(mask, rows, columns) {
   return may;
 }
 
-/** The weights of a layer without what the mask closes, each row summing to 1 again, and without the heads in `off`. */
+/** A layer's weights without what the mask closes, each row summing to 1 again, and without the heads in `off`. */
 function changed(weights, length, may, off) {
   const result = Float32Array.from(weights);
   for (let start = 0, row = 0; start < result.length; start += length, row++) {
@@ -57,50 +58,49 @@ function changed(weights, length, may, off) {
 }
 
 /** A picture that the network takes, and its colours on a canvas. */
-function openPicture(picture) {
-  const { shape, values } = decode(picture.input);
+const openPicture = once(({ input }) => {
+  const { shape, values } = decode(input);
   const [channels, height, width] = shape;
   const size = height * width;
   const bytes = new Uint8ClampedArray(size * channels);
   for (let i = 0; i < bytes.length; i++) bytes[i] = 255 * values[(i % channels) * size + Math.floor(i / channels)];
   return { input: { shape, data: values }, image: paintImage({ shape: [height, width, channels], values: bytes }) };
-}
+});
 
-/** The network: `run()` follows the traits and leaves in `now` the picture, every layer's weights and the probabilities. */
+/** The network: `run()` follows the traits; `now` has the picture, every layer's weights and the probabilities. */
 function running(model) {
   const [layers, heads, graph, [rows, columns]] = ["layers", "heads", "graph", "grid"].map((name) => model.get(name));
   const network = createNetwork(graph, model.get("weights"));
   const length = rows * columns + 1;
-  const names = Array.from({ length: layers }, (_, layer) => `blocks.${layer}.attention`);
-  const inputs = names.map((name) => graph.steps.find((step) => step.name === name).inputs); // queries and keys
-  const opened = new Map();
-  const made = { layers, heads, rows, columns, length };
-  made.open = (picture) => {
-    if (!opened.has(picture)) opened.set(picture, openPicture(picture));
-    return opened.get(picture);
-  };
-  made.picture = () => model.get("pictures")[Math.min(model.get("picture"), model.get("pictures").length - 1)];
-  made.isOff = (layer, head) => model.get("off").some(([one, other]) => one === layer + 1 && other === head + 1);
+  const modules = Array.from({ length: layers }, (_, layer) => `blocks.${layer}.attention`);
+  const inputs = modules.map((name) => graph.steps.find((step) => step.name === name).inputs); // queries and keys
+  const names = Array.from({ length: layers * heads }, (_, i) => [Math.floor(i / heads) + 1, (i % heads) + 1]);
+  const made = { heads, names, rows, columns, length };
+  let before = "";
+  made.picture = () => model.get("pictures")[model.get("picture")];
   made.run = () => {
-    const shown = made.open(made.picture());
+    const settings = JSON.stringify(["picture", "mask", "off"].map((name) => model.get(name)));
+    if (settings === before) return;
+    before = settings;
+    const shown = openPicture(made.picture());
     const may = allowed(model.get("mask"), rows, columns);
     if (shown !== made.now?.shown) shown.whole = softmax(network.run(shown.input).output.data);
     const edits = {};
-    names.forEach((name, layer) => {
-      const off = Array.from({ length: heads }, (_, head) => head).filter((head) => made.isOff(layer, head));
+    modules.forEach((name, layer) => {
+      const off = model.get("off").filter(([one]) => one === layer + 1).map(([, head]) => head - 1);
       if (may || off.length) edits[name] = (data) => changed(data, length, may, off);
     });
     const { output, values } = network.run(null, edits);
-    const parts = names.map((name, layer) => {
+    const parts = modules.map((name, layer) => {
       const [query, key] = inputs[layer].map((input) => values[input]);
       return { weights: values[name].data, query: query.data, key: key.data, each: query.shape[1] / heads };
     });
     made.now = { shown, may, parts, probabilities: softmax(output.data) };
   };
   /** The weights of a head for a query, or for all queries on average. */
-  made.row = (layer, head, query) => {
-    const start = head * length * length;
-    const { weights } = made.now.parts[layer];
+  made.row = ([layer, head], query) => {
+    const start = (head - 1) * length * length;
+    const { weights } = made.now.parts[layer - 1];
     if (query !== null) return weights.subarray(start + query * length, start + (query + 1) * length);
     const mean = new Float32Array(length);
     for (let i = 0; i < length * length; i++) mean[i % length] += weights[start + i] / length;
@@ -113,21 +113,21 @@ function running(model) {
 }
 
 /** The mean distance in patches of a patch's weights on patches; null for the class token. */
-function distance(row, token, columns) {
+function distance(row, token, { placeOf }) {
   if (token === null || token === 0) return null;
+  const [top, left] = placeOf(token);
   let [far, mass] = [0, 0];
   for (let k = 1; k < row.length; k++) {
-    const down = Math.floor((token - 1) / columns) - Math.floor((k - 1) / columns);
-    far += row[k] * Math.hypot(down, ((token - 1) % columns) - ((k - 1) % columns));
+    const [down, across] = placeOf(k);
+    far += row[k] * Math.hypot(top - down, left - across);
     mass += row[k];
   }
   return mass > 0 ? far / mass : null;
 }
 
-/** Draw a head's weights over the picture; the class token stands in a cell below it. */
-function drawHead(house, model, network, canvas, [layer, head], query, pinned) {
+/** Draw a head's weights over the picture, a row for all tokens; the class token stands in a cell below it. */
+function drawHead(house, model, network, canvas, name, row, query, pinned) {
   const { rows, columns, length, now } = network;
-  const row = network.row(layer, head, query);
   const range = { table: TABLE, low: 0, high: model.get("limit") };
   const context = canvas.getContext("2d");
   const pixels = pixelsOf(canvas);
@@ -138,105 +138,72 @@ function drawHead(house, model, network, canvas, [layer, head], query, pinned) {
   };
   context.fillStyle = house.ink("surface");
   context.fillRect(0, 0, canvas.width, canvas.height);
+  if (isOff(model, name)) {
+    const style = { ink: house.ink("soft"), size: 14 * pixels, weight: 600, align: "center" };
+    writeText(context, "off", canvas.width / 2, (rows * down) / 2, style);
+    return;
+  }
   context.imageSmoothingEnabled = false;
   context.drawImage(now.shown.image, 0, 0, canvas.width, rows * down);
-  if (network.isOff(layer, head)) {
-    context.fillRect(0, 0, canvas.width, canvas.height);
-    context.fillStyle = house.ink("soft");
-    context.font = fontOf(house, 14 * pixels, 600);
-    [context.textAlign, context.textBaseline] = ["center", "middle"];
-    context.fillText("off", canvas.width / 2, (rows * down) / 2);
-    return row;
-  }
   drawMap(context, row.subarray(1), rows, columns, [0, 0, canvas.width, rows * down], { ...range, opacity: OPACITY });
   context.fillStyle = colourOf(row[0], range);
   context.fillRect(...box(0));
-  if (now.may && query !== null) {
-    context.beginPath();
-    for (let k = 0; k < length; k++) {
-      const [x, y] = box(k);
-      if (now.may[query * length + k]) continue;
-      context.moveTo(x + 0.25 * across, y + 0.75 * down);
-      context.lineTo(x + 0.75 * across, y + 0.25 * down);
-    }
-    [context.strokeStyle, context.lineWidth] = ["#9aa4b0", pixels];
-    context.stroke();
+  if (query === null) return;
+  context.beginPath();
+  for (let k = 0; now.may && k < length; k++) {
+    const [x, y] = box(k);
+    if (now.may[query * length + k]) continue;
+    context.moveTo(x + 0.25 * across, y + 0.75 * down);
+    context.lineTo(x + 0.75 * across, y + 0.25 * down);
   }
-  if (query !== null) {
-    const [x, y, wide, tall] = box(query);
-    const line = canvas.width > 200 * pixels ? pixels : 0.75 * pixels;
-    outline(context, x + 2 * line, y + 2 * line, wide - 4 * line, tall - 4 * line, line, pinned);
-  }
-  return row;
+  [context.strokeStyle, context.lineWidth] = ["#9aa4b0", pixels];
+  context.stroke();
+  const [x, y, wide, tall] = box(query);
+  const line = canvas.width > 200 * pixels ? pixels : 0.75 * pixels;
+  outline(context, x + 2 * line, y + 2 * line, wide - 4 * line, tall - 4 * line, line, pinned);
 }
 
 /** The chosen head over the picture, large: what is pointed at. */
-function mainPart(house, model, network, focus) {
-  const label = `${keyWords()} The class token is below the picture.`;
-  const made = picturePanel("", { role: "application", "aria-label": label });
-  made.node.append(element("p", { class: "cw-panel-name cw-keys" }, gestures()));
-  const draw = () => {
-    const [layer, head] = model.get("chosen");
-    const query = focus.token();
-    drawHead(house, model, network, made.canvas, [layer - 1, head - 1], query, focus.isPinned());
-    const context = made.canvas.getContext("2d");
-    const { width, height } = made.canvas;
-    context.fillStyle = house.ink("soft");
-    context.font = fontOf(house, 13 * pixelsOf(made.canvas));
-    [context.textAlign, context.textBaseline] = ["left", "middle"];
-    context.fillText("class token", (1.4 * width) / network.columns, height * (1 - 0.5 / (network.rows + 1)));
+function mainPart(house, model, network) {
+  const made = pointPanel(`${keyWords()} The class token is below the picture.`);
+  const draw = (query, pinned) => {
+    const { canvas } = made;
+    const name = model.get("chosen");
+    drawHead(house, model, network, canvas, name, network.row(name, query), query, pinned);
+    const [x, y] = [(1.4 * canvas.width) / network.columns, canvas.height * (1 - 0.5 / (network.rows + 1))];
+    const style = { ink: house.ink("soft"), size: 13 * pixelsOf(canvas) };
+    writeText(canvas.getContext("2d"), "class token", x, y, style);
     const whose = query === null ? "mean weights" : `weights of ${network.nameOf(query)}`;
-    made.rename(`${capital(headName([layer, head]))}: ${whose}`);
+    made.rename(`${capital(headName(name))}: ${whose}`);
   };
   return { ...made, draw };
 }
 
-/** All heads, small, each with its box to switch it off; a click shows a head large, and the products of that key. */
-function headsPart(house, model, network, focus) {
-  const { layers, heads, rows, columns } = network;
-  const setOff = (name, on) => {
-    const others = model.get("off").filter((one) => String(one) !== String(name));
-    store(model, { off: on ? others : [...others, name] });
-  };
-  const cells = Array.from({ length: layers * heads }, (_, i) => {
-    const place = [Math.floor(i / heads), i % heads];
-    const name = [place[0] + 1, place[1] + 1];
-    const canvas = element("canvas", { role: "img" });
-    const input = element("input", { type: "checkbox", "aria-label": `${capital(headName(name))} takes part` });
-    const numbers = element("span", { class: "cw-heads-numbers" });
-    input.addEventListener("change", () => setOff(name, input.checked));
-    canvas.addEventListener("click", ({ offsetX, offsetY }) => {
+/** All heads, small; a click shows a head large, and the products of that key. */
+function headsPart(house, model, network) {
+  const { names, rows, columns } = network;
+  const tiles = headTiles({
+    model, names, kind: "cw-heads-grid", nameOf: headName,
+    press(chosen, { offsetX, offsetY, currentTarget: canvas }) {
       const row = Math.floor((offsetY / canvas.clientHeight) * (rows + 1));
       const column = Math.floor((offsetX / canvas.clientWidth) * columns);
-      store(model, { chosen: name, key: row < rows ? [row, column] : column === 0 ? [rows, 0] : [] });
-    });
-    return { place, name, canvas, input, numbers };
+      store(model, { chosen, key: row < rows ? [row, column] : column === 0 ? [rows, 0] : [] });
+    },
   });
-  const table = element("div", { class: "cw-heads-grid", role: "group", "aria-label": "Heads" });
-  table.style.gridTemplateColumns = `repeat(${heads}, minmax(0, 1fr))`;
-  table.append(...cells.map(({ canvas, input, numbers }) =>
-    element("div", { class: "cw-heads-cell" }, canvas, element("label", { class: "cw-heads-foot" }, input, numbers))));
+  tiles.node.style.gridTemplateColumns = `repeat(${network.heads}, minmax(0, 1fr))`;
   const scale = scaleBar("Weight of a key");
-  const made = panel("Every head, layer by layer; its spread in bits", table, scale.node);
-  const draw = () => {
+  const made = panel("Every head, layer by layer; its spread in bits", tiles.node, scale.node);
+  const draw = (query, pinned) => {
     scale.set({ table: TABLE, low: 0, high: model.get("limit") });
-    const query = focus.token();
-    for (const { place, name, canvas, input, numbers } of cells) {
-      const row = drawHead(house, model, network, canvas, place, query, focus.isPinned());
+    tiles.draw((canvas, name, off) => {
+      const row = network.row(name, query);
+      drawHead(house, model, network, canvas, name, row, query, pinned);
       const bits = Math.log2(sharedBy(row));
-      const isOff = network.isOff(...place);
-      input.checked = !isOff;
-      numbers.textContent = isOff ? "off" : bits.toFixed(1);
-      canvas.classList.toggle("cw-chosen", String(name) === String(model.get("chosen")));
-      canvas.setAttribute("aria-label", `${capital(headName(name))}: ${isOff ? "off"
-        : `${bits.toFixed(2)} bits, most on ${network.nameOf(largest(row))}`}`);
-      canvas.dataset.weights = Array.from(row, (weight) => weight.toPrecision(6)).join(",");
-    }
+      const label = `${bits.toFixed(2)} bits, most on ${network.nameOf(largest(row))}`;
+      return { row, label, words: off ? "off" : bits.toFixed(1) };
+    });
   };
-  const resize = () => {
-    for (const { canvas } of cells) fit(canvas, Math.floor(canvas.parentElement.clientWidth), (rows + 1) / columns);
-  };
-  return { ...made, draw, resize };
+  return { ...made, draw, resize: () => tiles.resize((rows + 1) / columns) };
 }
 
 /** What the network says, with and without the changes. */
@@ -267,112 +234,93 @@ function answerPart(model, network) {
 function productsOf(model, network, query) {
   if (query === null) return null;
   const [layer, head] = model.get("chosen");
-  const row = network.row(layer - 1, head - 1, query);
+  const row = network.row([layer, head], query);
   const picked = model.get("key");
   const key = picked.length ? network.tokenAt(picked) : largest(row);
   const part = network.now.parts[layer - 1];
-  const cut = (values, token) => {
+  const [q, k] = [[part.query, query], [part.key, key]].map(([values, token]) => {
     const start = (token * network.heads + head - 1) * part.each;
     return Array.from(values.subarray(start, start + part.each));
-  };
-  const [q, k] = [cut(part.query, query), cut(part.key, key)];
+  });
   const terms = q.map((value, c) => value * k[c]);
-  const sum = terms.reduce((total, term) => total + term, 0);
+  const sum = dot(q, k);
   const name = `${capital(headName([layer, head]))}: ${network.nameOf(key)}`;
   const closed = network.now.may !== null && network.now.may[query * network.length + key] === 0;
   const words = closed ? `${name} is closed by the mask, so its weight is 0.`
-    : network.isOff(layer - 1, head - 1) ? `${name} has no weight: this head is off.`
+    : isOff(model, [layer, head]) ? `${name} has no weight: this head is off.`
       : `${name} has the score ${number(sum)} ÷ √${part.each} = ${number(sum / Math.sqrt(part.each))}, `
         + `weight ${percent(row[key])}.`;
-  return { q, k, terms, sum, words };
+  return { q, k, terms, words };
 }
 
-function productsPart(house, model, network, focus) {
+function productsPart(house, model, network) {
   const canvas = element("canvas", { role: "img" });
-  const sum = element("p", { class: "cw-panel-name" });
+  const sum = note();
   const chart = panel("The numbers of query and key, blue above 0 and red below, and their products", canvas, sum);
-  const draw = () => {
-    if (!chart.node.clientWidth) return;
-    fit(canvas, chart.node.clientWidth, 176 / chart.node.clientWidth);
-    const made = productsOf(model, network, focus.token());
-    sum.textContent = made ? made.words : "Point at a query first.";
-    canvas.setAttribute("aria-label", made ? `Products: ${made.terms.map(number).join(", ")}` : "No query yet");
-    canvas.dataset.terms = made ? made.terms.map((term) => term.toPrecision(6)).join(",") : "";
-    const context = canvas.getContext("2d");
-    context.clearRect(0, 0, canvas.width, canvas.height);
-    if (made) drawProducts(house, canvas, made);
+  let shown = null;
+  const paint = () => {
+    const across = chart.node.clientWidth;
+    if (!across) return;
+    const context = easel(canvas, across, 176);
+    if (shown) drawProducts(context, house, across, shown);
   };
-  return { ...chart, draw };
+  const draw = (query) => {
+    shown = productsOf(model, network, query);
+    sum.textContent = shown ? shown.words : "Point at a query first.";
+    canvas.setAttribute("aria-label", shown ? `Products: ${shown.terms.map(number).join(", ")}` : "No query yet");
+    canvas.dataset.terms = shown ? listed(shown.terms) : "";
+    paint();
+  };
+  return { ...chart, draw, paint };
 }
 
-function drawProducts(house, canvas, { q, k, terms }) {
-  const context = canvas.getContext("2d");
-  const pixels = pixelsOf(canvas);
-  const margin = 40 * pixels;
-  const cell = (canvas.width - margin) / terms.length;
-  const tall = 22 * pixels;
+function drawProducts(context, house, across, { q, k, terms }) {
+  const margin = 40;
+  const cell = (across - margin) / terms.length;
   const most = (values) => Math.max(...values.map(Math.abs)) || 1;
   const range = { table: "RdBu", low: -most([...q, ...k]), high: most([...q, ...k]) };
-  context.font = fontOf(house, 12 * pixels);
-  context.textBaseline = "middle";
+  const ink = house.ink("ink");
   [["q", q], ["k", k]].forEach(([name, values], line) => {
-    context.fillStyle = house.ink("ink");
-    context.fillText(name, 0, (line + 0.5) * tall);
+    writeText(context, name, 0, 22 * (line + 0.5), { ink });
     values.forEach((value, c) => {
       context.fillStyle = colourOf(value, range);
-      context.fillRect(margin + c * cell, line * tall, cell - pixels, tall - 2 * pixels);
+      context.fillRect(margin + c * cell, 22 * line, cell - 1, 20);
     });
   });
-  const [top, bottom] = [2 * tall + 20 * pixels, canvas.height - 16 * pixels]; // room for a number at both ends
-  const unit = (bottom - top) / (Math.max(0, ...terms) - Math.min(0, ...terms) || 1);
-  const middle = top + Math.max(0, ...terms) * unit;
-  context.fillStyle = house.ink("ink");
-  context.fillText("q · k", 0, middle);
-  context.fillStyle = house.ink("edge");
-  context.fillRect(margin, middle, canvas.width - margin, pixels);
-  terms.forEach((term, c) => {
-    context.fillStyle = colourOf(Math.sign(term) * 0.75, { table: "RdBu", low: -1, high: 1 });
-    const size = Math.abs(term) * unit;
-    context.fillRect(margin + (c + 0.15) * cell, term > 0 ? middle - size : middle, 0.7 * cell, size);
-  });
-  const top1 = terms.findIndex((term) => Math.abs(term) === most(terms));
-  if (top1 < 0) return;
-  context.fillStyle = house.ink("ink");
-  context.textAlign = "center";
-  const away = Math.sign(terms[top1]) * 9 * pixels;
-  context.fillText(number(terms[top1]), margin + (top1 + 0.5) * cell, middle - terms[top1] * unit - away);
+  const [low, high] = [Math.min(0, ...terms), Math.max(0, ...terms)];
+  const box = [margin, 64, across - margin, 96]; // room for a number at both ends
+  const colour = (term) => colourOf(Math.sign(term) * 0.75, { table: "RdBu", low: -1, high: 1 });
+  const zero = drawBars(context, house, box, terms, { low, high, colour });
+  writeText(context, "q · k", 0, zero, { ink });
+  const first = terms.findIndex((term) => Math.abs(term) === most(terms));
+  if (first < 0) return;
+  const end = zero - (terms[first] * 96) / (high - low) - Math.sign(terms[first]) * 9;
+  writeText(context, number(terms[first]), margin + (first + 0.5) * cell, end, { ink, align: "center" });
 }
 
 /** The controls; `refresh()` follows the traits. */
 function controlsPart(house, model, network, products) {
-  const { layers, heads, length } = network;
-  const mask = choice({
-    label: "Attention mask", options: MASKS, value: "none", onChange: (name) => store(model, { mask: name }),
-  });
-  const names = Array.from({ length: layers * heads }, (_, i) => [Math.floor(i / heads) + 1, (i % heads) + 1]);
-  const chosen = choice({
-    label: "Shown large", options: names.map((name) => [String(name), headName(name)]), value: "1,1",
-    onChange: (name) => store(model, { chosen: name.split(",").map(Number) }),
-  });
-  const tokens = Array.from({ length }, (_, i) => (i + 1) % length);
-  const key = choice({
-    label: "Key", value: "",
-    options: [["", "the largest weight"], ...tokens.map((token) => [String(network.placeOf(token)), network.nameOf(token)])],
-    onChange: (name) => store(model, { key: name ? name.split(",").map(Number) : [] }),
-  });
-  const limit = slider({
-    label: "Colours end at", min: SMALLEST, max: 0, step: 0.5, value: 0, show: () => number(model.get("limit")),
-    onInput: (power) => store(model, { limit: 2 ** power }),
+  const tokens = Array.from({ length: network.length }, (_, i) => (i + 1) % network.length);
+  const { controls: { key }, nodes, refresh: follow } = traitControls(model, {
+    chosen: [choice, {
+      label: "Shown large", options: network.names.map((name) => [String(name), headName(name)]), ...numbersAsText,
+    }],
+    mask: [choice, { label: "Attention mask", options: MASKS }],
+    limit: [slider, {
+      label: "Colours end at", min: SMALLEST, max: 0, step: 0.5, show: () => number(model.get("limit")),
+      read: Math.log2, write: (power) => 2 ** power,
+    }],
+    key: [choice, {
+      label: "Key", ...numbersAsText, options: [["", "the largest weight"],
+        ...tokens.map((token) => [String(network.placeOf(token)), network.nameOf(token)])],
+    }],
   });
   const all = button("All heads on", () => store(model, { off: [] }));
-  house.controls.append(chosen.node, mask.node, limit.node, all);
+  house.controls.append(...nodes.slice(0, 3), all);
   const fold = more(house, "Why this weight: the products of query and key", key.node, products.node);
-  fold.addEventListener("toggle", products.draw);
+  fold.addEventListener("toggle", products.paint);
   const refresh = () => {
-    mask.set(model.get("mask"));
-    chosen.set(String(model.get("chosen")));
-    key.set(String(model.get("key")));
-    limit.set(Math.log2(model.get("limit")));
+    follow();
     all.disabled = model.get("off").length === 0 && !all.matches(":focus"); // a disabled button loses the focus
   };
   return { refresh };
@@ -381,9 +329,7 @@ function controlsPart(house, model, network, products) {
 function codeFor(model, network, query) {
   const [layer, head] = model.get("chosen");
   const mask = model.get("mask");
-  const off = new Map();
-  for (const [one, other] of model.get("off")) off.set(one, [...(off.get(one) ?? []), other - 1]);
-  const edits = [...off].map(([one, heads]) => `"blocks.${one - 1}.attention": off([${heads.join(", ")}])`);
+  const edits = offInCode(model.get("off").map(([one, other]) => [`blocks.${one - 1}.attention`, other - 1]));
   if (mask !== "none") edits.unshift('"blocks.*.attention": masked');
   return [
     "import torch",
@@ -407,77 +353,59 @@ function codeFor(model, network, query) {
 function render({ model, el }) {
   const house = frame({ model, el, name: "head-grid" });
   const network = running(model);
-  const focus = { token: () => (focus.get() ? network.tokenAt(focus.get()) : null) }; // the rest is filled in below
-  const main = mainPart(house, model, network, focus);
-  const heads = headsPart(house, model, network, focus);
+  const main = mainPart(house, model, network);
+  const heads = headsPart(house, model, network);
   const answer = answerPart(model, network);
-  const products = productsPart(house, model, network, focus);
-  const thumbs = pictureButtons({ label: "Pictures", side: 36, onPress: (picture) => store(model, { picture }) });
+  const products = productsPart(house, model, network);
+  const thumbs = pictureChoice(model, 36, (picture) => openPicture(picture).image);
   instrument(house, main.node, answer.node, heads.node);
   house.stage.classList.add("cw-heads");
   main.node.append(thumbs.node);
   const controls = controlsPart(house, model, network, products);
 
-  const describe = () => {
-    const query = focus.token();
+  const tokenOf = (focus) => (focus.get() ? network.tokenAt(focus.get()) : null);
+  const describe = (focus) => {
+    const query = tokenOf(focus);
     const name = model.get("chosen");
-    const row = network.row(name[0] - 1, name[1] - 1, query);
-    const far = distance(row, query, network.columns);
+    const row = network.row(name, query);
+    const far = distance(row, query, network);
     const top = largest(row);
     const whose = query === null ? "No query yet, so the mean over all." : `Query: ${network.nameOf(query)}.`;
-    const isOff = network.isOff(name[0] - 1, name[1] - 1);
-    const seen = isOff ? "is off" : `gives most weight, ${percent(row[top])}, to ${network.nameOf(top)}`;
-    const spread = isOff ? ""
-      : `${Math.log2(sharedBy(row)).toFixed(2)} bits${far === null ? "" : `, ${far.toFixed(1)} patches away on average`}.`;
-    const why = productsOf(model, network, query);
+    const off = isOff(model, name);
+    const seen = off ? "is off" : `gives most weight, ${percent(row[top])}, to ${network.nameOf(top)}`;
+    const away = far === null ? "" : `, ${far.toFixed(1)} patches away on average`;
+    const spread = off ? "" : `${Math.log2(sharedBy(row)).toFixed(2)} bits${away}.`;
     return [{ aside: whose }, `${capital(headName(name))} ${seen}.`, { aside: `${spread} ${answer.words()}` },
-      { heard: why ? why.words : "" },
+      { heard: productsOf(model, network, query)?.words ?? "" },
       query === null ? (byTouch() ? "Touch a patch." : "Point at a patch.") : focus.hint()];
   };
-  /** The query alone has moved, or another head is chosen: the network's numbers are kept. */
-  const look = (quiet = false) => {
-    if (house.root.clientWidth === 0) return;
-    for (const part of [main, heads, products]) part.draw();
-    house.say(describe(), { quiet });
-  };
-  const draw = () => {
-    if (house.root.clientWidth === 0) return;
-    fitPanel(main, (network.rows + 1) / network.columns, 380);
-    heads.resize();
-    const pictures = model.get("pictures");
-    thumbs.node.hidden = pictures.length < 2;
-    const offers = pictures.map((one) => ({ key: one, label: one.label, image: network.open(one).image }));
-    thumbs.show(offers, pictures.indexOf(network.picture()));
-    answer.draw();
-    look();
-  };
-  const reload = () => {
-    network.run();
-    controls.refresh();
-    draw();
-  };
-  Object.assign(focus, bindFocus({
+  bindView({
     model, house, describe, canvases: [main.canvas], rows: () => network.rows + 1, columns: () => network.columns,
+    traits: ["picture", "mask", "off", "chosen", "key", "limit"],
     locate: (_, x, y) => {
       if (x < 0 || y < 0 || x >= 1 || y >= 1) return null;
       const row = Math.floor(y * (network.rows + 1));
       return row === network.rows ? [row, 0] : [row, Math.floor(x * network.columns)];
     },
-    onChange: (query, pinned, quiet) => {
-      if (query && query[0] === network.rows && query[1] > 0) focus.set([network.rows, 0], pinned); // it is one cell
-      look(quiet);
+    moved(focus) {
+      const [row, column] = focus.get() ?? [0, 0];
+      if (row === network.rows && column > 0) focus.set([row, 0], focus.isPinned()); // it is one cell
     },
-  }));
-  focus.take();
-  reload();
-  house.listen(["picture", "mask", "off"], reload);
-  house.listen(["chosen", "key", "limit"], () => {
-    controls.refresh();
-    look();
+    follow() {
+      network.run();
+      controls.refresh();
+    },
+    draw() {
+      fitPanel(main, (network.rows + 1) / network.columns, 380);
+      heads.resize();
+      thumbs.refresh();
+      answer.draw();
+    },
+    mark(focus) {
+      for (const part of [main, heads, products]) part.draw(tokenOf(focus), focus.isPinned());
+    },
+    code: (focus) => codeFor(model, network, tokenOf(focus)),
   });
-  house.whenShown(draw);
-  house.actions.append(saveButton(house, "head-grid.png", { lines: () => describe().slice(0, 2) }),
-    copyButton(house, () => codeFor(model, network, focus.token())));
   return house.end;
 }
 

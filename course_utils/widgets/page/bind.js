@@ -79,6 +79,11 @@ export function traitControls(model, listed, put = (values) => store(model, valu
   return { controls, nodes: Object.values(controls).map(({ node }) => node), refresh };
 }
 
+/** How a control of text, such as a choice, shows a trait that is a list of numbers. */
+export const numbersAsText = {
+  read: String, write: (text) => (text ? text.split(",").map(Number) : []),
+};
+
 /** Whether the learner points with a finger: hints name only what the device has. */
 export const byTouch = () => window.matchMedia("(pointer: coarse)").matches;
 

@@ -73,3 +73,25 @@ export function drawBand(context, house, { x, y }, i, points) {
   context.setLineDash([]);
   if (points.length === 1) drawDot(context, x(points[0].at), y(points[0].mean), 3);
 }
+
+/** Bars up and down from zero in a box [left, top, width, height], from `low` to `high`; returns where zero is. */
+export function drawBars(context, house, [left, top, width, height], values, { low, high, colour, edged = false }) {
+  const step = width / values.length;
+  const bar = step > 6 ? step - 3 : step;
+  const unit = height / (high - low || 1);
+  const zero = top + high * unit;
+  values.forEach((value, i) => {
+    const tall = Math.abs(value) * unit;
+    if (tall === 0) return;
+    const [x, y] = [left + i * step + (step - bar) / 2, value > 0 ? zero - tall : zero];
+    context.fillStyle = colour(value);
+    context.fillRect(x, y, bar, Math.max(tall, 0.5));
+    if (!edged || step <= 6 || tall <= 2) return;
+    context.strokeStyle = house.ink("edge");
+    context.lineWidth = 1;
+    context.strokeRect(x + 0.5, y + 0.5, bar - 1, tall - 1);
+  });
+  context.fillStyle = house.ink("edge");
+  context.fillRect(left, zero - 0.5, width, 1);
+  return zero;
+}

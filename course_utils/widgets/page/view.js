@@ -7,15 +7,15 @@ import { copyButton, saveButton } from "./panels.js";
  * Draw a view whose state is its traits and the place in focus, and give it its two buttons.
  *
  * Args: those of `bindFocus` but `onChange`; `traits`, whose changes it follows; `follow()`, what they change before
- * anything is drawn, false while they do not fit each other; `draw(focus)`, what is drawn without the place, and `mark(focus)`, what is drawn with it, both only
- * while the widget has a width; `describe(focus)` -> the parts of the status line, of which the first two stand below the
- * saved picture unless `lines(focus)` gives others; `code(focus)` -> the lines to copy; `moved(focus)`, before a gesture
- * is drawn; `isQuiet()`, whether a drawing is said quietly.
+ * anything is drawn, false while they do not fit each other; `draw(focus)`, what is drawn without the place, and
+ * `mark(focus)`, what is drawn with it, both only while the widget has a width; `describe(focus)` -> the parts of the
+ * status line; `lines(focus)`, those below the saved picture, by default the first two; `code(focus)` -> the lines to
+ * copy; `moved(focus)`, before a gesture is drawn; `isQuiet()`, whether a drawing is said quietly.
  * Returns what `bindFocus` does, `look(quiet)`, which marks and says, and `show()`, which draws all.
  */
 export function bindView({
-  model, house, traits, mark, describe, code, follow = () => {}, draw = () => {}, moved = () => {}, isQuiet = () => false,
-  lines = (focus) => describe(focus).slice(0, 2), trait = "query", ...others
+  model, house, traits, mark, describe, code, follow = () => {}, draw = () => {}, moved = () => {},
+  isQuiet = () => false, lines = (focus) => describe(focus).slice(0, 2), trait = "query", ...others
 }) {
   const look = (quiet = false) => {
     if (house.root.clientWidth === 0) return;
@@ -35,13 +35,13 @@ export function bindView({
     look(isQuiet());
   };
   const take = () => {
-    if (follow() === false) return;
+    if (follow() === false) return false;
     focus.take();
     if (model.get(trait).length && !focus.get()) store(model, { [trait]: [] }); // there is no such place any more
-    show();
+    return true;
   };
   take();
-  house.listen(traits, take);
+  house.listen(traits, () => { if (take()) show(); });
   house.whenShown(show);
   house.actions.append(
     saveButton(house, `${house.root.dataset.widget}.png`, { lines: () => lines(focus) }),

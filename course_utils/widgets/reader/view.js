@@ -1,11 +1,13 @@
-import { bindFocus, button, byTouch, choice, gestures, keyWords, store } from "../page/bind.js";
+import { button, byTouch, choice, keyWords, numbersAsText, store, traitControls } from "../page/bind.js";
 import { fileButton, openFile } from "../page/camera.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { decode, largest, percent, sharedBy, softmax } from "../page/maths.js";
+import { capital, headTiles, isOff, offInCode } from "../page/heads.js";
+import { decode, largest, listed, percent, sharedBy } from "../page/maths.js";
 import { inWorker, latest } from "../page/network.js";
-import { fit, outline, paintImage, pixelsOf } from "../page/paint.js";
-import { copyButton, panel, saveButton } from "../page/panels.js";
+import { fit, outline, paintImage, pixelsOf, writeText } from "../page/paint.js";
+import { instrument, note, panel, pointPanel } from "../page/panels.js";
+import { bindView } from "../page/view.js";
 
 const HEIGHT = 48;
 const STANDARD = 320;
@@ -54,7 +56,8 @@ function drawWords(words, typeface) {
   if (!line) throw new Error("The line is empty: type at least one letter.");
   const unknown = [...new Set(Array.from(line).filter((letter) => letter < " " || letter > "~"))];
   if (unknown.length) {
-    throw new Error(`The reader knows English letters, digits and signs, but not ${unknown.join(" ")}: leave that out.`);
+    const words = "The reader knows English letters, digits and signs, but not";
+    throw new Error(`${words} ${unknown.join(" ")}: leave that out.`);
   }
   const { context: measure } = paper(STANDARD, PAPER);
   measure.font = FONTS[typeface];
@@ -98,16 +101,13 @@ function asInput({ shape: [height, width], values }) {
   return { shape: [3, height, width], data };
 }
 
-/** The letters that the columns show, [{ letter, column }], by the likeliest of each: repeats are one, blanks are none. */
+/** The letters that the columns show, [{ letter, column }]: the likeliest of each, repeats once, blanks not. */
 function lettersOf({ shape: [columns, size], data }) {
   const found = [];
   let before = 0;
   for (let column = 0; column < columns; column++) {
     const now = largest(data.subarray(column * size, (column + 1) * size));
-    if (now && now !== before) {
-      const probabilities = softmax(data.subarray(column * size, (column + 1) * size));
-      found.push({ letter: String.fromCharCode(31 + now), column, sure: probabilities[now] });
-    }
+    if (now && now !== before) found.push({ letter: String.fromCharCode(31 + now), column });
     before = now;
   }
   return found;
@@ -117,17 +117,19 @@ const textOf = (letters) => letters.map(({ letter }) => letter).join("").trim();
 
 /**
  * The network beside the page. `update()` follows the traits; `now` holds the picture, the columns, the letters with
- * and without the changes, and the weights of both blocks (null until they are there); `row(name, column)` the weights of a head, or their mean.
+ * and without the changes, and the weights of both blocks (null until they are there); `row(name, column)` gives the
+ * weights of a head, or their mean.
  */
 function reading(house, model, onChange) {
   const network = inWorker(model.get("graph"), model.get("weights"));
   house.endings.push(network.end);
-  const made = { isOff: (name) => model.get("off").some((one) => String(one) === String(name)) };
+  const made = {};
   let plain = null; // of the line, with all heads
   /** The picture of the line, before the network has read it. */
   made.open = () => {
     const { shape, values } = decode(model.get("line"));
-    made.now = { image: paintImage({ shape, values }), columns: shape[1] / COLUMN, letters: [], whole: [], weights: null };
+    const [image, columns] = [paintImage({ shape, values }), shape[1] / COLUMN];
+    made.now = { image, columns, letters: [], whole: [], weights: null };
     return asInput({ shape, values });
   };
   made.update = latest(async () => {
@@ -140,10 +142,9 @@ function reading(house, model, onChange) {
         const { output } = await network.run(input, {}, []);
         plain = { line, input, letters: lettersOf(output), image: made.now.image };
       }
-      const edits = Object.fromEntries(BLOCKS.map((block, i) =>
-        [block, NAMES.filter((name) => name[0] === i + 1 && made.isOff(name)).map(([, head]) => [head - 1, 0])]));
-      const used = Object.fromEntries(Object.entries(edits).filter(([, list]) => list.length));
-      const { output, values: weights } = await network.run(plain.input, used, BLOCKS);
+      const edits = {};
+      for (const [block, head] of model.get("off")) (edits[BLOCKS[block - 1]] ??= []).push([head - 1, 0]);
+      const { output, values: weights } = await network.run(plain.input, edits, BLOCKS);
       made.now = {
         image: plain.image, whole: plain.letters, letters: lettersOf(output), columns: output.shape[0],
         weights: BLOCKS.map((block) => weights[block].data),
@@ -161,7 +162,7 @@ function reading(house, model, onChange) {
       const start = ((name[1] - 1) * columns + column) * columns;
       return weights[name[0] - 1].subarray(start, start + columns);
     }
-    const on = NAMES.filter((one) => !made.isOff(one));
+    const on = NAMES.filter((one) => !isOff(model, one));
     const mean = new Float32Array(columns);
     for (const one of on) made.row(one, column).forEach((weight, k) => { mean[k] += weight / on.length; });
     return mean;
@@ -172,7 +173,7 @@ function reading(house, model, onChange) {
     const near = letters.reduce((best, one) =>
       (Math.abs(one.column - column) < Math.abs((best?.column ?? 99) - column) ? one : best), null);
     if (!near || Math.abs(near.column - column) > 2) return `column ${column + 1}`;
-    return near.letter === " " ? `the space in column ${column + 1}` : `the ${quoted(near.letter)} in column ${column + 1}`;
+    return `the ${near.letter === " " ? "space" : quoted(near.letter)} in column ${column + 1}`;
   };
   return made;
 }
@@ -187,32 +188,32 @@ function drawGlow(context, { image, columns }, row, [x, y, width, height]) {
   }
 }
 
-/** The main picture: the line, the arcs and the glow from the column in focus, and below it what each column is read as. */
-function linePart(house, model, network, focus) {
-  const canvas = element("canvas", { role: "application", "aria-label": keyWords("the column") });
-  const made = panel("", canvas, element("p", { class: "cw-panel-name cw-keys" }, gestures()));
+/** The arcs from a column to those that have a weight of its row. */
+function drawColumnArcs(context, step, row, column, ground, pixels) {
+  for (let k = 0; k < row.length; k++) {
+    if (row[k] < 0.25 * FULL || k === column) continue;
+    const [from, to] = [(column + 0.5) * step, (k + 0.5) * step];
+    const tall = Math.min(ground - 3 * pixels, 10 * pixels + Math.abs(to - from) / 5);
+    context.beginPath();
+    context.moveTo(from, ground);
+    context.bezierCurveTo(from, ground - 1.3 * tall, to, ground - 1.3 * tall, to, ground);
+    context.strokeStyle = `rgb(${GLOW})`;
+    context.lineWidth = pixels * Math.min(6, 1 + (4 * row[k]) / FULL);
+    context.stroke();
+  }
+}
+
+/** The main picture: the line, arcs and glow from the column in focus, and below what each column is read as. */
+function linePart(house, model, network) {
+  const made = pointPanel(keyWords("the column"));
+  const { canvas } = made;
   const resize = () => {
     const { image } = network.now;
     const width = Math.floor(made.node.clientWidth);
     fit(canvas, width, (70 + (width * HEIGHT) / image.width) / width);
   };
-  const drawArcs = (context, row, column, ground, pixels) => {
-    const step = canvas.width / network.now.columns;
-    for (let k = 0; k < row.length; k++) {
-      if (row[k] < 0.25 * FULL || k === column) continue;
-      const [from, to] = [(column + 0.5) * step, (k + 0.5) * step];
-      const tall = Math.min(ground - 3 * pixels, 10 * pixels + Math.abs(to - from) / 5);
-      context.beginPath();
-      context.moveTo(from, ground);
-      context.bezierCurveTo(from, ground - 1.3 * tall, to, ground - 1.3 * tall, to, ground);
-      context.strokeStyle = `rgb(${GLOW})`;
-      context.lineWidth = pixels * Math.min(6, 1 + (4 * row[k]) / FULL);
-      context.stroke();
-    }
-  };
-  const draw = () => {
+  const draw = (column, pinned) => {
     const { columns, letters } = network.now;
-    const column = focus.column();
     const chosen = model.get("chosen");
     const row = network.row(chosen, column);
     const context = canvas.getContext("2d");
@@ -221,76 +222,52 @@ function linePart(house, model, network, focus) {
     context.fillStyle = house.ink("surface");
     context.fillRect(0, 0, canvas.width, canvas.height);
     drawGlow(context, network.now, row, [0, top, canvas.width, bottom - top]);
-    context.font = `600 ${16 * pixels}px ${getComputedStyle(house.root).fontFamily}`;
-    context.textAlign = "center";
-    context.textBaseline = "middle";
-    context.fillStyle = house.ink("ink");
     const step = canvas.width / columns;
-    for (const one of letters) {
-      context.fillText(one.letter === " " ? "␣" : one.letter, (one.column + 0.5) * step, bottom + 14 * pixels);
+    const style = { ink: house.ink("ink"), size: 16 * pixels, weight: 600, align: "center" };
+    for (const { letter, column: at } of letters) {
+      writeText(context, letter === " " ? "␣" : letter, (at + 0.5) * step, bottom + 14 * pixels, style);
     }
     if (row) {
-      drawArcs(context, row, column, top, pixels);
-      outline(context, column * step, top + pixels, step, bottom - top - 2 * pixels, pixels, focus.isPinned());
-      canvas.dataset.weights = Array.from(row, (weight) => weight.toPrecision(6)).join(",");
+      drawColumnArcs(context, step, row, column, top, pixels);
+      outline(context, column * step, top + pixels, step, bottom - top - 2 * pixels, pixels, pinned);
+      canvas.dataset.weights = listed(row);
     } else delete canvas.dataset.weights;
     const who = chosen.length ? headName(chosen) : "the mean of all heads";
     made.rename(row ? `What ${network.nameOf(column)} looks at: ${who}` : "The line, and what its columns are read as");
   };
-  return { ...made, canvas, draw, resize };
+  return { ...made, draw, resize };
 }
 
-/** All heads, small, each with its box to switch it off; a click shows the head's arcs. */
-function headsPart(house, model, network, focus) {
-  const setOff = (name, on) => {
-    const others = model.get("off").filter((one) => String(one) !== String(name));
-    store(model, { off: on ? others : [...others, name] });
-  };
-  const cells = NAMES.map((name) => {
-    const canvas = element("canvas", { role: "img" });
-    const input = element("input", { type: "checkbox", "aria-label": `B${headName(name).slice(1)} takes part` });
-    const words = element("span", { class: "cw-heads-numbers" });
-    input.addEventListener("change", () => setOff(name, input.checked));
-    canvas.addEventListener("click", () =>
-      store(model, { chosen: String(model.get("chosen")) === String(name) ? [] : name }));
-    return { name, canvas, input, words };
-  });
-  const table = element("div", { class: "cw-strips", role: "group", "aria-label": "Heads" });
-  table.append(...cells.map(({ canvas, input, words }) =>
-    element("div", { class: "cw-heads-cell" }, canvas, element("label", { class: "cw-heads-foot" }, input, words))));
-  const title = `Block.head, and how many columns share its weight. The colour is full at ${100 * FULL} % of the weight.`;
-  const made = panel(title, table);
-  const draw = () => {
-    const column = focus.column();
-    for (const { name, canvas, input, words } of cells) {
-      const isOff = network.isOff(name);
-      const row = isOff ? null : network.row(name, column);
-      const context = canvas.getContext("2d");
-      drawGlow(context, network.now, row, [0, 0, canvas.width, canvas.height]);
-      if (isOff) {
-        context.fillStyle = house.ink("sunken");
-        context.globalAlpha = 0.8;
-        context.fillRect(0, 0, canvas.width, canvas.height);
-        context.globalAlpha = 1;
-      }
-      input.checked = !isOff;
-      const most = row ? network.nameOf(largest(row)) : "";
-      words.textContent = `${name.join(".")} ${isOff ? "off" : row ? `· over ${Math.round(sharedBy(row))} columns` : ""}`;
-      canvas.classList.toggle("cw-chosen", String(name) === String(model.get("chosen")));
-      canvas.setAttribute("aria-label", `${headName(name)}: ${isOff ? "off" : row ? `most on ${most}` : "no column yet"}`);
+/** All heads, small; a click shows the head's arcs. */
+function headsPart(house, model, network) {
+  const press = (name) => store(model, { chosen: String(model.get("chosen")) === String(name) ? [] : name });
+  const tiles = headTiles({ model, names: NAMES, kind: "cw-strips", nameOf: headName, press });
+  const title = "Block.head, and how many columns share its weight. "
+    + `The colour is full at ${100 * FULL} % of the weight.`;
+  const draw = (column) => tiles.draw((canvas, name, off) => {
+    const row = off ? null : network.row(name, column);
+    const context = canvas.getContext("2d");
+    drawGlow(context, network.now, row, [0, 0, canvas.width, canvas.height]);
+    if (off) {
+      context.fillStyle = house.ink("sunken");
+      context.globalAlpha = 0.8;
+      context.fillRect(0, 0, canvas.width, canvas.height);
+      context.globalAlpha = 1;
     }
-  };
-  const resize = () => {
-    const { image } = network.now;
-    for (const { canvas } of cells) fit(canvas, Math.floor(canvas.parentElement.clientWidth), HEIGHT / image.width);
-  };
-  return { ...made, draw, resize };
+    const shared = row ? `· over ${Math.round(sharedBy(row))} columns` : "";
+    return {
+      words: `${name.join(".")} ${off ? "off" : shared}`,
+      label: row ? `most on ${network.nameOf(largest(row))}` : "no column yet",
+    };
+  });
+  const resize = () => tiles.resize(HEIGHT / network.now.image.width);
+  return { ...panel(title, tiles.node), draw, resize };
 }
 
 /** What is read, large, and what it was with all heads. */
 function answerPart(network) {
   const now = element("p", { class: "cw-reading" });
-  const before = element("p", { class: "cw-panel-name" });
+  const before = note();
   const made = panel("The network reads", now, before);
   const draw = () => {
     const { letters, whole, weights } = network.now;
@@ -313,39 +290,35 @@ function controlsPart(house, model) {
   });
   house.endings.push(() => clearTimeout(pause));
   const typed = element("span", { class: "cw-control" }, element("label", {}, "Type a line", input));
-  const typeface = choice({
-    label: "Typeface", options: Object.keys(FONTS).map((name) => [name, name]), value: "sans",
-    onChange: (name) => store(model, { typeface: name }),
+  const { controls: { typeface, chosen }, refresh: follow } = traitControls(model, {
+    typeface: [choice, { label: "Typeface", options: Object.keys(FONTS).map((name) => [name, name]) }],
+    chosen: [choice, {
+      label: "Arcs of", ...numbersAsText,
+      options: [["", "all heads, the mean"], ...NAMES.map((name) => [String(name), headName(name)])],
+    }],
   });
-  const file = fileButton(async (chosen) => {
+  const file = fileButton(async (given) => {
     house.fail("");
     try {
-      store(model, { line: await readFile(chosen), words: "", query: [] });
+      store(model, { line: await readFile(given), words: "", query: [] });
     } catch (error) {
       house.fail(error.message);
     }
   });
-  const heads = choice({
-    label: "Arcs of", value: "",
-    options: [["", "all heads, the mean"], ...NAMES.map((name) => [String(name), headName(name)])],
-    onChange: (name) => store(model, { chosen: name ? name.split(",").map(Number) : [] }),
-  });
   const only = (block) => NAMES.filter((name) => name[0] === block);
   const press = (words, off) => button(words, () => store(model, { off }));
-  house.controls.append(typed, typeface.node, file.node, heads.node, press("All heads on", []),
+  house.controls.append(typed, typeface.node, file.node, chosen.node, press("All heads on", []),
     press("Block 1 off", only(1)), press("Block 2 off", only(2)), press("All heads off", NAMES));
   const refresh = () => {
     if (document.activeElement !== input) input.value = model.get("words");
-    typeface.set(model.get("typeface"));
-    heads.set(String(model.get("chosen")));
+    follow();
   };
   return { refresh };
 }
 
 function codeFor(model, column) {
   const words = model.get("words").trim();
-  const off = BLOCKS.map((_, i) => model.get("off").filter(([one]) => one === i + 1).map(([, head]) => head - 1));
-  const edits = BLOCKS.flatMap((name, i) => (off[i].length ? [`"${name}": off([${off[i].join(", ")}])`] : []));
+  const edits = offInCode(model.get("off").map(([one, other]) => [BLOCKS[one - 1], other - 1]));
   const [block, head] = model.get("chosen").length ? model.get("chosen") : [1, 1];
   return [
     "import torch",
@@ -354,9 +327,9 @@ function codeFor(model, column) {
     "from course_utils.models import load_network",
     "",
     'reader = load_network("text_reader").eval()',
-    ...(words ? [
-      `picture = draw_text(${JSON.stringify(words)}, "${model.get("typeface")}")[None]  # the page draws it a little differently`,
-    ] : ["picture = torch.from_numpy(widget.picture)[None]  # widget: what explore_reader() returned"]),
+    words
+      ? `picture = draw_text(${JSON.stringify(words)}, "${model.get("typeface")}")[None]  # drawn a little differently`
+      : "picture = torch.from_numpy(widget.picture)[None]  # widget: what explore_reader() returned",
     `edits = {${edits.join(", ")}}  # heads are counted from 0`,
     "with torch.no_grad(), edit_masks(reader, edits), record_masks(reader) as masks:",
     "    print(reader.read(picture))",
@@ -366,23 +339,23 @@ function codeFor(model, column) {
 
 async function render({ model, el }) {
   const house = frame({ model, el, name: "reader" });
-  const focus = { column: () => (focus.get() ? focus.get()[1] : null) }; // the rest is filled in below
   const network = reading(house, model, () => {
-    focus.take();
-    draw();
+    view.take();
+    view.show();
   });
-  const line = linePart(house, model, network, focus);
+  network.open();
+  const line = linePart(house, model, network);
   const answer = answerPart(network);
-  const heads = headsPart(house, model, network, focus);
-  line.node.classList.add("cw-main");
-  house.stage.classList.add("cw-line");
-  house.stage.append(line.node, element("div", { class: "cw-answer" }, answer.node, heads.node));
+  const heads = headsPart(house, model, network);
+  instrument(house, line.node, answer.node, heads.node);
+  house.stage.classList.replace("cw-instrument", "cw-line");
   const controls = controlsPart(house, model);
 
-  const describe = () => {
+  const columnOf = (focus) => (focus.get() ? focus.get()[1] : null);
+  const describe = (focus) => {
     const { letters, whole, weights } = network.now;
     if (!weights) return ["Reading the line …"];
-    const column = focus.column();
+    const column = columnOf(focus);
     const chosen = model.get("chosen");
     const count = model.get("off").length;
     const without = count ? ` without ${count} of 16 heads, and ${quoted(textOf(whole))} with all of them` : "";
@@ -390,29 +363,24 @@ async function render({ model, el }) {
     if (column === null) return [read, byTouch() ? "Touch a letter." : "Point at a letter."];
     const row = network.row(chosen, column);
     const top = largest(row);
-    const who = chosen.length ? `B${headName(chosen).slice(1)}` : "The heads' mean";
+    const who = chosen.length ? capital(headName(chosen)) : "The heads' mean";
     const most = row[top] > 0 ? `gives most weight, ${percent(row[top])}, to ${network.nameOf(top)}` : "is off";
     return [{ aside: `Query: ${network.nameOf(column)}.` }, `${who} ${most}.`, { aside: read }, focus.hint()];
   };
-  /** The column alone has moved, or another head is chosen: the network's numbers are kept. */
-  const look = (quiet = false) => {
-    if (house.root.clientWidth === 0) return;
-    line.draw();
-    heads.draw();
-    house.say(describe(), { quiet });
-  };
-  const draw = () => {
-    if (house.root.clientWidth === 0) return;
-    line.resize();
-    heads.resize();
-    answer.draw();
-    look();
-  };
-  Object.assign(focus, bindFocus({
-    model, house, describe, canvases: [line.canvas], rows: () => 1, columns: () => model.get("line").shape[1] / COLUMN,
+  const view = bindView({
+    model, house, describe, canvases: [line.canvas], traits: "chosen", follow: controls.refresh,
+    rows: () => 1, columns: () => model.get("line").shape[1] / COLUMN,
     toTrait: ([, column]) => [column], fromTrait: ([column]) => [0, column],
-    onChange: (_, __, quiet) => look(quiet),
-  }));
+    draw() {
+      for (const part of [line, heads]) part.resize();
+      answer.draw();
+    },
+    mark(focus) {
+      line.draw(columnOf(focus), focus.isPinned());
+      heads.draw(columnOf(focus));
+    },
+    code: (focus) => codeFor(model, columnOf(focus)),
+  });
   house.listen(["words", "typeface"], () => {
     controls.refresh();
     house.fail("");
@@ -424,15 +392,6 @@ async function render({ model, el }) {
     }
   });
   house.listen(["line", "off"], network.update);
-  house.listen("chosen", () => {
-    controls.refresh();
-    look();
-  });
-  network.open();
-  controls.refresh();
-  house.whenShown(draw);
-  house.actions.append(saveButton(house, "reader.png", { lines: () => describe().slice(0, 2) }),
-    copyButton(house, () => codeFor(model, focus.column())));
   await network.update();
   return house.end;
 }
