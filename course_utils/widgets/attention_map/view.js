@@ -1,38 +1,36 @@
-import { bindFocus, choice, fill, gestures, keyWords, store } from "../page/bind.js";
+import { choice, fill, keyWords, store } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { mapControls, mapPanel, PLACE } from "../page/maps.js";
-import { colourRange, decode, extent, largest, number, percent, placeInWords } from "../page/maths.js";
+import {
+  cellOf, colourRange, decode, extent, largest, number, once, percent, placeInWords, python,
+} from "../page/maths.js";
 import { drawMap, paintImage, TABLE_NAMES } from "../page/paint.js";
-import { copyButton, instrument, pictureButtons, saveButton, scaleBar } from "../page/panels.js";
+import { instrument, pictureButtons, picturePanel, pointPanel, scaleBar } from "../page/panels.js";
+import { bindView } from "../page/view.js";
 
 const MOST_THUMBNAILS = 16;
 const WIDE = 2.5; // of a wider picture the two panels stand one above the other
 
 /** The learner's settings as keyword arguments of the Python class. */
 function settings(model, query) {
-  const logical = (value) => (value ? "True" : "False");
-  return [
-    ["chosen", model.get("chosen")],
-    ["opacity", number(model.get("opacity"))],
-    ["table", JSON.stringify(model.get("table"))],
-    ["smooth", logical(model.get("smooth"))],
-    ["own_range", logical(model.get("own_range"))],
-    ...(query ? [["query", `(${query.join(", ")})`]] : []),
-  ].map(([name, value]) => `${name}=${value}`).join(", ");
+  const named = ["chosen", "opacity", "table", "smooth", "own_range"]
+    .map((name) => `${name}=${python(model.get(name))}`);
+  return [...named, ...(query ? [`query=(${query.join(", ")})`] : [])].join(", ");
 }
+
+const read = once(decode);
+const pictureOf = once((image) => paintImage(read(image)));
 
 /** The traits in numbers: `load()` reads them; `now()` is the map shown, `mapOf(k)` any, `rangeOf(k)` its colours. */
 function reader(model) {
   const made = {};
   made.load = () => {
-    const maps = decode(model.get("maps"));
-    const image = decode(model.get("picture"));
+    const [maps, image] = [read(model.get("maps")), read(model.get("picture"))];
     const [many, height, width] = maps.shape;
-    const place = model.get("place").data ? decode(model.get("place")) : null;
-    Object.assign(made, {
-      maps, many, size: [height, width], place, picture: paintImage(image), ratio: image.shape[0] / image.shape[1],
-    });
+    const place = model.get("place").data ? read(model.get("place")) : null;
+    const [picture, ratio] = [pictureOf(model.get("picture")), image.shape[0] / image.shape[1]];
+    Object.assign(made, { maps, many, size: [height, width], place, picture, ratio });
   };
   made.now = () => Math.min(model.get("chosen"), made.many - 1);
   made.mapOf = (k) => {
@@ -60,16 +58,16 @@ function describeMap(model, data, query) {
   const top = largest(values);
   const shares = model.get("shares");
   const onPlace = shares.length ? `${percent(shares[data.now()])} of it lies on the true place.` : "";
-  const where = placeInWords([Math.floor(top / data.size[1]), top % data.size[1]]);
+  const where = placeInWords(cellOf(top, data.size[1]));
   return [`${name}, ${data.size.join(" × ")} values from ${number(low)} to ${number(high)}: strongest at ${where}.`,
     { aside: onPlace }];
 }
 
 function panelsPart(house, model, data) {
-  const over = mapPanel("", { role: "application", "aria-label": `The map over the image. ${keyWords("over the map")}` });
-  const alone = mapPanel("", { role: "img", "aria-label": "The map alone, on the same scale" });
+  const over = mapPanel(pointPanel(`The map over the image. ${keyWords("over the map")}`));
+  const attributes = { role: "img", "aria-label": "The map alone, on the same scale" };
+  const alone = mapPanel(picturePanel("", attributes));
   const scale = scaleBar("Value");
-  over.node.append(element("p", { class: "cw-panel-name cw-keys" }, gestures()));
   const draw = () => {
     const shown = {
       values: data.mapOf(data.now()), size: data.size, ratio: data.ratio, smooth: model.get("smooth"),
@@ -134,44 +132,25 @@ function render({ model, el }) {
   const thumbnails = thumbnailsPart(model, data);
   instrument(house, over.node, alone.node, scale.node, thumbnails.node);
   const controls = controlsPart(house, model, data);
-
-  const describe = () => [...describeMap(model, data, focus.get()), focus.hint()];
-  const mark = (quiet = false) => {
-    if (house.root.clientWidth === 0) return;
-    for (const one of [over, alone]) one.mark(data.size, focus.get(), focus.isPinned());
-    house.say(describe(), { quiet });
-  };
-  const focus = bindFocus({
-    model, house, describe, canvases: [over.canvas, alone.canvas], rows: () => data.size[0], columns: () => data.size[1],
-    onChange: (_, __, quiet) => mark(quiet),
+  bindView({
+    model, house, canvases: [over.canvas, alone.canvas], rows: () => data.size[0], columns: () => data.size[1],
+    traits: ["picture", "maps", "place", "names", "shares", "chosen", "table", "smooth", "own_range", "opacity"],
+    follow() {
+      data.load();
+      controls.refresh();
+    },
+    draw() {
+      thumbnails.draw();
+      drawPanels();
+    },
+    mark: (focus) => { for (const one of [over, alone]) one.mark(data.size, focus.get(), focus.isPinned()); },
+    describe: (focus) => [...describeMap(model, data, focus.get()), focus.hint()],
+    code(focus) {
+      const first = model.get("code") || "from course_utils.widgets import AttentionMap\n";
+      const made = settings(model, focus.isPinned() ? focus.get() : null);
+      return `${first.trimEnd()}\n\nAttentionMap(image, masks, ${made})\n`;
+    },
   });
-  const draw = () => {
-    controls.refresh();
-    if (house.root.clientWidth === 0) return;
-    drawPanels();
-    mark();
-  };
-  const restyle = () => {
-    if (house.root.clientWidth > 0) thumbnails.draw();
-    draw();
-  };
-  const reload = () => {
-    data.load();
-    focus.set(null);
-    focus.take();
-    restyle();
-  };
-
-  focus.take();
-  house.listen(["picture", "maps", "place", "names", "shares"], reload);
-  house.listen("opacity", draw);
-  house.listen(["chosen", "table", "smooth", "own_range"], restyle);
-  house.whenShown(restyle);
-  const code = () => {
-    const first = model.get("code") || "from course_utils.widgets import AttentionMap\n";
-    return `${first.trimEnd()}\n\nAttentionMap(image, masks, ${settings(model, focus.isPinned() ? focus.get() : null)})\n`;
-  };
-  house.actions.append(saveButton(house, "attention-map.png", { lines: describe }), copyButton(house, code));
   return house.end;
 }
 

@@ -1,10 +1,11 @@
-import { bindFocus, button, choice, gestures, keyWords, slider, store, traitControls } from "../page/bind.js";
+import { button, choice, keyWords, slider, store, traitControls } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { mapControls, mapPanel, PLACE, REACHED } from "../page/maps.js";
-import { decode, extent, number, percent, placeInWords, plainly, resample } from "../page/maths.js";
+import { decode, extent, percent, placeInWords, plainly, python, resample } from "../page/maths.js";
 import { paintImage } from "../page/paint.js";
-import { copyButton, instrument, saveButton, scaleBar } from "../page/panels.js";
+import { instrument, note, picturePanel, pointPanel, scaleBar } from "../page/panels.js";
+import { bindView } from "../page/view.js";
 
 const TABLE = "magma";
 
@@ -81,17 +82,15 @@ function judging(model, data) {
 
 /** The network that stands large, and a small panel for each, whose name is the button that makes it large. */
 function panelsPart(house, model, data, weigh) {
-  const main = mapPanel("", { role: "application" });
+  const main = mapPanel(pointPanel());
   const scale = scaleBar("Weight");
-  main.node.append(element("p", { class: "cw-panel-name cw-keys" }, gestures()));
   const small = data.networks.map(({ title }, k) => {
-    const made = mapPanel("", { role: "img", "aria-label": `${title}: its map over the image` });
+    const [figures, here] = [note(), note()];
+    const attributes = { role: "img", "aria-label": `${title}: its map over the image` };
+    const made = mapPanel(picturePanel("", attributes, figures, here));
     const name = button(title, () => store(model, { network: k }));
-    const figures = element("p", { class: "cw-panel-name" });
     made.node.dataset.network = String(k);
     made.node.firstChild.replaceChildren(name);
-    const here = element("p", { class: "cw-panel-name" });
-    made.node.append(figures, here);
     return { ...made, name, figures, here };
   });
   const draw = () => {
@@ -107,8 +106,8 @@ function panelsPart(house, model, data, weigh) {
         { inside: found[k].kept, shape: data.shape, colour: REACHED, thickness: 1 },
       ],
     });
-    main.rename(`${data.networks[now.network].title}; yellow: the answer, white: above the threshold`);
     const { title } = data.networks[now.network];
+    main.rename(`${title}; yellow: the answer, white: above the threshold`);
     main.canvas.setAttribute("aria-label", `${title}: its map over the image. ${keyWords("over the map")}`);
     main.paint(shownOf(now.network));
     scale.set(data.rangeOf(data.networks[now.network], now));
@@ -164,11 +163,9 @@ function controlsPart(house, model, data) {
 function codeFor(model, data, query) {
   const first = model.get("code") || ["from course_utils.widgets import GateMaps", "",
     "widget = GateMaps(images, places, series, epochs, stages)"].join("\n");
-  const logical = (name) => [name, model.get(name) ? "True" : "False"];
-  const lines = [
-    ...Object.entries(data.now()), ["threshold", number(model.get("threshold"))], ["opacity", number(model.get("opacity"))],
-    logical("own_range"), logical("smooth"), ["query", `[${query.join(", ")}]`],
-  ].map(([name, value]) => `widget.${name} = ${value}`);
+  const looks = ["threshold", "opacity", "own_range", "smooth"].map((name) => [name, model.get(name)]);
+  const lines = [...Object.entries(data.now()), ...looks, ["query", query]]
+    .map(([name, value]) => `widget.${name} = ${python(value)}`);
   return `${first.trimEnd()}\n${lines.join("\n")}\nwidget\n`;
 }
 
@@ -181,7 +178,7 @@ function render({ model, el }) {
   instrument(house, panels.main.node, small, panels.scale.node);
   const controls = controlsPart(house, model, data);
 
-  const describe = () => {
+  const describe = (focus) => {
     const now = data.now();
     const query = focus.get();
     const when = `${model.get("stages")[now.stage]}, after epoch ${model.get("epochs")[now.epoch]}`;
@@ -193,34 +190,22 @@ function render({ model, el }) {
     const words = weigh().map(({ share, overlap }, k) =>
       `${data.networks[k].title}: ${percent(share)} of what reaches it lies on the answer, IoU ${overlap.toFixed(2)}.`);
     const others = words.filter((_, k) => k !== now.network).join(" ");
-    return [{ aside: `${when}, threshold ${model.get("threshold").toFixed(2)}.` }, words[now.network], { heard: others }];
+    const at = `${when}, threshold ${model.get("threshold").toFixed(2)}.`;
+    return [{ aside: at }, words[now.network], { heard: others }];
   };
-  const mark = (quiet = false) => {
-    if (house.root.clientWidth === 0) return;
-    panels.mark(focus.get(), focus.isPinned());
-    house.say(describe(), { quiet });
-  };
-  const focus = bindFocus({
-    model, house, describe, canvases: panels.every.map(({ canvas }) => canvas), rows: () => data.sizeOf(data.now().stage)[0],
-    columns: () => data.sizeOf(data.now().stage)[1], onChange: (_, __, quiet) => mark(quiet),
+  let { stage } = data.now();
+  bindView({
+    model, house, describe, canvases: panels.every.map(({ canvas }) => canvas), draw: panels.draw,
+    traits: ["image", "stage", "epoch", "network", "threshold", "opacity", "own_range", "smooth"],
+    rows: () => data.sizeOf(data.now().stage)[0], columns: () => data.sizeOf(data.now().stage)[1],
+    follow() {
+      if (stage !== data.now().stage && model.get("query").length) store(model, { query: [] }); // of another grid
+      ({ stage } = data.now());
+      controls.refresh();
+    },
+    mark: (focus) => panels.mark(focus.get(), focus.isPinned()),
+    code: (focus) => codeFor(model, data, focus.isPinned() ? focus.get() : []),
   });
-  const refresh = () => {
-    controls.refresh();
-    if (house.root.clientWidth === 0) return;
-    panels.draw();
-    mark();
-  };
-
-  focus.take();
-  house.listen(["image", "epoch", "network", "threshold", "opacity", "own_range", "smooth"], refresh);
-  house.listen("stage", () => {
-    focus.set(null);
-    if (model.get("query").length) store(model, { query: [] });
-    refresh();
-  });
-  house.whenShown(refresh);
-  const code = () => codeFor(model, data, focus.isPinned() ? focus.get() : []);
-  house.actions.append(saveButton(house, "gate-maps.png", { lines: describe }), copyButton(house, code));
   return house.end;
 }
 

@@ -2,7 +2,6 @@
 
 import { slider, toggle, traitControls } from "./bind.js";
 import { blend, fitPanel, frameCell, layered, layPicture, mapPicture, regionPath } from "./paint.js";
-import { picturePanel } from "./panels.js";
 
 /** The colours of an outline: the true place, and what reaches a threshold. */
 export const PLACE = "#ffd43b";
@@ -22,12 +21,11 @@ export function strokeRegion(context, { inside, shape, colour, thickness }, scal
 }
 
 /**
- * A panel for one map. `paint` draws `values` in `size` = [rows, columns] over `picture` (left out: the map alone) as
- * `mapPicture` does, at the `ratio` and `tallest` of `fitPanel`, and outlines `regions`, each as `strokeRegion` takes it;
- * `mark(size, query, pinned)` then frames one cell, at the cost of a copy and a rectangle.
+ * A picture's panel for one map. `paint` draws `values` in `size` = [rows, columns] over `picture` (left out: the map
+ * alone) as `mapPicture` does, at the `ratio` and `tallest` of `fitPanel`, and outlines `regions`, each as `strokeRegion`
+ * takes it; `mark(size, query, pinned)` then frames one cell, at the cost of a copy and a rectangle.
  */
-export function mapPanel(name, attributes) {
-  const made = picturePanel(name, attributes);
+export function mapPanel(made) {
   const layer = layered(made.canvas);
   const paint = ({ picture = null, values, size, ratio, tallest, opacity = 1, regions = [], ...style }) => {
     const { width, height, scale } = fitPanel(made, ratio, tallest);

@@ -57,6 +57,10 @@ export function changeInWords(moved) {
   return `${moved > 0 ? "+" : "−"}${(100 * Math.abs(moved)).toFixed(1)}`;
 }
 
+/** A value as Python writes it. */
+export const python = (value) => (typeof value === "boolean" ? { true: "True", false: "False" }[value]
+  : typeof value === "number" ? number(value) : JSON.stringify(value));
+
 /** Numbers as a node keeps them for whoever reads it from outside. */
 export const listed = (values, digits = 6) => Array.from(values, (value) => value.toPrecision(digits)).join(",");
 

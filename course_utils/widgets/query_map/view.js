@@ -1,11 +1,14 @@
-import { bindFocus, button, byTouch, choice, fill, gestures, keyWords, slider, store, traitControls } from "../page/bind.js";
+import { button, byTouch, choice, fill, keyWords, slider, store, traitControls } from "../page/bind.js";
 import { halved, ownPictures } from "../page/camera.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { decode, dot, largest, number, percent, placeInWords, sharedBy, softmax } from "../page/maths.js";
+import {
+  cellOf, decode, dot, largest, listed, number, once, percent, placeInWords, sharedBy, softmax, strongest,
+} from "../page/maths.js";
 import { inWorker } from "../page/network.js";
 import { blend, drawArcs, drawHeat, fitPanel, frameCell, layPicture, paintImage, pixelsOf } from "../page/paint.js";
-import { copyButton, instrument, more, pictureButtons, picturePanel, row, saveButton, scaleBar } from "../page/panels.js";
+import { instrument, more, note, pictureButtons, picturePanel, pointPanel, row, scaleBar } from "../page/panels.js";
+import { bindView } from "../page/view.js";
 
 const TABLE = "magma";
 const SHADE = 0.82;
@@ -65,9 +68,11 @@ function shareInside(weights, [top, left, bottom, right], { rows, columns, keyRo
 
 const layersInWords = (count) => `${count} layer${count > 1 ? "s" : ""} of 3×3`;
 
-function openExample(example) {
-  const read = (array) => (array.values ? array : decode(array));
-  const [query, key, value, shown] = ["query", "key", "value", "shown"].map((name) => read(example[name] ?? example.query));
+const openExample = once((example) => {
+  const [query, key, value, shown] = ["query", "key", "value", "shown"].map((name) => {
+    const array = example[name] ?? example.query;
+    return array.values ? array : decode(array);
+  });
   const [rows, columns, width] = query.shape;
   const [keyRows, keyColumns] = key.shape;
   return {
@@ -75,20 +80,15 @@ function openExample(example) {
     queries: rows * columns, keys: keyRows * keyColumns,
     picture: example.canvas ?? paintImage(decode(example.image)),
   };
-}
+});
 
 /**
- * What the traits choose, in numbers. `sources()`, the learner's `own` last; `source()`, `example()`; `shelf()`, the source
- * whose pictures are offered; `open(example)`; `compute()` makes `now` again: the example's numbers, `all` weights at this
- * temperature, what is `gathered` with them, and the `mean` weight of each key.
+ * What the traits choose, in numbers. `sources()`, the learner's `own` last; `source()`, `example()`; `shelf()`, the
+ * source whose pictures are offered; `compute()` makes `now` again where another example or temperature is chosen: the
+ * example's numbers, `all` weights, what is `gathered` with them, and the `mean` weight of each key.
  */
 function attention(model) {
-  const opened = new WeakMap();
-  const open = (example) => {
-    if (!opened.has(example)) opened.set(example, openExample(example));
-    return opened.get(example);
-  };
-  const made = { open, own: null };
+  const made = { own: null, now: {} };
   let shelf = null; // the key of the source before one's own picture
   made.sources = () => [...model.get("sources"), ...(made.own ? [made.own] : [])];
   made.named = (key) => made.sources().find((one) => one.key === key) ?? made.sources()[0];
@@ -96,46 +96,45 @@ function attention(model) {
   made.shelf = () => made.named(made.source() === made.own ? shelf : (shelf = made.source().key));
   made.example = () => made.source().examples[Math.min(model.get("example"), made.source().examples.length - 1)];
   made.compute = () => {
-    const shown = open(made.example());
+    const [shown, temperature] = [openExample(made.example()), model.get("temperature")];
+    if (made.now.shown === shown && made.now.temperature === temperature) return;
     shown.unit ??= fullColour(shown, made.source().temperature);
-    const all = weighAll(shown, model.get("temperature"));
+    const all = weighAll(shown, temperature);
     const mean = new Float64Array(shown.keys);
     for (const weights of all) for (let k = 0; k < weights.length; k++) mean[k] += weights[k] / all.length;
-    made.now = { ...shown, shown, all, mean, gathered: gather(all, shown.value.values) };
+    made.now = { ...shown, shown, temperature, all, mean, gathered: gather(all, shown.value.values) };
   };
   made.weightsOf = (query) => (query ? made.now.all[query[0] * made.now.columns + query[1]] : made.now.mean);
   return made;
 }
 
 /** The main picture: the weights of the query over the picture, with their scale. */
-function weightsPart(numbers, focus) {
-  const made = picturePanel("", { role: "application", "aria-label": keyWords() });
+function weightsPart(numbers) {
+  const made = pointPanel(keyWords());
+  const { canvas } = made;
   const scale = scaleBar("Weight of a key");
-  const note = element("p", { class: "cw-panel-name" });
-  made.node.append(note, element("p", { class: "cw-panel-name cw-keys" }, gestures()));
   /** From the query to the keys that get most, its own aside. */
-  const arcsTo = (canvas, weights, query) => {
+  const arcsTo = (weights, query) => {
     const { rows, columns, keyRows, keyColumns } = numbers.now;
-    const middle = (row, column, tall, wide) => [(column + 0.5) * canvas.width / wide, (row + 0.5) * canvas.height / tall];
-    const from = middle(...query, rows, columns);
-    const at = (key) => middle(Math.floor(key / keyColumns), key % keyColumns, keyRows, keyColumns);
-    const others = [...weights.keys()].filter((key) => String(at(key)) !== String(from));
-    const best = others.sort((one, other) => weights[other] - weights[one]).slice(0, ARCS);
+    const middle = ([r, c], tall, wide) => [((c + 0.5) * canvas.width) / wide, ((r + 0.5) * canvas.height) / tall];
+    const from = middle(query, rows, columns);
+    const at = (key) => middle(cellOf(key, keyColumns), keyRows, keyColumns);
+    const best = strongest(weights).filter((key) => String(at(key)) !== String(from)).slice(0, ARCS);
     const arcs = best.map((key) => [...at(key), weights[key] / weights[best[0]]]);
     drawArcs(canvas.getContext("2d"), from, arcs, pixelsOf(canvas));
   };
-  const draw = () => {
+  const draw = (query, pinned) => {
     const { rows, columns, keyRows, keyColumns, picture } = numbers.now;
-    const query = focus.get();
     const weights = numbers.weightsOf(query);
     const range = { table: TABLE, low: 0, high: weights[largest(weights)] };
-    drawHeat(made.canvas, picture, weights, [keyRows, keyColumns], range);
-    if (query) arcsTo(made.canvas, weights, query);
-    frameCell(made.canvas, [rows, columns], query, focus.isPinned());
+    drawHeat(canvas, picture, weights, [keyRows, keyColumns], range);
+    if (query) arcsTo(weights, query);
+    frameCell(canvas, [rows, columns], query, pinned);
     scale.set(range);
-    made.rename(query ? `What the query at ${placeInWords(query)} attends to` : "The mean of what all queries attend to");
-    note.textContent = `${spreadInWords(weights)}.`;
-    made.canvas.dataset.weights = Array.from(weights, (weight) => weight.toPrecision(6)).join(",");
+    const what = query ? `What the query at ${placeInWords(query)}` : "The mean of what all queries";
+    made.rename(`${what} ${query ? "attends" : "attend"} to`);
+    made.remark(`${spreadInWords(weights)}.`);
+    canvas.dataset.weights = listed(weights);
   };
   return { ...made, scale, draw };
 }
@@ -144,24 +143,21 @@ const spreadInWords = (weights) =>
   `As spread out as if ${number(sharedBy(weights))} of the ${weights.length} keys shared it equally`;
 
 /** What a stack of convolutions reaches from the query; the rest of the picture is dark. */
-function reachPart(model, numbers, focus) {
+function reachPart(model, numbers) {
   const made = picturePanel("", { role: "img" });
-  const note = element("p", { class: "cw-panel-name" });
-  made.node.append(note);
+  const count = () => layersInWords(model.get("layers"));
   const words = (query) => {
     const box = reach(query, model.get("layers"), numbers.now);
     const inside = (box[2] - box[0] + 1) * (box[3] - box[1] + 1);
     const share = shareInside(numbers.weightsOf(query), box, numbers.now);
     return `${inside} of ${numbers.now.queries} positions, with ${percent(share)} of the weight`;
   };
-  const draw = () => {
+  const draw = (query, pinned) => {
     const { rows, columns, picture } = numbers.now;
-    const query = focus.get();
     const { canvas } = made;
     const context = layPicture(canvas, picture);
-    const count = layersInWords(model.get("layers"));
-    made.rename(`In reach of ${count}`);
-    note.textContent = query ? words(query) : "No query yet: all of the picture";
+    made.rename(`In reach of ${count()}`);
+    made.remark(query ? words(query) : "No query yet: all of the picture");
     let label = "The picture; with a query, what convolutions do not reach is dark";
     if (query) {
       const [top, left, bottom, right] = reach(query, model.get("layers"), numbers.now);
@@ -171,20 +167,19 @@ function reachPart(model, numbers, focus) {
       shade.rect(left * wide, top * tall, (right - left + 1) * wide, (bottom - top + 1) * tall);
       context.fillStyle = `rgb(0 0 0 / ${SHADE})`;
       context.fill(shade, "evenodd");
-      label = `Rows ${top + 1} to ${bottom + 1} and columns ${left + 1} to ${right + 1} are in reach of ${count}; `
+      label = `Rows ${top + 1} to ${bottom + 1} and columns ${left + 1} to ${right + 1} are in reach of ${count()}; `
         + "the rest is dark";
     }
-    frameCell(canvas, [rows, columns], query, focus.isPinned());
+    frameCell(canvas, [rows, columns], query, pinned);
     canvas.setAttribute("aria-label", label);
   };
-  return { ...made, draw, words: (query) => `In reach of ${layersInWords(model.get("layers"))}: ${words(query)}.` };
+  return { ...made, draw, words: (query) => `In reach of ${count()}: ${words(query)}.` };
 }
 
 /** The output: the input plus gamma times what was gathered, three channels as colours. */
-function outputPart(model, numbers, focus) {
-  const made = picturePanel("", { role: "img" });
-  made.node.append(element("p", { class: "cw-panel-name" }, "Three channels, as red, green and blue"));
-  const draw = () => {
+function outputPart(model, numbers) {
+  const made = picturePanel("", { role: "img" }, note("Three channels, as red, green and blue"));
+  const draw = (query, pinned) => {
     const { rows, columns, queries, shown, gathered } = numbers.now;
     const factor = model.get("gamma");
     const colours = Uint8ClampedArray.from({ length: 3 * queries }, (_, i) =>
@@ -192,9 +187,10 @@ function outputPart(model, numbers, focus) {
     const { canvas } = made;
     const map = paintImage({ shape: [rows, columns, 3], values: colours });
     blend(canvas.getContext("2d"), map, [0, 0, canvas.width, canvas.height]);
-    frameCell(canvas, [rows, columns], focus.get(), focus.isPinned());
+    frameCell(canvas, [rows, columns], query, pinned);
     made.rename(`Output x ${factor < 0 ? "−" : "+"} ${Math.abs(factor).toFixed(2)} W_O c`);
-    canvas.setAttribute("aria-label", `The output at gamma ${factor.toFixed(2)}, three channels as red, green and blue`);
+    canvas.setAttribute("aria-label",
+      `The output at gamma ${factor.toFixed(2)}, three channels as red, green and blue`);
   };
   return { ...made, draw };
 }
@@ -203,7 +199,7 @@ function outputPart(model, numbers, focus) {
 function controlsPart(house, model, numbers, show) {
   const sources = choice({ label: "Features of", options: [], value: "", onChange: (key) => show(key, 0) });
   const heatInWords = (value) => {
-    const width = numbers.now?.width ?? 1;
+    const { width } = numbers.now;
     return `${number(value)}${Math.abs(value - Math.sqrt(width)) < 1e-6 && width > 1 ? ` = √${width}` : ""}`;
   };
   const { controls: { layers, gamma, temperature }, refresh: follow } = traitControls(model, {
@@ -234,8 +230,8 @@ function controlsPart(house, model, numbers, show) {
   return { refresh };
 }
 
-/** The learner's own pictures, with features made in this page; `reload(quiet)` follows a further one. */
-function ownPart(house, model, numbers, show, reload) {
+/** The learner's own pictures, with features made in this page; `follow()` takes up a further one. */
+function ownPart(house, model, numbers, show, follow) {
   const { graph, weights, code, ...words } = model.get("network");
   if (!graph) return;
   let worker = null;
@@ -248,8 +244,8 @@ function ownPart(house, model, numbers, show, reload) {
     const features = { shape: [side, side, width], values: data };
     const colours = { shape: [side, side, 3], values: data.filter((_, i) => i % width < 3) };
     const example = { label, canvas, query: features, value: colours, shown: colours, code: `${opening}\n${code}` };
-    numbers.own = { key: OWN, ...words, examples: [example] };
-    if (model.get("source") === OWN) reload(Boolean(isOn)); // frames say nothing: nobody could listen to them all
+    numbers.own = { key: OWN, ...words, examples: [example], isLive: Boolean(isOn) };
+    if (model.get("source") === OWN) follow();
     else show(OWN, 0);
   };
   const own = ownPictures(house, [SIDE, SIDE], take);
@@ -276,10 +272,9 @@ function codeFor(model, numbers, query) {
 function render({ model, el }) {
   const house = frame({ model, el, name: "query-map" });
   const numbers = attention(model);
-  const focus = {}; // filled below, when the canvases that it listens to are there
-  const weights = weightsPart(numbers, focus);
-  const reached = reachPart(model, numbers, focus);
-  const output = outputPart(model, numbers, focus);
+  const weights = weightsPart(numbers);
+  const reached = reachPart(model, numbers);
+  const output = outputPart(model, numbers);
   const parts = [weights, reached, output];
   /** Another picture: of another source with what that begins with. */
   const show = (key, example) => {
@@ -290,17 +285,20 @@ function render({ model, el }) {
     label: "Pictures", side: 36,
     onPress: (i) => (i < numbers.shelf().examples.length ? show(numbers.shelf().key, i) : show(OWN, 0)),
   });
-  const made = element("p", { class: "cw-panel-name" });
+  const made = note();
   instrument(house, weights.node, row(reached.node, output.node), weights.scale.node, thumbs.node, made);
   numbers.compute();
   const controls = controlsPart(house, model, numbers, show);
+  const follow = () => {
+    numbers.compute();
+    controls.refresh();
+  };
 
-  const describe = () => {
+  const describe = (focus) => {
     const query = focus.get();
     const shares = numbers.weightsOf(query);
     const top = largest(shares);
-    const where = placeInWords([Math.floor(top / numbers.now.keyColumns), top % numbers.now.keyColumns]);
-    const most = `${percent(shares[top])}, to ${where}`;
+    const most = `${percent(shares[top])}, to ${placeInWords(cellOf(top, numbers.now.keyColumns))}`;
     if (!query) {
       return [`No query yet: all ${numbers.now.queries} on average give most weight, ${most}.`,
         byTouch() ? "Touch a position." : "Point at a position."];
@@ -308,48 +306,31 @@ function render({ model, el }) {
     return [`Query at ${placeInWords(query)}: it gives most weight, ${most}.`,
       { heard: `${spreadInWords(shares)}. ${reached.words(query)}` }, focus.hint()];
   };
-  /** The query alone has moved: the weights of all queries are kept. */
-  const look = (quiet = false) => {
-    if (house.root.clientWidth === 0) return;
-    for (const part of parts) part.draw();
-    house.say(describe(), { quiet });
-  };
   const drawThumbs = () => {
     made.textContent = numbers.source() === numbers.own ? numbers.own.made : "";
     const examples = [...numbers.shelf().examples, ...(numbers.own?.examples ?? [])];
     thumbs.node.hidden = examples.length < 2;
     thumbs.show(examples.map((example) => ({
-      key: example.canvas ? OWN : example, label: example.label, image: numbers.open(example).picture,
+      key: example.canvas ? OWN : example, label: example.label, image: openExample(example).picture,
     })), examples.indexOf(numbers.example()));
   };
-  const draw = (quiet = false) => {
-    if (house.root.clientWidth === 0) return;
-    const { height, width } = numbers.now.picture;
-    for (const part of parts) fitPanel(part, height / width);
-    drawThumbs();
-    look(quiet);
-  };
-  const reload = (quiet = false) => {
-    numbers.compute();
-    focus.take();
-    controls.refresh();
-    draw(quiet);
-  };
-  Object.assign(focus, bindFocus({
-    model, house, describe, canvases: parts.map(({ canvas }) => canvas), rows: () => numbers.now.rows,
-    columns: () => numbers.now.columns, onChange: (_, __, quiet) => look(quiet),
-  }));
-
-  reload();
-  ownPart(house, model, numbers, show, reload);
-  house.listen(["sources", "source", "example", "temperature"], () => reload());
-  house.listen(["gamma", "layers"], () => {
-    controls.refresh();
-    look();
+  const view = bindView({
+    model, house, describe, follow, canvases: parts.map(({ canvas }) => canvas),
+    traits: ["sources", "source", "example", "temperature", "gamma", "layers"],
+    rows: () => numbers.now.rows, columns: () => numbers.now.columns,
+    isQuiet: () => numbers.source().isLive, // nobody could listen to what all frames say
+    draw() {
+      const { height, width } = numbers.now.picture;
+      for (const part of parts) fitPanel(part, height / width);
+      drawThumbs();
+    },
+    mark: (focus) => { for (const part of parts) part.draw(focus.get(), focus.isPinned()); },
+    code: (focus) => codeFor(model, numbers, focus.get()),
   });
-  house.whenShown(() => draw());
-  const code = () => codeFor(model, numbers, focus.get());
-  house.actions.append(saveButton(house, "query-map.png", { lines: describe }), copyButton(house, code));
+  ownPart(house, model, numbers, show, () => {
+    follow();
+    view.show();
+  });
   return house.end;
 }
 
