@@ -7,6 +7,7 @@ the page does the rest. The kernel is asked only for what it alone can compute.
 import base64
 import hashlib
 import html
+import io
 import json
 import os
 import weakref
@@ -18,9 +19,10 @@ import anywidget
 import numpy as np
 import traitlets
 from IPython.core.getipython import get_ipython
+from PIL import Image
 
 from course_utils.widgets.joiner import join
-from course_utils.widgets.limits import check_index
+from course_utils.widgets.limits import check_index, one_of
 
 Result = TypeVar("Result")
 
@@ -71,6 +73,13 @@ def image_bytes(image: Any) -> np.ndarray:
             "If it was normalised for a network, undo that first: image * std + mean."
         )
     return np.rint(numbers * 255).astype(np.uint8)
+
+
+def image_file(image: Any, kind: str, **options: Any) -> bytes:
+    """The bytes of an image file of one of Pillow's kinds, such as "PNG"; `image` as for `image_bytes`."""
+    file = io.BytesIO()
+    Image.fromarray(image_bytes(image)).save(file, kind, **options)
+    return file.getvalue()
 
 
 def encode(values: Any, exact: bool = False) -> dict[str, Any]:
@@ -149,10 +158,10 @@ def _fits_half(array: np.ndarray) -> bool:
 class CourseWidget(anywidget.AnyWidget):
     """The base of the course's widgets.
 
-    A subclass sets `_module`, the name of its folder, and adds its own traits, tagged `sync=True`. Its state is whole
-    in its traits: it draws itself from them without a kernel. It is made with traits by name; the arrays in them are
-    encoded, those named by the trait's tag `exact` with 32 bits. The tag `of="pictures"` says that a trait is the index
-    of one of the `pictures`.
+    A subclass sets `_module`, the name of its folder, and adds its own traits, which cross to the page. Its state is
+    whole in its traits: it draws itself from them without a kernel. It is made with traits by name; the arrays in them
+    are encoded, those named by the trait's tag `exact` with 32 bits. The tag `of="pictures"` says that a trait is the
+    index of one of the `pictures`, or, where the trait is a text, its `key`, by default that of the first.
 
     Attributes:
         label: what the widget shows, in words: its name for a screen reader and the alt text of its stored picture.
@@ -165,7 +174,7 @@ class CourseWidget(anywidget.AnyWidget):
         answer: the kernel's reply, `{"id": ..., ...}` with the id of its request.
 
     Raises:
-        ValueError: if an index names nothing, or a value of an array is not finite.
+        ValueError: if an index or a key names nothing, or a value of an array is not finite.
     """
 
     _module: ClassVar[str] = ""
@@ -182,14 +191,20 @@ class CourseWidget(anywidget.AnyWidget):
         if cls.__dict__.get("_module"):
             cls._esm = join_module(cls._module)
             cls._css = (_HERE / "page" / "shared.css").read_text(encoding="utf-8")
+        for trait in vars(cls).values():
+            if isinstance(trait, traitlets.TraitType):
+                trait.tag(sync=True, echo_update=False)
         super().__init_subclass__(**kwargs)
 
     def __init__(self, **traits: Any) -> None:
         self._compute: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+        for name, trait in self.traits(of=lambda of: of in traits).items():
+            choices = traits[trait.metadata["of"]]
+            if isinstance(trait, traitlets.Unicode):
+                one_of(name, traits.setdefault(name, choices[0]["key"]), choices)
+            else:
+                check_index(name, traits.get(name, trait.default_value), len(choices))
         tags = {name: trait.metadata for name, trait in self.traits().items() if name in traits}
-        for name, tag in tags.items():
-            if tag.get("of") in traits:
-                check_index(name, traits[name], len(traits[tag["of"]]))
         encoded = {name: encode_fields(traits[name], tag.get("exact", ()), name) for name, tag in tags.items()}
         super().__init__(**(traits | encoded))
         self.observe(self._reply, names="request")

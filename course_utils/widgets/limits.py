@@ -1,6 +1,29 @@
-"""Indices and places that a widget is given, checked before the page meets them."""
+"""Names, indices and places that a widget is given, checked before the page meets them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+
+def check_name(what: str, name: object, names: Iterable[str]) -> None:
+    """Refuse a name of something that is not there.
+
+    Raises:
+        ValueError: if it is none of `names`.
+    """
+    names = list(names)
+    if name not in names:
+        raise ValueError(f"There is no {what} {name!r}; there are: {', '.join(names)}.")
+
+
+def one_of(what: str, key: object, choices: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The one of the choices that has this `key`.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    keys = [choice["key"] for choice in choices]
+    check_name(what, key, keys)
+    return choices[keys.index(key)]
 
 
 def check_index(name: str, index: int, count: int) -> None:

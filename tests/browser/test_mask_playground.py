@@ -269,7 +269,7 @@ def test_two_copies_do_not_meet_and_the_picture_is_saved(page):
 
 
 def test_a_picture_that_is_not_there_is_refused():
-    with pytest.raises(ValueError, match="There is no picture 'b' here; there are: astronaut"):
+    with pytest.raises(ValueError, match="There is no picture 'b'; there are: astronaut"):
         explore_mask_playground(picture="b")
 
 

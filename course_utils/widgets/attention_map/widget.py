@@ -41,17 +41,17 @@ class AttentionMap(CourseWidget):
 
     _module = "attention_map"
 
-    picture = traitlets.Dict().tag(sync=True)
-    maps = traitlets.Dict().tag(sync=True)
-    names = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    place = traitlets.Dict().tag(sync=True)
-    shares = traitlets.List(traitlets.Float()).tag(sync=True)
-    chosen = traitlets.Int(0).tag(sync=True, echo_update=False)
-    opacity = traitlets.Float(0.5, min=0, max=1).tag(sync=True, echo_update=False)
-    table = traitlets.Enum(TABLES, "magma").tag(sync=True, echo_update=False)
-    smooth = traitlets.Bool(False).tag(sync=True, echo_update=False)
-    own_range = traitlets.Bool(False).tag(sync=True, echo_update=False)
-    query = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
+    picture = traitlets.Dict()
+    maps = traitlets.Dict()
+    names = traitlets.List(traitlets.Unicode())
+    place = traitlets.Dict()
+    shares = traitlets.List(traitlets.Float())
+    chosen = traitlets.Int(0)
+    opacity = traitlets.Float(0.5, min=0, max=1)
+    table = traitlets.Enum(TABLES, "magma")
+    smooth = traitlets.Bool(False)
+    own_range = traitlets.Bool(False)
+    query = traitlets.List(traitlets.Int(min=0))
 
     def __init__(
         self, image: Any, masks: Any, labels: Sequence[str] | None = None, *, place: Any = None, **traits: Any

@@ -24,7 +24,6 @@ class BranchWeights(CourseWidget):
             branches), the standard deviation, over those pictures, of the mean share over the channels;
             `example_shares`, (sizes, examples, branches, C), of the pictures shown.
         code: the lines that make `network` and `picture`, with {size} and {example} where the picture's indices stand.
-        traits: other traits, such as `stage`, `branch`, `order`, `example`.
 
     Attributes:
         stage: index of the block shown.
@@ -32,33 +31,25 @@ class BranchWeights(CourseWidget):
         order: "channel", or "change": those first whose share grows most from the smallest to the largest size.
         example: which of the pictures of a size is shown.
         query: (row of the table, index of the size) of the pinned cell; empty while none is.
-
-    Raises:
-        ValueError: if an index or the query lies outside.
     """
 
     _module = "branch_weights"
 
-    label = traitlets.Unicode("Branch weights: which kernel each channel takes, by the size of the digit").tag(
-        sync=True
-    )
-    sizes = traitlets.List(traitlets.Int()).tag(sync=True)
-    counts = traitlets.List(traitlets.Int()).tag(sync=True)
-    pictures = traitlets.Dict().tag(sync=True)
-    squares: traitlets.List = traitlets.List().tag(sync=True)
-    stages: traitlets.List = traitlets.List().tag(sync=True)
-    stage = traitlets.Int(0).tag(sync=True, echo_update=False)
-    branch = traitlets.Int(1).tag(sync=True, echo_update=False)
-    order = traitlets.Enum(ORDERS, ORDERS[1]).tag(sync=True, echo_update=False)
-    example = traitlets.Int(0).tag(sync=True, echo_update=False)
-    query = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
+    label = traitlets.Unicode("Branch weights: which kernel each channel takes, by the size of the digit")
+    sizes = traitlets.List(traitlets.Int())
+    counts = traitlets.List(traitlets.Int())
+    pictures = traitlets.Dict()
+    squares: traitlets.List = traitlets.List()
+    stages: traitlets.List = traitlets.List()
+    stage = traitlets.Int(0).tag(of="stages")
+    branch = traitlets.Int(1)
+    order = traitlets.Enum(ORDERS, ORDERS[1])
+    example = traitlets.Int(0)
+    query = traitlets.List(traitlets.Int(min=0))
 
     def __init__(self, **traits: Any) -> None:
-        stages = traits["stages"]
-        check_index("stage", traits.get("stage", 0), len(stages))
-        shown = stages[traits.get("stage", 0)]
+        shown = traits["stages"][traits.get("stage", 0)]
         check_index("branch", traits.get("branch", 1), len(shown["kernels"]))
-        check_index("example", traits.get("example", 0), traits["pictures"].shape[1])
         size = (shown["shares"].shape[2], len(traits["sizes"]))
         check_place(traits.get("query", ()), size, "(row, size) of the stage's table")
         super().__init__(**traits)

@@ -25,7 +25,6 @@ class CBAMSteps(CourseWidget):
             or (H, W), uint8: the network is given these bytes divided by 255; `code`, a line that makes it, as `image`,
             a batch of one.
         code: the lines that make `network`.
-        traits: other traits, such as `picture`, `stage`, `step`, `order`.
 
     Attributes:
         picture: index of the picture shown.
@@ -35,28 +34,23 @@ class CBAMSteps(CourseWidget):
         channel_mean, channel_max: which pools the channel part uses.
         spatial_max, spatial_mean: which pools the spatial part uses.
         query: (row, column) of the place that is pinned or shown at first, from 0; empty while none is.
-
-    Raises:
-        ValueError: if a weight is not finite, or an index or the query lies outside.
     """
 
     _module = "cbam_steps"
 
-    label = traitlets.Unicode("CBAM step by step: its channel gates, its spatial mask, and the network's answer").tag(
-        sync=True
-    )
-    stages: traitlets.List = traitlets.List().tag(sync=True, exact=True)
-    head = traitlets.Dict().tag(sync=True, exact=True)
-    pictures: traitlets.List = traitlets.List().tag(sync=True)
-    picture = traitlets.Int(0).tag(sync=True, echo_update=False, of="pictures")
-    stage = traitlets.Int(0).tag(sync=True, echo_update=False, of="stages")
-    step = traitlets.Int(5, min=1, max=5).tag(sync=True, echo_update=False)
-    order = traitlets.Enum(ORDERS, ORDERS[0]).tag(sync=True, echo_update=False)
-    channel_mean = traitlets.Bool(True).tag(sync=True, echo_update=False)
-    channel_max = traitlets.Bool(True).tag(sync=True, echo_update=False)
-    spatial_max = traitlets.Bool(True).tag(sync=True, echo_update=False)
-    spatial_mean = traitlets.Bool(True).tag(sync=True, echo_update=False)
-    query = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
+    label = traitlets.Unicode("CBAM step by step: its channel gates, its spatial mask, and the network's answer")
+    stages: traitlets.List = traitlets.List().tag(exact=True)
+    head = traitlets.Dict().tag(exact=True)
+    pictures: traitlets.List = traitlets.List()
+    picture = traitlets.Int(0).tag(of="pictures")
+    stage = traitlets.Int(0).tag(of="stages")
+    step = traitlets.Int(5, min=1, max=5)
+    order = traitlets.Enum(ORDERS, ORDERS[0])
+    channel_mean = traitlets.Bool(True)
+    channel_max = traitlets.Bool(True)
+    spatial_max = traitlets.Bool(True)
+    spatial_mean = traitlets.Bool(True)
+    query = traitlets.List(traitlets.Int(min=0))
 
     def __init__(self, **traits: Any) -> None:
         sizes = [traits["pictures"][0]["image"].shape[:2]]  # of the map that each stage's block is given

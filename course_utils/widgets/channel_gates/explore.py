@@ -21,8 +21,9 @@ from ...data.images import decode_base64, digit_input, square_image
 from ...data.photographs import normalised
 from ...models import load_network, trained_weights
 from ...models.page_graph import page_graph
-from ..base import both_or_neither, image_bytes
-from ..limits import check_stage
+from ..base import both_or_neither, image_bytes, image_file
+from ..limits import check_name, check_stage
+from ..pictures import as_input, inputs_of, square_input
 from .widget import OWN_PICTURE, ChannelGates
 
 _PEOPLE = "people"
@@ -38,7 +39,16 @@ _PENDING = {
     _CUED: ("cued digits", "its weights, 1 MB, from the package"),
     _PHOTOGRAPHS: ("photographs, a thousand classes", "torchvision's mobilenet_v3_small, 10 MB, fetched once"),
 }
-_IMPORTS = "import torch\n\nfrom course_utils.attention import edit_masks, record_masks\n"
+_SOURCE: dict[str, Any] = {
+    **{name: [] for name in ("classes", "stages", "sizes", "examples")},
+    "title": "your network",
+    "graph": None,
+    "weights": "",
+    "draw": False,
+    "upload": "kernel",
+    "code": "",
+    "pending": "",
+}
 
 
 def explore_channel_gates(
@@ -73,8 +83,8 @@ def explore_channel_gates(
             raise ValueError(f"source={source!r} chooses among the course's own networks; leave it out with a network.")
         return _show_stage(ChannelGates([kernel.add_network(network, data)], kernel), stage)
 
-    if source is not None and source not in _PENDING:
-        raise ValueError(f"There is no source {source!r}; there are: {', '.join(_PENDING)}.")
+    if source is not None:
+        check_name("source", source, _PENDING)
     sent = (_DIGITS, _CUED) if source in (_DIGITS, _CUED) else (_PEOPLE,)
     sources = [kernel.fetch(key) if key in sent else _pending(key) for key in _PENDING]
     widget = ChannelGates(sources, kernel, source=source if source in sent else sent[0])
@@ -107,8 +117,7 @@ def person_input(picture: Tensor) -> Tensor:
 
 def _halved(square: np.ndarray) -> Tensor:
     """The page does the same with its canvas of 512 pixels: means of two by two."""
-    pixels = torch.from_numpy(square.copy()).permute(2, 0, 1).float() / 255
-    return F.avg_pool2d(pixels[None], 2)[0]
+    return F.avg_pool2d(as_input(square)[None], 2)[0]
 
 
 def photograph_input(image: np.ndarray) -> Tensor:
@@ -120,11 +129,7 @@ def photograph_input(image: np.ndarray) -> Tensor:
     Returns:
         (3, 224, 224).
     """
-    return _normalise(square_image(image, 224))
-
-
-def _normalise(square: np.ndarray) -> Tensor:
-    return normalised(torch.from_numpy(square.copy()).permute(2, 0, 1).float() / 255)
+    return normalised(square_input(image, 224))
 
 
 class GatedNetwork:
@@ -155,19 +160,8 @@ class GatedNetwork:
     @torch.no_grad()
     def read(self, images: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
         """What each block is given, (N, C, h, w), the gates that it makes, (N, C), and the logits (N, K)."""
-        maps: dict[str, Tensor] = {}
-        handles = [
-            self.network.get_submodule(name).register_forward_pre_hook(
-                lambda block, given, name=name: maps.__setitem__(name, given[0].clone())
-            )
-            for name in self.stages
-        ]
-        try:
-            with record_masks(self.network, layers=self.stages) as masks:
-                logits = self.network(images)
-        finally:
-            for handle in handles:
-                handle.remove()
+        with inputs_of(self.network, self.stages) as maps, record_masks(self.network, layers=self.stages) as masks:
+            logits = self.network(images)
         return [maps[name] for name in self.stages], [masks[name].flatten(1) for name in self.stages], logits
 
     def sizes(self, image: Tensor) -> list[list[int]]:
@@ -210,13 +204,10 @@ class _Shown:
     in_page: bool
     own: Tensor | None = None
 
-    def examples(
-        self, inputs: Tensor, pictures: Sequence[np.ndarray], labels: Sequence[str], codes: Sequence[str]
-    ) -> list[dict[str, Any]]:
-        """What the page is sent of some images: all that it cannot compute itself."""
+    def examples(self, inputs: Tensor, shown: Sequence[tuple[str, Any, str]]) -> list[dict[str, Any]]:
+        """What the page is sent of some images, each with its label, picture and code: all that it cannot compute."""
         found: list[dict[str, Any]] = [
-            {"label": label, "image": picture, "code": code, "input": None}
-            for picture, label, code in zip(pictures, labels, codes, strict=True)
+            {"label": label, "image": picture, "code": code, "input": None} for label, picture, code in shown
         ]
         if self.in_page:
             for example, x in zip(found, inputs, strict=True):
@@ -256,7 +247,7 @@ class Kernel:
         own, picture = shown.prepare(decode_base64(data, name))
         label = "your drawing" if drawn else "your picture"
         code = "image = torch.from_numpy(widget.picture)[None]  # widget: what explore_channel_gates() returned"
-        made = shown.examples(own[None], [picture], [label], [code])[0]
+        made = shown.examples(own[None], [(label, picture, code)])[0]
         shown.own = own
         return made
 
@@ -266,9 +257,22 @@ class Kernel:
         Raises:
             ValueError: if what it needs cannot be had.
         """
+        if source == _PEOPLE:
+            return self._add_people()
         if source == _PHOTOGRAPHS:
-            return self.add_photographs(_photograph_network)
-        return {_PEOPLE: self.add_people, _DIGITS: self.add_digits, _CUED: self.add_cued_digits}[source]()
+            return self._add_photographs()
+        if source == _DIGITS:
+            network, code, data = "se_digits", 'digits("test").images[{}][None]', digits("test")
+        else:
+            drawn = 'cued_digits(100, seed=4, split="test")'
+            network, code, data = "se_cued_digits", f"({drawn}.images[{{}}][None] * 255).round() / 255", _cued()
+        setup = _setup(
+            f"from course_utils.data import {source.replace(' ', '_')}",
+            "from course_utils.models import load_network",
+            f'network = load_network("{network}")',
+        )
+        label = "a {}" if source == _DIGITS else "the answer is {}"
+        return self._add_classified(source, load_network(network), data, label, f"image = {code}", setup)
 
     def picture(self, source: str, example: int) -> np.ndarray:
         """What the network is given of an example: (C, H, W), float."""
@@ -284,143 +288,100 @@ class Kernel:
             raise ValueError(f"There is no example {example} of {source!r}; there are {len(shown.inputs)}.")
         return shown.inputs[example].numpy()
 
-    def add_people(self) -> dict[str, Any]:
-        """Photographs, out of which the segmenter cuts people: the page computes everything."""
-        network = load_network("person_segmenter")
-        files = [_as_webp(square_image(image_bytes(photograph(name)), _PEOPLE_SIDE)) for name in _PEOPLE_SHOWN]
-        inputs = torch.stack([_halved(np.asarray(Image.open(io.BytesIO(file)))) for file in files])
-        gated = GatedNetwork(network, inputs[:1])
-        self._shown[_PEOPLE] = _Shown(gated, inputs, lambda image: (_halved(image), image), in_page=True)
-        graph, weights = page_graph(gated.network)
-        return {
-            "key": _PEOPLE,
-            "title": _PENDING[_PEOPLE][0],
-            "classes": [],
-            "stages": gated.stages,
-            "sizes": gated.sizes(inputs[:1]),
-            "examples": [
-                {
-                    "label": name.replace("_", " "),
-                    "image": base64.b64encode(file).decode(),
-                    "code": f'image = person_input(photograph("{name}"))[None]',
-                    "input": None,
-                }
-                for name, file in zip(_PEOPLE_SHOWN, files, strict=True)
-            ],
-            "graph": graph,
-            "weights": weights,
-            "draw": False,
-            "upload": "page",
-            "code": _IMPORTS
-            + "from course_utils.data import photograph\nfrom course_utils.models import load_network\n"
-            + "from course_utils.widgets.channel_gates.explore import person_input\n\n"
-            + 'network = load_network("person_segmenter")',
-            "pending": "",
-        }
-
-    def add_digits(self) -> dict[str, Any]:
-        """Handwritten digits."""
-        return self._add(
-            _DIGITS,
-            _PENDING[_DIGITS][0],
-            load_network("se_digits"),
-            digits("test"),
-            label="a {}",
-            code='image = digits("test").images[{}][None]',
-            setup=_setup("from course_utils.data import digits", 'network = load_network("se_digits")'),
-        )
-
-    def add_cued_digits(self) -> dict[str, Any]:
-        """Three digits; the colour of the border tells which one to classify."""
-        return self._add(
-            _CUED,
-            _PENDING[_CUED][0],
-            load_network("se_cued_digits"),
-            _rounded(cued_digits(100, seed=4, split="test")),
-            label="the answer is {}",
-            code='image = (cued_digits(100, seed=4, split="test").images[{}][None] * 255).round() / 255',
-            setup=_setup("from course_utils.data import cued_digits", 'network = load_network("se_cued_digits")'),
-        )
-
     def add_network(self, network: nn.Module, data: ImageSet) -> dict[str, Any]:
         """The learner's own network and images."""
-        return self._add(
-            "yours",
-            "your network",
-            network,
-            data,
-            label="class {}",
-            code="image = data.images[{}][None]  # data: what you gave",
-            setup=_IMPORTS + "\nnetwork.cpu().eval()  # yours",
-        )
+        code = "image = data.images[{}][None]  # data: what you gave"
+        setup = _setup("network.cpu().eval()  # yours")
+        return self._add_classified("yours", network, data, "class {}", code, setup)
 
     def _add(
-        self, key: str, title: str, network: nn.Module, data: ImageSet, label: str, code: str, setup: str
+        self,
+        key: str,
+        gated: GatedNetwork,
+        inputs: Tensor,
+        shown: Sequence[tuple[str, Any, str]],
+        prepare: Callable[[np.ndarray], tuple[Tensor, np.ndarray]],
+        **more: Any,
     ) -> dict[str, Any]:
-        gated = GatedNetwork(network, data.images[:1].cpu())
+        """A source as `ChannelGates` takes it; `shown` has the label, picture and code of each input."""
         try:
             graph, weights = page_graph(gated.network)
+            more |= {"graph": graph, "weights": weights}
         except ValueError:  # the page cannot run it: the kernel answers
-            graph, weights = {}, ""
+            pass
+        source = self._shown[key] = _Shown(gated, inputs, prepare, in_page="graph" in more)
+        sizes, examples = gated.sizes(inputs[:1]), source.examples(inputs, shown)
+        known = {"title": _PENDING[key][0]} if key in _PENDING else {}
+        return {**_SOURCE, **known, "key": key, "stages": gated.stages, "sizes": sizes, "examples": examples, **more}
+
+    def _add_people(self) -> dict[str, Any]:
+        """Photographs, out of which the segmenter cuts people: the page computes everything."""
+        squares = [square_image(image_bytes(photograph(name)), _PEOPLE_SIDE) for name in _PEOPLE_SHOWN]
+        files = [image_file(square, "WEBP", quality=90, method=6) for square in squares]
+        inputs = torch.stack([_halved(np.asarray(Image.open(io.BytesIO(file)))) for file in files])
+        made = 'image = person_input(photograph("{}"))[None]'
+        shown = [
+            (name.replace("_", " "), base64.b64encode(file).decode(), made.format(name))
+            for name, file in zip(_PEOPLE_SHOWN, files, strict=True)
+        ]
+        setup = _setup(
+            "from course_utils.data import photograph",
+            "from course_utils.models import load_network",
+            "from course_utils.widgets.channel_gates.explore import person_input",
+            'network = load_network("person_segmenter")',
+        )
+        gated = GatedNetwork(load_network("person_segmenter"), inputs[:1])
+        source = self._add(_PEOPLE, gated, inputs, shown, lambda x: (_halved(x), x), upload="page", code=setup)
+        for example in source["examples"]:
+            example["input"] = None  # the page halves the picture itself
+        return source
+
+    def _add_classified(
+        self, key: str, network: nn.Module, data: ImageSet, label: str, code: str, setup: str
+    ) -> dict[str, Any]:
+        """Images of numbered classes; `label` has a place for the class, `code` for the image's index."""
+        gated = GatedNetwork(network, data.images[:1].cpu())
         chosen = _least_sure(gated.network, data)
         inputs = data.images[chosen].cpu()
-        labels = [label.format(int(data.labels[i])) for i in chosen]
-        codes = [code.format(i) for i in chosen]
+        shown = [
+            (label.format(int(data.labels[i])), image_bytes(image), code.format(i))
+            for i, image in zip(chosen, inputs, strict=True)
+        ]
         grey, side = inputs.shape[1] == 1, inputs.shape[-1]
         prepare = functools.partial(_as_digit if grey else _as_square, side=side)
-        shown = self._shown[key] = _Shown(gated, inputs, prepare, in_page=bool(graph))
-        return {
-            "key": key,
-            "title": title,
-            "classes": [str(i) for i in range(gated.network(inputs[:1]).shape[1])],
-            "stages": gated.stages,
-            "sizes": gated.sizes(inputs[:1]),
-            "examples": shown.examples(inputs, [image_bytes(image) for image in inputs], labels, codes),
-            "graph": graph or None,
-            "weights": weights,
-            "draw": grey,
-            "upload": "kernel",
-            "code": setup,
-            "pending": "",
-        }
+        classes = [str(i) for i in range(gated.network(inputs[:1]).shape[1])]
+        return self._add(key, gated, inputs, shown, prepare, classes=classes, draw=grey, code=setup)
 
-    def add_photographs(self, make: Callable[[], tuple[nn.Module, list[str]]]) -> dict[str, Any]:
-        """Photographs, with the network and the names of its classes that `make` returns."""
-        network, classes = make()
+    def _add_photographs(self) -> dict[str, Any]:
+        """Photographs, and torchvision's MobileNetV3 with its first gates, its last, and those in the middle."""
+        network, classes = _photograph_network()
         squares = [square_image(image_bytes(photograph(name)), 224) for name in _PHOTOGRAPHS_SHOWN]
-        inputs = torch.stack([_normalise(square) for square in squares])
+        inputs = torch.stack([photograph_input(square) for square in squares])
         gated = GatedNetwork(network, inputs[:1])
-        every = gated.stages
-        gated.stages = [every[0], every[len(every) // 2], every[-1]]
-        shown = self._shown[_PHOTOGRAPHS] = _Shown(gated, inputs, _as_photograph, in_page=False)
-        names = [name.replace("_", " ") for name in _PHOTOGRAPHS_SHOWN]
-        codes = [
-            f'image = photograph_input((photograph("{name}") * 255).byte().permute(1, 2, 0).numpy())[None]'
-            for name in _PHOTOGRAPHS_SHOWN
+        gated.stages = [gated.stages[i] for i in (0, len(gated.stages) // 2, -1)]
+        made = 'image = photograph_input((photograph("{}") * 255).byte().permute(1, 2, 0).numpy())[None]'
+        shown = [
+            (name.replace("_", " "), square_image(square, 112), made.format(name))
+            for name, square in zip(_PHOTOGRAPHS_SHOWN, squares, strict=True)
         ]
-        return {
-            **_pending(_PHOTOGRAPHS),
-            "upload": "kernel",
-            "classes": classes,
-            "stages": gated.stages,
-            "sizes": gated.sizes(inputs[:1]),
-            "examples": shown.examples(inputs, [square_image(square, 112) for square in squares], names, codes),
-            "code": _IMPORTS
-            + "from course_utils.data import photograph\n"
-            + "from course_utils.widgets.channel_gates.explore import photograph_input\n"
-            + "from torchvision.models import mobilenet_v3_small\n\n"
-            + 'network = mobilenet_v3_small(weights="DEFAULT").eval()',
-            "pending": "",
-        }
+        setup = _setup(
+            "from course_utils.data import photograph",
+            "from course_utils.widgets.channel_gates.explore import photograph_input",
+            "from torchvision.models import mobilenet_v3_small",
+            'network = mobilenet_v3_small(weights="DEFAULT").eval()',
+        )
+        return self._add(_PHOTOGRAPHS, gated, inputs, shown, _as_photograph, classes=classes, code=setup)
 
 
-def _rounded(data: ImageSet) -> ImageSet:
-    """Its images with the 256 levels that a picture on the page has."""
+def _cued() -> ImageSet:
+    """Cued digits with the 256 levels that a picture on the page has."""
+    data = cued_digits(100, seed=4, split="test")
     return ImageSet((data.images * 255).round() / 255, data.labels)
 
 
-def _setup(data: str, network: str) -> str:
-    return f"{_IMPORTS}{data}\nfrom course_utils.models import load_network\n\n{network}"
+def _setup(*lines: str) -> str:
+    first = ("import torch", "", "from course_utils.attention import edit_masks, record_masks")
+    return "\n".join([*first, *lines[:-1], "", lines[-1]])
 
 
 @torch.no_grad()
@@ -439,32 +400,22 @@ def _least_sure(network: nn.Module, data: ImageSet) -> list[int]:
     return chosen
 
 
-def _as_webp(picture: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "WEBP", quality=90, method=6)
-    return file.getvalue()
-
-
 def _as_digit(image: np.ndarray, side: int) -> tuple[Tensor, np.ndarray]:
     digit = digit_input(image, side)
     return torch.from_numpy(digit)[None].float() / 255, digit
 
 
 def _as_square(image: np.ndarray, side: int) -> tuple[Tensor, np.ndarray]:
-    square = square_image(image, side)
-    return torch.from_numpy(square.copy()).permute(2, 0, 1).float() / 255, square
+    return square_input(image, side), square_image(image, side)
 
 
 def _as_photograph(image: np.ndarray) -> tuple[Tensor, np.ndarray]:
-    square = square_image(image, 224)
-    return _normalise(square), square_image(square, 112)
+    return photograph_input(image), square_image(square_image(image, 224), 112)
 
 
 def _pending(key: str) -> dict[str, Any]:
     title, pending = _PENDING[key]
-    nothing: dict[str, Any] = {name: [] for name in ("classes", "stages", "sizes", "examples")}
-    others = {"graph": None, "weights": "", "draw": False, "upload": "", "code": ""}
-    return {"key": key, "title": title, **nothing, **others, "pending": pending}
+    return {**_SOURCE, "key": key, "title": title, "upload": "", "pending": pending}
 
 
 def _photograph_network() -> tuple[nn.Module, list[str]]:

@@ -1,15 +1,13 @@
 """`channel-gates`: the feature maps of a stage, each with its gate; move a gate and see the answer change."""
 
 import base64
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import traitlets
-from PIL import Image
 
-from ..base import CourseWidget, encode_fields
+from ..base import CourseWidget, encode_fields, image_file
 
 OWN_PICTURE = -1
 """The index of the picture that the learner drew or uploaded."""
@@ -36,7 +34,6 @@ class ChannelGates(CourseWidget):
             0 for `low` and 255 for `high`, their `means` and `gates`, (C,), and `probabilities`, (K,).
         kernel: answers for networks without a graph, for drawn and uploaded digits and for pending sources:
             `explore.Kernel`.
-        traits: other traits, such as `source`, `example`, `stage`, `order`, `caption`.
 
     Attributes:
         source: key of the source shown.
@@ -53,23 +50,18 @@ class ChannelGates(CourseWidget):
 
     _module = "channel_gates"
 
-    label = traitlets.Unicode("Channel gates: feature maps, their gates, and the network's answer").tag(sync=True)
-    sources: traitlets.List = traitlets.List().tag(sync=True, exact=_EXACT)
-    own = traitlets.Dict().tag(sync=True)
-    source = traitlets.Unicode("").tag(sync=True, echo_update=False)
-    example = traitlets.Int(0).tag(sync=True, echo_update=False)
-    stage = traitlets.Int(0).tag(sync=True, echo_update=False)
-    order = traitlets.Enum(["channel", "gate", "mean"], "channel").tag(sync=True, echo_update=False)
-    own_colours = traitlets.Bool(True).tag(sync=True, echo_update=False)
-    channel = traitlets.Int(0).tag(sync=True, echo_update=False)
-    edits = traitlets.Dict().tag(sync=True, echo_update=False)
+    label = traitlets.Unicode("Channel gates: feature maps, their gates, and the network's answer")
+    sources: traitlets.List = traitlets.List().tag(exact=_EXACT)
+    own = traitlets.Dict()
+    source = traitlets.Unicode("")
+    example = traitlets.Int(0)
+    stage = traitlets.Int(0)
+    order = traitlets.Enum(["channel", "gate", "mean"], "channel")
+    own_colours = traitlets.Bool(True)
+    channel = traitlets.Int(0)
+    edits = traitlets.Dict()
 
-    def __init__(
-        self,
-        sources: Sequence[Mapping[str, Any]],
-        kernel: Any,
-        **traits: Any,
-    ) -> None:
+    def __init__(self, sources: Sequence[Mapping[str, Any]], kernel: Any, **traits: Any) -> None:
         self._kernel = kernel
         self._ready = {source["key"]: source for source in sources}
         first = self._ready[traits.setdefault("source", next(one["key"] for one in sources if one["examples"]))]
@@ -103,9 +95,7 @@ class ChannelGates(CourseWidget):
                     asked = {"source": key, "example": last, "stage": stage, "edits": {"0": gate}}
                     yield {"want": "probabilities", **asked}
             for example in source["examples"] if source["upload"] == "kernel" else ():
-                picture = io.BytesIO()
-                Image.fromarray(example["image"]).save(picture, "PNG")
-                data = base64.b64encode(picture.getvalue()).decode("ascii")
+                data = base64.b64encode(image_file(example["image"], "PNG")).decode("ascii")
                 asked = {"source": key, "drawn": source["draw"], "name": example["label"], "data": data}
                 yield {"want": "picture", **asked}
 

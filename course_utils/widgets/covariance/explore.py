@@ -1,7 +1,6 @@
 """The lesson's widget on covariances: channels with names, a task that no mean can solve, and two trained blocks."""
 
 import functools
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -9,9 +8,10 @@ from torch import Tensor, nn
 
 from ...attention import AttentionBlock, GSoPBlock, SEBlock
 from ...data import photograph
-from ...data.images import square_image
 from ...models.page_graph import folded_norm
-from ..base import both_or_neither
+from ..base import both_or_neither, image_bytes
+from ..limits import check_name
+from ..pictures import square_input
 from .widget import Covariance
 
 CHANNELS = ("red", "green", "blue", "spots", "edge —", "edge |", "edge /", "edge \\")
@@ -56,6 +56,9 @@ def explore_covariance(
     Example:
         >>> explore_covariance(example="coffee", turn=0.5)
     """
+    check_name("example", example, EXAMPLES)
+    for what, name in (("moved", moved), ("leader", leader)):
+        check_name(what, name, CHANNELS)
     own = both_or_neither("explore_covariance", se=se, gsop=gsop)
     if se is None or gsop is None:
         se, gsop = trained_blocks()
@@ -74,9 +77,9 @@ def explore_covariance(
         names=CHANNELS,
         se=se_weights(se),
         gsop=gsop_weights(gsop),
-        example=_place("example", example, EXAMPLES),
-        moved=_place("moved", moved, CHANNELS),
-        leader=_place("leader", leader, CHANNELS),
+        example=EXAMPLES.index(example),
+        moved=CHANNELS.index(moved),
+        leader=CHANNELS.index(leader),
         turn=turn,
         code="from course_utils.attention import covariance_pool\n"
         "from course_utils.widgets.covariance.explore import example_channels, rearrange, trained_blocks\n\n" + blocks,
@@ -111,7 +114,8 @@ def example_channels(name: str) -> Tensor:
     Raises:
         ValueError: for an unknown name.
     """
-    if EXAMPLES[_place("name", name, EXAMPLES)] == "two spots":
+    check_name("example", name, EXAMPLES)
+    if name == "two spots":
         return named_channels(_two_spots(_SIDE))
     return named_channels(_square(name, _SIDE))
 
@@ -250,8 +254,7 @@ def _ranks(values: Tensor) -> Tensor:
 
 
 def _square(name: str, side: int) -> Tensor:
-    pixels = (photograph(name).permute(1, 2, 0) * 255).round().byte().numpy()
-    return torch.from_numpy(square_image(pixels, side).copy()).permute(2, 0, 1).float() / 255
+    return square_input(image_bytes(photograph(name)), side)
 
 
 def _two_spots(side: int) -> Tensor:
@@ -267,9 +270,3 @@ def _two_spots(side: int) -> Tensor:
 @functools.cache
 def _training_maps() -> list[Tensor]:
     return [named_channels(_square(name, _TRAINING_SIDE)) for name in _TRAINED_ON]
-
-
-def _place(what: str, name: str, names: Sequence[str]) -> int:
-    if name not in names:
-        raise ValueError(f"There is no {what} {name!r}; there are: {', '.join(names)}.")
-    return names.index(name)

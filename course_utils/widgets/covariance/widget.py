@@ -29,19 +29,18 @@ class Covariance(CourseWidget):
         leader: the channel that they follow (`turn` above 0) or flee (below 0).
         turn: from -1 to 1; at 0 every value stands where it was.
         query: (row, column) of the pinned cell; empty while none is pinned.
-
     """
 
     _module = "covariance"
 
-    label = traitlets.Unicode("Covariances of channels, and the masks of SE and GSoP").tag(sync=True)
-    examples: traitlets.List = traitlets.List().tag(sync=True, exact=("maps",))
-    names = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    se = traitlets.Dict().tag(sync=True, exact=True)
-    gsop = traitlets.Dict().tag(sync=True, exact=True)
-    example = traitlets.Int(0).tag(sync=True, echo_update=False, of="examples")
-    view = traitlets.Enum(["channels", "reduced"], "channels").tag(sync=True, echo_update=False)
-    moved = traitlets.Int(1).tag(sync=True, echo_update=False, of="names")
-    leader = traitlets.Int(0).tag(sync=True, echo_update=False, of="names")
-    turn = traitlets.Float(0, min=-1, max=1).tag(sync=True, echo_update=False)
-    query = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
+    label = traitlets.Unicode("Covariances of channels, and the masks of SE and GSoP")
+    examples: traitlets.List = traitlets.List().tag(exact=("maps",))
+    names = traitlets.List(traitlets.Unicode())
+    se = traitlets.Dict().tag(exact=True)
+    gsop = traitlets.Dict().tag(exact=True)
+    example = traitlets.Int(0).tag(of="examples")
+    view = traitlets.Enum(["channels", "reduced"], "channels")
+    moved = traitlets.Int(1).tag(of="names")
+    leader = traitlets.Int(0).tag(of="names")
+    turn = traitlets.Float(0, min=-1, max=1)
+    query = traitlets.List(traitlets.Int(min=0))

@@ -35,7 +35,6 @@ class GateMaps(CourseWidget):
         epochs: after which epochs the maps were taken.
         stages: the names of the stages, finer first: ("pool3", "pool4").
         names: a name for each image.
-        traits: other traits, such as `image`, `stage`, `epoch`, `threshold`, `caption`.
 
     Attributes:
         image, stage, epoch: the index of what is shown.
@@ -53,24 +52,22 @@ class GateMaps(CourseWidget):
 
     _module = "gate_maps"
 
-    label = traitlets.Unicode("Gate maps: where each network looks, and how much of it is the answer's place").tag(
-        sync=True
-    )
-    pictures = traitlets.Dict().tag(sync=True)
-    places = traitlets.Dict().tag(sync=True)
-    series: traitlets.List = traitlets.List().tag(sync=True)
-    epochs = traitlets.List(traitlets.Int()).tag(sync=True)
-    stages = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    names = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    image = traitlets.Int(0, min=0).tag(sync=True, echo_update=False, of="pictures")
-    stage = traitlets.Int(0, min=0).tag(sync=True, echo_update=False, of="stages")
-    epoch = traitlets.Int(0, min=0).tag(sync=True, echo_update=False, of="epochs")
-    network = traitlets.Int(0, min=0).tag(sync=True, echo_update=False, of="series")
-    threshold = traitlets.Float(0.5, min=0, max=1).tag(sync=True, echo_update=False)
-    opacity = traitlets.Float(0.5, min=0, max=1).tag(sync=True, echo_update=False)
-    smooth = traitlets.Bool(True).tag(sync=True, echo_update=False)
-    own_range = traitlets.Bool(False).tag(sync=True, echo_update=False)
-    query = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
+    label = traitlets.Unicode("Gate maps: where each network looks, and how much of it is the answer's place")
+    pictures = traitlets.Dict()
+    places = traitlets.Dict()
+    series: traitlets.List = traitlets.List()
+    epochs = traitlets.List(traitlets.Int())
+    stages = traitlets.List(traitlets.Unicode())
+    names = traitlets.List(traitlets.Unicode())
+    image = traitlets.Int(0, min=0).tag(of="pictures")
+    stage = traitlets.Int(0, min=0).tag(of="stages")
+    epoch = traitlets.Int(0, min=0).tag(of="epochs")
+    network = traitlets.Int(0, min=0).tag(of="series")
+    threshold = traitlets.Float(0.5, min=0, max=1)
+    opacity = traitlets.Float(0.5, min=0, max=1)
+    smooth = traitlets.Bool(True)
+    own_range = traitlets.Bool(False)
+    query = traitlets.List(traitlets.Int(min=0))
 
     def __init__(
         self,

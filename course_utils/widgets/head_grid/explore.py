@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from ...attention import Tokens, find_tokens, record_masks
-from ...data import ImageSet, cued_digits
-from ...models import VisionTransformer, load_network
+from ...data import ImageSet
+from ...models import VisionTransformer
 from ...models.page_graph import page_graph
 from ..base import both_or_neither
+from ..limits import check_name
+from ..pictures import on_cued_digits
 from .widget import MASKS, HeadGrid
 
-_TRAINED = "vit_cued_digits"
 _MOST_PICTURES = 6
 _MOST_PARAMETERS = 500_000
 _MOST_HEADS = 32
@@ -52,13 +53,8 @@ def explore_head_grid(
     """
     both_or_neither("explore_head_grid", network=network, data=data)
     if network is None or data is None:
-        network = cast(VisionTransformer, load_network(_TRAINED))
-        data = cued_digits(_MOST_PICTURES, seed=3, split="test")
-        made = (
-            "from course_utils.data import cued_digits\nfrom course_utils.models import load_network\n\n"
-            f'network = load_network("{_TRAINED}").eval()\n'
-            f'images = cued_digits({_MOST_PICTURES}, seed=3, split="test").images'
-        )
+        trained, data, made = on_cued_digits("vit_cued_digits", _MOST_PICTURES, seed=3)
+        network = cast(VisionTransformer, trained)
     else:
         made = "network, images = network.eval(), data.images  # network, data: what you gave"
     pictures = _pictures(data, made)
@@ -100,8 +96,7 @@ def token_mask(name: str, rows: int, columns: int) -> Tensor | None:
     Raises:
         ValueError: for another name.
     """
-    if name not in MASKS:
-        raise ValueError(f"There is no mask {name!r}; there are: {', '.join(map(repr, MASKS))}.")
+    check_name("mask", name, MASKS)
     length = 1 + rows * columns
     if name == "none":
         return None

@@ -6,7 +6,7 @@ from typing import Any
 import traitlets
 
 from ..base import CourseWidget
-from ..limits import checked_head
+from ..limits import check_name, checked_head
 
 MASKS = ("none", "causal", "window 1", "window 2", "window 3", "padding")
 LIMITS = (1 / 128, 1.0)
@@ -25,7 +25,6 @@ class HeadGrid(CourseWidget):
         pictures: what the learner may choose from: `label`; `input`, (C, H, W) in [0, 1]; `answer`, index of the right
             class; `code`, lines that make `network` and `image`, a batch of this picture.
         grid: (rows, columns) of the patches.
-        traits: other traits, such as `picture`, `query`, `off`, `mask`, `caption`.
 
     Attributes:
         picture: index of the picture shown.
@@ -35,39 +34,34 @@ class HeadGrid(CourseWidget):
         off: (layer, head) of every head that is knocked out: its weights are zero.
         mask: who may attend to whom, in every layer: one of `MASKS`.
         limit: the weight at which the colours end.
-
-    Raises:
-        ValueError: if a trait names what is not there.
     """
 
     _module = "head_grid"
 
-    label = traitlets.Unicode("Head grid: every head of a transformer for one query").tag(sync=True)
-    graph = traitlets.Dict().tag(sync=True)
-    weights = traitlets.Unicode().tag(sync=True)
-    pictures: traitlets.List = traitlets.List().tag(sync=True, exact=("input",))
-    layers = traitlets.Int(1, min=1).tag(sync=True)
-    heads = traitlets.Int(1, min=1).tag(sync=True)
-    grid: traitlets.List = traitlets.List(traitlets.Int(min=1)).tag(sync=True)
-    picture = traitlets.Int(0, min=0).tag(sync=True, echo_update=False, of="pictures")
-    query: traitlets.List = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
-    chosen: traitlets.List = traitlets.List(traitlets.Int(min=1)).tag(sync=True, echo_update=False)
-    key: traitlets.List = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
-    off: traitlets.List = traitlets.List(traitlets.List(traitlets.Int(min=1))).tag(sync=True, echo_update=False)
-    mask = traitlets.Enum(MASKS, "none").tag(sync=True, echo_update=False)
-    limit = traitlets.Float(0.25, min=LIMITS[0], max=LIMITS[1]).tag(sync=True, echo_update=False)
+    label = traitlets.Unicode("Head grid: every head of a transformer for one query")
+    graph = traitlets.Dict()
+    weights = traitlets.Unicode()
+    pictures: traitlets.List = traitlets.List().tag(exact=("input",))
+    layers = traitlets.Int(1, min=1)
+    heads = traitlets.Int(1, min=1)
+    grid: traitlets.List = traitlets.List(traitlets.Int(min=1))
+    picture = traitlets.Int(0, min=0).tag(of="pictures")
+    query: traitlets.List = traitlets.List(traitlets.Int(min=0))
+    chosen: traitlets.List = traitlets.List(traitlets.Int(min=1))
+    key: traitlets.List = traitlets.List(traitlets.Int(min=0))
+    off: traitlets.List = traitlets.List(traitlets.List(traitlets.Int(min=1)))
+    mask = traitlets.Enum(MASKS, "none")
+    limit = traitlets.Float(0.25, min=LIMITS[0], max=LIMITS[1])
 
     def __init__(
         self, network: tuple[dict[str, Any], str], layers: int, heads: int, grid: tuple[int, int], **traits: Any
     ) -> None:
-        if traits.get("mask", "none") not in MASKS:
-            raise ValueError(f"There is no mask {traits['mask']!r}; there are: {', '.join(map(repr, MASKS))}.")
+        check_name("mask", traits.get("mask", "none"), MASKS)
         for name in ("query", "key"):
             traits[name] = _place(name, traits.get(name, ()), *grid)
         traits["chosen"] = checked_head("chosen", traits.get("chosen", (1, 1)), layers, heads)
         traits["off"] = [checked_head("off", one, layers, heads) for one in traits.get("off", ())]
-        graph, weights = network
-        super().__init__(graph=graph, weights=weights, layers=layers, heads=heads, grid=grid, **traits)
+        super().__init__(graph=network[0], weights=network[1], layers=layers, heads=heads, grid=grid, **traits)
 
 
 def _place(name: str, place: Iterable[Any], rows: int, columns: int) -> list[int]:

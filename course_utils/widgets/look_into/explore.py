@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from ...attention import Layout, edit_masks, find_tokens, off, record_masks, scale
 from ...attention.editing import answer_of
 from ...attention.recording import Edit, contents, evaluating
-from ...data.images import decode_base64, decode_image, square_image
+from ...data.images import decode_base64, decode_image
 from ...models import PersonSegmenter, TextReader, VisionTransformer
 from ..base import as_array, encode
+from ..pictures import as_input, square_input
 from .widget import Look
 
 Prepare = Callable[[Any], Any]
@@ -101,9 +102,9 @@ class _Looked:
             if size <= _SENT_AT_ONCE or not sent:
                 sent[f"0/{i}"] = _packed(self.layers[i], numbers[i])
         self.look = Look(
-            self.layers,
-            found,
-            sent,
+            layers=self.layers,
+            pictures=found,
+            masks=sent,
             rollout=_may_roll_out(self.layers),
             uploads=self.prepare is not None,
             layer=first,
@@ -259,7 +260,7 @@ def _own_prepare(model: nn.Module) -> Prepare | None:
         256 if isinstance(model, PersonSegmenter) else model.image_size if isinstance(model, VisionTransformer) else 0
     )
     if side:
-        return lambda picture: as_input(square_image(np.asarray(picture), side), getattr(model, "in_channels", 3))
+        return lambda picture: square_input(np.asarray(picture), side, getattr(model, "in_channels", 3))
     if getattr(model, "pretrained_cfg", None):
         from timm.data import create_transform, resolve_data_config
 
@@ -273,12 +274,6 @@ def _own_prepare(model: nn.Module) -> Prepare | None:
         except (OSError, ValueError):
             return None
     return None
-
-
-def as_input(image: np.ndarray, channels: int = 3) -> Tensor:
-    """Bytes (H, W, 3) as a tensor (channels, H, W) from 0 to 1; one channel is the mean of the three."""
-    x = torch.from_numpy(image.copy()).permute(2, 0, 1) / 255
-    return x if channels == 3 else x.mean(0, keepdim=True)
 
 
 def _line(picture: Image.Image) -> Tensor:

@@ -1,6 +1,6 @@
 """`look`: the masks of any network, over the picture, with the answer beside them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import traitlets
@@ -19,8 +19,6 @@ class Look(CourseWidget):
             its name, and `cells`, (windows, K), where each key lies in `key_grid`, -1 for none.
         pictures: `label`; `image`, (H, W) or (H, W, 3), uint8; `answer`, pairs of a class and its probability.
         masks: those sent at once, by "picture/layer"; the page asks for the others.
-        label: the widget's name for a screen reader.
-        traits: other traits, such as `rollout`, `uploads`, `code`, `caption`.
 
     Attributes:
         picture: index of the picture shown.
@@ -35,40 +33,27 @@ class Look(CourseWidget):
 
     _module = "look_into"
 
-    layers: traitlets.List = traitlets.List().tag(sync=True)
-    pictures: traitlets.List = traitlets.List().tag(sync=True)
-    masks = traitlets.Dict().tag(sync=True)
-    rollout = traitlets.Bool(False).tag(sync=True)
-    uploads = traitlets.Bool(False).tag(sync=True)
-    picture = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
-    layer = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
-    head = traitlets.Int(0, min=-2).tag(sync=True, echo_update=False)
-    channel = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
-    token = traitlets.Unicode("").tag(sync=True, echo_update=False)
-    query: traitlets.List = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
-    off: traitlets.List = traitlets.List().tag(sync=True, echo_update=False)
-    gates: traitlets.List = traitlets.List().tag(sync=True, echo_update=False)
+    layers: traitlets.List = traitlets.List().tag(exact=("queries", "cells"))
+    pictures: traitlets.List = traitlets.List()
+    masks = traitlets.Dict().tag(exact=("high",))
+    rollout = traitlets.Bool(False)
+    uploads = traitlets.Bool(False)
+    picture = traitlets.Int(0, min=0)
+    layer = traitlets.Int(0, min=0)
+    head = traitlets.Int(0, min=-2)
+    channel = traitlets.Int(0, min=0)
+    token = traitlets.Unicode("")
+    query: traitlets.List = traitlets.List(traitlets.Int(min=0))
+    off: traitlets.List = traitlets.List()
+    gates: traitlets.List = traitlets.List()
 
-    def __init__(
-        self,
-        layers: Sequence[Mapping[str, Any]],
-        pictures: Sequence[Mapping[str, Any]],
-        masks: Mapping[str, Mapping[str, Any]],
-        label: str = "Look: the masks of a network over the picture",
-        **traits: Any,
-    ) -> None:
+    def __init__(self, **traits: Any) -> None:
         self._sent: dict[str, Any] = {}
-        super().__init__(
-            layers=encode_fields(layers, exact={"queries", "cells"}),
-            pictures=encode_fields(pictures),
-            masks=encode_fields(masks, exact={"high"}),
-            label=label,
-            **traits,
-        )
+        super().__init__(**traits)
 
     def keep(self, name: str, mask: Mapping[str, Any]) -> dict[str, Any]:
         """Remember a mask that the page asked for, so that `save_html` stores it too; returns it encoded."""
-        self._sent[name] = encode_fields(mask, exact={"high"})
+        self._sent[name] = encode_fields(mask, exact=("high",))
         return self._sent[name]
 
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:

@@ -2,19 +2,19 @@
 
 import base64
 import functools
-import io
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor, nn
 
 from ...data import photograph
+from ...data.images import decode_image
 from ...models import load_network
 from ...models.page_graph import page_graph
-from ..base import image_bytes
+from ..base import image_file
+from ..limits import check_name
+from ..pictures import as_input
 from .widget import CATEGORIES, FRAMES_ACROSS, MaskPlayground
 
 HEIGHT, WIDTH = 216, 288
@@ -78,15 +78,12 @@ def playground_input(name: str, category: str) -> Tensor:
     Raises:
         ValueError: for an unknown photograph or category.
     """
-    if category not in CATEGORIES:
-        raise ValueError(
-            f"category={category!r} is not one of {', '.join(map(repr, CATEGORIES))}; choose one of these."
-        )
+    check_name("category", category, CATEGORIES)
     if "temporal" in category:
-        sheet = _decoded(_files(name)[1])
+        sheet = as_input(decode_image(_files(name)[1]))
         frames = sheet.unflatten(2, (FRAMES_ACROSS, -1)).unflatten(1, (FRAMES_ACROSS, -1))  # (3, 3, 72, 3, 96)
         return frames.permute(1, 3, 0, 2, 4).flatten(0, 1)
-    still = _decoded(_files(name)[0])
+    still = as_input(decode_image(_files(name)[0]))
     return torch.stack([still, local_mean(still)]) if category == "branch" else still
 
 
@@ -120,7 +117,7 @@ def explore_mask_playground(**settings: Any) -> MaskPlayground:
         "import torch\n\nfrom course_utils.widgets.mask_playground.explore import (\n"
         "    deviation_mask,\n    local_mean,\n    person_mask,\n    playground_input,\n)\n",
     )
-    return MaskPlayground(pictures, network=page_graph(_segmenter()), **settings)
+    return MaskPlayground(page_graph(_segmenter()), pictures=pictures, **settings)
 
 
 @functools.cache
@@ -129,17 +126,8 @@ def _files(name: str) -> tuple[bytes, bytes]:
     picture = _four_by_three(photograph(name))
     frames = torch.stack([_resized(frame, FRAMES_ACROSS) for frame in _pan(picture)])
     lines = [torch.cat([*three], dim=2) for three in frames.split(FRAMES_ACROSS)]
-    return _as_jpeg(_resized(picture, 1)), _as_jpeg(torch.cat(lines, dim=1))
-
-
-def _as_jpeg(picture: Tensor) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(image_bytes(picture)).save(file, "JPEG", quality=92)
-    return file.getvalue()
-
-
-def _decoded(file: bytes) -> Tensor:
-    return torch.from_numpy(np.array(Image.open(io.BytesIO(file)))).permute(2, 0, 1) / 255
+    still, sheet = (image_file(one, "JPEG", quality=92) for one in (_resized(picture, 1), torch.cat(lines, dim=1)))
+    return still, sheet
 
 
 def _four_by_three(picture: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """`mask-playground`: one picture, and a mask of each of the six categories to move by hand or to have made from it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import traitlets
@@ -24,9 +24,8 @@ class MaskPlayground(CourseWidget):
         pictures: what the learner may choose from. Each has `key`, its name in code; `title`, its name in words;
             `still`, a JPEG file of 288 x 216 pixels in base64; `clip`, one of the same size: nine frames, which fill
             three rows of three.
-        network: the graph and the weights of a segmenter, as `page_graph` makes them; None: no trained mask.
+        network: the graph and the weights of a segmenter, as `page_graph` makes them.
         code: the lines that import what the copied code needs.
-        traits: the settings below.
 
     Attributes:
         picture: key of the picture shown.
@@ -41,40 +40,26 @@ class MaskPlayground(CourseWidget):
         fine: the fine branch's share; the coarse branch has the rest.
 
     Raises:
-        ValueError: if there is no picture of the name given; if a trained mask is asked for without a network, or in
-            another category than "spatial".
+        ValueError: if there is no such picture, or a trained mask is asked for in another category than "spatial".
     """
 
     _module = "mask_playground"
 
-    label = traitlets.Unicode("Mask playground: a picture, a mask, and the picture with the mask applied").tag(
-        sync=True
-    )
-    pictures = traitlets.List(traitlets.Dict()).tag(sync=True)
-    network = traitlets.Dict().tag(sync=True)
-    picture = traitlets.Unicode("").tag(sync=True, echo_update=False)
-    category = traitlets.Enum(CATEGORIES, "spatial").tag(sync=True, echo_update=False)
-    source = traitlets.Enum(SOURCES, "hand").tag(sync=True, echo_update=False)
-    rest = traitlets.Enum(RESTS, "dark").tag(sync=True, echo_update=False)
-    gates = traitlets.List(traitlets.Float(min=0, max=1), [1.0, 1.0, 1.0], 3, 3).tag(sync=True, echo_update=False)
-    spot = traitlets.List(traitlets.Float(min=0, max=1), [0.24, 0.82], 2, 2).tag(sync=True, echo_update=False)
-    size = traitlets.Float(0.16, min=0.04, max=0.6).tag(sync=True, echo_update=False)
-    moment = traitlets.Float(6, min=0, max=8).tag(sync=True, echo_update=False)
-    window = traitlets.Float(1.2, min=0.3, max=6).tag(sync=True, echo_update=False)
-    fine = traitlets.Float(0.3, min=0, max=1).tag(sync=True, echo_update=False)
+    label = traitlets.Unicode("Mask playground: a picture, a mask, and the picture with the mask applied")
+    pictures = traitlets.List(traitlets.Dict())
+    network = traitlets.Dict()
+    picture = traitlets.Unicode("").tag(of="pictures")
+    category = traitlets.Enum(CATEGORIES, "spatial")
+    source = traitlets.Enum(SOURCES, "hand")
+    rest = traitlets.Enum(RESTS, "dark")
+    gates = traitlets.List(traitlets.Float(min=0, max=1), [1.0, 1.0, 1.0], 3, 3)
+    spot = traitlets.List(traitlets.Float(min=0, max=1), [0.24, 0.82], 2, 2)
+    size = traitlets.Float(0.16, min=0.04, max=0.6)
+    moment = traitlets.Float(6, min=0, max=8)
+    window = traitlets.Float(1.2, min=0.3, max=6)
+    fine = traitlets.Float(0.3, min=0, max=1)
 
-    def __init__(
-        self,
-        pictures: Sequence[Mapping[str, Any]],
-        network: tuple[Mapping[str, Any], str] | None = None,
-        **traits: Any,
-    ) -> None:
-        keys = [picture["key"] for picture in pictures]
-        if traits.setdefault("picture", keys[0]) not in keys:
-            raise ValueError(f"There is no picture {traits['picture']!r} here; there are: {', '.join(keys)}.")
-        if traits.get("source") == "trained" and (network is None or traits.get("category", "spatial") != "spatial"):
-            raise ValueError(
-                'source="trained" needs a network, and gives one weight for each position; use category="spatial".'
-            )
-        graph, weights = network or (None, "")
-        super().__init__(pictures=pictures, network={"graph": graph, "weights": weights}, **traits)
+    def __init__(self, network: tuple[Mapping[str, Any], str], **traits: Any) -> None:
+        if traits.get("source") == "trained" and traits.get("category", "spatial") != "spatial":
+            raise ValueError('source="trained" gives one weight for each position; use category="spatial".')
+        super().__init__(network={"graph": network[0], "weights": network[1]}, **traits)

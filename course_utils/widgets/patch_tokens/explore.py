@@ -9,14 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...data import ImageSet, cued_digits
-from ...data.images import square_image
-from ...models import VisionTransformer, load_network, rollout
+from ...data import ImageSet
+from ...models import VisionTransformer, rollout
 from ..base import both_or_neither, image_bytes
-from ..look_into.explore import as_input
+from ..pictures import on_cued_digits, square_input
 from .widget import PatchTokens
 
-_TRAINED = "vit_cued_digits"
 _MOST_PICTURES = 6
 _SEED = 9  # of these pictures some answers depend on one patch, some on none
 _ALL_CLASSES = 10  # so many are shown whole, of more the likeliest
@@ -53,7 +51,7 @@ def picture_input(image: np.ndarray, network: VisionTransformer) -> Tensor:
     Returns:
         (C, side, side) in [0, 1].
     """
-    return as_input(square_image(image, network.image_size), network.in_channels)
+    return square_input(image, network.image_size, network.in_channels)
 
 
 @torch.no_grad()
@@ -106,14 +104,9 @@ def explore_patch_tokens(
     """
     both_or_neither("explore_patch_tokens", network=network, data=data)
     if network is None or data is None:
-        trained, pictures = load_network(_TRAINED), cued_digits(_MOST_PICTURES, seed=_SEED, split="test")
+        trained, pictures, made = on_cued_digits("vit_cued_digits", _MOST_PICTURES, _SEED)
         assert isinstance(trained, VisionTransformer)
-        made = (
-            "from course_utils.data import cued_digits\nfrom course_utils.models import load_network\n\n"
-            f'network = load_network("{_TRAINED}")\n'
-            f'images = cued_digits({_MOST_PICTURES}, seed={_SEED}, split="test").images\n'
-        )
-        return _show(trained, pictures, _names(trained, None), None, level, made, shown)
+        return _show(trained, pictures, _names(trained, None), None, level, f"{made}\n", shown)
     if not 0 <= level <= 1:
         raise ValueError(f"level={level} is no grey; give a number from 0, black, to 1, white.")
     given = ", prepare" if prepare else ""

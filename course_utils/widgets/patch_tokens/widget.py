@@ -7,7 +7,7 @@ import numpy as np
 import traitlets
 
 from ...data.images import decode_base64
-from ..base import CourseWidget, as_array, encode, encode_fields
+from ..base import CourseWidget, as_array, encode_fields
 from ..limits import check_place
 
 _EXACT = {"probabilities", "single"}  # The page shows differences of these, often small ones: no float16 for them.
@@ -41,8 +41,6 @@ class PatchTokens(CourseWidget):
         similarity: (P + 1, P + 1), cosines of the position embeddings, the class token's first.
         answer: makes the probabilities for several blanked patches; without it the page says that it cannot.
         add: opens a learner's picture, which the page sends; without it none can be given.
-        label: the widget's name for a screen reader.
-        traits: other traits, such as `picture`, `layer`, `head`, `view`, `blanked`, `caption`.
 
     Attributes:
         picture: index of the picture shown.
@@ -56,28 +54,26 @@ class PatchTokens(CourseWidget):
         own_range: let every map use the whole colour scale, instead of one for all; by default where the map shown
             first would be black otherwise.
         answered: the kernel's last answer, with the picture and the patches that it is for.
-
-    Raises:
-        ValueError: if a trait names what is not there.
     """
 
     _module = "patch_tokens"
 
-    pictures: traitlets.List = traitlets.List().tag(sync=True)
-    similarity = traitlets.Dict().tag(sync=True)
-    patch_size = traitlets.Int(1, min=1).tag(sync=True)
-    cuts = traitlets.List(traitlets.Int()).tag(sync=True)
-    answered = traitlets.Dict().tag(sync=True)
-    uploads = traitlets.Bool(False).tag(sync=True)
-    picture = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
-    cut = traitlets.Int(1, min=1).tag(sync=True, echo_update=False)
-    view = traitlets.Enum(VIEWS, "attention").tag(sync=True, echo_update=False)
-    layer = traitlets.Int(1, min=1).tag(sync=True, echo_update=False)
-    head = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
-    query = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
-    blanked = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
-    blanking = traitlets.Bool(False).tag(sync=True, echo_update=False)
-    own_range = traitlets.Bool(False).tag(sync=True, echo_update=False)
+    label = traitlets.Unicode("Patch tokens: a picture as a sequence, and what the class token looks at")
+    pictures: traitlets.List = traitlets.List().tag(exact=_EXACT)
+    similarity = traitlets.Dict()
+    patch_size = traitlets.Int(1, min=1)
+    cuts = traitlets.List(traitlets.Int())
+    answered = traitlets.Dict()
+    uploads = traitlets.Bool(False)
+    picture = traitlets.Int(0, min=0)
+    cut = traitlets.Int(1, min=1)
+    view = traitlets.Enum(VIEWS, "attention")
+    layer = traitlets.Int(1, min=1)
+    head = traitlets.Int(0, min=0)
+    query = traitlets.List(traitlets.Int(min=0))
+    blanked = traitlets.List(traitlets.Int(min=0))
+    blanking = traitlets.Bool(False)
+    own_range = traitlets.Bool(False)
 
     def __init__(
         self,
@@ -86,7 +82,6 @@ class PatchTokens(CourseWidget):
         similarity: Any,
         answer: Answer | None = None,
         add: Add | None = None,
-        label: str = "Patch tokens: a picture as a sequence, and what the class token looks at",
         **traits: Any,
     ) -> None:
         depth, heads, _ = pictures[0]["attention"].shape
@@ -113,12 +108,11 @@ class PatchTokens(CourseWidget):
         traits.setdefault("own_range", bool(first.max() < _BLACK * rows.max()))
         self._answer, self._add = answer, add
         super().__init__(
-            pictures=encode_fields(pictures, exact=_EXACT),
+            pictures=pictures,
             uploads=add is not None,
-            similarity=encode(similarity),
+            similarity=similarity,
             patch_size=patch_size,
             cuts=sorted({*cuts, patch_size}),
-            label=label,
             query=query,
             blanked=[int(patch) for patch in blanked],
             **traits,

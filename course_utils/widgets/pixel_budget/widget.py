@@ -16,7 +16,6 @@ class PixelBudget(CourseWidget):
         scores: how much each pixel is wanted by the masks "random" and "fixed", (H, W) each; the largest are kept. The
             third mask keeps the brightest pixels of the picture itself.
         graph, weights: of a network that reads (1, H, W) in [0, 1], as `models.page_graph` gives them.
-        traits: the settings below.
 
     Attributes:
         picture: index of the picture shown.
@@ -27,13 +26,13 @@ class PixelBudget(CourseWidget):
 
     _module = "pixel_budget"
 
-    label = traitlets.Unicode("Pixel budget: as many pixels, chosen in three ways").tag(sync=True)
-    pictures = traitlets.Dict().tag(sync=True)
-    labels = traitlets.List(traitlets.Int()).tag(sync=True)
-    scores = traitlets.Dict().tag(sync=True, exact=True)
-    graph = traitlets.Dict().tag(sync=True)
-    weights = traitlets.Unicode("").tag(sync=True)
-    picture = traitlets.Int(0).tag(sync=True, echo_update=False, of="pictures")
-    budget = traitlets.Float(0.1, min=0.01, max=0.6).tag(sync=True, echo_update=False)
-    drawing = traitlets.Bool(False).tag(sync=True, echo_update=False)
-    strokes: traitlets.List = traitlets.List().tag(sync=True, echo_update=False)
+    label = traitlets.Unicode("Pixel budget: as many pixels, chosen in three ways")
+    pictures = traitlets.Dict()
+    labels = traitlets.List(traitlets.Int())
+    scores = traitlets.Dict().tag(exact=True)
+    graph = traitlets.Dict()
+    weights = traitlets.Unicode("")
+    picture = traitlets.Int(0).tag(of="pictures")
+    budget = traitlets.Float(0.1, min=0.01, max=0.6)
+    drawing = traitlets.Bool(False)
+    strokes: traitlets.List = traitlets.List()

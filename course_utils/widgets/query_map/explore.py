@@ -10,12 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...attention import SelfAttention2d
-from ...data import ImageSet, cued_digits, feature_crop, photograph, photograph_features, photograph_names
+from ...data import ImageSet, feature_crop, photograph, photograph_features, photograph_names
 from ...models import PersonFeatures, PersonSegmenter, load_network
 from ...models.page_graph import page_graph
 from ...resources import checksums
 from ..base import both_or_neither, image_bytes
 from ..channel_gates.explore import person_input
+from ..limits import check_name
+from ..pictures import inputs_of, on_cued_digits
 from .widget import QueryMap
 
 _PHOTOGRAPHS = "photographs"
@@ -60,15 +62,10 @@ def explore_query_map(
         return QueryMap(sources, source=source or sources[0]["key"], query=query)
     sources = [_photographs()]
     if f"weights/{_TRAINED}.safetensors" in checksums():
-        made = (
-            "from course_utils.data import cued_digits\nfrom course_utils.models import load_network\n\n"
-            f'network = load_network("{_TRAINED}")\nimages = cued_digits(9, seed=4, split="test").images'
-        )
-        sources += network_sources(load_network(_TRAINED), cued_digits(9, seed=4, split="test"), made, "cued digits")
+        sources += network_sources(*on_cued_digits(_TRAINED, _MOST_IMAGES, seed=4), "cued digits")
     first = 0
     if picture is not None:
-        if picture not in photograph_names():
-            raise ValueError(f"There is no photograph {picture!r}; there are: {', '.join(_names())}.")
+        check_name("photograph", picture, _names())
         first = _names().index(picture)
     own = _own_pictures()
     return QueryMap(sources, source=source or _PHOTOGRAPHS, example=first, query=query, network=own)
@@ -168,14 +165,8 @@ def network_sources(network: nn.Module, data: ImageSet, code: str, title: str) -
             f"{type(network).__name__} has no SelfAttention2d block to look at; "
             'build it with attention="self_attention".'
         )
-    inputs: dict[str, Tensor] = {}
-    hooks = [
-        block.register_forward_pre_hook(lambda block, given, name=name: inputs.update({name: given[0]}))
-        for name, block in blocks.items()
-    ]
-    network(images)
-    for hook in hooks:
-        hook.remove()
+    with inputs_of(network, list(blocks)) as inputs:
+        network(images)
     return [
         _block_source(name, blocks[name], x, images, data.labels, f"import torch\n{code}", title)
         for name, x in inputs.items()

@@ -5,8 +5,8 @@ from typing import Any
 
 import traitlets
 
-from ..base import CourseWidget, encode_fields
-from ..limits import check_index, check_place
+from ..base import CourseWidget
+from ..limits import check_index, check_place, one_of
 
 MOST_LAYERS = 13
 """So many 3x3 convolutions reach from one side of a 14 x 14 map to the other."""
@@ -32,8 +32,6 @@ class QueryMap(CourseWidget):
             makes them, from (3, 256, 256) to (positions, d), with `title`, `about`, `temperature` and `gamma` as those
             of a source, `made`, whose features they are, and `code`, which makes `x` of `picture`. Without it the
             learner can give no picture.
-        label: the widget's name for a screen reader.
-        traits: other traits, such as `source`, `query`, `caption`.
 
     Attributes:
         source: key of the source shown; "own" while the learner's picture is, which never leaves the page.
@@ -42,36 +40,25 @@ class QueryMap(CourseWidget):
         temperature: what the scores are divided by.
         gamma: the factor on the gathered values.
         layers: how many 3x3 convolutions the second panel stacks.
-
-    Raises:
-        ValueError: if a trait names what is not there.
     """
 
     _module = "query_map"
 
-    sources: traitlets.List = traitlets.List().tag(sync=True)
-    network = traitlets.Dict().tag(sync=True)
-    source = traitlets.Unicode("").tag(sync=True, echo_update=False)
-    example = traitlets.Int(0).tag(sync=True, echo_update=False)
-    query = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
-    temperature = traitlets.Float(1.0, min=TEMPERATURES[0], max=TEMPERATURES[1]).tag(sync=True, echo_update=False)
-    gamma = traitlets.Float(1.0).tag(sync=True, echo_update=False)
-    layers = traitlets.Int(2, min=1, max=MOST_LAYERS).tag(sync=True, echo_update=False)
+    label = traitlets.Unicode("Query map: whom a position of a feature map attends to")
+    # The exponential makes a small error in a score a large one in a weight: queries and keys keep 32 bits.
+    sources: traitlets.List = traitlets.List().tag(exact=("query", "key"))
+    network = traitlets.Dict()
+    source = traitlets.Unicode("").tag(of="sources")
+    example = traitlets.Int(0)
+    query = traitlets.List(traitlets.Int(min=0))
+    temperature = traitlets.Float(1.0, min=TEMPERATURES[0], max=TEMPERATURES[1])
+    gamma = traitlets.Float(1.0)
+    layers = traitlets.Int(2, min=1, max=MOST_LAYERS)
 
-    def __init__(
-        self,
-        sources: Sequence[Mapping[str, Any]],
-        label: str = "Query map: whom a position of a feature map attends to",
-        **traits: Any,
-    ) -> None:
-        known = {source["key"]: source for source in sources}
-        shown = known.get(traits.setdefault("source", sources[0]["key"]))
-        if shown is None:
-            raise ValueError(f"There is no source {traits['source']!r}; there are: {', '.join(map(repr, known))}.")
+    def __init__(self, sources: Sequence[Mapping[str, Any]], **traits: Any) -> None:
+        shown = one_of("source", traits.get("source", sources[0]["key"]), sources)
         check_index("example", traits.get("example", 0), len(shown["examples"]))
-        query = [int(i) for i in traits.pop("query", ())]
-        check_place(query, shown["examples"][0]["query"].shape[:2], "(row, column) of the map")
-        traits.setdefault("temperature", shown["temperature"])
-        traits.setdefault("gamma", shown["gamma"])
-        # The exponential makes a small error in a score a large one in a weight: queries and keys keep 32 bits.
-        super().__init__(sources=encode_fields(sources, exact={"query", "key"}), label=label, query=query, **traits)
+        traits["query"] = [int(i) for i in traits.get("query", ())]
+        check_place(traits["query"], shown["examples"][0]["query"].shape[:2], "(row, column) of the map")
+        first = {name: shown[name] for name in ("temperature", "gamma")}
+        super().__init__(**{"sources": sources, **first, **traits})

@@ -48,7 +48,6 @@ class Quiz(CourseWidget):
         predict: ask for a prediction: the first choice is kept, and what is right shows after it. Otherwise a wrong
             choice is explained and another may be tried.
         answered: for each question the index of the option chosen, or None; restores an earlier state.
-        traits: those of `CourseWidget`.
 
     Attributes:
         answered: for each question the index of the option last checked, or None. Observe it to remember progress.
@@ -56,10 +55,10 @@ class Quiz(CourseWidget):
 
     _module = "quiz"
 
-    questions = traitlets.List(traitlets.Dict()).tag(sync=True)
-    key = traitlets.Unicode("").tag(sync=True)
-    predict = traitlets.Bool(False).tag(sync=True)
-    answered = traitlets.List(traitlets.Int(allow_none=True)).tag(sync=True, echo_update=False)
+    questions = traitlets.List(traitlets.Dict())
+    key = traitlets.Unicode("")
+    predict = traitlets.Bool(False)
+    answered = traitlets.List(traitlets.Int(allow_none=True))
 
     def __init__(
         self,

@@ -21,7 +21,6 @@ class Reader(CourseWidget):
     Args:
         network: the graph and the weights of a `TextReader`, as `page_graph` gives them.
         picture: (48, W, 3), uint8, W a multiple of 8: the line shown first.
-        traits: other traits, such as `words`, `query`, `off`, `caption`.
 
     Attributes:
         line: the picture shown, as `encode` makes it; the page sets it when words are typed or a picture is uploaded.
@@ -30,24 +29,19 @@ class Reader(CourseWidget):
         query: (column,) that is pinned, or shown first; empty without one.
         chosen: (block, head) whose arcs are shown; empty for the mean of all heads.
         off: (block, head) of every head that is knocked out: its weights are zero.
-
-    Raises:
-        ValueError: if a trait names what is not there.
     """
 
     _module = "reader"
 
-    label = traitlets.Unicode("Reader: a line of text, and what each head of the network that reads it looks at").tag(
-        sync=True
-    )
-    graph = traitlets.Dict().tag(sync=True)
-    weights = traitlets.Unicode().tag(sync=True)
-    line = traitlets.Dict().tag(sync=True, echo_update=False)
-    words = traitlets.Unicode("").tag(sync=True, echo_update=False)
-    typeface = traitlets.Enum(list(TYPEFACES), "sans").tag(sync=True, echo_update=False)
-    query: traitlets.List = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
-    chosen: traitlets.List = traitlets.List(traitlets.Int(min=1)).tag(sync=True, echo_update=False)
-    off: traitlets.List = traitlets.List(traitlets.List(traitlets.Int(min=1))).tag(sync=True, echo_update=False)
+    label = traitlets.Unicode("Reader: a line of text, and what each head of the network that reads it looks at")
+    graph = traitlets.Dict()
+    weights = traitlets.Unicode()
+    line = traitlets.Dict()
+    words = traitlets.Unicode("")
+    typeface = traitlets.Enum(list(TYPEFACES), "sans")
+    query: traitlets.List = traitlets.List(traitlets.Int(min=0))
+    chosen: traitlets.List = traitlets.List(traitlets.Int(min=1))
+    off: traitlets.List = traitlets.List(traitlets.List(traitlets.Int(min=1)))
 
     def __init__(self, network: tuple[dict[str, Any], str], picture: Any, **traits: Any) -> None:
         height, width, _ = picture.shape

@@ -17,6 +17,7 @@ from ...attention import SubsetAgent, score
 from ...data import feature_crop, photograph_features
 from ...data.images import square_image
 from ..base import image_bytes
+from ..limits import check_name
 from .widget import PLANE_STEPS, ScoreLab
 
 WIDTHS = (2, 4, 8, 16, 32, 64)
@@ -109,8 +110,7 @@ def lab_inputs(source: str, width: int, place: tuple[int, int]) -> tuple[Tensor,
     Raises:
         ValueError: if there is no such source.
     """
-    if source not in ("plane", *_PHOTOGRAPHS):
-        raise ValueError(f"There is no source {source!r}; there are: plane, {', '.join(_PHOTOGRAPHS)}.")
+    check_name("source", source, ("plane", *_PHOTOGRAPHS))
     shown = _plane() if source == "plane" else _photograph(source)
     keys, values = shown["keys"], shown["values"]
     if shown["rest"] is None:

@@ -8,7 +8,7 @@ import numpy as np
 import traitlets
 
 from ..base import CourseWidget
-from ..limits import check_index, check_place
+from ..limits import check_index, check_place, one_of
 
 PLANE_STEPS = 61
 """A plane has 61 x 61 places, 0.1 apart: row 0 is y = 3, column 0 is x = -3."""
@@ -44,7 +44,6 @@ class ScoreLab(CourseWidget):
         scores: the scores of A and B.
         alignments: the alignments of A and B.
         query: (row, column) of the query that is shown until the learner points; by default the source's start.
-        traits: other traits.
 
     Attributes:
         source: key of the source shown.
@@ -66,26 +65,22 @@ class ScoreLab(CourseWidget):
 
     _module = "score_lab"
 
-    label = traitlets.Unicode("Score lab: one query, two ways to score and to align").tag(sync=True)
-    sources: traitlets.List = traitlets.List().tag(sync=True, exact=("keys", "values", "rest"))
-    parameters: traitlets.Dict = traitlets.Dict().tag(sync=True, exact=True)
-    source = traitlets.Unicode("").tag(sync=True, echo_update=False)
-    scores: traitlets.List = traitlets.List(traitlets.Enum(SCORE_NAMES), minlen=2, maxlen=2).tag(
-        sync=True, echo_update=False
-    )
-    alignments: traitlets.List = traitlets.List(traitlets.Enum(ALIGNMENT_NAMES), minlen=2, maxlen=2).tag(
-        sync=True, echo_update=False
-    )
-    width = traitlets.Int(2).tag(sync=True, echo_update=False)
-    temperature = traitlets.Float(1.0, min=0.1, max=5).tag(sync=True, echo_update=False)
-    window = traitlets.Float(2.0, min=0.5, max=13).tag(sync=True, echo_update=False)
-    gaussian = traitlets.Bool(False).tag(sync=True, echo_update=False)
-    center = traitlets.Float(5.0, min=0).tag(sync=True, echo_update=False)
-    estimator = traitlets.Enum(["straight_through", "reinforce"], "straight_through").tag(sync=True, echo_update=False)
-    own_range = traitlets.Bool(False).tag(sync=True, echo_update=False)
-    sample = traitlets.Int(1, min=1).tag(sync=True, echo_update=False)
-    chosen = traitlets.Int(0, min=0).tag(sync=True, echo_update=False)
-    query: traitlets.List = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
+    label = traitlets.Unicode("Score lab: one query, two ways to score and to align")
+    sources: traitlets.List = traitlets.List().tag(exact=("keys", "values", "rest"))
+    parameters: traitlets.Dict = traitlets.Dict().tag(exact=True)
+    source = traitlets.Unicode("").tag(of="sources")
+    scores: traitlets.List = traitlets.List(traitlets.Enum(SCORE_NAMES), minlen=2, maxlen=2)
+    alignments: traitlets.List = traitlets.List(traitlets.Enum(ALIGNMENT_NAMES), minlen=2, maxlen=2)
+    width = traitlets.Int(2)
+    temperature = traitlets.Float(1.0, min=0.1, max=5)
+    window = traitlets.Float(2.0, min=0.5, max=13)
+    gaussian = traitlets.Bool(False)
+    center = traitlets.Float(5.0, min=0)
+    estimator = traitlets.Enum(["straight_through", "reinforce"], "straight_through")
+    own_range = traitlets.Bool(False)
+    sample = traitlets.Int(1, min=1)
+    chosen = traitlets.Int(0, min=0)
+    query: traitlets.List = traitlets.List(traitlets.Int(min=0))
 
     def __init__(
         self,
@@ -96,10 +91,7 @@ class ScoreLab(CourseWidget):
         query: Sequence[int] = (),
         **traits: Any,
     ) -> None:
-        known = {source["key"]: source for source in sources}
-        shown = known.get(traits.setdefault("source", sources[0]["key"]))
-        if shown is None:
-            raise ValueError(f"There is no source {traits['source']!r}; there are: {', '.join(known)}.")
+        shown = one_of("source", traits.get("source", sources[0]["key"]), sources)
         for given, names in ((scores, SCORE_NAMES), (alignments, ALIGNMENT_NAMES)):
             unknown = [name for name in given if name not in names]
             if unknown or len(given) != 2:

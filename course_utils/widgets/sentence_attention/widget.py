@@ -124,24 +124,16 @@ class SentenceAttention(CourseWidget):
 
     _module = "sentence_attention"
 
-    label = traitlets.Unicode("Attention between the words of a sentence, with every number it is made of").tag(
-        sync=True
-    )
-    sentences = traitlets.List(traitlets.Dict()).tag(sync=True)
-    sentence = traitlets.Int(0).tag(sync=True, echo_update=False)
-    table = traitlets.List(traitlets.List(traitlets.Float())).tag(sync=True, echo_update=False)
-    looks_for = traitlets.List(traitlets.List(traitlets.Float())).tag(sync=True, echo_update=False)
-    projection = traitlets.Enum(PROJECTIONS, "looks for").tag(sync=True, echo_update=False)
-    sharpness = traitlets.Float(1, min=0, max=8).tag(sync=True, echo_update=False)
-    word = traitlets.List(traitlets.Int(min=0), maxlen=1).tag(sync=True, echo_update=False)
+    label = traitlets.Unicode("Attention between the words of a sentence, with every number it is made of")
+    sentences = traitlets.List(traitlets.Dict())
+    sentence = traitlets.Int(0)
+    table = traitlets.List(traitlets.List(traitlets.Float()))
+    looks_for = traitlets.List(traitlets.List(traitlets.Float()))
+    projection = traitlets.Enum(PROJECTIONS, "looks for")
+    sharpness = traitlets.Float(1, min=0, max=8)
+    word = traitlets.List(traitlets.Int(min=0), maxlen=1)
 
-    def __init__(
-        self,
-        sentences: Sequence[Sentence] = SENTENCES,
-        *,
-        sentence: int = 0,
-        **traits: Any,
-    ) -> None:
+    def __init__(self, sentences: Sequence[Sentence] = SENTENCES, *, sentence: int = 0, **traits: Any) -> None:
         if not 0 <= sentence < len(sentences):
             raise ValueError(
                 f"sentence={sentence}, but {len(sentences)} sentences were given; count from 0, and give at least one."

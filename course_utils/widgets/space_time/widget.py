@@ -21,7 +21,6 @@ class SpaceTime(CourseWidget):
             and `standing`, (T, rows, columns), uint8: which part of each cell, in 255ths, the thing that moves or
             stands still covers; `code`, a line that makes the tokens, as `tokens`, (1, T, rows * columns, D).
         code: the lines before those of the clip.
-        traits: other traits, such as `clip`, `query`, `temperature`.
 
     Attributes:
         clip: index of the clip shown.
@@ -29,20 +28,17 @@ class SpaceTime(CourseWidget):
         query: (frame, row, column) of the query that is pinned or shown at first, each from 0; empty while none is.
         temperature: the scores are divided by it.
         own_range: whether each row of panels uses the whole colour table.
-
-    Raises:
-        ValueError: if the query, the frame or the index of the clip lies outside.
     """
 
     _module = "space_time"
 
-    label = traitlets.Unicode("Space-time attention: what one query of a clip sees").tag(sync=True)
-    clips: traitlets.List = traitlets.List().tag(sync=True)
-    clip = traitlets.Int(0).tag(sync=True, echo_update=False, of="clips")
-    frame = traitlets.Int(0).tag(sync=True, echo_update=False)
-    query = traitlets.List(traitlets.Int(min=0)).tag(sync=True, echo_update=False)
-    temperature = traitlets.Float(1.0, min=0.25, max=4).tag(sync=True, echo_update=False)
-    own_range = traitlets.Bool(True).tag(sync=True, echo_update=False)
+    label = traitlets.Unicode("Space-time attention: what one query of a clip sees")
+    clips: traitlets.List = traitlets.List()
+    clip = traitlets.Int(0).tag(of="clips")
+    frame = traitlets.Int(0)
+    query = traitlets.List(traitlets.Int(min=0))
+    temperature = traitlets.Float(1.0, min=0.25, max=4)
+    own_range = traitlets.Bool(True)
 
     def __init__(self, clips: Sequence[Mapping[str, Any]], **traits: Any) -> None:
         shape = clips[0]["moving"].shape

@@ -21,7 +21,6 @@ class TrainingCurves(CourseWidget):
         records: epochs that are known already, as for `update`.
         metric: the metric shown first; by default the first that arrives, and accuracy before loss.
         total: how many epochs are to come in all, over all runs and seeds; gives the overall progress.
-        traits: those of `CourseWidget`.
 
     Example:
         >>> curves = TrainingCurves(total=2 * 5)
@@ -30,16 +29,16 @@ class TrainingCurves(CourseWidget):
 
     _module = "training_curves"
 
-    label = traitlets.Unicode("Training curves").tag(sync=True)
-    runs = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    metrics = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    history: "traitlets.List[Any]" = traitlets.List().tag(sync=True)
-    tail: "traitlets.List[Any]" = traitlets.List().tag(sync=True)
-    latest = traitlets.Dict().tag(sync=True)
-    total = traitlets.Int(0, min=0).tag(sync=True)
-    metric = traitlets.Unicode("").tag(sync=True, echo_update=False)
-    hidden_runs = traitlets.List(traitlets.Unicode()).tag(sync=True, echo_update=False)
-    query = traitlets.List(traitlets.Int()).tag(sync=True, echo_update=False)
+    label = traitlets.Unicode("Training curves")
+    runs = traitlets.List(traitlets.Unicode())
+    metrics = traitlets.List(traitlets.Unicode())
+    history: "traitlets.List[Any]" = traitlets.List()
+    tail: "traitlets.List[Any]" = traitlets.List()
+    latest = traitlets.Dict()
+    total = traitlets.Int(0, min=0)
+    metric = traitlets.Unicode("")
+    hidden_runs = traitlets.List(traitlets.Unicode())
+    query = traitlets.List(traitlets.Int())
 
     def __init__(self, records: Iterable[Mapping[str, Any]] = (), **traits: Any) -> None:
         super().__init__(**traits)
