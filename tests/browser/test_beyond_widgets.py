@@ -612,19 +612,9 @@ def test_the_picture_can_be_saved(page, tmp_path):
 
 
 def tiny_cbam(label: str) -> CBAMSteps:
-    ones = {"reduce_weight": np.ones((1, 1)), "reduce_bias": np.ones(1), "expand_weight": np.ones((1, 1))}
-    stage = dict(
-        name=label,
-        weight=np.ones((1, 1, 3, 3)),
-        scale=np.ones(1),
-        shift=np.zeros(1),
-        expand_bias=np.zeros(1),
-        kernel=np.ones((2, 7, 7)),
-        spatial_scale=1,
-        spatial_shift=0,
-        pool=1,
-        **ones,
-    )
+    shapes = {"convolution": (1, 1, 3, 3), "reduce": (1, 1), "expand": (1, 1), "spatial": (1, 2, 7, 7)}
+    layers = {name: {"weight": np.ones(shape), "bias": np.zeros(1)} for name, shape in shapes.items()}
+    stage = {"name": label, "pool": 1, **layers}
     picture = {"label": label, "image": np.full((1, 1), 255, np.uint8), "code": ""}
     head = {"weight": np.ones((2, 1)), "bias": np.zeros(2)}
     return CBAMSteps(stages=[stage], head=head, pictures=[picture], label=label)

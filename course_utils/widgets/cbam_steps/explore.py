@@ -53,7 +53,7 @@ def explore_cbam_steps(
     assert isinstance(head, nn.Linear)
     return CBAMSteps(
         stages=stages,
-        head={"weight": head.weight, "bias": head.bias},
+        head=_layer(head),
         pictures=_pictures(),
         picture=picture,
         stage=stage - 1,
@@ -130,21 +130,13 @@ def _stages(network: nn.Module) -> list[dict[str, Any]]:
         block, convolution = stage.attention, stage.convolution
         if not isinstance(block, CBAM) or convolution.kernel_size != (3, 3) or block.channel.reduce.bias is None:
             break
-        scale, shift = folded_norm(stage.norm)
-        spatial_scale, spatial_shift = folded_norm(block.spatial.norm)
         made.append(
             {
                 "name": f"{name}.attention",
-                "weight": convolution.weight,
-                "scale": scale,
-                "shift": shift,
-                "reduce_weight": block.channel.reduce.weight,
-                "reduce_bias": block.channel.reduce.bias,
-                "expand_weight": block.channel.expand.weight,
-                "expand_bias": block.channel.expand.bias,
-                "kernel": block.spatial.conv.weight[0],
-                "spatial_scale": float(spatial_scale),
-                "spatial_shift": float(spatial_shift),
+                "convolution": _folded(convolution, stage.norm),
+                "reduce": _layer(block.channel.reduce),
+                "expand": _layer(block.channel.expand),
+                "spatial": _folded(block.spatial.conv, block.spatial.norm),
                 "pool": stage.pool,
             }
         )
@@ -155,6 +147,16 @@ def _stages(network: nn.Module) -> list[dict[str, Any]]:
             f"convolutions, a linear head; but was given {type(network).__name__} with {settings or 'no settings'}."
         )
     return made
+
+
+def _layer(layer: Any) -> dict[str, Tensor]:
+    return {"weight": layer.weight, "bias": layer.bias}
+
+
+def _folded(convolution: Any, norm: Any) -> dict[str, Tensor]:
+    """A convolution without bias and the batch norm after it as one convolution."""
+    gain, shift = folded_norm(norm)
+    return {"weight": convolution.weight * gain[:, None, None, None], "bias": shift}
 
 
 def _pictures() -> list[dict[str, Any]]:

@@ -1,9 +1,10 @@
-import { bindFocus, button, choice, gestures, keyWords, slider, store, toggle, traitControls } from "../page/bind.js";
+import { button, choice, gestures, keyWords, slider, store, toggle, traitControls } from "../page/bind.js";
 import { element, styled } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { decode, extent, largest, number, percent, placeInWords } from "../page/maths.js";
-import { fit, fitPanel, layPicture, outline, paintImage, paintMap } from "../page/paint.js";
-import { bars, copyButton, instrument, panel, pictureButtons, picturePanel, saveButton, scaleBar } from "../page/panels.js";
+import { decode, extent, largest, listed, number, once, percent, placeInWords } from "../page/maths.js";
+import { fitPanel, layPicture, outline, paintImage, paintMap, pixelsOf } from "../page/paint.js";
+import { bars, instrument, note, panel, pictureChoice, picturePanel, scaleBar } from "../page/panels.js";
+import { bindView } from "../page/view.js";
 import { openNetwork, poolChannels, UNTOUCHED } from "./blocks.js";
 
 const MAPS = "viridis";
@@ -25,50 +26,43 @@ const IN_WORDS = {
 const two = (value) => value.toFixed(2);
 const short = (value) => String(Number(value.toPrecision(2)));
 const shortName = (name) => name.replace(/\.attention$/, "");
-const exact = (values) => Array.from(values, (value) => value.toPrecision(6)).join(",");
+const imageOf = once(({ image }) => paintImage(decode(image)));
 
 /** What is shown, computed from the traits; the pass of each picture through the network as trained is kept. */
 function laboratory(model) {
   const network = openNetwork(model.get("stages"), model.get("head"));
-  const passes = new Map();
-  const index = (name, list) => Math.min(model.get(name), list.length - 1);
-  const look = () => {
-    const pictures = model.get("pictures");
-    const [picture, stage] = [index("picture", pictures), index("stage", network.stages)];
-    if (!passes.has(picture)) passes.set(picture, network.run(0, network.see(pictures[picture].image), UNTOUCHED));
+  const pass = once(({ image }) => network.run(0, network.see(image), UNTOUCHED));
+  return () => {
+    const [picture, stage] = [model.get("pictures")[model.get("picture")], model.get("stage")];
+    const own = pass(picture);
     const use = Object.fromEntries(Object.keys(UNTOUCHED).map((name) => [name, model.get(name)]));
     const isTouched = Object.keys(UNTOUCHED).some((name) => use[name] !== UNTOUCHED[name]);
-    const own = passes.get(picture);
     const before = own.seen[stage];
-    const now = isTouched ? network.run(stage, before, use) : own;
+    const now = isTouched ? network.run(stage, before.x, use) : own;
     const block = now.seen[stage];
     const part = network.stages[stage];
-    const strongest = (x) => poolChannels(x, part.channels, before.height * before.width).max;
+    const [channels, ...size] = before.x.shape;
+    const strongest = (x) => poolChannels(x).data.subarray(0, size[0] * size[1]);
     return {
-      picture, stage, part, before, block, isTouched, step: model.get("step"), steps: STEPS[use.order],
-      size: [before.height, before.width], half: (part.kernelSide - 1) / 2, own: own.probabilities, now: now.probabilities,
+      picture, part, channels, before, block, isTouched, size, step: model.get("step"), steps: STEPS[use.order],
+      half: part.spatial.padding[0], own: own.probabilities, now: now.probabilities,
       maps: { x: strongest(before.x), max: block.max, mean: block.mean, mask: block.mask, out: strongest(block.out) },
     };
   };
-  return { stages: network.stages, look };
+}
+
+/** A frame round the places that lie at most `half` away from one, `least` pixels of the page wide. */
+function frameWindow(canvas, [height, width], [row, column], half, least, pinned) {
+  const [wide, high, scale] = [canvas.width / width, canvas.height / height, pixelsOf(canvas)];
+  const [top, bottom] = [Math.max(0, row - half) * high, Math.min(height, row + half + 1) * high];
+  const [left, right] = [Math.max(0, column - half) * wide, Math.min(width, column + half + 1) * wide];
+  const more = Math.max(0, least * scale - wide) / 2;
+  outline(canvas.getContext("2d"), left - more, top - more, right - left + 2 * more, bottom - top + 2 * more, scale,
+    pinned);
 }
 
 /** A frame round a position that is wide enough to be seen. */
-function framePosition(canvas, [height, width], [row, column], pinned) {
-  const scale = canvas.width / parseFloat(canvas.style.width);
-  const side = Math.max(canvas.width / width, 9 * scale);
-  const middle = [((column + 0.5) * canvas.width) / width, ((row + 0.5) * canvas.height) / height];
-  outline(canvas.getContext("2d"), middle[0] - side / 2, middle[1] - side / 2, side, side, scale, pinned);
-}
-
-/** A frame round the positions that the gate of one is made from. */
-function frameWindow(canvas, [height, width], [row, column], half, pinned) {
-  const [wide, high] = [canvas.width / width, canvas.height / height];
-  const [top, bottom] = [Math.max(0, row - half), Math.min(height, row + half + 1)];
-  const [left, right] = [Math.max(0, column - half), Math.min(width, column + half + 1)];
-  outline(canvas.getContext("2d"), left * wide, top * high, (right - left) * wide, (bottom - top) * high,
-    canvas.width / parseFloat(canvas.style.width), pinned);
-}
+const framePosition = (canvas, size, query, pinned) => frameWindow(canvas, size, query, 0, 9, pinned);
 
 /** Black where a mask is closed, clear where it is open. */
 function shade(mask, [height, width]) {
@@ -81,31 +75,28 @@ function shade(mask, [height, width]) {
 
 /** The picture, darker where the spatial mask is closed, and below it the others to choose from. */
 function mainPicture(model) {
-  const all = model.get("pictures");
-  const images = all.map(({ image }) => paintImage(decode(image)));
   const view = picturePanel("", { role: "application" });
-  const thumbs = pictureButtons({ label: "Pictures", side: 25, onPress: (picture) => store(model, { picture }) });
-  styled(thumbs.node, { marginTop: "8px" });
-  view.node.append(thumbs.node);
-  const layOut = ({ picture, step, steps }) => {
-    const { label } = all[picture];
-    view.rename(`${label}${steps.mask <= step ? "; dark: spatial mask closed" : ""}`);
-    view.canvas.setAttribute("aria-label", `${label}. ${keyWords("over the positions")}`);
-    fitPanel(view, images[picture].height / images[picture].width, TALLEST);
-    thumbs.show(all.map((one, i) => (
-      { key: i, label: `Picture ${i + 1}: ${one.label}`, title: one.label, image: images[i] })), picture);
+  const thumbs = pictureChoice(model, 25, imageOf);
+  view.node.append(styled(thumbs.node, { marginTop: "8px" }));
+  const draw = ({ picture, step, steps }) => {
+    const image = imageOf(picture);
+    view.rename(`${picture.label}${steps.mask <= step ? "; dark: spatial mask closed" : ""}`);
+    view.canvas.setAttribute("aria-label", `${picture.label}. ${keyWords("over the positions")}`);
+    fitPanel(view, image.height / image.width, TALLEST);
+    thumbs.refresh();
   };
   const mark = ({ picture, block, size, step, steps }, query, pinned) => {
-    const context = layPicture(view.canvas, images[picture]);
-    if (steps.mask <= step) context.drawImage(shade(block.mask, size), 0, 0, view.canvas.width, view.canvas.height);
+    const context = layPicture(view.canvas, imageOf(picture));
+    const { width, height } = view.canvas;
+    if (steps.mask <= step) context.drawImage(shade(block.mask, size), 0, 0, width, height);
     if (query) framePosition(view.canvas, size, query, pinned);
   };
-  return { node: view.node, canvas: view.canvas, layOut, mark };
+  return { ...view, draw, mark };
 }
 
 /** One bar for each channel, from the top; the trained network's gate as a mark where a switch has moved it. */
 function drawGates(canvas, ink, gates, own) {
-  const scale = canvas.width / parseFloat(canvas.style.width);
+  const scale = pixelsOf(canvas);
   const context = canvas.getContext("2d");
   context.fillStyle = ink("sunken");
   context.fillRect(0, 0, canvas.width, canvas.height);
@@ -124,9 +115,9 @@ function strip(house) {
   const names = Object.keys(STEPS["channel first"]);
   const tiles = Object.fromEntries(names.map((name) => {
     const view = picturePanel("", { role: "img" });
-    const note = element("p", { class: "cw-panel-name" });
-    view.node.append(note);
-    return [name, { ...view, note }];
+    const range = note();
+    view.node.append(range);
+    return [name, { ...view, range }];
   }));
   const mapNames = names.filter((name) => name !== "gates");
   const node = styled(element("div", {}), {
@@ -142,7 +133,7 @@ function strip(house) {
     node.replaceChildren(...order);
     if (held?.isConnected && held !== document.activeElement) held.focus();
   };
-  const layOut = ({ maps, size: [height, width], steps, step, part, block, before }) => {
+  const draw = ({ maps, size: [height, width], steps, step, channels, block, before }) => {
     arrange(steps);
     const most = { table: MAPS, low: 0, high: extent(maps.x).high || 1 };
     const ranges = {
@@ -150,35 +141,35 @@ function strip(house) {
       mask: { table: MASKS, low: 0, high: 1 },
     };
     const words = {
-      x: "x", gates: `${part.channels} gates`, max: "max", mean: "mean, own scale", mask: "spatial mask", out: "output",
+      x: "x", gates: `${channels} gates`, max: "max", mean: "mean, own scale", mask: "spatial mask", out: "output",
     };
     for (const name of names) {
-      const { canvas, note, rename, node: tile } = tiles[name];
+      const { canvas, range, rename, node: tile } = tiles[name];
       rename(`${steps[name]} · ${words[name]}`);
       tile.style.visibility = steps[name] > step ? "hidden" : "visible";
       fitPanel(tiles[name], height / width);
       const { low, high } = extent(maps[name] ?? block.gates);
-      note.textContent = `${short(low)} to ${short(high)}`;
-      canvas.setAttribute("aria-label", `${IN_WORDS[name] ?? `${part.channels} channel gates`}: ${note.textContent}`);
+      range.textContent = `${short(low)} to ${short(high)}`;
+      canvas.setAttribute("aria-label", `${IN_WORDS[name] ?? `${channels} channel gates`}: ${range.textContent}`);
       if (maps[name]) bases[name] = paintMap(maps[name], height, width, ranges[name]);
     }
     drawGates(tiles.gates.canvas, house.ink, block.gates, before.gates);
     scales.maps.set(most);
     scales.mask.set(ranges.mask);
-    tiles.mask.canvas.dataset.mask = exact(block.mask.slice(0, 400));
-    tiles.gates.canvas.dataset.gates = exact(block.gates);
+    tiles.mask.canvas.dataset.mask = listed(block.mask.slice(0, 400));
+    tiles.gates.canvas.dataset.gates = listed(block.gates);
   };
   const mark = ({ size, half }, query, pinned) => {
     for (const name of mapNames) {
       const { canvas } = tiles[name];
       layPicture(canvas, bases[name]);
       if (!query) continue;
-      if (name === "max" || name === "mean") frameWindow(canvas, size, query, half, pinned);
+      if (name === "max" || name === "mean") frameWindow(canvas, size, query, half, 0, pinned);
       else framePosition(canvas, size, query, pinned);
     }
   };
   const canvases = mapNames.map((name) => tiles[name].canvas);
-  return { node, canvases, scales: [scales.maps.node, scales.mask.node], layOut, mark };
+  return { node, canvases, scales: [scales.maps.node, scales.mask.node], draw, mark };
 }
 
 /** What the network answers, and below it the switches that change it. */
@@ -186,12 +177,12 @@ function answer(model, order) {
   const chances = bars({ label: "Class probabilities" });
   chances.node.style.setProperty("--cw-bar-names", "16px");
   const view = panel("Class probabilities", chances.node);
-  const toggles = Object.fromEntries(SWITCHES.map((name) => {
+  const { controls: toggles, refresh } = traitControls(model, Object.fromEntries(
+    SWITCHES.map((name) => [name, [toggle, { label: name.split("_")[1] }]])));
+  for (const [name, { input }] of Object.entries(toggles)) {
     const [part, pool] = name.split("_");
-    const made = toggle({ label: pool, value: true, onChange: (on) => store(model, { [name]: on }) });
-    made.input.setAttribute("aria-label", `${pool} in the ${part} part`);
-    return [name, made];
-  }));
+    input.setAttribute("aria-label", `${pool} in the ${part} part`);
+  }
   const group = (words, names) => element("div", { class: "cw-controls", role: "group", "aria-label": words },
     element("span", {}, words), ...names.map((name) => toggles[name].node));
   const undo = button("Back to CBAM", () => {
@@ -202,7 +193,7 @@ function answer(model, order) {
   groups[1].append(undo);
   for (const one of groups) styled(one, { margin: "0" });
   const draw = ({ now, own, isTouched }) => {
-    for (const name of SWITCHES) toggles[name].set(model.get(name));
+    refresh();
     const best = largest(now);
     chances.show(now.map((value, k) => (
       { name: String(k), value, before: isTouched ? own[k] : null, chosen: k === best })));
@@ -212,13 +203,13 @@ function answer(model, order) {
   return { nodes: [view.node, ...groups], draw };
 }
 
-function controlsOf(model, stages) {
+function controlsOf(model) {
   const { controls, nodes, refresh } = traitControls(model, {
     step: [slider, { label: "Step", min: 1, max: 5, step: 1, show: (value) => `${value} of 5` }],
     stage: [choice, {
-      label: "Block of", options: stages.map(({ name, channels }, i) => [i, `${shortName(name)}: ${channels} channels`]),
-      read: (stage) => Math.min(stage, stages.length - 1),
-      onChange: (value) => store(model, { stage: Number(value), query: [] }),
+      label: "Block of", onChange: (value) => store(model, { stage: Number(value), query: [] }),
+      options: model.get("stages").map(({ name, convolution: { bias } }, i) =>
+        [i, `${shortName(name)}: ${bias.shape[0]} channels`]),
     }],
     order: [choice, {
       label: "Order", options: [["channel first", "channel, then spatial"], ["spatial first", "spatial, then channel"]],
@@ -234,61 +225,51 @@ function describe({ before, block, maps, own, now, part, isTouched, size: [, wid
   const was = isTouched ? ` (CBAM's own: ${two(before.mask[i])})` : "";
   const { low, high } = extent(block.gates);
   const words = query
-    ? [`${name}, ${place}:`, { aside: `max ${number(block.max[i])} and mean ${number(block.mean[i])} over the channels;` },
+    ? [`${name}, ${place}:`,
+      { aside: `max ${number(block.max[i])} and mean ${number(block.mean[i])} over the channels;` },
       `its mask here is ${two(block.mask[i])}${was}.`]
     : [`${name}: channel gates from ${two(low)} to ${two(high)};`, `spatial mask up to ${two(block.mask[i])}.`,
       { aside: `It is highest in ${place}.` }];
   const said = (values) => `${largest(values)} (${percent(values[largest(values)])})`;
   const then = isTouched ? `With this block changed the network answers ${said(now)}; as trained, ${said(own)}.`
     : `The network answers ${said(now)}.`;
-  const strongest = `The strongest channel is ${number(maps.x[i])} before the block and ${number(maps.out[i])} after it.`;
-  return [...words, { aside: then }, hint, { heard: query ? strongest : "" }];
+  const strongest = query ? `The strongest channel is ${number(maps.x[i])} before the block and `
+    + `${number(maps.out[i])} after it.` : "";
+  return [...words, { aside: then }, hint, { heard: strongest }];
 }
 
 function render({ model, el }) {
   const house = frame({ model, el, name: "cbam-steps" });
-  const { stages, look } = laboratory(model);
+  const look = laboratory(model);
   let shown = look();
-  const controls = controlsOf(model, stages);
+  const controls = controlsOf(model);
   const main = mainPicture(model);
   const tiles = strip(house);
   const answers = answer(model, controls.order);
-  const hint = element("p", { class: "cw-panel-name cw-keys" });
-  hint.textContent = `${gestures()} The frame in max and mean holds what one spatial gate is made from; `
-    + "x and output show the strongest channel.";
+  const hint = note(`${gestures()} The frame in max and mean holds what one spatial gate is made from; `
+    + "x and output show the strongest channel.", "cw-keys");
   for (const scale of tiles.scales) scale.style.width = "180px";
   const foot = element("div", { class: "cw-map-foot" }, ...tiles.scales, styled(hint, { flex: "1 1 240px" }));
   instrument(house, main.node, ...answers.nodes);
   house.stage.append(tiles.node, styled(foot, { gridColumn: "1 / -1", margin: "0", alignItems: "flex-start" }));
   house.controls.append(...controls.nodes);
 
-  const words = () => describe(shown, focus.get(), focus.hint());
-  const mark = (quiet = false) => {
-    for (const part of [main, tiles]) part.mark(shown, focus.get(), focus.isPinned());
-    house.say(words(), { quiet });
-  };
-  const focus = bindFocus({
+  bindView({
     model, house, canvases: [main.canvas, ...tiles.canvases], rows: () => shown.size[0], columns: () => shown.size[1],
-    describe: words, onChange: (_, __, quiet) => mark(quiet),
+    traits: ["picture", "stage", "step", ...Object.keys(UNTOUCHED)],
+    follow() {
+      shown = look();
+      for (const part of [controls, answers]) part.draw(shown);
+    },
+    draw() {
+      for (const part of [main, tiles]) part.draw(shown);
+    },
+    mark(focus) {
+      for (const part of [main, tiles]) part.mark(shown, focus.get(), focus.isPinned());
+    },
+    describe: (focus) => describe(shown, focus.get(), focus.hint()),
+    lines: (focus) => describe(shown, focus.get(), focus.hint()).slice(0, 4), code: () => codeFor(model, shown),
   });
-  const draw = () => {
-    shown = look();
-    focus.take();
-    for (const part of [controls, answers]) part.draw(shown);
-    if (house.root.clientWidth === 0) return;
-    for (const part of [main, tiles]) part.layOut(shown);
-    mark();
-  };
-  let pending = false; // several traits that change together are drawn once
-  house.listen(["picture", "stage", "step", ...Object.keys(UNTOUCHED)], () => {
-    if (!pending) queueMicrotask(() => { pending = false; draw(); });
-    pending = true;
-  });
-  house.whenShown(draw);
-  house.actions.append(
-    saveButton(house, "cbam-steps.png", { lines: () => words().slice(0, 4) }),
-    copyButton(house, () => codeFor(model, shown)),
-  );
   return house.end;
 }
 
@@ -299,7 +280,7 @@ function codeFor(model, { picture, part }) {
   const tuple = (names) => `(${names.join(", ")}${names.length === 1 ? "," : ""})`;
   return [
     model.get("code"),
-    model.get("pictures")[picture].code,
+    picture.code,
     `block = network.get_submodule(${JSON.stringify(part.name)})`,
     `settings = {"order": ${JSON.stringify(model.get("order"))}, "channel_pools": ${tuple(used("channel"))}, `
       + `"spatial_pools": ${tuple(used("spatial"))}}`,

@@ -15,11 +15,9 @@ class CBAMSteps(CourseWidget):
 
     Args:
         stages: the network up to its head, in order: convolution, batch norm, ReLU, CBAM, max-pooling. Of each the
-            `name` of the CBAM block; `weight`, (C, before, 3, 3), of the convolution, with padding 1 and without bias;
-            `scale` and `shift`, (C,), what batch norm multiplies by and then adds; `reduce_weight`, (C // r, C),
-            `reduce_bias`, `expand_weight`, (C, C // r), `expand_bias`; `kernel`, (2, k, k), of the spatial part, for
-            [max, mean]; `spatial_scale` and `spatial_shift`, numbers, of its batch norm; `pool`, the side of the
-            max-pooling after the block.
+            `name` of the CBAM block and its layers, each with `weight` and `bias`: `convolution`, (C, before, 3, 3),
+            with padding 1 and its batch norm folded in; `reduce`, (C // r, C); `expand`, (C, C // r); `spatial`,
+            (1, 2, k, k), for [max, mean], with its batch norm; `pool`, the side of the max-pooling after the block.
         head: `weight`, (K, C), and `bias`, (K,), of the layer on the last stage's channel means.
         pictures: what the learner may choose from, all of one shape: `label`, what it is, in words; `image`, (H, W, 3)
             or (H, W), uint8: the network is given these bytes divided by 255; `code`, a line that makes it, as `image`,

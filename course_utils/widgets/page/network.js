@@ -301,7 +301,7 @@ function outputSides([, height, width], { kernel, stride, padding }) {
   ];
 }
 
-function convolution([x], step) {
+export function convolution([x], step) {
   const [channels, height, width] = x.shape;
   const [rows, columns] = outputSides(x.shape, step);
   const { kernel, padding, outputs, tensors } = step;
@@ -439,7 +439,7 @@ function resize([x], step) {
   return { shape: [channels, rows, columns], data: out };
 }
 
-function pool([x], { kernel, kind }) {
+export function pool([x], { kernel, kind }) {
   const [channels, height, width] = x.shape;
   const [rows, columns] = [Math.floor(height / kernel[0]), Math.floor(width / kernel[1])];
   const out = new Float32Array(channels * rows * columns);
@@ -461,7 +461,7 @@ function pool([x], { kernel, kind }) {
   return { shape: [channels, rows, columns], data: out };
 }
 
-function mean([x]) {
+export function mean([x]) {
   const size = x.shape[1] * x.shape[2];
   const data = Float32Array.from({ length: x.shape[0] }, (_, c) => {
     let sum = 0;
@@ -471,7 +471,7 @@ function mean([x]) {
   return { shape: [x.shape[0]], data };
 }
 
-function linear([x], { outputs, tensors }) {
+export function linear([x], { outputs, tensors }) {
   const width = x.shape.at(-1);
   const count = x.data.length / width;
   const out = new Float32Array(count * outputs);
