@@ -62,9 +62,9 @@ def fixed_vit(
 ) -> Tensor:
     """Compute one block and the head as torchvision's ViT does: tokens (N, L, E) -> logits (N, classes).
 
-    `in_weight` (3 * E, E) holds query, key, value; `out_weight` (E, E); `widen` (M, E); `narrow` (E, M); `head`
-    (classes, E). The class token is token 0. No bias, and layer norms without learned numbers (eps is 1e-6), to keep it
-    short.
+    `in_weight` (3 * E, E) holds query, key, value; `out_weight` (E, E); `widen` (hidden, E); `narrow` (E, hidden);
+    `head` (classes, E). The class token is token 0. No bias, and layer norms without learned numbers (eps is 1e-6), to
+    keep it short.
     """
     width = tokens.shape[2]
     normed = F.layer_norm(tokens, (width,), eps=1e-6)
