@@ -21,7 +21,9 @@ from course_utils.attention import record_masks
 from course_utils.data.text_lines import TYPEFACES, draw_text
 from course_utils.models import TextReader, load_network
 from course_utils.models.text_reader import CHARACTERS, decode
-from course_utils.training.checkpoints import save_network, write_whole
+from course_utils.training.checkpoints import save_network
+
+from .files import write_whole
 
 CARD = {
     "name": "text_reader",

@@ -15,10 +15,10 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from course_utils.results import Cost
-from course_utils.training.checkpoints import write_whole
 from course_utils.training.metrics import memory_format
 from course_utils.training.objective import Batch
 
+from .files import write_whole
 from .ledger import StudyError, made_folder, results_folder
 from .machine import machine
 from .study import Entry, Study, Task

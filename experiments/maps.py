@@ -9,9 +9,9 @@ from safetensors.torch import save
 
 from course_utils.models import AttentionVGG
 from course_utils.training.attention_maps import stage_names
-from course_utils.training.checkpoints import write_whole
 from course_utils.training.pets_comparison import learn_with_maps
 
+from .files import write_whole
 from .ledger import read_runs, results_folder
 from .plan import chosen_lr
 from .small_vgg import small_vgg

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from course_utils.results import ACCURACY, FORMAT, Difference, Estimate, Results, Row
-from course_utils.training.checkpoints import write_whole
 
 from .costs import read_costs
+from .files import write_whole
 from .intervals import mean_interval
 from .ledger import FILE, StudyError, read_runs, results_folder
 from .plan import Runs, chosen_lr, finished, seed_runs, trial_accuracies, tuning_runs

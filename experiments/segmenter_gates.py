@@ -16,9 +16,9 @@ from course_utils.attention import edit_masks, record_masks
 from course_utils.data import photograph, photograph_names
 from course_utils.models import load_network
 from course_utils.resources import resource_root
-from course_utils.training.checkpoints import write_whole
 from course_utils.widgets.channel_gates.explore import person_input
 
+from .files import write_whole
 from .intervals import mean_interval
 
 WAYS = {

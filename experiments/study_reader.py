@@ -23,9 +23,9 @@ from course_utils.attention.recording import Edit
 from course_utils.data.text_lines import MARGIN, TYPEFACES, draw_text, typeface_file
 from course_utils.models import TextReader, load_network
 from course_utils.results import Difference, Results, Row
-from course_utils.training.checkpoints import write_whole
 
 from .convert_reader import distance
+from .files import write_whole
 from .intervals import mean_interval
 from .ledger import FILE, StudyError, append_run, made_folder, read_runs, results_folder
 from .machine import commit, machine, versions

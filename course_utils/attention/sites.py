@@ -283,50 +283,35 @@ def arranged(weights: Tensor, heads: int, batch: int) -> Tensor:
         heads: how many the module says that it has; 0 where it says nothing.
         batch: how many rows the module was given, pictures or windows of them.
     """
-    layout = _layout(weights.shape, heads, batch)
-    if layout == "matrix":
-        return weights[None, None]
-    if layout == "one head":
-        return weights[:, None]
-    if layout == "heads in the batch":
-        return weights.unflatten(0, (-1, heads))
-    if layout == "heads in the batch, windows":
-        return weights.unflatten(0, (-1, heads)).transpose(1, 2).flatten(0, 1)
-    if layout == "windows, heads":
-        return weights.flatten(0, 1)
-    if layout == "heads, windows":
-        return weights.transpose(1, 2).flatten(0, 1)
-    return weights
+    return _ways(weights.shape, heads, batch)[0](weights)
 
 
 def restored(weights: Tensor, shape: torch.Size, heads: int, batch: int) -> Tensor:
     """The reverse of `arranged`: back to the shape that the network uses."""
-    layout = _layout(shape, heads, batch)
-    if layout == "matrix":
-        return weights[0, 0]
-    if layout == "one head":
-        return weights[:, 0]
-    if layout == "heads in the batch":
-        return weights.flatten(0, 1)
-    if layout == "heads in the batch, windows":
-        return weights.unflatten(0, (-1, shape[1])).transpose(1, 2).flatten(0, 1)
-    if layout == "windows, heads":
-        return weights.unflatten(0, shape[:2])
-    if layout == "heads, windows":
-        return weights.unflatten(0, (shape[0], shape[2])).transpose(1, 2)
-    return weights
+    return _ways(shape, heads, batch)[1](weights)
 
 
-def _layout(shape: torch.Size, heads: int, batch: int) -> str:
+def _ways(shape: torch.Size, heads: int, batch: int) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+    """From a network's weights to (N, heads, Q, K), and back."""
     if len(shape) == 2:
-        return "matrix"
+        return lambda x: x[None, None], lambda x: x[0, 0]
+    if len(shape) == 3 and heads > 1 and shape[0] % (heads * batch) == 0:  # heads in the batch
+        return lambda x: x.unflatten(0, (-1, heads)), lambda x: x.flatten(0, 1)
     if len(shape) == 3:
-        return "heads in the batch" if heads > 1 and shape[0] % (heads * batch) == 0 else "one head"
-    if len(shape) == 4 and heads > 1 and shape[1] != heads and shape[0] == heads * batch:
-        return "heads in the batch, windows"
-    if len(shape) == 5 and heads:
-        return "heads, windows" if shape[1] == heads else "windows, heads" if shape[2] == heads else "as it is"
-    return "as it is"
+        return lambda x: x[:, None], lambda x: x[:, 0]
+    if len(shape) == 4 and heads > 1 and shape[1] != heads and shape[0] == heads * batch:  # windows beside them
+        return (
+            lambda x: x.unflatten(0, (-1, heads)).transpose(1, 2).flatten(0, 1),
+            lambda x: x.unflatten(0, (-1, shape[1])).transpose(1, 2).flatten(0, 1),
+        )
+    if len(shape) == 5 and heads and shape[1] == heads:
+        return (
+            lambda x: x.transpose(1, 2).flatten(0, 1),
+            lambda x: x.unflatten(0, (shape[0], shape[2])).transpose(1, 2),
+        )
+    if len(shape) == 5 and heads and shape[2] == heads:
+        return lambda x: x.flatten(0, 1), lambda x: x.unflatten(0, shape[:2])
+    return lambda x: x, lambda x: x
 
 
 # torch's own fast paths -----------------------------------------------------------------------------------------------

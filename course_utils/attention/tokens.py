@@ -245,13 +245,7 @@ class _Trace:
         inputs = [x for x in tensors((args, kwargs)) if x.is_floating_point()]
         known = [self.get(x, fixed=False) for x in inputs]
         moving, fixed = func in _MOVES or func in _JOINS or func is F.pad, not any(x is not None for x in known)
-        if (
-            fixed
-            or func in _JOINS
-            or func in sites.MATMUL
-            or func in sites.EINSUM
-            or func is F.scaled_dot_product_attention
-        ):
+        if fixed or func in _MEET:
             known = [self.get(x) for x in inputs]  # of a class token, or learned queries
         for out in outs:
             self.places.pop(id(out), None)

@@ -29,6 +29,7 @@ def exercises() -> "dict[str, Exercise]":
 
 
 def _exercises(lesson: Any) -> "Iterator[Exercise]":
+    from .changes import PORT_WORDS
     from .tasks import WORDS
 
     tasks = importlib.import_module(f"{_LESSONS}.{lesson.folder.name}.exercises").TASKS
@@ -36,9 +37,11 @@ def _exercises(lesson: Any) -> "Iterator[Exercise]":
     check_keys = importlib.import_module(_LESSONS).check_keys
     for task in tasks:
         place = f"The exercise {task.official.__name__!r} in {lesson.folder / 'exercises.toml'}"
-        words = {"axes": [], "parts": [], "mistakes": {}} | table[task.official.__name__]
-        check_keys(words, WORDS | {"mistakes": dict}, place)
+        words = {"axes": [], "parts": [], "mistakes": {}, "faults": {}} | table[task.official.__name__]
+        check_keys(words, WORDS | {"mistakes": dict, "faults": dict}, place)
         check_keys(words["mistakes"], dict.fromkeys(task.mistakes, str), f"The mistakes of {place[4:]}")
+        faults = [*PORT_WORDS, *(fault for each in task.faults for fault in each)] if task.faults else []
+        check_keys(words["faults"], dict.fromkeys(faults, str), f"The faults of {place[4:]}")
         yield task.exercise(lesson.number, words)
 
 

@@ -1,20 +1,12 @@
 """What one running notebook knows: the exercise checked last, the hints given, and the learner's progress."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from .card import Card
 from .memory import Progress
 
-
-class Asked(Protocol):
-    """An exercise, as far as its help is concerned."""
-
-    def hint(self) -> Card:
-        """Its next hint."""
-
-    def solution(self) -> Card:
-        """Its official solution."""
+if TYPE_CHECKING:
+    from .engine import Exercise
 
 
 class Session:
@@ -22,7 +14,7 @@ class Session:
 
     def __init__(self) -> None:
         self.progress = Progress()
-        self.last: Asked | None = None
+        self.last: Exercise | None = None
         self.hints_given: dict[str, int] = {}
         self.warned: set[str] = set()  # exercises whose solution was asked for before they were tried
         self._note = ""

@@ -1,21 +1,15 @@
 """What a lesson writes about an exercise: code in exercises.py, words in exercises.toml, joined here."""
 
-import ast
-import functools
-import inspect
-import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .changes import Changes, changed, port_mistakes
 from .compare import difference
 from .engine import Difference, Draw, Exercise, Inputs, Mistake
 
 WORDS = {"minutes": int, "difficulty": int, "axes": list, "parts": list, "hints": list, "takeaway": str}
 """What exercises.toml says about an exercise, beside the messages of its mistakes; axes and parts may be left out."""
-
-Changes = Mapping[str, str]
-"""A mistake as it is made: texts of the solution's body, each with what is written in its place."""
 
 Way = Callable[..., Any] | Changes
 
@@ -28,33 +22,6 @@ class Shown:
     shows: Callable[..., bool]
 
 
-def changed(official: Callable[..., Any], changes: Changes) -> Callable[..., Any]:
-    """A solution with other texts in its body, each put everywhere where the old one stands, one after the other.
-
-    Raises:
-        ValueError: if a text does not stand in the body.
-    """
-    head, body = _parted(official)
-    for old, new in changes.items():
-        if old not in body:
-            raise ValueError(f"{old!r} does not stand in the body of {official.__name__}; write it as it stands there.")
-        body = body.replace(old, new)
-    scope = dict(official.__globals__)
-    exec(head + body, scope)
-    return scope[official.__name__]
-
-
-@functools.cache
-def _parted(official: Callable[..., Any]) -> tuple[str, str]:
-    """The source of a solution: up to the end of its description, and the body."""
-    source = textwrap.dedent(inspect.getsource(official))
-    function = ast.parse(source).body[0]
-    assert isinstance(function, ast.FunctionDef)
-    lines = source.splitlines(keepends=True)
-    begin = function.body[0].end_lineno
-    return "".join(lines[:begin]), "".join(lines[begin:])
-
-
 @dataclass(frozen=True)
 class Task:
     """The code of an exercise.
@@ -64,7 +31,7 @@ class Task:
         draw: makes the inputs of one round; a tuple.
         mistakes: typical wrong answers by name, each a function, or the changes that make it of the solution, or a
             tuple of such ways, any of which shows the mistake; exercises.toml has a message under the same name.
-        mixtures: mistakes whose messages are made of parts; they are tried before the others.
+        faults: of a port, as in `port_mistakes`; they are tried before the other mistakes.
         compare: as in `Exercise`.
         refusal: as in `Exercise`.
     """
@@ -72,18 +39,19 @@ class Task:
     official: Callable[..., Any]
     draw: Callable[[Draw], Inputs]
     mistakes: Mapping[str, Way | tuple[Way, ...] | Shown] = field(default_factory=dict)
-    mixtures: tuple[Mistake, ...] = ()
+    faults: Sequence[Mapping[str, Changes]] = ()
     compare: Difference = difference
     refusal: Callable[..., str | None] | None = None
 
     def exercise(self, lesson: str, words: Mapping[str, Any]) -> Exercise:
         """The exercise of this code and these words, a table of exercises.toml with the keys of `WORDS`."""
+        mixtures = port_mistakes(self.official, self.faults, words["faults"])
         mistakes = [self._mistake(words["mistakes"][name], wrong) for name, wrong in self.mistakes.items()]
         return Exercise(
             lesson=lesson,
             official=self.official,
             draw=self.draw,
-            mistakes=(*self.mixtures, *mistakes),
+            mistakes=(*mixtures, *mistakes),
             hints=tuple(words["hints"]),
             minutes=words["minutes"],
             difficulty=words["difficulty"],

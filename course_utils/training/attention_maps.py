@@ -5,8 +5,8 @@ Selvaraju et al. Grad-CAM. ICCV 2017, section 3. https://arxiv.org/abs/1610.0239
 """
 
 import functools
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor, nn
 
 from ..attention import record_masks
+from ..attention.recording import evaluating
 from ..data import ImageSet
 from ..models import AttentionVGG
 from .metrics import predict
@@ -38,8 +39,8 @@ def gate_maps(model: AttentionVGG, images: Tensor, batch_size: int = 250) -> dic
     """
     if not len(model.gates):
         raise ValueError("This network has no gates (alignment=None): ask grad_cam for its maps.")
-    parts = []
-    with _evaluating(model) as device:
+    parts, device = [], next(model.parameters()).device
+    with evaluating(model):
         for batch in images.split(batch_size):
             with record_masks(model) as masks:
                 model(batch.to(device))
@@ -65,8 +66,8 @@ def grad_cam(
         {"pool3": (N, h, w), "pool4": ...}, no value below zero.
     """
     asked = predict(model, images, batch_size).argmax(1) if classes is None else classes
-    parts = []
-    with _evaluating(model) as device, torch.enable_grad():
+    parts, device = [], next(model.parameters()).device
+    with evaluating(model), torch.enable_grad():
         for batch, names in zip(images.split(batch_size), asked.split(batch_size), strict=True):
             logits, maps = _with_maps(model, batch.to(device))
             gradients = torch.autograd.grad(logits.gather(1, names[:, None].to(device)).sum(), maps)
@@ -202,14 +203,3 @@ def _joined(model: AttentionVGG, parts: Sequence[Sequence[Tensor]]) -> dict[str,
     return {
         name: torch.cat(list(stage)) for name, stage in zip(stage_names(model), zip(*parts, strict=True), strict=True)
     }
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[torch.device]:
-    """The model in eval mode; its mode is put back."""
-    training = model.training
-    model.eval()
-    try:
-        yield next(model.parameters()).device
-    finally:
-        model.train(training)

@@ -41,7 +41,7 @@ def save_network(network: nn.Module, path: str | Path, card: Mapping[str, Any] |
     described = (json.dumps(about, indent=2) + "\n").encode()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _write_together({target: save(weights), target.with_suffix(".json"): described})
+        write_together({target: save(weights), target.with_suffix(".json"): described})
     except OSError as error:
         raise CheckpointError(
             f"{target} could not be written ({error.strerror or error}); what was there before is as it was. "
@@ -50,21 +50,8 @@ def save_network(network: nn.Module, path: str | Path, card: Mapping[str, Any] |
     return target
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file beside its place, then rename it into place: readers see all of it or nothing.
-
-    Raises:
-        OSError: if it cannot be written; it names the file and says what to do.
-    """
-    try:
-        _write_together({path: content})
-    except OSError as error:
-        words = f"{error.strerror or error}; what was there before is as it was. Make room, or choose another folder"
-        raise OSError(error.errno, words, str(path)) from error
-
-
-def _write_together(files: Mapping[Path, bytes]) -> None:
-    """Rename no file into place before all of them are on the disk."""
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Write files beside their places, and rename none into its place before all of them are on the disk."""
     partials = {path: path.with_name(f".{path.name}.{os.getpid()}.partial") for path in files}
     try:
         for path, partial in partials.items():

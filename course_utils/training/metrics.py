@@ -7,6 +7,7 @@ import torch
 from sklearn.metrics import accuracy_score, confusion_matrix
 from torch import Tensor, nn
 
+from ..attention.recording import evaluating
 from ..data import ImageSet
 
 
@@ -35,13 +36,9 @@ def predict(model: nn.Module, images: Tensor, batch_size: int = 256) -> Tensor:
         raise ValueError("predict needs at least one image, but was given none.")
     device = next(model.parameters()).device
     layout = memory_format(device)
-    training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         batches = images.split(batch_size)
         return torch.cat([model(batch.to(device, memory_format=layout)).float().cpu() for batch in batches])
-    finally:
-        model.train(training)
 
 
 def evaluate(model: nn.Module, image_set: ImageSet, batch_size: int = 256) -> Evaluation:

@@ -15,8 +15,9 @@ from course_utils.check.session import SESSION
 from course_utils.data import download
 from course_utils.data.download import DataError, fetch_archive
 from course_utils.models import AttentionCNN, load_network
-from course_utils.training.checkpoints import CheckpointError, save_network, write_whole
+from course_utils.training.checkpoints import CheckpointError, save_network
 from course_utils.widgets import TrainingCurves
+from experiments.files import write_whole
 from experiments.ledger import FILE, append_run, read_runs
 
 pytestmark = pytest.mark.faults("writings to a full disk")

@@ -13,10 +13,10 @@ import torch
 
 from course_utils import check
 from course_utils.check.card import _LOOKS, Card
+from course_utils.check.changes import changed
 from course_utils.check.compare import difference
 from course_utils.check.engine import Exercise, Mistake
 from course_utils.check.session import SESSION
-from course_utils.check.tasks import changed
 
 
 def double(x):

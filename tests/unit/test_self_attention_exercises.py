@@ -1,5 +1,7 @@
 """The solutions of lesson 4.1.3 against other sources: gradients, torch's softmax, the course's own block."""
 
+import tomllib
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,8 +9,16 @@ from torch import nn
 
 from course_utils import check
 from course_utils.attention import SelfAttention2d
+from course_utils.check.changes import PORT_WORDS
 from course_utils.check.engine import Draw
-from course_utils.lessons.self_attention.exercises import _PLACES, _TURNED
+from course_utils.lessons import lesson
+
+
+@pytest.fixture
+def faults():
+    with (lesson("4.1.3").folder / "exercises.toml").open("rb") as file:
+        words = tomllib.load(file)["sagan_attention"]["faults"]
+    return {name: said for name, said in words.items() if name not in PORT_WORDS}
 
 
 @pytest.fixture
@@ -57,21 +67,19 @@ def test_the_mended_port_is_the_block_and_the_port_is_not(block):
     assert port.shape == x.shape and (port - block(x)).abs().max() > 0.1
 
 
-def test_swapped_names_and_the_wrong_axis_together_only_turn_the_weights_round(block):
+def test_swapped_names_and_the_wrong_axis_together_only_turn_the_weights_round(block, faults):
     x = torch.randn(2, 16, 4, 5)
     key, query, value, output, gamma = weights_of(block)
     rows = [check.project_positions.official(x, weight) for weight in (query, key, value)]
     turned = check.weigh_keys.official(*rows[:2]).transpose(1, 2) @ rows[2]
     expected = check.attention_output.official(x, turned, output, gamma)
-    (both,) = [
-        each.wrong for each in check.sagan_attention.mistakes if each.message == f"One fault is left: {_TURNED}."
-    ]
+    message = f"One fault is left: {faults['turned']}."
+    (both,) = [mistake.wrong for mistake in check.sagan_attention.mistakes if mistake.message == message]
     torch.testing.assert_close(both(x, *weights_of(block)), expected)
 
 
-def test_a_reply_counts_the_faults_that_it_names():
+def test_a_reply_counts_the_faults_that_it_names(faults):
     for mistake in check.sagan_attention.mistakes:
-        faults = [fault.words for place in _PLACES for fault in place.values()]
-        named = sum(words in mistake.message for words in (*faults, _TURNED))
+        named = sum(words in mistake.message for words in faults.values())
         if " left: " in mistake.message:
             assert mistake.message.split()[0] == ("One", "Two", "Three", "Four")[named - 1]

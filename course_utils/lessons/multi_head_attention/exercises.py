@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...check.changes import changed
 from ...check.engine import Draw, Inputs
-from ...check.port import Fault, port_mistakes
-from ...check.tasks import Shown, Task, changed
+from ...check.tasks import Shown, Task
 
 
 def split_heads(x: Tensor, num_heads: int) -> Tensor:
@@ -79,45 +79,18 @@ _token_for_patch = changed(
 )
 _OPEN = {"scores.masked_fill(~is_token[:, None, None], -torch.inf)": "scores"}
 # The places where the port is wrong; the first of each is the port's own fault, the others are made when fixing it.
-_PLACES = (
+_FAULTS = (
     {
-        "scale": Fault(
-            "the scores are divided by the root of embed_dim; d, the width of one head, is meant",
-            {"query.shape[3] **": "(num_heads * query.shape[3]) **"},
-        ),
-        "undivided": Fault(
-            "the scores are not divided; divide them by the root of d, the width of one head",
-            {" / query.shape[3] ** 0.5": ""},
-        ),
+        "scale": {"query.shape[3] **": "(num_heads * query.shape[3]) **"},
+        "undivided": {" / query.shape[3] ** 0.5": ""},
     },
     {
-        "mask": Fault(
-            "the mask closes the tokens and leaves the padding open: True in `is_token` means a token",
-            {"~is_token[:, None, None], -torch.inf": "is_token[:, None, None], -1e9"},
-        ),
-        "open": Fault("the mask is missing: padding is attended to", _OPEN),
-        "after": Fault(
-            "the mask sets weights to 0 after the softmax, so that a query's weights no longer sum to 1; mask the "
-            "scores, before it",
-            _OPEN | {"    return": "    weights = weights.masked_fill(~is_token[:, None, None], 0)\n    return"},
-        ),
+        "mask": {"~is_token[:, None, None], -torch.inf": "is_token[:, None, None], -1e9"},
+        "open": _OPEN,
+        "after": _OPEN | {"    return": "    weights = weights.masked_fill(~is_token[:, None, None], 0)\n    return"},
     },
-    {
-        "axis": Fault(
-            "the softmax runs over the queries; each query's weights must sum to 1 over the keys, the last axis",
-            {"scores.softmax(dim=3)": "scores.clamp(min=-1e9).softmax(dim=2)"},
-        )
-    },
-    {
-        "join": Fault(
-            "the heads are joined by a reshape alone, which mixes heads and tokens; swap the axes first",
-            {".transpose(1, 2).flatten(2)": ".reshape(len(value), query.shape[2], -1)"},
-        )
-    },
-)
-_AS_IT_WAS = (
-    "This is the port as it was, with four faults in it. Read it from the top: the scores are divided by the root of "
-    "`num_heads * query.shape[3]`. What is that?"
+    {"axis": {"scores.softmax(dim=3)": "scores.clamp(min=-1e9).softmax(dim=2)"}},
+    {"join": {".transpose(1, 2).flatten(2)": ".reshape(len(value), query.shape[2], -1)"}},
 )
 
 
@@ -268,7 +241,7 @@ TASKS = (
     Task(
         attend_in_heads,
         _draw_padded,
-        mixtures=port_mistakes(attend_in_heads, _PLACES, "fault", _AS_IT_WAS),
+        faults=_FAULTS,
         mistakes={"0 for minus infinity": {"-torch.inf": "0"}},
     ),
 )

@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...check.engine import Draw, Inputs
-from ...check.port import Fault, port_mistakes
 from ...check.tasks import Task
 
 
@@ -65,35 +64,13 @@ def sagan_attention(
     return gamma * F.conv2d(context.unflatten(2, x.shape[2:]), output_weight) + x
 
 
-_PLACES = (
-    {
-        "names": Fault(
-            "query and key are swapped: f makes the keys, g the queries",
-            {"key, query, value = ": "query, key, value = "},
-        )
-    },
-    {
-        "scale": Fault(
-            "the scores are divided by the square root of d; SAGAN does not divide",
-            {"@ key)": "@ key / key.shape[1] ** 0.5)"},
-        )
-    },
-    {
-        "axis": Fault(
-            "the softmax runs over the queries; each query's weights must sum to 1 over the keys",
-            {"softmax(dim=2)": "softmax(dim=1)"},
-        )
-    },
-    {"residual": Fault("the input `x` is not added", {" + x": ""})},
-)
-_AS_IT_WAS = (
-    "This is the port as it was, with four faults in it. Read it from the top: which letter of the paper makes the "
-    "queries?"
-)
-# Swapped names and a softmax over the queries give the numbers of weights that are not transposed.
-_TURNED = (
-    "each position sums with the weights that the others give it, not with its own: transpose the weights in "
-    "`value @ weights`, unless query and key are swapped and the softmax runs over the queries: the numbers are equal"
+# The port's faults; swapped names and a softmax over the queries give the numbers of weights that are not transposed.
+_NAMES = {"key, query, value = ": "query, key, value = "}
+_AXIS = {"softmax(dim=2)": "softmax(dim=1)"}
+_FAULTS = (
+    {"turned": _NAMES | _AXIS, "names": _NAMES, "axis": _AXIS},
+    {"scale": {"@ key)": "@ key / key.shape[1] ** 0.5)"}},
+    {"residual": {" + x": ""}},
 )
 
 
@@ -215,7 +192,7 @@ TASKS = (
     Task(
         sagan_attention,
         _draw_port,
-        mixtures=port_mistakes(sagan_attention, _PLACES, "fault", _AS_IT_WAS, together={("names", "axis"): _TURNED}),
+        faults=_FAULTS,
         mistakes={
             "left out gamma": {"gamma * ": ""},
             "gamma times the sum": {"gamma * F": "gamma * (F", " + x": " + x)"},

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from ...check.engine import Draw, Inputs
 from ...check.patches import draw_picture
-from ...check.port import Fault, port_mistakes
 from ...check.tasks import Task
 
 
@@ -76,58 +75,25 @@ def fixed_vit(
     return F.linear(F.layer_norm(x, (width,), eps=1e-6)[:, 0], head)
 
 
-_ATTENTION_FROM_NORMED = {"x = tokens +": "x = normed +"}
-_MLP_FROM_NORMED = {"x + F.linear(hidden": "F.layer_norm(x, (width,), eps=1e-6) + F.linear(hidden"}
+_ATTENTION = {"x = tokens +": "x = normed +"}
+_MLP = {"x + F.linear(hidden": "F.layer_norm(x, (width,), eps=1e-6) + F.linear(hidden"}
 # The places where the port departs; the first of each is the port's own, the others are made when fixing it.
-_PLACES = (
+_FAULTS = (
+    {"scale": {"query.shape[3] **": "width **"}},
     {
-        "scale": Fault(
-            "the scores are divided by the square root of the whole width E; the width of one head counts",
-            {"query.shape[3] **": "width **"},
-        )
+        "norm": {
+            "F.linear(normed,": "F.linear(tokens,",
+            "    hidden": "    x = F.layer_norm(x, (width,), eps=1e-6)\n    hidden",
+            "F.linear(F.layer_norm(x, (width,), eps=1e-6), widen": "F.linear(x, widen",
+        },
+        "last": {"F.layer_norm(x, (width,), eps=1e-6)[": "x["},
+        "attention": _ATTENTION,
+        "mlp": _MLP,
+        "both": _ATTENTION | _MLP,
     },
-    {
-        "norm": Fault(
-            "the layer norms stand after the additions; a vision transformer normalises what goes into each step, "
-            "and once more before the head",
-            {
-                "F.linear(normed,": "F.linear(tokens,",
-                "    hidden": "    x = F.layer_norm(x, (width,), eps=1e-6)\n    hidden",
-                "F.linear(F.layer_norm(x, (width,), eps=1e-6), widen": "F.linear(x, widen",
-            },
-        ),
-        "last": Fault("the layer norm before the head is missing", {"F.layer_norm(x, (width,), eps=1e-6)[": "x["}),
-        "attention": Fault(
-            "what attention found is added to the normalised tokens; add it to the tokens as they came",
-            _ATTENTION_FROM_NORMED,
-        ),
-        "mlp": Fault(
-            "what the MLP found is added to its normalised input; add it to x as it was before the norm",
-            _MLP_FROM_NORMED,
-        ),
-        "both": Fault(
-            "both steps add to what was normalised; each adds to what it was given, as it was before the norm",
-            _ATTENTION_FROM_NORMED | _MLP_FROM_NORMED,
-        ),
-    },
-    {
-        "gelu": Fault(
-            "the GELU is the tanh approximation, as in the paper's own code; torchvision's is the exact one",
-            {"widen))": "widen), approximate='tanh')"},
-        )
-    },
-    {
-        "pooling": Fault(
-            "the head reads the mean of all tokens; it reads the class token, token 0",
-            {"[:, 0], head": ".mean(dim=1), head"},
-        ),
-        "last token": Fault(
-            "the head reads the last token; it reads the class token, which is the first, token 0",
-            {"[:, 0], head": "[:, -1], head"},
-        ),
-    },
+    {"gelu": {"widen))": "widen), approximate='tanh')"}},
+    {"pooling": {"[:, 0], head": ".mean(dim=1), head"}, "last token": {"[:, 0], head": "[:, -1], head"}},
 )
-_AS_IT_WAS = "This is the port as it was, with all four. Begin at the scores: what are they divided by?"
 
 
 def _draw_pictures(draw: Draw) -> Inputs:
@@ -235,7 +201,7 @@ TASKS = (
     Task(
         fixed_vit,
         _draw_port,
-        mixtures=port_mistakes(fixed_vit, _PLACES, "departure", _AS_IT_WAS),
+        faults=_FAULTS,
         mistakes={
             "residuals are left out": {"tokens + ": "", "x + F": "F"},
             "another eps": {"eps=1e-6": "eps=1e-5"},
