@@ -53,6 +53,20 @@ class Draw:
         values = torch.randn(shape, generator=self._generator, device="cpu", dtype=torch.float32)
         return mean + std * values.clamp(-2, 2)
 
+    def normals(self, *shapes: str | tuple[str, float], **sizes: tuple[int, int]) -> Inputs:
+        """A normal tensor for each shape, such as "2 Q d", or ("2 Q d", 0.5) with its standard deviation.
+
+        Args:
+            shapes: sizes of the axes, each a number or a letter.
+            sizes: for each letter the smallest and the largest size; it is the same in all shapes.
+        """
+        drawn = {letter: self.integer(*ends) for letter, ends in sizes.items()}
+        pairs = [(shape, 1.0) if isinstance(shape, str) else shape for shape in shapes]
+        return tuple(
+            self.normal(*(drawn[axis] if axis in drawn else int(axis) for axis in shape.split()), std=std)
+            for shape, std in pairs
+        )
+
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         """Even values in [low, high)."""
         values = torch.rand(shape, generator=self._generator, device="cpu", dtype=torch.float32)

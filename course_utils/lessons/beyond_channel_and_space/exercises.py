@@ -78,15 +78,6 @@ def _draw_gates(draw: Draw) -> Inputs:
     return mean, mean + draw.uniform(*shape, low=0.5, high=2.0), _draw_mlp(draw, shape[1])
 
 
-def _draw_branches(draw: Draw) -> Inputs:
-    shape = draw.integer(2, 3), draw.choice((2, 3)), draw.integer(4, 6)
-    return draw.normal(*shape, 5, 6), draw.normal(*shape)
-
-
-def _draw_clip(draw: Draw) -> Tensor:
-    return draw.normal(2, draw.integer(3, 4), draw.integer(5, 7), draw.choice((8, 9)))
-
-
 def _draw_cbam(draw: Draw) -> Inputs:
     x = _draw_map(draw)
     kernel = draw.normal(1, 2, 3, 3, std=0.3)
@@ -153,7 +144,7 @@ TASKS = (
     ),
     Task(
         mix_branches,
-        _draw_branches,
+        lambda draw: draw.normals("N B C 5 6", "N B C", N=(2, 3), B=(2, 3), C=(4, 6)),
         mistakes={
             "softmax runs over the channels": {"dim=1)  #": "dim=2)  #"},
             "softmax twice": {".softmax(dim=1)": ".softmax(dim=1).softmax(dim=1)"},
@@ -172,7 +163,7 @@ TASKS = (
     ),
     Task(
         attend_over_time,
-        lambda draw: (_draw_clip(draw),),
+        lambda draw: draw.normals("2 T S D", T=(3, 4), S=(5, 7), D=(8, 9)),
         mistakes={
             "attended within each frame": {".transpose(1, 2)": ""},
             "reshaped without a transpose": {".transpose(1, 2)": ".reshape(len(x), x.shape[2], x.shape[1], -1)"},

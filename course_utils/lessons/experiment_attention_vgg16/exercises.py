@@ -70,23 +70,6 @@ def animal_mask(trimap: Tensor, size: int) -> Tensor:
     return (kinds != 2).float()
 
 
-def _draw_last_map(draw: Draw) -> Inputs:
-    return (draw.normal(draw.integer(2, 3), draw.integer(3, 5), draw.integer(8, 10), draw.integer(11, 12)),)
-
-
-def _draw_gate(draw: Draw) -> Inputs:
-    images, c, g, d = draw.integer(1, 2), draw.integer(3, 5), draw.integer(4, 6), draw.integer(6, 8)
-    rows, columns = draw.integer(5, 7), draw.integer(8, 9)
-    return (
-        draw.normal(images, c, rows, columns),
-        draw.normal(images, g, draw.integer(2, 3), draw.integer(3, 4)),
-        draw.normal(d, c, std=0.6),
-        draw.normal(d, g, std=0.6),
-        draw.normal(1, d, std=0.6),
-        draw.normal(1),
-    )
-
-
 def _draw_pool(draw: Draw) -> Inputs:
     images, rows, columns = draw.integer(2, 3), draw.integer(3, 4), draw.integer(5, 6)
     local = draw.normal(images, draw.integer(3, 5), rows, columns, mean=0.5)
@@ -147,7 +130,7 @@ def _not_a_mask(given: Any, trimap: Tensor, size: int) -> str | None:
 TASKS = (
     Task(
         global_vector,
-        _draw_last_map,
+        lambda draw: draw.normals("N C H W", N=(2, 3), C=(3, 5), H=(8, 10), W=(11, 12)),
         mistakes={
             "a window of 7": lambda x: F.avg_pool2d(x, 7).flatten(1)[:, : x.shape[1]],
             "a window of 7 moved by one step": lambda x: F.avg_pool2d(x, 7, stride=1).flatten(1),
@@ -161,7 +144,17 @@ TASKS = (
     ),
     Task(
         gate_scores,
-        _draw_gate,
+        lambda draw: draw.normals(
+            *("N C H W", "N G h w", ("D C", 0.6), ("D G", 0.6), ("1 D", 0.6), "1"),
+            N=(1, 2),
+            C=(3, 5),
+            G=(4, 6),
+            D=(6, 8),
+            H=(5, 7),
+            W=(8, 9),
+            h=(2, 3),
+            w=(3, 4),
+        ),
         mistakes={
             "left out the ReLU": {"F.relu": ""},
             "took tanh": {"F.relu": "torch.tanh"},

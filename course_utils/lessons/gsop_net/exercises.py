@@ -95,10 +95,6 @@ def _draw_rows(draw: Draw) -> Inputs:
     )
 
 
-def _draw_count(draw: Draw) -> Inputs:
-    return draw.integer(40, 300), draw.integer(8, 30), draw.integer(3, 6)
-
-
 def _draw_covariance(draw: Draw) -> Inputs:
     batch, channels = draw.choice((2, 5)), draw.integer(3, 4)
     turned = torch.linalg.qr(draw.normal(batch, channels, channels)).Q
@@ -239,7 +235,7 @@ TASKS = (
     ),
     Task(
         count_gsop_parameters,
-        _draw_count,
+        lambda draw: (draw.integer(40, 300), draw.integer(8, 30), draw.integer(3, 6)),
         mistakes={
             "left out both batch norms": lambda c, d, e: c * d + d + e * d * d + e * d + e * d * c + c,
             "counted one batch norm": lambda c, d, e: c * d + d + 2 * d + e * d * d + e * d + e * d * c + c,

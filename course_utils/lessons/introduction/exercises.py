@@ -60,11 +60,6 @@ def _draw_masks(draw: Draw) -> Inputs:
     return x, draw.uniform(side, side, low=0.1), draw.uniform(side, side, side, low=0.1)
 
 
-def _draw_context(draw: Draw) -> Inputs:
-    width, many = draw.integer(5, 7), draw.integer(8, 9)
-    return draw.normal(width), draw.normal(many, width), draw.normal(many, draw.integer(3, 4))
-
-
 def _draw_recorded(draw: Draw) -> Inputs:
     pictures, channels = draw.integer(4, 6), draw.integer(5, 7)
     moving = draw.uniform(pictures, channels, 1, 1, low=0.2, high=0.8)
@@ -82,12 +77,6 @@ def _draw_recorded(draw: Draw) -> Inputs:
     falling[0] = 0.9  # no later mask has a weight above the first picture's
     found = draw.shuffled([moving, late, alike, still, rounded, near, swapped, half, falling])
     return (found,)
-
-
-def _draw_port(draw: Draw) -> Inputs:
-    pictures, positions, width, channels = 2, draw.integer(6, 8), draw.integer(2, 3), draw.integer(4, 5)
-    query, key = (draw.normal(pictures, width, positions) for _ in range(2))
-    return query, key, draw.normal(pictures, channels, positions)
 
 
 TASKS = (
@@ -126,7 +115,7 @@ TASKS = (
     ),
     Task(
         context_vector,
-        _draw_context,
+        lambda draw: draw.normals("d", "n d", "n v", d=(5, 7), n=(8, 9), v=(3, 4)),
         mistakes={
             "not scaled": lambda q, k, v: (k @ q).softmax(0) @ v,
             "divided by d": lambda q, k, v: (k @ q / len(q)).softmax(0) @ v,
@@ -168,7 +157,7 @@ TASKS = (
     ),
     Task(
         fix_self_attention,
-        _draw_port,
+        lambda draw: draw.normals("2 k M", "2 k M", "2 C M", M=(6, 8), k=(2, 3), C=(4, 5)),
         mistakes={
             "the port as it was": {"dim=2": "dim=1"},
             "weights not transposed": {"weights.transpose(1, 2)": "weights"},

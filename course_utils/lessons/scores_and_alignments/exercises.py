@@ -73,33 +73,6 @@ def straight_through(scores: Tensor, drawn: Tensor) -> Tensor:
     return one_hot + (p - p.detach())
 
 
-def _draw_general(draw: Draw) -> Inputs:
-    width_q, width_k = draw.integer(3, 4), draw.integer(5, 6)
-    return (
-        draw.normal(2, draw.integer(2, 3), width_q),
-        draw.normal(2, draw.integer(4, 5), width_k),
-        draw.normal(width_k, width_q, std=0.5),
-        draw.normal(width_k),
-    )
-
-
-def _draw_pair(draw: Draw) -> Inputs:
-    width = draw.integer(7, 9)
-    return draw.normal(2, draw.integer(2, 3), width), draw.normal(2, draw.integer(4, 5), width)
-
-
-def _draw_concat(draw: Draw) -> Inputs:
-    width_q, width_k, hidden = 3, draw.integer(8, 9), draw.integer(10, 11)  # no two sizes are equal
-    return (
-        draw.normal(2, draw.integer(4, 5), width_q),
-        draw.normal(2, draw.integer(6, 7), width_k),
-        draw.normal(hidden, width_q, std=0.6),
-        draw.normal(hidden, width_k, std=0.6),
-        draw.normal(hidden, std=0.5),
-        draw.normal(hidden),
-    )
-
-
 def _draw_local(draw: Draw) -> Inputs:
     """Windows of several widths, since for D = 2 sigma is its own square; and centers near both ends."""
     queries, keys, window = draw.integer(3, 4), draw.integer(10, 12), (3, 4, 2)[draw.turn]
@@ -166,7 +139,7 @@ def _with_gradient(given: Any, expected: Tensor, axes: Sequence[str] = (), parts
 TASKS = (
     Task(
         biased_general_score,
-        _draw_general,
+        lambda draw: draw.normals("2 Q q", "2 K k", ("k q", 0.5), "k", Q=(2, 3), q=(3, 4), K=(4, 5), k=(5, 6)),
         mistakes={
             "left the bias out": lambda q, k, w, b: F.linear(q, w) @ k.mT,
             "added the bias to the keys": lambda q, k, w, b: F.linear(q, w) @ (k + b).mT,
@@ -180,7 +153,7 @@ TASKS = (
     ),
     Task(
         fixed_weights,
-        _draw_pair,
+        lambda draw: draw.normals("2 Q d", "2 K d", Q=(2, 3), K=(4, 5), d=(7, 9)),
         mistakes={
             "both faults": lambda q, k: (q @ k.mT / k.shape[1] ** 0.5).softmax(dim=1),
             "softmax over the queries": lambda q, k: (q @ k.mT / k.shape[2] ** 0.5).softmax(dim=1),
@@ -195,7 +168,13 @@ TASKS = (
     ),
     Task(
         concat_score,
-        _draw_concat,
+        lambda draw: draw.normals(
+            *("2 Q 3", "2 K k", ("w 3", 0.6), ("w k", 0.6), ("w", 0.5), "w"),  # no two sizes are equal
+            Q=(4, 5),
+            K=(6, 7),
+            k=(8, 9),
+            w=(10, 11),
+        ),
         mistakes={
             "forgot the tanh": {"torch.tanh": ""},
             "forgot the bias": lambda q, k, u, v, b, w: concat_score(q, k, u, v, 0 * b, w),

@@ -81,17 +81,6 @@ def _draw_stack(draw: Draw) -> Inputs:
     return kernels, strides
 
 
-def _draw_projection(draw: Draw) -> Inputs:
-    channels = draw.integer(5, 6)
-    x = draw.normal(draw.integer(2, 3), channels, draw.integer(2, 3), draw.integer(4, 5))
-    return x, draw.normal(draw.integer(3, 4), channels, 1, 1, std=channels**-0.5)
-
-
-def _draw_queries(draw: Draw) -> Inputs:
-    images, width = draw.integer(2, 3), draw.integer(3, 4)
-    return draw.normal(images, draw.integer(5, 6), width), draw.normal(images, draw.integer(3, 4), width)
-
-
 def _draw_output(draw: Draw) -> Inputs:
     images, channels, height, width = draw.integer(2, 3), draw.integer(5, 6), draw.integer(2, 3), draw.choice((4, 7))
     values = draw.integer(3, 4)
@@ -103,17 +92,7 @@ def _draw_output(draw: Draw) -> Inputs:
     )
 
 
-def _draw_port(draw: Draw) -> Inputs:
-    channels, width, values = draw.integer(6, 7), draw.integer(3, 4), draw.integer(3, 4)
-    return (
-        draw.normal(2, channels, draw.integer(2, 3), draw.integer(4, 5)),
-        draw.normal(width, channels, 1, 1, std=0.5),
-        draw.normal(width, channels, 1, 1, std=0.5),
-        draw.normal(values, channels, 1, 1, std=0.5),
-        draw.normal(channels, values, 1, 1, std=0.5),
-        draw.uniform(1, low=0.2, high=0.8),
-    )
-
+_LAYERS = ("k C 1 1", 0.5), ("k C 1 1", 0.5), ("v C 1 1", 0.5), ("C v 1 1", 0.5)
 
 TASKS = (
     Task(
@@ -135,7 +114,7 @@ TASKS = (
     ),
     Task(
         project_positions,
-        _draw_projection,
+        lambda draw: draw.normals("N C H W", ("d C 1 1", 0.4), N=(2, 3), C=(5, 6), H=(2, 3), W=(4, 5), d=(3, 4)),
         mistakes={
             "reshaped straight": lambda x, weight: F.conv2d(x, weight).reshape(len(x), -1, len(weight)),
             "channels before positions": lambda x, weight: F.conv2d(x, weight).flatten(2),
@@ -147,7 +126,7 @@ TASKS = (
     ),
     Task(
         weigh_keys,
-        _draw_queries,
+        lambda draw: draw.normals("N Q d", "N K d", N=(2, 3), Q=(5, 6), K=(3, 4), d=(3, 4)),
         mistakes={
             "softmax over the queries": {"dim=2": "dim=1"},
             "softmax twice": {".softmax(dim=2)": ".softmax(dim=2).softmax(dim=2)"},
@@ -191,7 +170,10 @@ TASKS = (
     ),
     Task(
         sagan_attention,
-        _draw_port,
+        lambda draw: (
+            *draw.normals("2 C H W", *_LAYERS, C=(6, 7), H=(2, 3), W=(4, 5), k=(3, 4), v=(3, 4)),
+            draw.uniform(1, low=0.2, high=0.8),
+        ),
         faults=_FAULTS,
         mistakes={
             "left out gamma": {"gamma * ": ""},

@@ -56,17 +56,6 @@ def _draw_map(draw: Draw) -> Tensor:
     return draw.normal(draw.integer(2, 3), draw.integer(4, 6), draw.integer(5, 6), draw.integer(7, 8), mean=0.5)
 
 
-def _draw_excite(draw: Draw) -> Inputs:
-    channels, hidden = draw.integer(6, 8), draw.integer(3, 4)
-    return (
-        draw.normal(draw.integer(2, 3), channels),
-        draw.normal(hidden, channels, std=channels**-0.5),
-        draw.normal(hidden, std=0.5),
-        draw.normal(channels, hidden, std=hidden**-0.5),
-        draw.normal(channels, std=0.5),
-    )
-
-
 def _draw_scale(draw: Draw) -> Inputs:
     x = _draw_map(draw)
     return x, draw.uniform(*x.shape[:2], low=0.1, high=0.9)
@@ -132,7 +121,9 @@ TASKS = (
     ),
     Task(
         excite,
-        _draw_excite,
+        lambda draw: draw.normals(
+            "N C", ("h C", 0.4), ("h", 0.5), ("C h", 0.55), ("C", 0.5), N=(2, 3), C=(6, 8), h=(3, 4)
+        ),
         mistakes={
             "forgot the ReLU": {"F.relu": ""},
             "forgot the sigmoid": {"torch.sigmoid": ""},
