@@ -133,57 +133,32 @@ class Results:
         for task, title in self.tasks.items():
             rows = [row for row in self.rows if row.task == task]
             names = list(dict.fromkeys(name for row in rows for name in row.measures))
-            tables.append(
-                (
-                    f"{title}: test accuracy, {self.seeds} seeds",
-                    ["network", "parameters", "accuracy", "95 % interval", *names],
-                    [
-                        [
-                            self.networks[row.network],
-                            f"{row.parameters:,}",
-                            f"{row.mean:.3f}",
-                            f"{row.low:.3f} to {row.high:.3f}",
-                            *(str(row.measures.get(name, "–")) for name in names),
-                        ]
-                        for row in rows
-                    ],
-                )
-            )
+            cells = []
+            for row in rows:
+                accuracy = f"{row.mean:.3f}", f"{row.low:.3f} to {row.high:.3f}"
+                measured = [str(row.measures.get(name, "–")) for name in names]
+                cells.append([self.networks[row.network], f"{row.parameters:,}", *accuracy, *measured])
+            columns = ["network", "parameters", "accuracy", "95 % interval", *names]
+            tables.append((f"{title}: test accuracy, {self.seeds} seeds", columns, cells))
+            columns = ["first", "minus second", "difference", "95 % interval", "the first is"]
             for measure in (ACCURACY, *names):
-                cells = [
-                    [
-                        self.networks[pair.first],
-                        self.networks[pair.second],
-                        f"{pair.mean:+.3f}",
-                        f"{pair.low:+.3f} to {pair.high:+.3f}",
-                        pair.verdict,
-                    ]
-                    for pair in self.differences
-                    if (pair.task, pair.measure) == (task, measure)
-                ]
-                columns = ["first", "minus second", "difference", "95 % interval", "the first is"]
+                cells = []
+                for pair in self.differences:
+                    if (pair.task, pair.measure) == (task, measure):
+                        found = f"{pair.mean:+.3f}", f"{pair.low:+.3f} to {pair.high:+.3f}", pair.verdict
+                        cells.append([self.networks[pair.first], self.networks[pair.second], *found])
                 if cells:
                     tables.append((f"{title}: differences of {measure}, seed by seed", columns, cells))
-            costs = [cost for cost in self.costs if cost.task == task]
-            if costs:
-                setting = self.cost_setting
-                tables.append(
-                    (
-                        f"{title}: cost of a training step on {setting['batch_size']} images; "
-                        f"{setting['processor']}, {setting['threads']} thread(s)",
-                        ["network", "parameters", "MFLOP per image", "ms per step", "peak memory, MB"],
-                        [
-                            [
-                                self.networks[cost.network],
-                                f"{cost.parameters:,}",
-                                f"{cost.flops / 1e6:.2f}",
-                                f"{cost.step_ms:.0f}",
-                                f"{cost.peak_mb:.0f}",
-                            ]
-                            for cost in costs
-                        ],
-                    )
-                )
+            cells = []
+            for cost in self.costs:
+                if cost.task == task:
+                    measured = [f"{cost.flops / 1e6:.2f}", f"{cost.step_ms:.0f}", f"{cost.peak_mb:.0f}"]
+                    cells.append([self.networks[cost.network], f"{cost.parameters:,}", *measured])
+            if cells:
+                columns = ["network", "parameters", "MFLOP per image", "ms per step", "peak memory, MB"]
+                where = "{processor}, {threads} thread(s)".format(**self.cost_setting)
+                images = self.cost_setting["batch_size"]
+                tables.append((f"{title}: cost of a training step on {images} images; {where}", columns, cells))
         return tables
 
     def _repr_markdown_(self) -> str:

@@ -9,6 +9,7 @@ import copy
 import dis
 import inspect
 import linecache
+import math
 import os
 import random
 import secrets
@@ -57,15 +58,16 @@ class Draw:
         """A normal tensor for each shape, such as "2 Q d", or ("2 Q d", 0.5) with its standard deviation.
 
         Args:
-            shapes: sizes of the axes, each a number or a letter.
+            shapes: sizes of the axes, each a number, a letter, or a product such as "H*W".
             sizes: for each letter the smallest and the largest size; it is the same in all shapes.
         """
         drawn = {letter: self.integer(*ends) for letter, ends in sizes.items()}
         pairs = [(shape, 1.0) if isinstance(shape, str) else shape for shape in shapes]
-        return tuple(
-            self.normal(*(drawn[axis] if axis in drawn else int(axis) for axis in shape.split()), std=std)
-            for shape, std in pairs
-        )
+        tensors = []
+        for shape, std in pairs:
+            axes = ([drawn[part] if part in drawn else int(part) for part in axis.split("*")] for axis in shape.split())
+            tensors.append(self.normal(*map(math.prod, axes), std=std))
+        return tuple(tensors)
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         """Even values in [low, high)."""

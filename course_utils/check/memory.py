@@ -122,10 +122,7 @@ class Progress:
         Raises:
             ProgressError: if it is not there or holds no progress.
         """
-        source = Path(os.path.expanduser(path))
-        kept = _parse(source)
-        if kept is None:
-            raise ProgressError(f"There is no file {source}; give the path that check.export_progress wrote.")
+        kept = read_progress(Path(os.path.expanduser(path)))
         self._waiting.update(_merge(kept.states, {k: v for k, v in self._waiting.items() if v is not None}))
         self._counted = joined(self._counted, kept.counts)
         self._save()
@@ -174,7 +171,7 @@ def read_progress(path: Path) -> Kept:
     """
     kept = _parse(path)
     if kept is None:
-        raise ProgressError(f"There is no file {path}.")
+        raise ProgressError(f"There is no file {path}; give the path that check.export_progress wrote.")
     return kept
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from .dataset import ImageSet
 from .handwritten import SPLITS, bytes_of
@@ -65,8 +64,5 @@ def cued_digits(n: int, seed: int, split: str = "train", size: int = 40) -> Imag
     masks = np.zeros((n, size, size), dtype=bool)
     squares = np.lib.stride_tricks.sliding_window_view(masks, (side, side), axis=(1, 2), writeable=True)
     squares[picture, row[picture, cue], column[picture, cue]] = True
-    return ImageSet(_tensor(canvas), labels[_tensor(chosen[picture, cue])], _tensor(masks))
-
-
-def _tensor(array: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array))
+    cued = labels[torch.from_numpy(chosen[picture, cue])]
+    return ImageSet(torch.from_numpy(canvas), cued, torch.from_numpy(masks))

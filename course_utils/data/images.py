@@ -124,11 +124,14 @@ def digit_input(image: np.ndarray, size: int = 28) -> np.ndarray:
 
 def square_image(image: np.ndarray, size: int) -> np.ndarray:
     """The largest centred square of an RGB picture, (H, W, 3) -> (size, size, 3), uint8."""
-    height, width = image.shape[:2]
-    side = min(height, width)
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)
-    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC, box=box))
+    return np.asarray(squared(Image.fromarray(image), size, Image.Resampling.BICUBIC))
+
+
+def squared(picture: Image.Image, size: int, resampling: Image.Resampling) -> Image.Image:
+    """The largest centred square of a picture, brought to size x size."""
+    side = min(picture.size)
+    left, top = ((length - side) / 2 for length in picture.size)
+    return picture.resize((size, size), resampling, box=(left, top, left + side, top + side))
 
 
 def _centre_of_mass(ink: np.ndarray, axis: int) -> float:

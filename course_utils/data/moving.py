@@ -79,9 +79,8 @@ def moving_digits(n: int, seed: int, split: str = "train", frames: int = 6, size
             frame[square] = np.maximum(frame[square], glyphs[i, 1])
             frame[here] = np.maximum(frame[here], glyphs[i, 0])
             moving[i, t][here] = True
-    tensors = (torch.from_numpy(array) for array in (clips, moving, standing))
-    frames_, moving_, standing_ = tensors
-    return ClipSet(frames_, labels[torch.from_numpy(chosen[:, 0])], moving_, standing_)
+    answers = labels[torch.from_numpy(chosen[:, 0])]
+    return ClipSet(torch.from_numpy(clips), answers, torch.from_numpy(moving), torch.from_numpy(standing))
 
 
 def _draw_way(random: np.random.Generator, frames: int, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from .dataset import ImageSet
 from .download import CACHE, DataError, fetch_archive
+from .images import squared
 
 _FOLDER = "oxford-iiit-pet"
 _SOURCE = "https://www.robots.ox.ac.uk/~vgg/data/pets/data"
@@ -77,19 +78,12 @@ def pets(root: str | Path | None = None, split: str = "train", size: int = 128, 
                 f"{folder / 'annotations' / 'trimaps' / names[chosen]}.png has {_pixels(trimap)}: one of them belongs "
                 "to another photograph; fetch both again by deleting the folder."
             )
-        pixels = np.asarray(_square(photograph, size, Image.Resampling.BILINEAR))  # (size, size, 3)
+        pixels = np.asarray(squared(photograph, size, Image.Resampling.BILINEAR))  # (size, size, 3)
         images[i] = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
-        kinds = np.asarray(_square(trimap, size, Image.Resampling.NEAREST))  # between two kinds there is no third
+        kinds = np.asarray(squared(trimap, size, Image.Resampling.NEAREST))  # between two kinds there is no third
         masks[i] = torch.from_numpy(kinds != _BACKGROUND)
         labels[i] = label
     return ImageSet(images, labels, masks)
-
-
-def _square(picture: Image.Image, size: int, resampling: Image.Resampling) -> Image.Image:
-    """The largest centred square, brought to size x size."""
-    side = min(picture.size)
-    left, top = ((length - side) / 2 for length in picture.size)
-    return picture.resize((size, size), resampling, box=(left, top, left + side, top + side))
 
 
 def _pixels(picture: Image.Image) -> str:

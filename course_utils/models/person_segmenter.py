@@ -174,18 +174,15 @@ class GatedHead(AttentionBlock):
         return F.relu(self.value(x)) * self.record(self.mask(x))
 
 
-class SkipGate(AttentionBlock):
+class SkipGate(SEBlock):
     """How much of a finer map joins a coarser one of the same size: gate(finer + coarser) * finer + coarser."""
 
     def __init__(self, channels: int):
-        super().__init__()
-        self.reduce = nn.Linear(channels, channels)
-        self.expand = nn.Linear(channels, channels)
+        super().__init__(channels, hidden=channels)
 
     def mask(self, finer: Tensor, coarser: Tensor) -> Tensor:  # type: ignore[override]
         """Two maps (N, C, H, W) -> (N, C, 1, 1)."""
-        squeezed = spatial_mean(finer + coarser)
-        return torch.sigmoid(self.expand(F.relu(self.reduce(squeezed))))[:, :, None, None]
+        return super().mask(finer + coarser)
 
     def forward(self, finer: Tensor, coarser: Tensor) -> Tensor:  # type: ignore[override]
         """Two maps (N, C, H, W) -> (N, C, H, W)."""

@@ -83,18 +83,6 @@ class VisionTransformer(nn.Module):
         in_channels: int = 3,
     ):
         super().__init__()
-        if min(image_size, patch_size, depth, embed_dim, mlp_dim, num_classes, in_channels) < 1:
-            raise ValueError(
-                f"VisionTransformer(image_size={image_size}, patch_size={patch_size}, depth={depth}, "
-                f"embed_dim={embed_dim}, mlp_dim={mlp_dim}, num_classes={num_classes}, in_channels={in_channels}) "
-                "needs whole numbers of at least 1."
-            )
-        if image_size % patch_size:
-            fitting = [size for size in range(1, image_size + 1) if image_size % size == 0]
-            raise ValueError(
-                f"patch_size={patch_size} does not divide image_size={image_size}: {image_size % patch_size} pixels "
-                f"would be left over; use one of {fitting}."
-            )
         self.settings = {
             "image_size": image_size,
             "patch_size": patch_size,
@@ -105,6 +93,15 @@ class VisionTransformer(nn.Module):
             "num_classes": num_classes,
             "in_channels": in_channels,
         }
+        if min(self.settings.values()) < 1:
+            given = ", ".join(f"{name}={value}" for name, value in self.settings.items())
+            raise ValueError(f"VisionTransformer({given}) needs whole numbers of at least 1.")
+        if image_size % patch_size:
+            fitting = [size for size in range(1, image_size + 1) if image_size % size == 0]
+            raise ValueError(
+                f"patch_size={patch_size} does not divide image_size={image_size}: {image_size % patch_size} pixels "
+                f"would be left over; use one of {fitting}."
+            )
         self.image_size, self.in_channels = image_size, in_channels
         places = (image_size // patch_size) ** 2
         self.patches = nn.Conv2d(in_channels, embed_dim, kernel_size=patch_size, stride=patch_size)

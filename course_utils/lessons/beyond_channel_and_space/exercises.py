@@ -109,9 +109,7 @@ TASKS = (
             "took the largest magnitude": lambda x: torch.stack([x.abs().amax(dim=1), x.mean(dim=1)], dim=1),
             "summed over the channels": lambda x: torch.stack([x.amax(dim=1), x.sum(dim=1)], dim=1),
             "stacked the smallest value": lambda x: torch.stack([x.amin(dim=1), x.mean(dim=1)], dim=1),
-            "stacked along the rows": lambda x: torch.cat(
-                [pool(dim=1, keepdim=True) for pool in (x.amax, x.mean)], dim=2
-            ),
+            "stacked along the rows": lambda x: torch.cat([f(dim=1, keepdim=True) for f in (x.amax, x.mean)], dim=2),
         },
     ),
     Task(
@@ -148,17 +146,13 @@ TASKS = (
         mistakes={
             "softmax runs over the channels": {"dim=1)  #": "dim=2)  #"},
             "softmax twice": {".softmax(dim=1)": ".softmax(dim=1).softmax(dim=1)"},
-            "softmax over branches and channels": {
-                "logits.softmax(dim=1)": "logits.flatten(1).softmax(dim=1).view_as(logits)"
-            },
+            "softmax over branches and channels": {"softmax(dim=1)": "flatten(1).softmax(dim=1).view_as(logits)"},
             "a sigmoid for each branch": {"softmax(dim=1)": "sigmoid()"},
             "the logits as shares": {".softmax(dim=1)": ""},
             "softmax runs over the images": {"dim=1)  #": "dim=0)  #"},
             "averaged the branches": {".sum(": ".mean("},
             "one share for all channels": {"logits.softmax": "logits.mean(dim=2, keepdim=True).softmax"},
-            "the strongest branch alone": {
-                "logits.softmax(dim=1)": "F.one_hot(logits.argmax(1), logits.shape[1]).movedim(2, 1)"
-            },
+            "the strongest branch alone": {"logits.softmax(dim=1)": "(logits == logits.amax(dim=1, keepdim=True))"},
         },
     ),
     Task(
@@ -168,7 +162,7 @@ TASKS = (
             "attended within each frame": {".transpose(1, 2)": ""},
             "reshaped without a transpose": {".transpose(1, 2)": ".reshape(len(x), x.shape[2], x.shape[1], -1)"},
             "reshaped back without a transpose": {
-                "@ x).transpose(1, 2)": "@ x).reshape(len(x), x.shape[2], x.shape[1], -1)"
+                "x).transpose(1, 2)": "x).reshape(len(x), x.shape[2], x.shape[1], -1)"
             },
             "joint attention": lambda x: F.scaled_dot_product_attention(*[x.flatten(1, 2)] * 3).view_as(x),
             "forgot to divide": {" / x.shape[3] ** 0.5": ""},
@@ -191,10 +185,7 @@ TASKS = (
             "only the largest value is corrected": _MEAN_FIRST | _FROM_INPUT,
             "only the order of the maps is corrected": _MEAN_TWICE | _FROM_INPUT,
             "only the input of the spatial part is corrected": _MEAN_TWICE | _MEAN_FIRST,
-            "multiplied the input": {
-                "    x = x * channel": "    given, x = x, x * channel",
-                "return x": "return given",
-            },
+            "multiplied the input": {"    x = x *": "    given, x = x, x *", "return x": "return given"},
             "the spatial part first": _spatial_first,
         },
     ),

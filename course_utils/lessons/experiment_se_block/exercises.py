@@ -197,10 +197,7 @@ TASKS = (
         mistakes={
             "cross entropy of probabilities": lambda p, labels: F.cross_entropy(p, labels),
             "left out the logarithm": {".log()": ""},
-            "a logarithm to another base": (
-                {".log()": ".log2()"},
-                {".log()": ".log10()"},
-            ),
+            "a logarithm to another base": ({".log()": ".log2()"}, {".log()": ".log10()"}),
             "forgot the minus sign": {"return ": "return -"},
             "summed over the pictures": {"labels": 'labels, reduction="sum"'},
             "returned one loss": {"labels": 'labels, reduction="none"'},

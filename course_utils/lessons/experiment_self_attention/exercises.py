@@ -252,7 +252,7 @@ TASKS = (
             "train mode, mean of the batches": _MEAN_OF_BATCHES | {"eval": "train"},
             "mean of the batches": _MEAN_OF_BATCHES,
             "left out the last batch": {
-                "    right = 0": "    images = images[: len(images) // batch_size * batch_size]\n    right = 0"
+                "right = 0": "right, images = 0, images[: len(images) // batch_size * batch_size]"
             },
             "every batch as full": {"/ len(images)": "/ (batch_size * len(images.split(batch_size)))"},
             "returned the number right": {"right / len(images)": "float(right)"},

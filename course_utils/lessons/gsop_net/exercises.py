@@ -86,15 +86,6 @@ def _draw_related(draw: Draw) -> Inputs:
     return x, first, second
 
 
-def _draw_rows(draw: Draw) -> Inputs:
-    side, expansion = draw.integer(4, 5), draw.integer(2, 3)
-    return (
-        draw.normal(draw.integer(2, 3), side, side),
-        draw.normal(expansion * side, 1, side, 1, std=side**-0.5),
-        draw.normal(expansion * side, std=0.5),
-    )
-
-
 def _draw_covariance(draw: Draw) -> Inputs:
     batch, channels = draw.choice((2, 5)), draw.integer(3, 4)
     turned = torch.linalg.qr(draw.normal(batch, channels, channels)).Q
@@ -177,9 +168,7 @@ TASKS = (
             "one mean for the batch": {"mean(dim=2, keepdim=True)": "mean(dim=(0, 2))[:, None]"},
             "one mean for the picture": {"mean(dim=2": "mean(dim=(1, 2)"},
             "the correlation": lambda x: torch.stack([torch.corrcoef(one) for one in x.flatten(2)]),
-            "compared positions": {
-                "deviations @ deviations.transpose(1, 2)": "deviations.transpose(1, 2) @ deviations"
-            },
+            "compared positions": {"deviations @ deviations.transpose(1, 2)": "deviations.mT @ deviations"},
         },
     ),
     Task(
@@ -203,7 +192,7 @@ TASKS = (
     ),
     Task(
         row_wise_convolution,
-        _draw_rows,
+        lambda draw: draw.normals("N d d", ("e*d 1 d 1", 0.5), ("e*d", 0.5), N=(2, 3), d=(4, 5), e=(2, 3)),
         mistakes={
             "kept two axes": {".flatten(1)": ""},
             "left out the bias": {", bias": ""},
@@ -262,9 +251,7 @@ TASKS = (
                 "        t = (3 * identity - z @ y) / 2\n": "",
                 "    for": "    t = (3 * identity - y) / 2\n    for",
             },
-            "the Frobenius norm": {
-                "cov.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]": "torch.linalg.matrix_norm(cov, keepdim=True)"
-            },
+            "the Frobenius norm": {"diagonal(dim1=1, dim2=2).sum(1)[:, None, None]": "norm(dim=(1, 2), keepdim=True)"},
             "one trace for the batch": {"sum(1)[:, None, None]": "sum()"},
             "the exact root": _exact_root,
         },

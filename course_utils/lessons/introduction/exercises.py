@@ -139,10 +139,7 @@ TASKS = (
         mistakes={
             "the masks that change": {"< 1e-4": ">= 1e-4"},
             "masks of equal values": {"(mask - mask[:1])": "mask.std()"},
-            "channels of one picture": (
-                {"mask[:1]": "mask[:, :1]"},
-                {"(mask - mask[:1])": "mask.flatten(1).std(1)"},
-            ),
+            "channels of one picture": ({"mask[:1]": "mask[:, :1]"}, {"(mask - mask[:1])": "mask.flatten(1).std(1)"}),
             "the first two pictures": {"mask - mask[:1]": "mask[0] - mask[1]"},
             "first and last": {"mask - mask[:1]": "mask[0] - mask[-1]"},
             "mean of the differences": {".max()": ".mean()"},

@@ -183,9 +183,7 @@ TASKS = (
             "columns before rows": {"rows, columns)": "columns, rows).mT"},
             "rows and columns exchanged": {"rows, columns)": "columns, rows)"},
             "averaged the heads": {"columns)": "columns).mean(dim=0)"},
-            "made the map sum to 1": {
-                "columns)": "columns) / weights[:, 0, 1 + registers :].sum(dim=1)[:, None, None]"
-            },
+            "made the map sum to 1": {"columns)": "columns) / weights[:, 0, 1 + registers :].sum(1)[:, None, None]"},
             "left the patches in a row": {".reshape(-1, rows, columns)": ""},
         },
     ),
@@ -238,17 +236,12 @@ TASKS = (
                 "size] = 0": "size] = image[:, top : top + size, left : left + size]",
             },
             "the likeliest class": {"[:, label]": "[:, network(image[None])[0].argmax()]"},
-            "what was lost": {
-                "    return": "    answers =",
-                "[:, label]": "[:, label]\n    return answers[0] - answers",
-            },
+            "what was lost": {"    return": "    answers =", "label]": "label]\n    return answers[0] - answers"},
             "patches down the columns": {
                 "    columns": "    rows = image.shape[1] // size\n    columns",
                 "patch // columns * size, patch % columns": "patch % rows * size, patch // rows",
             },
-            "patches counted from 1": {
-                "in order": "in [(place - 1) % (image[0].numel() // size**2) for place in order]"
-            },
+            "patches counted from 1": {"in order": "in [(i - 1) % (image[0].numel() // size**2) for i in order]"},
             "the mean of the curve": {"[:, label]": "[:, label].mean()"},
         },
     ),
@@ -278,10 +271,7 @@ TASKS = (
             "forgot the angles": {"turned(query) @ turned(key)": "query @ key"},
             "turned the queries alone": {"turned(key)": "key"},
             "turned the keys alone": {"turned(query)": "query"},
-            "keys the other way": {
-                "(x: Tensor)": "(x: Tensor, angles: Tensor = angles)",
-                "turned(key)": "turned(key, -angles)",
-            },
+            "keys the other way": {"(x: Tensor)": "(x, angles=angles)", "turned(key)": "turned(key, -angles)"},
             "turned the wrong way round": {"angles.sin()": "-angles.sin()"},
             "pairs of two halves": {
                 "x[..., 0::2], x[..., 1::2]": "x.chunk(2, dim=-1)",

@@ -99,12 +99,6 @@ def _draw_split(draw: Draw) -> Inputs:
     return draw.normal(draw.integer(2, 3), 2 * heads, heads * draw.integer(4, 5)), heads
 
 
-def _draw_join(draw: Draw) -> Inputs:
-    heads, each = draw.integer(2, 3), draw.integer(4, 5)
-    context = draw.normal(draw.integer(2, 3), heads, draw.integer(6, 7), each)
-    return context, draw.normal(heads * each, heads * each, std=(heads * each) ** -0.5)
-
-
 def _draw_knock_out(draw: Draw) -> Inputs:
     heads, each = draw.integer(4, 5), draw.integer(6, 7)
     width = heads * each
@@ -148,7 +142,7 @@ TASKS = (
     ),
     Task(
         join_heads,
-        _draw_join,
+        lambda draw: draw.normals("N h L d", ("h*d h*d", 0.3), N=(2, 3), h=(2, 3), L=(6, 7), d=(4, 5)),
         mistakes={
             "reshaped straight": lambda c, w: F.linear(c.reshape(len(c), c.shape[2], -1), w),
             "forgot the output layer": lambda c, w: c.transpose(1, 2).flatten(2),
@@ -190,17 +184,13 @@ TASKS = (
         head_entropy,
         _draw_weights,
         mistakes={
-            "nan for a weight of 0": {
-                "torch.special.xlogy(weights, weights) / torch.tensor(2.0).log()": "weights * weights.log2()"
-            },
+            "nan for a weight of 0": {"torch.special.xlogy(weights, weights)": "(weights * weights.log())"},
             "took the natural logarithm": {" / torch.tensor(2.0).log()": ""},
             "sign is missing": {"-torch": "torch"},
             "summed over the queries": {"dim=3": "dim=2"},
-            "mean of the weights first": {"    bits": "    weights = weights.mean(dim=2, keepdim=True)\n    bits"},
-            "mean of the weights of all pictures first": {
-                "    bits": "    weights = weights.mean(dim=0, keepdim=True)\n    bits"
-            },
-            "mean of all weights first": {"    bits": "    weights = weights.mean(dim=(0, 2), keepdim=True)\n    bits"},
+            "mean of the weights first": {"    bits": "    weights = weights.mean(2, True)\n    bits"},
+            "mean of the weights of all pictures first": {"    bits": "    weights = weights.mean(0, True)\n    bits"},
+            "mean of all weights first": {"    bits": "    weights = weights.mean((0, 2), True)\n    bits"},
             "mean over the keys": {"sum(dim=3)": "mean(dim=3)"},
             "summed instead of averaged": {"mean(dim=(0, 2))": "sum(dim=2).mean(dim=0)"},
             "one for each picture": {"mean(dim=(0, 2))": "mean(dim=2)"},

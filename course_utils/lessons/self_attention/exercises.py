@@ -81,17 +81,6 @@ def _draw_stack(draw: Draw) -> Inputs:
     return kernels, strides
 
 
-def _draw_output(draw: Draw) -> Inputs:
-    images, channels, height, width = draw.integer(2, 3), draw.integer(5, 6), draw.integer(2, 3), draw.choice((4, 7))
-    values = draw.integer(3, 4)
-    return (
-        draw.normal(images, channels, height, width),
-        draw.normal(images, height * width, values),
-        draw.normal(channels, values, 1, 1),
-        draw.uniform(1, low=0.2, high=0.8),
-    )
-
-
 _LAYERS = ("k C 1 1", 0.5), ("k C 1 1", 0.5), ("v C 1 1", 0.5), ("C v 1 1", 0.5)
 
 TASKS = (
@@ -153,16 +142,17 @@ TASKS = (
     ),
     Task(
         attention_output,
-        _draw_output,
+        lambda draw: (
+            *draw.normals("N C H W", "N H*W v", "C v 1 1", N=(2, 3), C=(5, 6), H=(2, 3), W=(7, 8), v=(3, 4)),
+            draw.uniform(1, low=0.2, high=0.8),
+        ),
         mistakes={
             "left out the residual": {" + x": ""},
             "left out gamma": {"gamma * ": ""},
             "gamma times the sum": {"gamma * F": "gamma * (F", " + x": " + x)"},
             "gamma times x": {"gamma * F": "F", "+ x": "+ gamma * x"},
             "blended": {"+ x": "+ (1 - gamma) * x"},
-            "reshaped straight": {
-                "context.transpose(1, 2).unflatten(2, x.shape[2:])": "context.reshape(len(x), -1, *x.shape[2:])"
-            },
+            "reshaped straight": {"transpose(1, 2).unflatten(2, x.shape[2:])": "reshape(len(x), -1, *x.shape[2:])"},
             "reshaped after the output layer": {
                 "F.conv2d(gathered, output_weight)": "(context @ output_weight[:, :, 0, 0].T).reshape(x.shape)"
             },

@@ -153,9 +153,7 @@ TASKS = (
         mistakes={
             "class token last": {"[first, projected]": "[projected, first]"},
             "without positions": {" + positions": ""},
-            "class token without a position": {
-                "projected], dim=1) + positions": "projected + positions[:, 1:]], dim=1)"
-            },
+            "class token without a position": {"projected], dim=1) + positions": "projected + positions[:, 1:]], 1)"},
             "positions from 0 for patches": (
                 {"projected], dim=1) + positions": "projected + positions[:, :-1]], dim=1)"},
                 {"+ positions": "+ positions.roll(1, 1)"},
