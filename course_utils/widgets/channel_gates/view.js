@@ -10,7 +10,9 @@ import {
 } from "../page/maths.js";
 import { inWorker, latest } from "../page/network.js";
 import { drawingPad } from "../page/pad.js";
-import { fit, fitPanel, layered, layPicture, outline, paintImage, paintMap, pixelsOf } from "../page/paint.js";
+import {
+  fit, fitPanel, layered, layPicture, outline, paintImage, paintMap, pixelsOf, writeText,
+} from "../page/paint.js";
 import {
   bars, copyButton, instrument, pictureButtons, picturePanel, row, saveButton, scaleBar,
 } from "../page/panels.js";
@@ -20,7 +22,6 @@ const OWN = -1; // the index of the learner's own picture
 const SIDE = 512; // of a photograph in the page: the segmenter is given its means of two by two
 const TALLEST = 384; // of the maps, in CSS pixels
 const WORDS = 15;
-const FONT = "system-ui, sans-serif";
 const BACKGROUND = [10, 30, 44]; // laid over what the mask leaves out
 
 /** A block's name as a learner reads it: "encoder block 4" for "encoder.3.gate". */
@@ -225,13 +226,9 @@ function drawTile(context, house, stage, atlas, layout, [x, y], channel, edits) 
     context.fillRect(x + side * stage.gates[channel] - 1, under - 1, 2, bar + 2);
   }
   if (!words) return;
-  context.font = `11px ${FONT}`;
-  context.fillStyle = house.ink("soft");
-  context.textAlign = "left";
-  if (side >= 48) context.fillText(String(channel + 1), x, under + bar + 12);
-  context.fillStyle = house.ink("ink");
-  context.textAlign = "right";
-  context.fillText(gate.toFixed(2), x + side, under + bar + 12);
+  const middle = under + bar + 8;
+  if (side >= 48) writeText(context, String(channel + 1), x, middle, { ink: house.ink("soft"), size: 11 });
+  writeText(context, gate.toFixed(2), x + side, middle, { ink: house.ink("ink"), size: 11, align: "right" });
 }
 
 /** The grid of maps. `now()` gives what is shown, or null; `onPoint(quiet)` hears the learner point. */

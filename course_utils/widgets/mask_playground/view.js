@@ -1,11 +1,11 @@
-import { choice, fill, focusController, gestures, keyWords, slider, store, traitControls } from "../page/bind.js";
+import { choice, fill, focusController, keyWords, slider, store, traitControls } from "../page/bind.js";
 import { cropped, ownPictures, unpacked } from "../page/camera.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { cellOf, extent, number, percent, resample } from "../page/maths.js";
 import { inWorker } from "../page/network.js";
-import { colourOf, fitPanel, outline, paintImage, paintMap, pixelsOf } from "../page/paint.js";
-import { copyButton, instrument, picturePanel, row, saveButton, scaleBar } from "../page/panels.js";
+import { colourOf, fitPanel, outline, paintImage, paintMap, pixelsOf, writeText } from "../page/paint.js";
+import { copyButton, instrument, note, picturePanel, pointPanel, row, saveButton, scaleBar } from "../page/panels.js";
 
 const RANGE = { table: "magma", low: 0, high: 1 };
 const SIZE = [288, 216]; // of a picture: columns, rows
@@ -14,7 +14,6 @@ const CELL = 4; // pixels of the picture in a cell of the focus
 const ACROSS = 3; // frames beside each other
 const GAP = 0.02; // between frames, as a share of the panel
 const OWN = "own";
-const FONT = "system-ui, sans-serif";
 const CHANNELS = ["red", "green", "blue"];
 const BRANCHES = ["fine", "coarse"];
 const SETTINGS = ["picture", "category", "source", "rest", "gates", "spot", "size", "moment", "window", "fine"];
@@ -235,18 +234,10 @@ function partsOf([sheets, channels, rows]) {
 
 const boxOn = ({ width, height }, [x, y, w, h]) => [x * width, y * height, w * width, h * height];
 
-/** Words at a place of a canvas, `ink` on an edge of black where `edged`. */
-function write(canvas, words, x, y, { ink, align = "left", edged = false }) {
-  const context = canvas.getContext("2d");
+function nameUnder(house, canvas, words, [x, y, , height]) {
   const pixels = pixelsOf(canvas);
-  context.font = `${align === "center" || edged ? 600 : 400} ${13 * pixels}px ${FONT}`;
-  Object.assign(context, { textAlign: align, fillStyle: ink, strokeStyle: "#000", lineWidth: 3 * pixels });
-  if (edged) context.strokeText(words, x, y);
-  context.fillText(words, x, y);
+  writeText(canvas.getContext("2d"), words, x, y + height + 13 * pixels, { ink: house.ink("soft"), size: 13 * pixels });
 }
-
-const nameUnder = (house, canvas, words, [x, y, , height]) =>
-  write(canvas, words, x, y + height + 18 * pixelsOf(canvas), { ink: house.ink("soft") });
 
 function drawSheets(house, canvas, painted) {
   const context = canvas.getContext("2d");
@@ -268,16 +259,17 @@ function drawMask(house, canvas, { shape, values }) {
     const box = boxOn(canvas, share);
     const [x, y, width, height] = box;
     const pixels = pixelsOf(canvas);
+    const style = { size: 13 * pixels, weight: 600 };
     if (rows > 1) {
       context.drawImage(paintMap(values.subarray(i * rows * columns), rows, columns, RANGE), ...box);
-      write(canvas, name, x + 5 * pixels, y + 15 * pixels, { ink: "#fff", edged: true });
+      writeText(context, name, x + 5 * pixels, y + 11 * pixels, { ...style, ink: "#fff", edge: "#000" });
       return;
     }
     context.fillStyle = colourOf(values[i], RANGE);
     context.fillRect(...box);
     const words = `${channels > 1 ? `${name} ` : ""}${values[i].toFixed(2)}`;
-    const style = { ink: values[i] > 0.6 ? "#000" : "#fff", align: "center" };
-    write(canvas, words, x + width / 2, y + height / 2 + 5 * pixels, style);
+    const ink = values[i] > 0.6 ? "#000" : "#fff";
+    writeText(context, words, x + width / 2, y + height / 2, { ...style, ink, align: "center" });
     if (channels === 1 && name) nameUnder(house, canvas, name, box);
   });
 }
@@ -340,17 +332,17 @@ function controlsPart(house, model, change) {
     label: name[0].toUpperCase() + name.slice(1), ...share, value: 0,
     onInput: (value) => change({ gates: model.get("gates").map((gate, i) => (i === c ? value : gate)) }),
   })]));
-  const note = element("p", { class: "cw-panel-name" }, "This mask is made from the picture: nothing is set by hand.");
+  const made = note("This mask is made from the picture: nothing is set by hand.");
   const all = { ...gates, ...sliders.controls };
   house.controls.append(...lists.nodes);
-  const node = element("div", { class: "cw-sliders" }, note, ...Object.values(all).map((one) => one.node));
+  const node = element("div", { class: "cw-sliders" }, made, ...Object.values(all).map((one) => one.node));
   const set = (settings, pictures) => {
     fill(lists.controls.picture, pictures.map(({ key, title }) => [key, title]), settings.picture);
     lists.refresh();
     sliders.refresh();
     CHANNELS.forEach((name, c) => gates[name].set(settings.gates[c]));
     const used = slidersOf(settings);
-    note.hidden = used.length > 0;
+    made.hidden = used.length > 0;
     for (const [name, one] of Object.entries(all)) one.node.hidden = !used.includes(name);
   };
   return { node, set };
@@ -390,11 +382,10 @@ function wordsOf({ input, mask, output, grid, title, ...settings }, query, hint)
 
 /** The three panels: what passes, large, and beside it x and the mask, and what makes it. */
 function panelsPart(house) {
-  const panels = ["output", "x", "mask"].map((name) =>
-    picturePanel(name, { role: name === "output" ? "application" : "img", "data-panel": name }));
+  const panels = [pointPanel(), picturePanel("", { role: "img" }), picturePanel("", { role: "img" })];
   const [outPanel, xPanel, maskPanel] = panels;
+  ["output", "x", "mask"].forEach((name, i) => { panels[i].canvas.dataset.panel = name; });
   const scale = scaleBar("Weight");
-  outPanel.node.append(element("p", { class: "cw-panel-name cw-keys" }, gestures()));
   instrument(house, outPanel.node, row(xPanel.node, maskPanel.node), scale.node, house.controls);
   house.controls.style.margin = "0";
   const drawFocus = ({ category, grid: { down, along, place } }, focus) => {

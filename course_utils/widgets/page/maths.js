@@ -8,10 +8,12 @@ export function bytes(text) {
   return result;
 }
 
-function half(bits) {
+/** The number that 16 bits of half precision mean. */
+export function half(bits) {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 31;
   const fraction = bits & 1023;
+  if (exponent === 31) return fraction ? NaN : sign * Infinity;
   return sign * (exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25));
 }
 
@@ -64,7 +66,9 @@ export const python = (value) => (typeof value === "boolean" ? { true: "True", f
 /** Numbers as a node keeps them for whoever reads it from outside. */
 export const listed = (values, digits = 6) => Array.from(values, (value) => value.toPrecision(digits)).join(",");
 
-export const sigmoid = (value) => 1 / (1 + Math.exp(-value));
+export function sigmoid(value) {
+  return 1 / (1 + Math.exp(-value));
+}
 
 /** Shares that sum to 1, over the places where `open` is true; all 0 where none is. */
 export function softmax(scores, open = null) {

@@ -6,12 +6,15 @@
 //   const { output, values } = await beside.run(input, edits, ["blocks.0.attention"]);
 //   beside.end();
 //
-// A value is {shape, data}: a map [C, H, W], tokens [L, D], a gate [C], the weights of all heads [heads, L, L]. `values`
-// has one for the name of each step: those that record_masks knows have the same name here. input: null keeps the last.
-// edits: for the name of a step a list [[index, number], ...]: that channel's gate, or all weights of that head, becomes
-// the number; in this thread also a function of (data, shape) that returns the data to use. A run computes again only
-// what comes after a change, of the input or of an edit: of a list its numbers count, of a function the object. The
-// `values` of createNetwork's run are good until the next run, which writes into the same arrays; the output stays.
+// A value is {shape, data}: a map [C, H, W], tokens [L, D], a gate [C], the weights of all heads [heads, L, L].
+// `values` has one for the name of each step: those that record_masks knows have the same name here. input: null keeps
+// the last. edits: for the name of a step a list [[index, number], ...]: that channel's gate, or all weights of that
+// head, becomes the number; in this thread also a function of (data, shape) that returns the data to use. A run
+// computes again only what comes after a change, of the input or of an edit: of a list its numbers count, of a function
+// the object. The `values` of createNetwork's run are good until the next run, which writes into the same arrays; the
+// output stays.
+
+import { half, sigmoid } from "./maths.js";
 
 export function createNetwork(graph, base64) {
   const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
@@ -59,7 +62,7 @@ export function createNetwork(graph, base64) {
   return { run };
 }
 
-/** A network in a worker: `run(input, edits, names)` promises the output and the values of these steps; `end()` stops it. */
+/** A network in a worker: `run(input, edits, names)` promises the output and these steps' values; `end()` stops it. */
 export function inWorker(graph, base64) {
   const waiting = new Map();
   let count = 0;
@@ -158,29 +161,16 @@ function editedValue({ shape, data }, edit) {
   return { shape, data: copy };
 }
 
-// Weights are kept as doubles: JavaScript multiplies doubles, and to widen each factor every time costs a fifth of the time.
+// Weights are kept as doubles: JavaScript multiplies doubles, and to widen each factor every time costs a fifth more.
 function fromHalf(halves) {
-  const table = fromHalf.table ?? (fromHalf.table = Float64Array.from({ length: 65536 }, (_, bits) => halfNumber(bits)));
-  return Float64Array.from(halves, (bits) => table[bits]);
-}
-
-function halfNumber(bits) {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction ? NaN : sign * Infinity;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+  fromHalf.table ??= Float64Array.from({ length: 65536 }, (_, bits) => half(bits));
+  return Float64Array.from(halves, (bits) => fromHalf.table[bits]);
 }
 
 // The step's own array of the last run, where the length is the same: a new one would have to be cleared first.
 function roomFor(step, length) {
   if (step.room?.length !== length) step.room = new Float32Array(length);
   return step.room;
-}
-
-function sigmoid(x) {
-  return 1 / (1 + Math.exp(-x));
 }
 
 // Loops of their own for the two that run over whole maps: a call for each value would cost more than the value.
@@ -194,16 +184,13 @@ function activation([{ shape, data }], step) {
       const x = data[i];
       out[i] = x <= -3 ? 0 : x >= 3 ? x : (x * (x + 3)) / 6;
     }
-  } else if (kind === "sigmoid") {
-    for (let i = 0; i < out.length; i += 1) out[i] = sigmoid(data[i]);
-  } else if (kind === "silu") {
-    for (let i = 0; i < out.length; i += 1) out[i] = data[i] * sigmoid(data[i]);
-  } else if (kind === "hard_sigmoid") {
-    for (let i = 0; i < out.length; i += 1) out[i] = Math.min(1, Math.max(0, (data[i] + 3) / 6));
-  } else if (kind === "gelu") {
-    for (let i = 0; i < out.length; i += 1) out[i] = 0.5 * data[i] * (1 + errorFunction(data[i] * Math.SQRT1_2));
   } else {
-    throw new Error(`There is no activation "${kind}".`);
+    const one = {
+      sigmoid, silu: (x) => x * sigmoid(x), hard_sigmoid: (x) => Math.min(1, Math.max(0, (x + 3) / 6)),
+      gelu: (x) => 0.5 * x * (1 + errorFunction(x * Math.SQRT1_2)),
+    }[kind];
+    if (!one) throw new Error(`There is no activation "${kind}".`);
+    for (let i = 0; i < out.length; i += 1) out[i] = one(data[i]);
   }
   return { shape, data: out };
 }
@@ -378,7 +365,8 @@ function depthwise([x], step) {
           }
         } else {
           for (let kx = 0; kx < wideKernel; kx += 1) {
-            for (let i = 0, j = from + kx; i < columns; i += 1, j += stride[1]) out[to + i] += weight[w + kx] * plane[j];
+            const p = weight[w + kx];
+            for (let i = 0, j = from + kx; i < columns; i += 1, j += stride[1]) out[to + i] += p * plane[j];
           }
         }
       }
@@ -574,7 +562,7 @@ function operations() {
 
 // A worker can import no file of the page: it is given the text of these functions, which use nothing else.
 const SOURCE = [
-  createNetwork, answerMessages, answerRun, sameEdit, keptEdit, editedValue, fromHalf, halfNumber, roomFor, sigmoid,
+  createNetwork, answerMessages, answerRun, sameEdit, keptEdit, editedValue, fromHalf, half, roomFor, sigmoid,
   activation, affine, add, gate, concatenate, errorFunction, multiply, padded, outputSides, convolution, packNeighbours,
   depthwise, enlarge, resize, pool, mean, linear, layerNorm, attentionWeights, attend, transposed, toTokens, toMap,
   withClassToken, firstToken, flatten, operations,

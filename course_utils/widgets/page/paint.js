@@ -85,8 +85,8 @@ export function drawMap(context, values, height, width, box, { opacity = 1, ...s
 }
 
 /**
- * Give a canvas the pixels of its place on the screen, `ratio` = height / width; returns its size in pixels. A widget in
- * a column without width computes sides that are no numbers: even then a canvas has a pixel, since none can be copied.
+ * Give a canvas the pixels of its place on the screen, `ratio` = height / width; returns its size in pixels. A widget
+ * in a column without width computes sides that are no numbers: even then a canvas has a pixel, or copying it fails.
  */
 export function fit(canvas, cssWidth, ratio) {
   const scale = window.devicePixelRatio || 1;
@@ -129,12 +129,15 @@ export function drawHeat(canvas, picture, values, [rows, columns], { opacity = 0
   return context;
 }
 
-/** Words at a place of a canvas, in CSS pixels: `align` of the words and `line` of the letters stand there, `most` wide. */
-export function writeText(context, words, x, y, { ink, size = 12, weight = 400, align = "left", line = "middle", most }) {
+/** Words at a place of a canvas: `align` of the words and `line` of the letters stand there, at `most` so wide. */
+export function writeText(
+  context, words, x, y, { ink, size = 12, weight = 400, align = "left", line = "middle", most, edge = null },
+) {
   context.font = `${weight} ${size}px system-ui, sans-serif`;
   context.textAlign = align;
   context.textBaseline = line;
-  context.fillStyle = ink;
+  Object.assign(context, { fillStyle: ink, strokeStyle: edge, lineWidth: size / 4 });
+  if (edge) context.strokeText(words, x, y, most);
   context.fillText(words, x, y, most);
 }
 

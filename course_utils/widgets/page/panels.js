@@ -159,8 +159,9 @@ export function pictureButtons({ label, side, onPress }) {
  * Buttons for the trait `pictures`, each with a `label`, which store the trait `picture`; `imageOf(picture)` gives a canvas.
  * `refresh()` follows the traits.
  */
-export function pictureChoice(model, side, imageOf) {
-  const { node, show } = pictureButtons({ label: "Pictures", side, onPress: (picture) => store(model, { picture }) });
+export function pictureChoice(model, side, imageOf, reset = {}) {
+  const onPress = (picture) => store(model, { ...reset, picture });
+  const { node, show } = pictureButtons({ label: "Pictures", side, onPress });
   const refresh = () => {
     const offers = model.get("pictures").map((one, key) => ({ key, label: one.label, image: imageOf(one) }));
     node.hidden = offers.length < 2;
