@@ -11,7 +11,8 @@ import { copyButton, saveButton } from "./panels.js";
  * `mark(focus)`, what is drawn with it, both only while the widget has a width; `describe(focus)` -> the parts of the
  * status line; `lines(focus)`, those below the saved picture, by default the first two; `code(focus)` -> the lines to
  * copy; `moved(focus)`, before a gesture is drawn; `isQuiet()`, whether a drawing is said quietly.
- * Returns what `bindFocus` does, `look(quiet)`, which marks and says, and `show()`, which draws all.
+ * Returns what `bindFocus` does, `look(quiet)`, which marks and says, `show()`, which draws all, and `update()`, which
+ * follows the traits first.
  */
 export function bindView({
   model, house, traits, mark, describe, code, follow = () => {}, draw = () => {}, moved = () => {},
@@ -40,12 +41,13 @@ export function bindView({
     if (model.get(trait).length && !focus.get()) store(model, { [trait]: [] }); // there is no such place any more
     return true;
   };
+  const update = () => { if (take()) show(); };
   take();
-  house.listen(traits, () => { if (take()) show(); });
+  house.listen(traits, update);
   house.whenShown(show);
   house.actions.append(
     saveButton(house, `${house.root.dataset.widget}.png`, { lines: () => lines(focus) }),
     copyButton(house, () => code(focus)),
   );
-  return { ...focus, look, show };
+  return { ...focus, look, show, update };
 }

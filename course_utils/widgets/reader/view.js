@@ -339,10 +339,7 @@ function codeFor(model, column) {
 
 async function render({ model, el }) {
   const house = frame({ model, el, name: "reader" });
-  const network = reading(house, model, () => {
-    view.take();
-    view.show();
-  });
+  const network = reading(house, model, () => view.update());
   network.open();
   const line = linePart(house, model, network);
   const answer = answerPart(network);

@@ -1,31 +1,19 @@
-import { bindFocus, choice, fill, gestures, keyWords, store } from "../page/bind.js";
+import { choice, fill, keyWords, store, traitControls } from "../page/bind.js";
 import { element, wordsIn } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { number } from "../page/maths.js";
-import { easel } from "../page/paint.js";
-import { copyButton, instrument, panel, picturePanel, saveButton } from "../page/panels.js";
+import { easel, writeText } from "../page/paint.js";
+import { instrument, panel, pointPanel } from "../page/panels.js";
+import { drawAxes, drawBand, drawDot, drawLine, scalesOf, takePen, ticks } from "../page/plot.js";
+import { bindView } from "../page/view.js";
 
-const COLOURS = 6;
-const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [14, 4], [5, 2, 2, 2, 2, 2]];
-const MARGIN = { left: 56, right: 16, top: 16, bottom: 40 };
-const FONT = "13px system-ui, sans-serif";
 const QUIET = 15000; // milliseconds between two lines that are read out while networks train
 
 /** A metric's name in words. */
 const wordsFor = (metric) => metric.replace(/_/g, " ").replace(/\bacc\b/, "accuracy").replace(/\bval\b/, "validation")
   .replace(/\btrain\b/, "training");
 
-/** Round steps for an axis, at most about `count` of them. */
-function ticks(low, high, count) {
-  const rough = (high - low) / count;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((one) => one * power).find((one) => one >= rough * 0.999);
-  const values = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++) values.push(i * step);
-  return { values, digits: Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) };
-}
-
-/** The epochs so far. `load()` reads them; `curve(run, metric)` -> [{ epoch, mean, low, high, seeds }] in order. */
+/** The epochs so far. `load()` reads them; `curve(run, metric)` -> [{ at, mean, low, high, seeds }] by epoch. */
 function history(model) {
   let runs = []; // runs[i] is a Map: seed -> Map: epoch -> metrics
   const load = () => {
@@ -42,8 +30,8 @@ function history(model) {
       const value = metrics[metric];
       if (value !== null && value !== undefined) values.set(epoch, [...(values.get(epoch) ?? []), value]);
     }
-    return [...values].sort((one, other) => one[0] - other[0]).map(([epoch, all]) => ({
-      epoch, mean: all.reduce((sum, value) => sum + value, 0) / all.length, low: Math.min(...all),
+    return [...values].sort((one, other) => one[0] - other[0]).map(([at, all]) => ({
+      at, mean: all.reduce((sum, value) => sum + value, 0) / all.length, low: Math.min(...all),
       high: Math.max(...all), seeds: all.length,
     }));
   };
@@ -55,17 +43,17 @@ function history(model) {
 function read(model, known) {
   const [names, metric, hidden] = ["runs", "metric", "hidden_runs"].map((name) => model.get(name));
   const curves = names.map((_, run) => known.curve(run, metric));
-  const epochs = [...new Set(curves.flat().map((one) => one.epoch))].sort((one, other) => one - other);
+  const epochs = [...new Set(curves.flat().map(({ at }) => at))].sort((one, other) => one - other);
   const visible = names.map((_, run) => run).filter((run) => !hidden.includes(names[run]));
   return { names, metric: wordsFor(metric), curves, epochs, visible };
 }
 
-const pointOf = ({ curves }, run, epoch) => curves[run].find((one) => one.epoch === epoch);
+const pointOf = ({ curves }, run, epoch) => curves[run].find(({ at }) => at === epoch);
 
-/** Where epochs and values stand on a chart of a width in CSS pixels. */
-function scalesFor({ curves, visible, epochs }, width, announced) {
+/** The size of a chart of a width in CSS pixels, where epochs and values stand on it, and its numbers. */
+function layOut({ curves, visible, epochs }, width, announced) {
   const height = Math.round(Math.max(220, Math.min(320, width * 0.6)));
-  const first = epochs.length ? epochs[0] : 0;
+  const first = epochs[0] ?? 0;
   const last = Math.max(announced ?? 0, epochs.at(-1) ?? 1, first + 1);
   const points = visible.flatMap((run) => curves[run]);
   const [low, high] = points.length
@@ -73,64 +61,9 @@ function scalesFor({ curves, visible, epochs }, width, announced) {
   const size = Math.max(Math.abs(low), Math.abs(high));
   const pad = high - low > 1e-9 * size ? (high - low) * 0.06 : size * 0.06 || 0.5;
   const [bottom, top] = [low >= 0 ? Math.max(0, low - pad) : low - pad, high + pad];
-  return {
-    width, height, first, last, bottom, top,
-    x: (epoch) => MARGIN.left + ((epoch - first) / (last - first)) * (width - MARGIN.left - MARGIN.right),
-    y: (value) => MARGIN.top + (1 - (value - bottom) / (top - bottom)) * (height - MARGIN.top - MARGIN.bottom),
-  };
-}
-
-function drawLine(context, points) {
-  context.beginPath();
-  for (const [x, y] of points) context.lineTo(x, y);
-  context.stroke();
-}
-
-function drawAxes(context, house, { width, height, first, last, bottom, top, x, y }) {
-  context.font = FONT;
-  context.fillStyle = house.ink("soft");
-  context.strokeStyle = house.ink("line");
-  context.textBaseline = "middle";
-  context.textAlign = "right";
-  const rows = ticks(bottom, top, 5);
-  for (const value of rows.values) {
-    const at = Math.round(y(value)) + 0.5;
-    drawLine(context, [[MARGIN.left, at], [width - MARGIN.right, at]]);
-    context.fillText(value.toFixed(rows.digits), MARGIN.left - 8, at);
-  }
-  context.textBaseline = "top";
-  context.textAlign = "center";
-  const columns = ticks(first, last, Math.min(10, Math.max(2, width / 80)));
-  for (const value of columns.values.filter(Number.isInteger)) context.fillText(value, x(value), height - MARGIN.bottom + 6);
-  context.fillText("epoch", (MARGIN.left + width - MARGIN.right) / 2, height - 16);
-}
-
-function dot(context, x, y, radius) {
-  context.beginPath();
-  context.arc(x, y, radius, 0, 2 * Math.PI);
-  context.fill();
-}
-
-/** The colour and the dashes of a run's line. */
-function takePen(context, house, run) {
-  context.fillStyle = context.strokeStyle = house.ink(`run-${run % COLOURS}`);
-  context.lineWidth = 2.5;
-  context.lineJoin = "round";
-  context.setLineDash(DASHES[(run + Math.floor(run / COLOURS)) % DASHES.length]);
-}
-
-/** One run: its band from the lowest to the highest seed, and the line of its means. */
-function drawCurve(context, house, { x, y }, run, points) {
-  takePen(context, house, run);
-  context.globalAlpha = 0.18;
-  context.beginPath();
-  for (const one of points) context.lineTo(x(one.epoch), y(one.high));
-  for (const one of [...points].reverse()) context.lineTo(x(one.epoch), y(one.low));
-  context.fill();
-  context.globalAlpha = 1;
-  drawLine(context, points.map((one) => [x(one.epoch), y(one.mean)]));
-  context.setLineDash([]);
-  if (points.length === 1) dot(context, x(points[0].epoch), y(points[0].mean), 3);
+  const columns = ticks(first, last, Math.min(10, Math.max(2, width / 80))).values.filter(Number.isInteger);
+  const scales = scalesOf([56, 16, width - 16, height - 40], [first, last], [bottom, top]);
+  return { ...scales, width, height, rows: ticks(bottom, top, 5), columns };
 }
 
 /** The epoch in focus as an upright line, and a dot on every run. */
@@ -139,30 +72,31 @@ function drawMark(context, house, view, shown, query, pinned) {
   context.strokeStyle = house.ink(pinned ? "ink" : "soft");
   context.lineWidth = pinned ? 2 : 1;
   context.setLineDash(pinned ? [] : [4, 3]);
-  drawLine(context, [[view.x(epoch), MARGIN.top], [view.x(epoch), view.height - MARGIN.bottom]]);
+  drawLine(context, [[view.x(epoch), view.box[1]], [view.x(epoch), view.box[3]]]);
   shown.visible.forEach((run, row) => {
     const point = pointOf(shown, run, epoch);
     if (!point) return;
     takePen(context, house, run);
     context.setLineDash([]);
     context.strokeStyle = house.ink("surface");
-    dot(context, view.x(epoch), view.y(point.mean), row === query[0] ? 6 : 4);
+    drawDot(context, view.x(epoch), view.y(point.mean), row === query[0] ? 6 : 4);
     context.stroke();
   });
 }
 
 /** The chart: `draw` paints the curves and the epoch in focus; `locate` finds one. */
 function chart(house) {
-  const label = `Training curves. ${keyWords("over epochs and runs")}`;
-  const made = picturePanel("", { role: "application", "aria-label": label });
-  made.node.append(element("p", { class: "cw-panel-name cw-keys" }, gestures()));
+  const made = pointPanel(`Training curves. ${keyWords("over epochs and runs")}`);
   let view = null;
   const draw = (shown, announced, query, pinned) => {
-    view = scalesFor(shown, Math.floor(made.node.clientWidth), announced);
+    view = layOut(shown, Math.floor(made.node.clientWidth), announced);
     const context = easel(made.canvas, view.width, view.height);
-    drawAxes(context, house, view);
-    if (!shown.epochs.length) context.fillText("No epoch has ended yet.", view.width / 2, view.height / 2);
-    for (const run of shown.visible) if (shown.curves[run].length) drawCurve(context, house, view, run, shown.curves[run]);
+    drawAxes(context, house, view, view.rows, view.columns, "epoch");
+    if (!shown.epochs.length) {
+      const style = { ink: house.ink("soft"), align: "center" };
+      writeText(context, "No epoch has ended yet.", view.width / 2, view.height / 2, style);
+    }
+    for (const run of shown.visible) if (shown.curves[run].length) drawBand(context, house, view, run, shown.curves[run]);
     if (query) drawMark(context, house, view, shown, query, pinned);
   };
   const nearest = (count, distance) => Array.from({ length: count }, (_, i) => i)
@@ -177,7 +111,7 @@ function chart(house) {
   return { ...made, draw, locate };
 }
 
-/** The runs, each with a sample of its line and its value at the epoch in focus, or the latest; a press hides or shows it. */
+/** The runs, each with a sample of its line and its value at the epoch in focus, or the latest, and a box to hide it. */
 function legend(house, model) {
   const list = element("div", { class: "cw-legend", role: "group", "aria-label": "Runs shown" });
   const made = panel("", list);
@@ -254,7 +188,7 @@ function announcer(house) {
 /** The latest of the runs, those beyond the second for a screen reader alone: the list beside the chart shows them all. */
 function latestInWords({ names, metric, curves, visible }) {
   const ends = visible.filter((run) => curves[run].length)
-    .map((run) => `${names[run]} ${number(curves[run].at(-1).mean)} at epoch ${curves[run].at(-1).epoch}`);
+    .map((run) => `${names[run]} ${number(curves[run].at(-1).mean)} at epoch ${curves[run].at(-1).at}`);
   const others = ends.slice(2).join("; ");
   return [`Latest ${metric}: ${ends.slice(0, 2).join("; ")}.`, ...(others ? [{ heard: `${others}.` }] : [])];
 }
@@ -309,51 +243,48 @@ function render({ model, el }) {
   const plot = chart(house);
   const runs = legend(house, model);
   const bar = progress(model);
-  const metric = choice({ label: "Metric", options: [], value: "", onChange: (value) => store(model, { metric: value }) });
+  const { controls: { metric } } = traitControls(model, { metric: [choice, { label: "Metric", options: [] }] });
   house.root.prepend(bar.node);
   house.stage.classList.add("cw-wide");
   instrument(house, plot.node, runs.node, metric.node);
 
-  const isShown = ([row, column]) => row < shown.visible.length && column < shown.epochs.length;
-  const queryNow = () => (focus.get() && isShown(focus.get()) ? focus.get() : null);
-  const words = () => describe(shown, queryNow(), focus.hint());
-  const mark = (quiet = false) => {
-    runs.draw(shown, queryNow());
-    if (house.root.clientWidth > 0) plot.draw(shown, model.get("latest").epochs, queryNow(), focus.isPinned());
-    house.say(words(), { quiet });
-  };
-  const focus = bindFocus({
-    model, house, canvases: [plot.canvas], rows: () => shown.visible.length, columns: () => shown.epochs.length,
-    locate: (_, x, y) => plot.locate(shown, x, y), describe: words, onChange: (_, __, quiet) => mark(quiet),
-  });
-  const draw = (quiet = false) => {
-    shown = read(model, known);
-    const metrics = model.get("metrics");
-    fill(metric, metrics.map((name) => [name, wordsFor(name)]), model.get("metric"));
-    plot.rename(`${shown.metric} (line: mean over seeds; band: lowest to highest)`);
-    metric.node.hidden = !metrics.length;
-    bar.draw(known.received());
-    mark(quiet);
-  };
+  let arriving = false;
   house.listen(["metric", "hidden_runs"], () => {
-    const before = focus.get();
+    const before = view.get();
     const epoch = before && shown.epochs[before[1]]; // another metric may have other epochs
     const { epochs, visible } = read(model, known);
-    const found = before && before[0] < visible.length && epochs.includes(epoch) ? [before[0], epochs.indexOf(epoch)] : null;
-    focus.set(found, focus.isPinned());
+    const isThere = before && before[0] < visible.length && epochs.includes(epoch);
+    const found = isThere ? [before[0], epochs.indexOf(epoch)] : null;
+    view.set(found, view.isPinned());
     if (model.get("query").length) store(model, { query: found ?? [] });
-    draw();
   });
-  follow(house, model, known, () => draw(!focus.get()), () => latestInWords(shown));
-  house.whenShown(() => {
-    focus.take();
-    draw(true);
+  const words = (focus) => describe(shown, focus.get(), focus.hint());
+  const view = bindView({
+    model, house, canvases: [plot.canvas], traits: ["metric", "hidden_runs"],
+    rows: () => shown.visible.length, columns: () => shown.epochs.length,
+    locate: (_, x, y) => plot.locate(shown, x, y), describe: words, lines: words, isQuiet: () => arriving,
+    follow() {
+      shown = read(model, known);
+      const metrics = model.get("metrics");
+      fill(metric, metrics.map((name) => [name, wordsFor(name)]), model.get("metric"));
+      plot.rename(`${shown.metric} (line: mean over seeds; band: lowest to highest)`);
+      metric.node.hidden = !metrics.length;
+      bar.draw(known.received());
+    },
+    mark(focus) {
+      runs.draw(shown, focus.get());
+      plot.draw(shown, model.get("latest").epochs, focus.get(), focus.isPinned());
+    },
+    code() {
+      const first = model.get("code") || "from course_utils.widgets import TrainingCurves\n";
+      return `${first.trimEnd()}\n\nTrainingCurves(records, metric=${JSON.stringify(model.get("metric"))})\n`;
+    },
   });
-  const code = () => {
-    const first = model.get("code") || "from course_utils.widgets import TrainingCurves\n";
-    return `${first.trimEnd()}\n\nTrainingCurves(records, metric=${JSON.stringify(model.get("metric"))})\n`;
-  };
-  house.actions.append(saveButton(house, "training-curves.png", { lines: words }), copyButton(house, code));
+  follow(house, model, known, () => {
+    arriving = !view.get();
+    view.update();
+    arriving = false;
+  }, () => latestInWords(shown));
   return house.end;
 }
 
