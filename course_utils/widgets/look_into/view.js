@@ -1,15 +1,21 @@
-import { asker, bindFocus, button, choice, fill, gestures, keyWords, slider, store, traitControls } from "../page/bind.js";
+import { asker, button, choice, fill, keyWords, slider, store, traitControls } from "../page/bind.js";
 import { sentPictures } from "../page/camera.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { decode, extent, largest, number, percent, placeInWords } from "../page/maths.js";
-import { colourOf, drawHeat, fit, fitPanel, frameCell, layPicture, outline, paintImage, paintMap } from "../page/paint.js";
-import { bars, copyButton, instrument, panel, pictureButtons, picturePanel, saveButton, scaleBar } from "../page/panels.js";
+import { offInCode } from "../page/heads.js";
+import { decode, extent, largest, listed, number, once, percent, placeInWords } from "../page/maths.js";
+import {
+  colourOf, drawHeat, easel, fitPanel, frameCell, layPicture, outline, paintImage, paintMap, writeText,
+} from "../page/paint.js";
+import { bars, instrument, panel, pictureChoice, picturePanel, pointPanel, scaleBar } from "../page/panels.js";
+import { bindView } from "../page/view.js";
 
 const LABEL = 28; // pixels before a row of the grid, for its number
 const TALLEST = 336;
 const MOST_HELD = 64e6; // bytes that are fetched before anybody asks for them
 const [AVERAGE, ROLLOUT] = [-1, -2];
+
+const imageOf = once(({ image }) => paintImage(decode(image)));
 
 /** The network in numbers: its layers, the masks that have arrived, and what the traits choose of them. */
 function networkOf(model) {
@@ -36,11 +42,12 @@ function networkOf(model) {
     get("gates").find(([layer, gate]) => layer === get("layer") && gate === c)?.[2] ?? 1;
   net.changed = () => get("off").length + get("gates").length > 0;
   net.key = (k) => `${get("picture")}/${k}`;
-  /** The layer whose mask is fetched next: the one shown, what its rollout needs, then the others while they are few. */
+  /** The layer whose mask is fetched next: the one shown, what its rollout needs, the others while they are few. */
   net.missing = () => {
     const before = get("head") === ROLLOUT ? rows.filter((k) => k <= get("layer")) : [];
     const others = held < MOST_HELD && net.layer().heads ? rows : [];
-    return [get("layer"), ...before, ...others].find((k) => layers[k].kind && !net.mask(k) && !net.failed.has(net.key(k)));
+    return [get("layer"), ...before, ...others]
+      .find((k) => layers[k].kind && !net.mask(k) && !net.failed.has(net.key(k)));
   };
   return net;
 }
@@ -97,7 +104,7 @@ function rollOut(net, k, at) {
   return row;
 }
 
-/** A layer's map for the query: {values, height, width, other}; words where there is none; null while it is on its way. */
+/** A layer's map for the query: {values, height, width, other}; words where there is none; null while it comes. */
 function mapOf(net, query, k, head) {
   const layer = net.layers[k];
   if (!layer.kind) return layer.why;
@@ -161,27 +168,22 @@ function maskInWords(net, { map }, query, live) {
 }
 
 /** The main picture with the map over it, its scale, and buttons for the other pictures. */
-function mainPart(house, net, focus, onPicture) {
-  const made = picturePanel("", { role: "application" });
+function mainPart(model, net) {
+  const made = pointPanel();
+  const keys = made.node.lastChild;
   const scale = scaleBar("");
-  const thumbs = pictureButtons({ label: "Pictures", side: 44, onPress: onPicture });
-  const keys = element("p", { class: "cw-panel-name cw-keys" }, gestures());
-  made.node.append(keys, scale.node, thumbs.node);
-  const images = new Map();
-  const imageOf = ({ image }) => {
-    if (!images.has(image)) images.set(image, paintImage(decode(image)));
-    return images.get(image);
-  };
-  const draw = ({ map, range }) => {
+  const thumbs = pictureChoice(model, 44, imageOf);
+  made.node.append(scale.node, thumbs.node);
+  const { canvas } = made;
+  const draw = ({ map, range }, query, pinned) => {
     const image = imageOf(net.picture());
-    const { canvas } = made;
     if (map?.values) drawHeat(canvas, image, map.values, [map.height, map.width], range);
     else layPicture(canvas, image);
     const [tall, wide] = net.grid();
-    const place = focus.get() ?? (net.layer().heads && !net.get("token") && tall ? [tall >> 1, wide >> 1] : null);
-    if (tall) frameCell(canvas, [tall, wide], place, focus.isPinned());
+    const place = query ?? (net.layer().heads && !net.get("token") && tall ? [tall >> 1, wide >> 1] : null);
+    if (tall) frameCell(canvas, [tall, wide], place, pinned);
     scale.set(range);
-    canvas.dataset.weights = map?.values?.length <= 256 ? Array.from(map.values, (one) => one.toPrecision(5)).join(",") : "";
+    canvas.dataset.weights = map?.values?.length <= 256 ? listed(map.values, 5) : "";
   };
   const refresh = () => {
     const image = imageOf(net.picture());
@@ -189,13 +191,10 @@ function mainPart(house, net, focus, onPicture) {
     fitPanel(made, image.height / image.width, 400);
     const [title, place] = [net.picture().label, `layer ${net.get("layer") + 1}`];
     made.rename(`${title}, ${place}${kind === "weights" ? `, ${headInWords(net.get("head"))}` : ""}`);
-    const named = { channels: "Gate", map: "Gate of each place" }[kind] ?? "Weight of a key";
-    scale.node.firstChild.textContent = named;
+    scale.rename({ channels: "Gate", map: "Gate of each place" }[kind] ?? "Weight of a key");
     keys.hidden = !net.grid()[0];
-    made.canvas.setAttribute("aria-label", `${title}, with the map of ${place} over it. ${keyWords()}`);
-    const offers = net.get("pictures").map((one) => ({ key: one.image, label: one.label, image: imageOf(one) }));
-    thumbs.node.hidden = offers.length < 2;
-    if (offers.length > 1) thumbs.show(offers, net.get("picture"));
+    canvas.setAttribute("aria-label", `${title}, with the map of ${place} over it. ${keyWords()}`);
+    thumbs.refresh();
   };
   return { ...made, draw, refresh };
 }
@@ -207,51 +206,42 @@ function gridPart(house, net, model) {
   const strips = new Map();
   let side = 12; // pixels of a head's cell; measured when the layout may have changed, not at every hover
   let room = 0; // pixels of the widest row, or of the panel where that is wider
-  let family = "sans-serif";
   const measure = () => {
-    family = getComputedStyle(house.root).fontFamily;
     const most = Math.max(1, ...net.rows.map((k) => net.layers[k].heads));
-    side = Math.max(12, Math.min(72, Math.floor((node.clientWidth - LABEL) / most), Math.floor(TALLEST / net.rows.length)));
+    const [across, down] = [(node.clientWidth - LABEL) / most, TALLEST / net.rows.length].map(Math.floor);
+    side = Math.max(12, Math.min(72, across, down));
     room = Math.max(LABEL + side * most, node.clientWidth);
   };
   const gates = () => {
     const { values } = net.mask() ?? { values: [] };
-    const sorted = Array.from(values, (_, c) => c);
-    sorted.sort((one, two) => values[two] - values[one]);
-    const side = Math.max(6, Math.min(28, Math.floor(Math.sqrt((node.clientWidth * TALLEST) / (values.length || 1)))));
+    const sorted = Array.from(values, (_, c) => c).sort((one, two) => values[two] - values[one]);
+    const even = Math.floor(Math.sqrt((node.clientWidth * TALLEST) / (values.length || 1)));
+    const side = Math.max(6, Math.min(28, even));
     return { values, sorted, side, columns: Math.max(1, Math.floor(node.clientWidth / side)) };
-  };
-  const begin = (width, height) => {
-    const { scale } = fit(canvas, Math.max(1, width), Math.max(1, height) / Math.max(1, width));
-    const context = canvas.getContext("2d");
-    context.setTransform(scale, 0, 0, scale, 0, 0);
-    context.clearRect(0, 0, width, height);
-    context.imageSmoothingEnabled = false;
-    context.font = `12px ${family}`;
-    context.textBaseline = "middle";
-    return context;
   };
   /** All heads of a layer side by side, painted at once: that is quicker than one by one. */
   const paintRow = (k, maps, range) => {
     const [{ height, width }, across] = [maps[0], maps.length * maps[0].width];
     const strip = new Float32Array(height * across);
     maps.forEach(({ values }, head) => {
-      for (let y = 0; y < height; y++) strip.set(values.subarray(y * width, (y + 1) * width), y * across + head * width);
+      for (let y = 0; y < height; y++) {
+        strip.set(values.subarray(y * width, (y + 1) * width), y * across + head * width);
+      }
     });
     strips.set(k, paintMap(strip, height, across, range, strips.get(k)));
     return strips.get(k);
   };
   const drawHeads = ({ range }, query) => {
-    const context = begin(room, side * net.rows.length);
+    const context = easel(canvas, room, side * net.rows.length);
+    context.imageSmoothingEnabled = false;
     net.rows.forEach((k, row) => {
       const y = row * side;
-      context.fillStyle = house.ink(k === net.get("layer") ? "ink" : "soft");
-      context.fillText(String(k + 1), 0, y + side / 2);
+      writeText(context, k + 1, 0, y + side / 2, { ink: house.ink(k === net.get("layer") ? "ink" : "soft") });
       const maps = Array.from({ length: net.layers[k].heads }, (_, head) => mapOf(net, query, k, head));
       if (!maps[0]?.values) {
         const words = maps[0] ?? missingInWords(net, k, Boolean(model.widget_manager));
-        context.fillStyle = house.ink("soft");
-        context.fillText(words.length > 60 ? `${words.slice(0, 58)}…` : words, LABEL, y + side / 2, room - LABEL);
+        const short = words.length > 60 ? `${words.slice(0, 58)}…` : words;
+        writeText(context, short, LABEL, y + side / 2, { ink: house.ink("soft"), most: room - LABEL });
         return;
       }
       const [strip, { height, width }] = [paintRow(k, maps, range), maps[0]];
@@ -264,17 +254,16 @@ function gridPart(house, net, model) {
       });
     });
   };
-  const drawOff = (context, x, y, side) => {
+  const drawOff = (context, x, y, wide) => {
     context.globalAlpha = 0.8;
     context.fillStyle = house.ink("surface");
-    context.fillRect(x, y, side, side);
+    context.fillRect(x, y, wide, wide);
     context.globalAlpha = 1;
-    context.fillStyle = house.ink("bad");
-    context.fillText("off", x + 2, y + side / 2, side - 4);
+    writeText(context, "off", x + 2, y + wide / 2, { ink: house.ink("bad"), most: wide - 4 });
   };
   const drawGates = ({ range }) => {
     const { values, sorted, side, columns } = gates();
-    const context = begin(columns * side, Math.ceil(sorted.length / columns) * side);
+    const context = easel(canvas, columns * side, Math.max(1, Math.ceil(sorted.length / columns) * side));
     sorted.forEach((c, i) => {
       const [x, y] = [(i % columns) * side, Math.floor(i / columns) * side];
       context.fillStyle = colourOf(values[c] * net.factor(c), range);
@@ -291,7 +280,8 @@ function gridPart(house, net, model) {
     }
     const k = net.rows[Math.floor(y / side)];
     if (k === undefined) return;
-    store(model, { layer: k, head: Math.max(0, Math.min(net.layers[k].heads - 1, Math.floor((x - LABEL) / side))) });
+    const head = Math.max(0, Math.min(net.layers[k].heads - 1, Math.floor((x - LABEL) / side)));
+    store(model, { layer: k, head });
   });
   const draw = (view, query) => {
     if (net.layer().kind === "channels") drawGates(view);
@@ -312,9 +302,9 @@ function gridPart(house, net, model) {
 function answerPart(house, net, model) {
   const shown = bars({ label: "Class probabilities" });
   const made = panel("", shown.node);
-  let edited = null; // { question, rows }: the kernel's answer to the edits of the traits
+  let edited = {}; // { asked, rows }: the kernel's answer to the edits of the traits
   const question = () => ({ picture: net.get("picture"), off: net.get("off"), gates: net.get("gates") });
-  const same = () => edited && JSON.stringify(edited.question) === JSON.stringify(question());
+  const now = () => (net.changed() && edited.asked === JSON.stringify(question()) ? edited.rows : null);
   const setFactor = (by) => {
     const [k, c] = [net.get("layer"), net.get("channel")];
     const others = net.get("gates").filter(([layer, gate]) => layer !== k || gate !== c);
@@ -329,11 +319,10 @@ function answerPart(house, net, model) {
   const reset = button("Switch all back on", () => store(model, { off: [], gates: [] }));
   made.node.append(element("div", { class: "cw-actions" }, switcher, reset));
   const ask = asker(model, house, ({ edited: rows }, { picture, off, gates }) => {
-    edited = { question: { picture, off, gates }, rows };
+    edited = { asked: JSON.stringify({ picture, off, gates }), rows };
     house.redraw();
   });
-  const askIfChanged = () => { if (net.changed() && !same()) ask(question()); };
-  const now = () => (net.changed() && same() ? edited.rows : null);
+  const askIfChanged = () => { if (net.changed() && !now()) ask(question()); };
   const refresh = () => {
     const before = net.picture().answer;
     const rows = now() ?? before;
@@ -371,7 +360,9 @@ function controlsPart(house, net, model, setFactor) {
       label: "Query while you do not point", onChange: (one) => store(model, { token: one, query: [] }),
       options: [...named.map((one) => [one, `${one} token`]), ["", "patch in the middle"]],
     }],
-    channel: [slider, { label: "Channel", min: 1, max: 1, step: 1, show: String, read: (k) => k + 1, write: (k) => k - 1 }],
+    channel: [slider, {
+      label: "Channel", min: 1, max: 1, step: 1, show: String, read: (k) => k + 1, write: (k) => k - 1,
+    }],
   });
   const factor = slider({ label: "Multiply its gate by", min: 0, max: 2, step: 0.1, value: 1, onInput: setFactor });
   const own = sentPictures(house, model, { off: [], gates: [] });
@@ -420,12 +411,8 @@ function codeFor(net, query) {
   const label = named(net.get("layer"));
   const place = query ? `(${query.join(", ")})` : net.get("token") ? JSON.stringify(net.get("token"))
     : `(${net.grid().map((side) => side >> 1).join(", ")})`;
-  const off = net.get("off");
   const edits = [
-    ...[...new Set(off.map(([k]) => k))].map((k) => {
-      const heads = off.filter(([one]) => one === k).map(([, head]) => head);
-      return `${named(k)}: off([${heads}])`;
-    }),
+    ...offInCode(net.get("off").map(([k, head]) => [net.layers[k].name, head])),
     ...net.get("gates").map(([k, c, by]) => `${named(k)}: scale(${c}, ${by})`),
   ];
   return [
@@ -443,55 +430,43 @@ function codeFor(net, query) {
 function render({ model, el }) {
   const house = frame({ model, el, name: "look-into" });
   const net = networkOf(model);
-  const focus = {}; // filled below, when the canvas that it listens to is there
   const fetchMissing = fetcher(house, net, model);
-  const main = mainPart(house, net, focus, (picture) => store(model, { picture }));
+  const main = mainPart(model, net);
   const answer = answerPart(house, net, model);
   const grid = gridPart(house, net, model);
   instrument(house, main.node, answer.node, grid.node);
   const controls = controlsPart(house, net, model, answer.setFactor);
 
-  const describe = (view = viewOf(net, focus.get())) => {
-    const [first, ...rest] = maskInWords(net, view, focus.get(), Boolean(model.widget_manager));
-    const title = `Layer ${net.get("layer") + 1}, ${net.layer().name || "the model itself"}`;
-    return [{ aside: `${title}:` }, first, { aside: answer.describe() }, ...rest.map((heard) => ({ heard })), focus.hint()];
-  };
-  /** The query alone has moved. */
-  const look = (quiet = false) => {
-    if (house.root.clientWidth === 0) return;
-    const view = viewOf(net, focus.get());
-    main.draw(view);
-    grid.draw(view, focus.get());
-    house.say(describe(view), { quiet });
-  };
-  const draw = () => {
-    if (house.root.clientWidth === 0) return;
-    for (const part of [main, answer, grid, controls]) part.refresh();
-    look();
-    fetchMissing();
-  };
-  house.redraw = draw;
-  Object.assign(focus, bindFocus({
-    model, house, describe, canvases: [main.canvas], rows: () => net.grid()[0], columns: () => net.grid()[1],
-    onChange: (_, __, quiet) => look(quiet),
-  }));
-
   let size = String(net.grid());
-  const reload = () => {
+  house.listen(["layer", "pictures"], () => {
     if (size !== String(net.grid()) && net.get("query").length) store(model, { query: [] }); // a place of another grid
     size = String(net.grid());
-    focus.take();
-    draw();
-  };
-  focus.take();
-  house.listen(["picture", "layer", "head", "token", "channel", "pictures"], reload);
-  house.listen(["off", "gates", "picture"], () => {
-    answer.askIfChanged();
-    draw();
   });
-  house.whenShown(draw);
-  const copy = copyButton(house, () => codeFor(net, focus.get()));
-  house.actions.append(saveButton(house, "look.png", { lines: () => describe() }), copy);
+  house.listen(["off", "gates", "picture"], answer.askIfChanged);
+  let shown = null; // what is drawn of the query
+  const words = (focus) => {
+    const [first, ...rest] = maskInWords(net, shown, focus.get(), Boolean(model.widget_manager));
+    const title = `Layer ${net.get("layer") + 1}, ${net.layer().name || "the model itself"}`;
+    const heard = rest.map((part) => ({ heard: part }));
+    return [{ aside: `${title}:` }, first, { aside: answer.describe() }, ...heard, focus.hint()];
+  };
+  const view = bindView({
+    model, house, canvases: [main.canvas], rows: () => net.grid()[0], columns: () => net.grid()[1],
+    traits: ["picture", "layer", "head", "token", "channel", "pictures", "off", "gates"],
+    draw() {
+      for (const part of [main, answer, grid, controls]) part.refresh();
+      fetchMissing();
+    },
+    mark(focus) {
+      shown = viewOf(net, focus.get());
+      main.draw(shown, focus.get(), focus.isPinned());
+      grid.draw(shown, focus.get());
+    },
+    describe: words,
+    lines: words,
+    code: (focus) => codeFor(net, focus.get()),
+  });
+  house.redraw = view.show;
   return house.end;
 }
 

@@ -5,7 +5,8 @@ import { dot, largest, sigmoid, softmax } from "../page/maths.js";
 /** A matrix (rows, columns) times a vector, plus a bias where there is one. */
 function apply(matrix, vector, rows, bias) {
   const columns = vector.length;
-  return Float64Array.from({ length: rows }, (_, i) => dot(vector, matrix, columns, 0, i * columns) + (bias ? bias[i] : 0));
+  return Float64Array.from({ length: rows },
+    (_, i) => dot(vector, matrix, columns, 0, i * columns) + (bias ? bias[i] : 0));
 }
 
 const norm = (vector, count, start = 0) => Math.max(Math.sqrt(dot(vector, vector, count, start, start)), 1e-12);
@@ -16,7 +17,9 @@ const additive = (of, query) => {
   const fromQuery = apply(of("query.weight"), query, bias.length, bias);
   return (keys, start) => {
     let sum = 0;
-    for (let i = 0; i < vector.length; i++) sum += vector[i] * Math.tanh(fromQuery[i] + dot(inKeys, keys, d, i * d, start));
+    for (let i = 0; i < vector.length; i++) {
+      sum += vector[i] * Math.tanh(fromQuery[i] + dot(inKeys, keys, d, i * d, start));
+    }
     return sum;
   };
 };
@@ -26,7 +29,7 @@ const general = (biased) => (of, query) => {
   return (keys, start) => dot(turned, keys, turned.length, 0, start);
 };
 
-/** For each score: (of, query) -> (keys, start) -> the score of the key that begins there; `of` gives its parameters. */
+/** For each score: (of, query) -> (keys, start) -> the score of the key there; `of` gives its parameters. */
 const COMPARE = {
   additive,
   "agent.policy": additive,
@@ -41,7 +44,8 @@ const COMPARE = {
     };
   },
   multiplicative: (_, query) => (keys, start) => dot(query, keys, query.length, 0, start),
-  scaled_multiplicative: (_, query) => (keys, start) => dot(query, keys, query.length, 0, start) / Math.sqrt(query.length),
+  scaled_multiplicative: (_, query) => (keys, start) =>
+    dot(query, keys, query.length, 0, start) / Math.sqrt(query.length),
   general: general(false),
   biased_general: general(true),
   activated_general: (of, query) => {
@@ -58,7 +62,7 @@ const COMPARE = {
   },
 };
 
-/** The score of every key: `keys` holds `count` rows of `stride` numbers, of which as many are used as the query has. */
+/** The score of every key: `keys` holds `count` rows of `stride` numbers, of which the query's length is used. */
 export function scoreAll(name, parameter, query, keys, count, stride) {
   const compare = COMPARE[name]((part) => parameter(`${name}.${part}`), query);
   return Float64Array.from({ length: count }, (_, l) => compare(keys, l * stride));
@@ -93,8 +97,9 @@ const counted = (list) => list.filter(Boolean).length;
 const softmaxGradient = (weights, j) => weights.map((weight, l) => weights[j] * (Number(l === j) - weight));
 
 /**
- * For each alignment: (scores, options) -> { weights, gradient(j) }, the gradient of weight j with respect to each score;
- * `kept`, how many keys took part; hard: the key `drawn` and every key's `chance`; reinforced: which keys it may `keep`.
+ * For each alignment: (scores, options) -> { weights, gradient(j) }, the gradient of weight j with respect to each
+ * score; `kept`, how many keys took part; hard: the key `drawn` and every key's `chance`; reinforced: which keys it may
+ * `keep`.
  */
 export const ALIGN = {
   softmax: (scores) => {
@@ -139,7 +144,7 @@ export const ALIGN = {
   },
 };
 
-/** Sum, the key with the most, and entropy in bits of the weights as shares of their sum (null where they sum to 0). */
+/** Sum, the key with the most, and entropy in bits of the weights as shares of their sum (null where it is 0). */
 export function summary(weights) {
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   if (!(total > 0)) return { total, best: 0, bits: null };

@@ -1,15 +1,16 @@
-import { bindFocus, button, choice, gestures, keyWords, slider, store, toggle, traitControls } from "../page/bind.js";
-import { element, styled } from "../page/elements.js";
+import { button, choice, gestures, keyWords, slider, store, toggle, traitControls } from "../page/bind.js";
+import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { colourIndex, decode, extent, number, once, placeInWords, sigmoid } from "../page/maths.js";
+import { colourIndex, decode, extent, listed, number, once, placeInWords, sigmoid } from "../page/maths.js";
 import {
-  colourOf, colourTable, drawHeat, easel, fit, frameCell, outline, paintImage, pixelsOf,
+  colourOf, colourTable, drawHeat, easel, fit, frameCell, outline, paintImage, pixelsOf, writeText,
 } from "../page/paint.js";
-import { copyButton, instrument, saveButton, scaleBar } from "../page/panels.js";
+import { instrument, note, scaleBar } from "../page/panels.js";
+import { drawBars } from "../page/plot.js";
+import { bindView } from "../page/view.js";
 import { ALIGN, lineSegments, scoreAll, summary } from "./formulas.js";
 
 const TABLE = "magma";
-const FONT = "system-ui, sans-serif";
 const REACH = 3; // the plane goes from -3 to 3 on both axes
 const STEPS_A_UNIT = 10;
 const FIELD = 41; // points a side at which the lines of equal score are computed
@@ -80,13 +81,15 @@ const placeOf = ({ rows }, [row, column]) => [column, rows - 1 - row].map((step)
 
 function queryVector({ source, width }, query) {
   const { stride, keys, columns, isPlane, rest } = source;
-  if (!isPlane) return Float64Array.from(keys.subarray((query[0] * columns + query[1]) * stride).subarray(0, width));
+  const start = (query[0] * columns + query[1]) * stride;
+  if (!isPlane) return Float64Array.from(keys.subarray(start, start + width));
   return Float64Array.from([...placeOf(source, query).map(Math.fround), ...rest]).subarray(0, width);
 }
 
 /** Scores, weights, gradient, context and sums of combination `i` (0: A, 1: B) for a query. */
 function compute(lab, i, query) {
-  const { source: { keys, count, stride, values, depth, columns, isPlane }, parameter, temperature, chosen, center } = lab;
+  const { source, parameter, temperature, chosen, center } = lab;
+  const { keys, count, stride, values, depth, columns, isPlane } = source;
   const own = queryVector(lab, query);
   const scoreBy = (name) => scoreAll(name, parameter, own, keys, count, stride);
   const scores = scoreBy(lab.scores[i]);
@@ -122,15 +125,13 @@ function stroke({ context, ink }, colour, thickness, ...lines) {
 
 /** Words on a halo, so that they can be read on everything. */
 function write({ context, ink }, text, x, y, colour) {
-  context.font = `600 13px ${FONT}`;
-  context.textAlign = "left";
-  context.textBaseline = "middle";
+  const style = { ink: ink(colour), size: 13, weight: 600 };
+  writeText(context, text, x, y, style);
   context.lineWidth = 4;
   context.lineJoin = "round";
   context.strokeStyle = ink("surface");
   context.strokeText(text, x, y);
-  context.fillStyle = ink(colour);
-  context.fillText(text, x, y);
+  writeText(context, text, x, y, style);
 }
 
 function drawGround(plot) {
@@ -143,16 +144,11 @@ function drawGround(plot) {
   };
   for (let step = -REACH; step <= REACH; step++) stroke(plot, "line", 1, ...lines(step));
   stroke(plot, "edge", 1, ...lines(0));
-  context.font = `10px ${FONT}`;
-  context.fillStyle = ink("soft");
+  const style = { ink: ink("soft"), size: 10 };
   for (const step of [-2, -1, 1, 2]) {
     const [across, down] = toPixel(plot, [step, step]);
-    context.textAlign = "center";
-    context.textBaseline = "top";
-    context.fillText(String(step), across, side / 2 + 3);
-    context.textAlign = "right";
-    context.textBaseline = "middle";
-    context.fillText(String(step), side / 2 - 4, down);
+    writeText(context, step, across, side / 2 + 3, { ...style, align: "center", line: "top" });
+    writeText(context, step, side / 2 - 4, down, { ...style, align: "right" });
   }
 }
 
@@ -198,11 +194,9 @@ function drawKey({ context, ink }, [x, y], words, weight, top, isChosen) {
     context.stroke();
   }
   const [red, green, blue] = colourTable(TABLE).subarray(3 * colourIndex(weight, 0, top));
-  context.font = `600 11px ${FONT}`;
-  context.textAlign = "center";
-  context.textBaseline = "middle";
-  context.fillStyle = none ? ink("soft") : 0.3 * red + 0.59 * green + 0.11 * blue > 120 ? "#000" : "#fff";
-  context.fillText(words, x, y + 0.5);
+  const onDisc = 0.3 * red + 0.59 * green + 0.11 * blue > 120 ? "#000" : "#fff";
+  const style = { ink: none ? ink("soft") : onDisc, size: 11, weight: 600, align: "center" };
+  writeText(context, words, x, y + 0.5, style);
 }
 
 function drawQuery(plot, [x, y], focus) {
@@ -228,9 +222,7 @@ function drawContext(plot, [x, y]) {
   for (const [colour, thickness] of [["surface", 7], ["run-1", 3]]) {
     stroke(plot, colour, thickness, [[cx - size, cy], [cx + size, cy]], [[cx, cy - size], [cx, cy + size]]);
   }
-  const words = cx !== x || cy !== y ? "c (outside)" : "c";
-  context.font = `600 13px ${FONT}`;
-  const wide = context.measureText(words).width + 12;
+  const [words, wide] = cx !== x || cy !== y ? ["c (outside)", 84] : ["c", 20];
   write(plot, words, cx + wide > side ? cx - wide - 4 : cx + 11, cy - 9, "run-1");
 }
 
@@ -265,34 +257,10 @@ const withZero = (values) => {
   return low >= 0 && high <= 0 ? { low: 0, high: 1 } : { low: Math.min(low, 0), high: Math.max(high, 0) };
 };
 
-/** One row of bars, one for each key, up and down from zero. */
-function drawBars(context, start, width, ink, { title, values, low, high, colour, edged }) {
-  const step = width / values.length;
-  const bar = step > 6 ? step - 3 : step;
-  const unit = (STRIP - 4) / (high - low);
-  const zero = start + TITLE + high * unit;
-  context.font = `12px ${FONT}`;
-  context.textAlign = "left";
-  context.textBaseline = "middle";
-  context.fillStyle = ink("soft");
-  context.fillText(title, 0, start + TITLE / 2, width);
-  values.forEach((value, l) => {
-    if (value === 0) return;
-    const tall = Math.abs(value) * unit;
-    const x = l * step + (step - bar) / 2;
-    context.fillStyle = colour(value);
-    context.fillRect(x, value > 0 ? zero - tall : zero, bar, Math.max(tall, 0.5));
-    if (!edged || step <= 6 || tall <= 2) return;
-    context.strokeStyle = ink("edge");
-    context.lineWidth = 1;
-    context.strokeRect(x + 0.5, zero - tall + 0.5, bar - 1, tall - 1);
-  });
-  context.fillStyle = ink("edge");
-  context.fillRect(0, zero - 0.5, width, 1);
-}
-
 /** Three rows of bars: scores, weights, gradient; below them the keys' numbers, where there is room. */
-function drawStrips(strips, width, ink, { chosen, source: { count } }, { scores, weights, gradient }, { top, steepest }) {
+function drawStrips(strips, width, house, { chosen, source: { count } }, result, { top, steepest }) {
+  const { scores, weights, gradient } = result;
+  const { ink } = house;
   const height = 3 * (STRIP + TITLE) + (count <= FEW ? 14 : 0);
   const context = easel(strips, width, height);
   const step = width / count;
@@ -300,26 +268,22 @@ function drawStrips(strips, width, ink, { chosen, source: { count } }, { scores,
   context.fillRect(chosen * step, 0, Math.max(step, 2), height);
   const { low, high } = extent(scores);
   const rows = [
-    {
-      title: `scores e, from ${number(low)} to ${number(high)}`, values: scores, ...withZero(scores),
-      colour: () => ink("soft"),
-    },
-    {
-      title: `weights a; full height ${number(top)}`, values: weights, low: 0, high: top, edged: true,
-      colour: (value) => colourOf(value, { table: TABLE, low: 0, high: top }),
-    },
-    {
-      title: `gradient of weight ${chosen + 1} by each score; full height ±${number(steepest)}`, values: gradient,
+    [`scores e, from ${number(low)} to ${number(high)}`, scores, { ...withZero(scores), colour: () => ink("soft") }],
+    [`weights a; full height ${number(top)}`, weights, {
+      low: 0, high: top, edged: true, colour: (value) => colourOf(value, { table: TABLE, low: 0, high: top }),
+    }],
+    [`gradient of weight ${chosen + 1} by each score; full height ±${number(steepest)}`, gradient, {
       low: -steepest, high: steepest, colour: (value) => ink(value > 0 ? "run-0" : "run-1"),
-    },
+    }],
   ];
-  rows.forEach((row, i) => drawBars(context, i * (STRIP + TITLE), width, ink, row));
-  if (count > FEW) return;
-  context.font = `11px ${FONT}`;
-  context.textAlign = "center";
-  for (let l = 0; l < count; l++) {
-    context.fillStyle = ink(l === chosen ? "ink" : "soft");
-    context.fillText(String(l + 1), (l + 0.5) * step, height - 7);
+  rows.forEach(([title, values, style], i) => {
+    const start = i * (STRIP + TITLE);
+    writeText(context, title, 0, start + TITLE / 2, { ink: ink("soft"), most: width });
+    drawBars(context, house, [0, start + TITLE, width, STRIP - 4], values, style);
+  });
+  for (let l = 0; count <= FEW && l < count; l++) {
+    const style = { ink: ink(l === chosen ? "ink" : "soft"), size: 11, align: "center" };
+    writeText(context, l + 1, (l + 0.5) * step, height - 7, style);
   }
 }
 
@@ -349,7 +313,8 @@ const describe = (lab, results, query, focus) => {
   const where = source.isPlane ? `at ${vector(placeOf(source, query))}` : `in ${placeInWords(query)}`;
   const most = results.map(({ best, weights, bits }, i) =>
     `${"AB"[i]} on ${bits === null ? "no key" : `${nameOfKey(source, best)}, ${number(weights[best])}`}`);
-  const heard = results.map((result, i) => `${"AB"[i]}: ${sumsInWords(lab, i, result).filter(Boolean).join(" ")}`).join(" ");
+  const heard = results.map((result, i) =>
+    `${"AB"[i]}: ${sumsInWords(lab, i, result).filter(Boolean).join(" ")}`).join(" ");
   return [{ aside: `Query ${where}.` }, `Most weight: ${most.join("; ")}.`, focus.hint(), { heard }];
 };
 
@@ -376,13 +341,11 @@ function codeFor(lab, results, query) {
       + `${before}weights = align("${name}", scores${options})${after}\ncontext = weights @ values\n`;
   }).join("");
   return `${listing.includes("torch.") ? "import torch\n\n" : ""}from course_utils.attention import align\n`
-    + "from course_utils.widgets.score_lab.explore import lab_inputs, lab_score\n\n# rows, columns and keys count from 0\n"
-    + `query, keys, values = lab_inputs("${source.key}", ${width}, (${place}))\n${listing}`;
+    + "from course_utils.widgets.score_lab.explore import lab_inputs, lab_score\n\n"
+    + `# rows, columns and keys count from 0\nquery, keys, values = lab_inputs("${source.key}", ${width}, (${place}))\n${listing}`;
 }
 
 // The parts.
-
-const exact = (values) => Array.from(values, (value) => value.toPrecision(7)).join(",");
 
 /** A or B: `node` holds its score, its alignment and the plane or photograph, `below` its sums and its bars. */
 function comparison(house, model, i) {
@@ -390,30 +353,20 @@ function comparison(house, model, i) {
   const named = (part, options) => {
     const made = choice({
       label: part === "score" ? letter : "", options, value: "",
-      onChange: (value) => store(model, { [`${part}s`]: model.get(`${part}s`).map((old, j) => (i === j ? value : old)) }),
+      onChange: (value) => store(model, { [`${part}s`]: model.get(`${part}s`).with(i, value) }),
     });
     made.input.setAttribute("aria-label", `${letter}: ${part}`);
     return made;
   };
   const score = named("score", SCORES);
   const alignment = named("alignment", Object.keys(ALIGN).map((name) => [name, name]));
-  styled(score.node, { flex: "1 1 0", fontWeight: "600" });
-  styled(score.input, { width: "100%", fontWeight: "400" });
-  const heading = element("div", {}, score.node, alignment.node);
-  styled(heading, { display: "flex", gap: "8px", marginBottom: "8px" });
-  const place = element("canvas", { role: i ? "img" : "application", class: "cw-pointed" });
-  styled(place, { cursor: "crosshair", margin: "0 auto" });
+  const heading = element("div", { class: "cw-lab-head" }, score.node, alignment.node);
+  const place = element("canvas", { role: i ? "img" : "application", class: "cw-pointed cw-lab-place" });
   const strips = element("canvas", { role: "img" });
   const lines = [0, 1, 2].map(() => element("div", {}));
-  const swatch = styled(element("span", { "aria-hidden": "true" }), {
-    flex: "none", width: "36px", height: "36px", borderRadius: "6px", border: "1px solid var(--cw-edge)",
-    forcedColorAdjust: "none",
-  });
-  const sums = styled(element("div", {}, swatch, element("div", {}, ...lines)), {
-    display: "flex", gap: "8px", marginBottom: "8px",
-  });
+  const swatch = element("span", { class: "cw-lab-swatch", "aria-hidden": "true" });
+  const sums = element("div", { class: "cw-lab-head" }, swatch, element("div", {}, ...lines));
   const scale = scaleBar("Weights");
-  styled(scale.node, { width: "100%" });
   const node = element("div", {}, heading, place);
   const below = element("div", {}, sums, scale.node, strips);
   strips.addEventListener("click", ({ offsetX }) => {
@@ -436,7 +389,7 @@ function comparison(house, model, i) {
       fit(place, side, source.image.height / source.image.width);
       drawPicture(place, lab, result, shown);
     }
-    drawStrips(strips, Math.floor(below.clientWidth), house.ink, lab, result, shown);
+    drawStrips(strips, Math.floor(below.clientWidth), house, lab, result, shown);
     scale.set({ table: TABLE, low: 0, high: shown.top });
     sumsInWords(lab, i, result).forEach((words, n) => { lines[n].textContent = words; });
     const channel = (value) => Math.round(255 * Math.max(0, Math.min(1, value)));
@@ -446,7 +399,7 @@ function comparison(house, model, i) {
       + (i ? "" : keyWords()));
     const each = source.count > FEW ? [] : Array.from(result.weights, (one, l) => `key ${l + 1} ${one.toFixed(3)}`);
     strips.setAttribute("aria-label", `${letter}: scores, weights and gradient of every key. ${each.join(", ")}`);
-    for (const name of ["scores", "weights", "gradient", "context"]) strips.dataset[name] = exact(result[name]);
+    for (const name of ["scores", "weights", "gradient", "context"]) strips.dataset[name] = listed(result[name], 7);
   };
   return { node, below, place, layOut, draw };
 }
@@ -459,14 +412,15 @@ function controlsOf(model) {
     const chosen = image ? row * steps[1] + column : 0;
     store(model, { source: key, query: [], width: possible.at(image ? -1 : 0), chosen, own_range: Boolean(image) });
   };
-  let widths = [];
+  let [width, widths] = [0, []]; // the one in use, and those to choose from
   const counted = { min: 0, max: 11, show: (value) => `key ${number(value + 1)}` };
   const { controls, refresh } = traitControls(model, {
     source: [choice, {
       label: "Keys", options: model.get("sources").map(({ key, title }) => [key, title]), onChange: takeSource,
     }],
     width: [slider, {
-      label: "d", min: 0, max: 0, step: 1, show: (i) => String(widths[i] ?? ""), read: () => 0, write: (i) => widths[i],
+      label: "d", min: 0, max: 0, step: 1, show: (i) => String(widths[i] ?? ""),
+      read: () => widths.indexOf(width), write: (i) => widths[i],
     }],
     temperature: [slider, { label: "Temperature", min: 0.1, max: 5, step: 0.1, show: (value) => value.toFixed(1) }],
     chosen: [slider, { label: "Gradient of the weight of", ...counted, step: 1 }],
@@ -480,16 +434,14 @@ function controlsOf(model) {
   });
   const again = button("Sample again", () => store(model, { sample: model.get("sample") + 1 }));
   const nodes = (...names) => names.map((name) => controls[name].node);
-  const options = element("div", { class: "cw-controls" }, ...nodes("window", "center", "gaussian", "estimator"));
-  styled(options, { flex: "0 0 100%", minHeight: "32px", margin: "0" }); // as tall without any of them
+  const options = element("div", { class: "cw-controls cw-lab-options" },
+    ...nodes("window", "center", "gaussian", "estimator"));
   const draw = (lab) => {
     const uses = (...names) => lab.alignments.some((name) => names.includes(name));
-    ({ widths } = lab);
+    ({ width, widths } = lab);
     for (const name of ["chosen", "center"]) controls[name].input.max = lab.source.count - 1;
     controls.width.input.max = widths.length - 1;
     refresh();
-    controls.width.set(widths.indexOf(lab.width));
-    controls.source.set(lab.source.key);
     controls.source.node.hidden = model.get("sources").length < 2;
     for (const node of nodes("window", "gaussian")) node.hidden = !uses("local");
     controls.center.node.hidden = !uses("local") || !lab.source.isPlane;
@@ -503,51 +455,46 @@ function render({ model, el }) {
   const house = frame({ model, el, name: "score-lab" });
   const read = laboratory(model);
   let lab = read();
+  let results = [];
   const panels = [0, 1].map((i) => comparison(house, model, i));
   const controls = controlsOf(model);
   house.stage.classList.add("cw-twins");
   instrument(house, panels[0].node, panels[1].node);
-  house.stage.append(...panels.map(({ below }) => below), element("p", { class: "cw-panel-name cw-keys" },
-    `${gestures()} Press a bar to see the gradient of that key's weight.`));
+  house.stage.append(...panels.map(({ below }) => below),
+    note(`${gestures()} Press a bar to see the gradient of that key's weight.`, "cw-keys"));
   house.controls.append(...controls.nodes);
 
-  /** The step of the plane nearest to a place (0 to 1), or the photograph's cell under it. */
-  const locate = (_, x, y) => (x < 0 || y < 0 || x >= 1 || y >= 1 ? null : [y, x].map((share, axis) => {
-    const steps = axis ? lab.source.columns : lab.source.rows;
-    return lab.source.isPlane ? Math.round(share * (steps - 1)) : Math.floor(share * steps);
-  }));
-  let results = [];
-  const shownQuery = () => focus.get() ?? lab.source.start;
-  const words = () => describe(lab, results, shownQuery(), focus);
-  const look = (quiet = false) => {
-    const query = shownQuery();
-    results = panels.map((_, i) => compute(lab, i, query));
-    panels.forEach((panel, i) => {
-      const compared = lab.own_range ? [results[i]] : results;
-      const most = (name) => Math.max(...compared.map((result) => Math.max(...result[name].map(Math.abs)))) || 1;
-      panel.draw(lab, results[i], { query, focus, top: most("weights"), steepest: most("gradient") });
-    });
-    house.say(words(), { quiet });
-  };
-  const focus = bindFocus({
-    model, house, canvases: panels.map(({ place }) => place), rows: () => lab.source.rows, columns: () => lab.source.columns,
-    locate, start: () => lab.source.start, describe: words, onChange: (_, __, quiet) => look(quiet),
-  });
-  const draw = () => {
-    lab = read();
-    focus.take();
-    controls.draw(lab);
-    if (house.root.clientWidth === 0) return;
-    for (const panel of panels) panel.layOut(lab);
-    look();
-  };
-  house.listen(["sources", "parameters", "source", "width", ...SETTINGS], draw);
-  house.whenShown(draw);
+  const queryOf = (focus) => focus.get() ?? lab.source.start;
   const names = () => ["A", "B"].map((letter, i) => `${letter}: ${plain(lab.scores[i])} with ${lab.alignments[i]}.`);
-  house.actions.append(
-    saveButton(house, "score-lab.png", { lines: () => [names().join(" "), ...words().slice(0, 2)] }),
-    copyButton(house, () => codeFor(lab, results, shownQuery())),
-  );
+  const words = (focus) => describe(lab, results, queryOf(focus), focus);
+  bindView({
+    model, house, canvases: panels.map(({ place }) => place),
+    traits: ["sources", "parameters", "source", "width", ...SETTINGS],
+    rows: () => lab.source.rows, columns: () => lab.source.columns, start: () => lab.source.start,
+    /** The step of the plane nearest to a place (0 to 1), or the photograph's cell under it. */
+    locate: (_, x, y) => (x < 0 || y < 0 || x >= 1 || y >= 1 ? null : [y, x].map((share, axis) => {
+      const steps = axis ? lab.source.columns : lab.source.rows;
+      return lab.source.isPlane ? Math.round(share * (steps - 1)) : Math.floor(share * steps);
+    })),
+    follow() {
+      lab = read();
+      controls.draw(lab);
+    },
+    draw() {
+      for (const panel of panels) panel.layOut(lab);
+    },
+    mark(focus) {
+      const query = queryOf(focus);
+      results = panels.map((_, i) => compute(lab, i, query));
+      panels.forEach((panel, i) => {
+        const compared = lab.own_range ? [results[i]] : results;
+        const most = (name) => Math.max(...compared.map((result) => Math.max(...result[name].map(Math.abs)))) || 1;
+        panel.draw(lab, results[i], { query, focus, top: most("weights"), steepest: most("gradient") });
+      });
+    },
+    describe: words, lines: (focus) => [names().join(" "), ...words(focus).slice(0, 2)],
+    code: (focus) => codeFor(lab, results, queryOf(focus)),
+  });
   return house.end;
 }
 

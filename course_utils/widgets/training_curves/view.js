@@ -96,7 +96,7 @@ function chart(house) {
       const style = { ink: house.ink("soft"), align: "center" };
       writeText(context, "No epoch has ended yet.", view.width / 2, view.height / 2, style);
     }
-    for (const run of shown.visible) if (shown.curves[run].length) drawBand(context, house, view, run, shown.curves[run]);
+    for (const run of shown.visible) drawBand(context, house, view, run, shown.curves[run]);
     if (query) drawMark(context, house, view, shown, query, pinned);
   };
   const nearest = (count, distance) => Array.from({ length: count }, (_, i) => i)
@@ -111,7 +111,7 @@ function chart(house) {
   return { ...made, draw, locate };
 }
 
-/** The runs, each with a sample of its line and its value at the epoch in focus, or the latest, and a box to hide it. */
+/** The runs, each with its line, its value at the epoch in focus or the latest, and a box to hide it. */
 function legend(house, model) {
   const list = element("div", { class: "cw-legend", role: "group", "aria-label": "Runs shown" });
   const made = panel("", list);
@@ -185,7 +185,7 @@ function announcer(house) {
   };
 }
 
-/** The latest of the runs, those beyond the second for a screen reader alone: the list beside the chart shows them all. */
+/** The latest of the runs, from the third on for a screen reader alone: the list beside the chart shows them all. */
 function latestInWords({ names, metric, curves, visible }) {
   const ends = visible.filter((run) => curves[run].length)
     .map((run) => `${names[run]} ${number(curves[run].at(-1).mean)} at epoch ${curves[run].at(-1).at}`);
