@@ -165,7 +165,9 @@ def run(command: Sequence[str], **environment: str) -> None:
         SystemExit: if it fails.
     """
     print("+", " ".join("python" if word == RUN else word for word in command), flush=True)
-    status = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}).returncode
+    # Test processes share the cores: more than one thread each makes them wait for one another.
+    threads = {"OMP_NUM_THREADS": "1"} if "pytest" in command else {}
+    status = subprocess.run(command, cwd=ROOT, env={**threads, **os.environ, **environment}).returncode
     if status:
         raise SystemExit(status)
 

@@ -183,7 +183,7 @@ def largest_widgets() -> dict[str, CourseWidget]:
     for run in ("plain", "SE", "wider", "deeper"):
         for seed in range(5):
             for epoch in range(1, 31):
-                curves.add(run, epoch, seed=seed, epochs=30, accuracy=float(rng.random()))
+                curves.update({"run": run, "epoch": epoch, "seed": seed, "epochs": 30, "accuracy": float(rng.random())})
     dog = torch.nn.functional.interpolate(photograph("german_shepherd")[None], size=(224, 224), mode="area")[0]
     shares = rng.dirichlet(np.ones(197), (12, 13)).astype(np.float32)  # as ViT-B/16: 12 layers, 12 heads, 197 tokens
     pixels = (255 * dog.permute(1, 2, 0)).byte().numpy()
