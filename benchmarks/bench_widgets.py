@@ -28,7 +28,7 @@ from conftest import Lab  # noqa: E402
 
 from course_utils.data import photograph  # noqa: E402
 from course_utils.models import VisionTransformer  # noqa: E402
-from course_utils.widgets import (  # noqa: E402  # noqa: E402
+from course_utils.widgets import (  # noqa: E402
     AttentionMap,
     CourseWidget,
     PatchTokens,
@@ -41,7 +41,9 @@ from course_utils.widgets import (  # noqa: E402  # noqa: E402
     explore_gate_maps,
     explore_head_grid,
     explore_mask_playground,
+    explore_pixel_budget,
     explore_query_map,
+    explore_reader,
     explore_score_lab,
     explore_space_time,
     look,
@@ -197,6 +199,8 @@ def largest_widgets() -> dict[str, CourseWidget]:
         "sentence-attention": SentenceAttention(),
         "covariance": explore_covariance(),
         "head-grid": explore_head_grid(query=()),
+        "pixel-budget": explore_pixel_budget(),
+        "reader": explore_reader(),
         "query-map": explore_query_map(source="stage2.attention"),
         "patch-tokens": PatchTokens([photo], 16, np.eye(197, dtype=np.float32)),
         "cbam-steps": explore_cbam_steps(),
