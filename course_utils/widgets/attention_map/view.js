@@ -7,7 +7,7 @@ import {
 } from "../page/maths.js";
 import { drawMap, paintImage, TABLE_NAMES } from "../page/paint.js";
 import { instrument, pictureButtons, picturePanel, pointPanel, scaleBar } from "../page/panels.js";
-import { bindView } from "../page/view.js";
+import { bindView } from "../page/pointing.js";
 
 const MOST_THUMBNAILS = 16;
 const WIDE = 2.5; // of a wider picture the two panels stand one above the other

@@ -4,7 +4,7 @@ import { frame } from "../page/frame.js";
 import { decode, extent, largest, listed, number, once, percent, placeInWords } from "../page/maths.js";
 import { fitPanel, layPicture, outline, paintImage, paintMap, pixelsOf } from "../page/paint.js";
 import { bars, instrument, note, panel, pictureChoice, picturePanel, scaleBar } from "../page/panels.js";
-import { bindView } from "../page/view.js";
+import { bindView } from "../page/pointing.js";
 import { openNetwork, poolChannels, UNTOUCHED } from "./blocks.js";
 
 const MAPS = "viridis";

@@ -4,7 +4,7 @@ import { frame } from "../page/frame.js";
 import { decode, dot, extent, listed, number, once, sigmoid } from "../page/maths.js";
 import { blend, colourOf, fit, outline, paintImage, paintMap, pixelsOf, writeText } from "../page/paint.js";
 import { bars, instrument, note, panel, picturePanel, pointPanel, row, scaleBar } from "../page/panels.js";
-import { bindView } from "../page/view.js";
+import { bindView } from "../page/pointing.js";
 
 const MAPS = "viridis";
 const SIGNED = "RdBu";

@@ -5,7 +5,7 @@ import { mapControls, mapPanel, PLACE, REACHED } from "../page/maps.js";
 import { decode, extent, percent, placeInWords, plainly, python, resample } from "../page/maths.js";
 import { paintImage } from "../page/paint.js";
 import { instrument, note, picturePanel, pointPanel, scaleBar } from "../page/panels.js";
-import { bindView } from "../page/view.js";
+import { bindView } from "../page/pointing.js";
 
 const TABLE = "magma";
 

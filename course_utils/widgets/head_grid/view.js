@@ -9,7 +9,7 @@ import { createNetwork } from "../page/network.js";
 import { colourOf, drawMap, easel, fitPanel, outline, paintImage, pixelsOf, writeText } from "../page/paint.js";
 import { bars, instrument, more, note, panel, pictureChoice, pointPanel, scaleBar } from "../page/panels.js";
 import { drawBars } from "../page/plot.js";
-import { bindView } from "../page/view.js";
+import { bindView } from "../page/pointing.js";
 
 const TABLE = "magma";
 const OPACITY = 0.72;

@@ -8,7 +8,7 @@ import {
   colourOf, drawHeat, easel, fitPanel, frameCell, layPicture, outline, paintImage, paintMap, writeText,
 } from "../page/paint.js";
 import { bars, instrument, panel, pictureChoice, picturePanel, pointPanel, scaleBar } from "../page/panels.js";
-import { bindView } from "../page/view.js";
+import { bindView } from "../page/pointing.js";
 
 const LABEL = 28; // pixels before a row of the grid, for its number
 const TALLEST = 336;

@@ -10,7 +10,7 @@ import {
   writeText,
 } from "../page/paint.js";
 import { bars, instrument, note, panel, pictureChoice, picturePanel, pointPanel, scaleBar } from "../page/panels.js";
-import { bindView } from "../page/view.js";
+import { bindView } from "../page/pointing.js";
 
 const [TABLE, SIGNED] = ["magma", "RdBu"];
 const OPACITY = 0.6;

@@ -8,7 +8,7 @@ import {
 import { inWorker } from "../page/network.js";
 import { blend, drawArcs, drawHeat, fitPanel, frameCell, layPicture, paintImage, pixelsOf } from "../page/paint.js";
 import { instrument, more, note, pictureButtons, picturePanel, pointPanel, row, scaleBar } from "../page/panels.js";
-import { bindView } from "../page/view.js";
+import { bindView } from "../page/pointing.js";
 
 const TABLE = "magma";
 const SHADE = 0.82;

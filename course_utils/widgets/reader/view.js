@@ -7,7 +7,7 @@ import { decode, largest, listed, percent, sharedBy } from "../page/maths.js";
 import { inWorker, latest } from "../page/network.js";
 import { fit, outline, paintImage, pixelsOf, writeText } from "../page/paint.js";
 import { instrument, note, panel, pointPanel } from "../page/panels.js";
-import { bindView } from "../page/view.js";
+import { bindView } from "../page/pointing.js";
 
 const HEIGHT = 48;
 const STANDARD = 320;

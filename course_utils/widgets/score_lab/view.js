@@ -7,7 +7,7 @@ import {
 } from "../page/paint.js";
 import { instrument, note, scaleBar } from "../page/panels.js";
 import { drawBars } from "../page/plot.js";
-import { bindView } from "../page/view.js";
+import { bindView } from "../page/pointing.js";
 import { ALIGN, lineSegments, scoreAll, summary } from "./formulas.js";
 
 const TABLE = "magma";

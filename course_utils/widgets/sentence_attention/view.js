@@ -4,7 +4,7 @@ import { frame } from "../page/frame.js";
 import { dot, number, softmax } from "../page/maths.js";
 import { blend, easel, outline, paintMap, writeText } from "../page/paint.js";
 import { instrument, more, note, picturePanel, scaleBar } from "../page/panels.js";
-import { bindView } from "../page/view.js";
+import { bindView } from "../page/pointing.js";
 
 const RANGE = { table: "cividis", low: 0, high: 1 };
 const MOST = 9; // the largest number that may be typed

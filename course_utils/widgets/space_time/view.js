@@ -4,7 +4,7 @@ import { frame } from "../page/frame.js";
 import { decode, dot, largest, number, once, percent, placeInWords, softmax } from "../page/maths.js";
 import { easel, fitPanel, frameCell, layPicture, outline, paintImage, paintMap, writeText } from "../page/paint.js";
 import { instrument, note, pointPanel } from "../page/panels.js";
-import { bindView } from "../page/view.js";
+import { bindView } from "../page/pointing.js";
 
 const TABLE = "magma";
 const GAP = 8;

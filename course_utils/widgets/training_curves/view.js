@@ -5,7 +5,7 @@ import { number } from "../page/maths.js";
 import { easel, writeText } from "../page/paint.js";
 import { instrument, panel, pointPanel } from "../page/panels.js";
 import { drawAxes, drawBand, drawDot, drawLine, scalesOf, takePen, ticks } from "../page/plot.js";
-import { bindView } from "../page/view.js";
+import { bindView } from "../page/pointing.js";
 
 const QUIET = 15000; // milliseconds between two lines that are read out while networks train
 
