@@ -205,18 +205,6 @@ def test_shares_count_the_covered_part_of_each_cell() -> None:
     assert share_on_place(np.zeros((2, 2)), np.ones((4, 4))) == 0
 
 
-def test_the_kernel_can_show_another_image_and_the_page_follows(alone: Callable) -> None:
-    widget = AttentionMap(_image(), _masks(3), chosen=2, query=(6, 6))
-    page = alone(widget)
-    assert page.canvas.get_attribute("data-query") == "6,6"
-    widget.show(_image(14, 28), _masks(2, 2, 4), ["first", "second"])
-    assert (widget.chosen, widget.query) == (1, [])
-    page.set(**{name: getattr(widget, name) for name in ("query", "chosen", "picture", "maps", "names", "shares")})
-    assert page.status.startswith("second, 2 × 4 values")
-    height, width, _ = page.pixels(page.canvas).shape
-    assert width == pytest.approx(2 * height, abs=1)
-
-
 def test_copied_code_makes_the_same_widget(alone: Callable) -> None:
     image, masks = _image(), _masks(3)
     page = alone(AttentionMap(image, masks, code="image, masks = mine()"))

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from course_utils.attention import align
+from course_utils.attention import SubsetAgent, align
 from course_utils.widgets import explore_score_lab
-from course_utils.widgets.score_lab.explore import WIDTHS, lab_agent, lab_inputs, lab_parameters, lab_score
+from course_utils.widgets.score_lab.explore import HIDDEN, WIDTHS, lab_inputs, lab_parameters, lab_score
 from course_utils.widgets.score_lab.widget import ALIGNMENT_NAMES, PLANE_STEPS, SCORE_NAMES, ScoreLab
 
 torch.set_num_threads(1)
@@ -162,7 +162,10 @@ def test_the_agent_keeps_each_key_as_often_as_its_coin_says(alone):
     kept = (weights_of_samples(page, 400) > 0).mean(axis=0)
     query, keys, _ = inputs(page)
     with torch.no_grad():
-        chance = torch.sigmoid(lab_agent(2).policy(query, keys))[0, 0].numpy()
+        agent = SubsetAgent(2, 2, HIDDEN)
+        drawn = {name: torch.from_numpy(values) for name, values in lab_parameters(2).items()}
+        agent.load_state_dict({name[6:]: values for name, values in drawn.items() if name.startswith("agent.")})
+        chance = torch.sigmoid(agent.policy(query, keys))[0, 0].numpy()
     assert np.ptp(chance) > 0.1
     assert np.abs(kept - chance).max() < 4 * math.sqrt(0.25 / 400)
 

@@ -159,7 +159,7 @@ def test_a_long_run_is_whole_in_the_page_and_no_update_sends_it_all() -> None:
     widget.observe(lambda change: sent.append(len(change["new"])), names=["tail", "history"])
     for epoch in range(500):
         widget.update({"run": "one", "epoch": epoch, "loss": 1 / (epoch + 1)})
-    assert [one["epoch"] for one in widget.records] == list(range(500))
+    assert [entry[2] for entry in [*widget.history, *widget.tail]] == list(range(500))
     assert sum(sent) < 500 * 33
     assert sorted(sent)[-16:][0] > 16  # now and then the whole history goes over, so that a late view has it
 
@@ -223,7 +223,7 @@ def test_the_records_of_the_training_loop_are_drawn_as_they_are():
     small = digits("validation").subset(range(64))
     network = AttentionCNN(10, in_channels=1)
     train(network, small, small, epochs=2, batch_size=32, progress=False, run="plain", on_epoch=curves.update)
-    assert [record["epoch"] for record in curves.records] == [1, 2]
+    assert [entry[2] for entry in curves.tail] == [1, 2]
     assert {"accuracy", "train_loss"} <= set(curves.metrics) and "precision" not in curves.metrics
     assert curves.metric == "accuracy"
 

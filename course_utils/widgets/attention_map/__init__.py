@@ -1,1 +1,0 @@
-"""One image, one or many attention maps over it."""

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import traitlets
 
-from ..base import CourseWidget, as_array, encode, image_bytes
-from ..limits import check_index, check_place
+from ..base import CourseWidget, as_array, image_bytes
+from ..limits import check_place
 
 TABLES = ("viridis", "magma", "cividis", "RdBu")
 """Perceptually even colour tables for weights, and RdBu for signed values."""
@@ -46,7 +46,7 @@ class AttentionMap(CourseWidget):
     names = traitlets.List(traitlets.Unicode())
     place = traitlets.Dict()
     shares = traitlets.List(traitlets.Float())
-    chosen = traitlets.Int(0)
+    chosen = traitlets.Int(0).tag(of="names")
     opacity = traitlets.Float(0.5, min=0, max=1)
     table = traitlets.Enum(TABLES, "magma")
     smooth = traitlets.Bool(False)
@@ -56,53 +56,23 @@ class AttentionMap(CourseWidget):
     def __init__(
         self, image: Any, masks: Any, labels: Sequence[str] | None = None, *, place: Any = None, **traits: Any
     ) -> None:
-        state = _shown_state(image, masks, labels, place)
-        names = state["names"]
-        check_index("chosen", traits.get("chosen", 0), len(names))
-        check_place(traits.get("query", ()), state["maps"]["shape"][1:], "(row, column) of the map")
-        traits.setdefault("table", "RdBu" if (_maps(masks) < 0).any() else "magma")
-        more = ", ..." if len(names) > 4 else ""
-        traits.setdefault("label", f"Attention over an image: {', '.join(names[:4])}{more}")
-        super().__init__(**state, **traits)
-
-    def show(self, image: Any, masks: Any, labels: Sequence[str] | None = None, *, place: Any = None) -> None:
-        """Show another image and its maps; the learner's settings stay. Arguments as for the class."""
-        state = _shown_state(image, masks, labels, place)
-        rows, columns = state["maps"]["shape"][1:]
-        with self.hold_sync():
-            self.chosen = min(self.chosen, len(state["names"]) - 1)
-            if self.query and (self.query[0] >= rows or self.query[1] >= columns):
-                self.query = []
-            for name, value in state.items():
-                setattr(self, name, value)
-
-
-def _shown_state(image: Any, masks: Any, labels: Sequence[str] | None, place: Any) -> dict[str, Any]:
-    maps = _maps(masks)
-    many = len(maps)
-    if labels is None:
-        names = [f"map {i}" for i in range(many)] if many > 1 else ["map"]
-    else:
+        picture, maps = image_bytes(image), _maps(masks)
+        many = len(maps)
+        if labels is None:
+            labels = [f"map {i}" for i in range(many)] if many > 1 else ["map"]
+        if len(labels) != many:
+            raise ValueError(f"There are {many} maps but {len(labels)} labels; give one label for each map.")
+        if place is not None:
+            true, sizes = as_array(place).astype(bool), (picture.shape[:2], maps.shape[1:])
+            if true.shape not in sizes:
+                raise ValueError(f"place has shape {true.shape}; it must have the size of image or map, {sizes}.")
+            traits["place"] = true.astype(np.uint8)
+            traits["shares"] = [share_on_place(one, true) for one in maps] if maps.min() >= 0 else []
+        check_place(traits.get("query", ()), maps.shape[1:], "(row, column) of the map")
+        traits.setdefault("table", "RdBu" if maps.min() < 0 else "magma")
         names = [str(name) for name in labels]
-    if len(names) != many:
-        raise ValueError(f"There are {many} maps but {len(names)} labels; give one label for each map.")
-    picture = image_bytes(image)
-    state: dict[str, Any] = {
-        "picture": encode(picture),
-        "maps": encode(maps),
-        "names": names,
-        "place": {},
-        "shares": [],
-    }
-    if place is not None:
-        true = as_array(place).astype(bool)
-        sizes = (picture.shape[:2], maps.shape[1:])
-        if true.shape not in sizes:
-            raise ValueError(f"place has shape {true.shape}; it must have the size of the image or the map, {sizes}.")
-        state["place"] = encode(true.astype(np.uint8))
-        if maps.min() >= 0:
-            state["shares"] = [share_on_place(one, true) for one in maps]
-    return state
+        traits.setdefault("label", f"Attention over an image: {', '.join(names[:4])}{', ...' if many > 4 else ''}")
+        super().__init__(picture=picture, maps=maps, names=names, **traits)
 
 
 def _maps(masks: Any) -> np.ndarray:

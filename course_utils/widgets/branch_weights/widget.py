@@ -24,13 +24,6 @@ class BranchWeights(CourseWidget):
             branches), the standard deviation, over those pictures, of the mean share over the channels;
             `example_shares`, (sizes, examples, branches, C), of the pictures shown.
         code: the lines that make `network` and `picture`, with {size} and {example} where the picture's indices stand.
-
-    Attributes:
-        stage: index of the block shown.
-        branch: index of the kernel whose share is shown.
-        order: "channel", or "change": those first whose share grows most from the smallest to the largest size.
-        example: which of the pictures of a size is shown.
-        query: (row of the table, index of the size) of the pinned cell; empty while none is.
     """
 
     _module = "branch_weights"
@@ -41,10 +34,12 @@ class BranchWeights(CourseWidget):
     pictures = traitlets.Dict()
     squares: traitlets.List = traitlets.List()
     stages: traitlets.List = traitlets.List()
-    stage = traitlets.Int(0).tag(of="stages")
-    branch = traitlets.Int(1)
+    stage = traitlets.Int(0).tag(of="stages")  # index of the block shown
+    branch = traitlets.Int(1)  # index of the kernel whose share is shown
+    # "channel", or "change": those first whose share grows most from the smallest to the largest size
     order = traitlets.Enum(ORDERS, ORDERS[1])
-    example = traitlets.Int(0)
+    example = traitlets.Int(0)  # which of the pictures of a size is shown
+    # (row of the table, index of the size) of the pinned cell; empty while none is
     query = traitlets.List(traitlets.Int(min=0))
 
     def __init__(self, **traits: Any) -> None:

@@ -23,15 +23,6 @@ class CBAMSteps(CourseWidget):
             or (H, W), uint8: the network is given these bytes divided by 255; `code`, a line that makes it, as `image`,
             a batch of one.
         code: the lines that make `network`.
-
-    Attributes:
-        picture: index of the picture shown.
-        stage: index of the stage shown; the switches act on its block alone.
-        step: how many of the five steps are shown.
-        order: "channel first", as CBAM has it, or "spatial first".
-        channel_mean, channel_max: which pools the channel part uses.
-        spatial_max, spatial_mean: which pools the spatial part uses.
-        query: (row, column) of the place that is pinned or shown at first, from 0; empty while none is.
     """
 
     _module = "cbam_steps"
@@ -40,14 +31,15 @@ class CBAMSteps(CourseWidget):
     stages: traitlets.List = traitlets.List().tag(exact=True)
     head = traitlets.Dict().tag(exact=True)
     pictures: traitlets.List = traitlets.List()
-    picture = traitlets.Int(0).tag(of="pictures")
-    stage = traitlets.Int(0).tag(of="stages")
-    step = traitlets.Int(5, min=1, max=5)
-    order = traitlets.Enum(ORDERS, ORDERS[0])
-    channel_mean = traitlets.Bool(True)
+    picture = traitlets.Int(0).tag(of="pictures")  # index of the picture shown
+    stage = traitlets.Int(0).tag(of="stages")  # index of the stage shown; the switches act on its block alone
+    step = traitlets.Int(5, min=1, max=5)  # how many of the five steps are shown
+    order = traitlets.Enum(ORDERS, ORDERS[0])  # "channel first", as CBAM has it, or "spatial first"
+    channel_mean = traitlets.Bool(True)  # channel_mean and channel_max: which pools the channel part uses
     channel_max = traitlets.Bool(True)
-    spatial_max = traitlets.Bool(True)
+    spatial_max = traitlets.Bool(True)  # spatial_max and spatial_mean: which pools the spatial part uses
     spatial_mean = traitlets.Bool(True)
+    # (row, column) of the place that is pinned or shown at first, from 0; empty while none is
     query = traitlets.List(traitlets.Int(min=0))
 
     def __init__(self, **traits: Any) -> None:

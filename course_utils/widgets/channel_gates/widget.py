@@ -23,29 +23,17 @@ class ChannelGates(CourseWidget):
         sources: images, and the network that they go through; the first that has examples is shown first. Of each:
             `key`, a short name; `title`, what the learner reads in the list; `classes`, the K names, none where the
             answer is a mask over the picture; `stages`, the names of the blocks with gates, in order, and `sizes`, the
-            channels, height and width of their maps; `graph` and
-            `weights`, as `page_graph` makes them, so that the page computes maps, gates and answers itself, or None
-            and "" where the kernel answers; `draw`, whether a digit may be drawn; `upload`, where a learner's picture
-            is read: "page", "kernel" or "" (nowhere); `code`, the lines that make `network`; `pending`, what it takes
-            to fetch a source that has no examples yet, else ""; and `examples`. Of each example: `label`, what it is,
-            in words; `image`, (H, W) or (H, W, 3), uint8, or a square WebP file in base64; `input`, what the network is
-            given, (C, H, W), where that is not the image divided by 255, else None; `code`, a line that makes it, as
-            `image`, a batch of one; and where there is no graph `stages`, for each block its `maps`, (C, h, w), uint8,
+            channels, height and width of their maps; `graph` and `weights`, as `page_graph` makes them, so that the
+            page computes maps, gates and answers itself, or None and "" where the kernel answers; `draw`, whether a
+            digit may be drawn; `upload`, where a learner's picture is read: "page", "kernel" or "" (nowhere); `code`,
+            the lines that make `network`; `pending`, what it takes to fetch a source that has no examples yet, else "";
+            and `examples`. Of each example: `label`, what it is, in words; `image`, (H, W) or (H, W, 3), uint8, or a
+            square WebP file in base64; `input`, what the network is given, (C, H, W), where that is not the image
+            divided by 255, else None; `code`, a line that makes it, as `image`, a batch of one; and where there is no
+            graph `stages`, for each block its `maps`, (C, h, w), uint8,
             0 for `low` and 255 for `high`, their `means` and `gates`, (C,), and `probabilities`, (K,).
         kernel: answers for networks without a graph, for drawn and uploaded digits and for pending sources:
             `explore.Kernel`.
-
-    Attributes:
-        source: key of the source shown.
-        example: index of the image shown; `OWN_PICTURE` for the learner's own.
-        stage: index of the stage shown.
-        order: "channel", "gate" or "mean".
-        own_colours: whether each map has a range of colours of its own; else all maps of the block have one.
-        channel: the channel whose gate the slider moves.
-        edits: the gates moved by hand in this stage, {channel as text: gate from 0 to 1}.
-
-    Raises:
-        TraitError: if there is no such source to show.
     """
 
     _module = "channel_gates"
@@ -53,13 +41,13 @@ class ChannelGates(CourseWidget):
     label = traitlets.Unicode("Channel gates: feature maps, their gates, and the network's answer")
     sources: traitlets.List = traitlets.List().tag(exact=_EXACT)
     own = traitlets.Dict()
-    source = traitlets.Unicode("")
-    example = traitlets.Int(0)
-    stage = traitlets.Int(0)
+    source = traitlets.Unicode("")  # key of the source shown
+    example = traitlets.Int(0)  # index of the image shown; `OWN_PICTURE` for the learner's own
+    stage = traitlets.Int(0)  # index of the stage shown
     order = traitlets.Enum(["channel", "gate", "mean"], "channel")
-    own_colours = traitlets.Bool(True)
-    channel = traitlets.Int(0)
-    edits = traitlets.Dict()
+    own_colours = traitlets.Bool(True)  # each map has a range of colours of its own; else one serves all of the block
+    channel = traitlets.Int(0)  # the channel whose gate the slider moves
+    edits = traitlets.Dict()  # the gates moved by hand in this stage, {channel as text: gate from 0 to 1}
 
     def __init__(self, sources: Sequence[Mapping[str, Any]], kernel: Any, **traits: Any) -> None:
         self._kernel = kernel

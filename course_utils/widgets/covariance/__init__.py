@@ -1,1 +1,0 @@
-"""`covariance`: how channels vary together, cell by cell; rearrange one, and see what SE and GSoP make of it."""

@@ -20,15 +20,6 @@ class Covariance(CourseWidget):
             `row_bias`, (d, expansion); `expand_weight`, (C, d * expansion), `expand_bias`.
         traits: other traits, such as `example`, `moved`, `leader`, `turn`, `view`, `query`, `caption`, `code`; `code`
             are the lines that make `se` and `gsop`.
-
-    Attributes:
-        example: index of the picture shown.
-        view: "channels" for the covariances of the C channels, "reduced" for those of the d channels that the GSoP
-            block makes of them.
-        moved: the channel whose values the slider moves to other places.
-        leader: the channel that they follow (`turn` above 0) or flee (below 0).
-        turn: from -1 to 1; at 0 every value stands where it was.
-        query: (row, column) of the pinned cell; empty while none is pinned.
     """
 
     _module = "covariance"
@@ -38,9 +29,11 @@ class Covariance(CourseWidget):
     names = traitlets.List(traitlets.Unicode())
     se = traitlets.Dict().tag(exact=True)
     gsop = traitlets.Dict().tag(exact=True)
-    example = traitlets.Int(0).tag(of="examples")
+    example = traitlets.Int(0).tag(of="examples")  # index of the picture shown
+    # "channels" for the covariances of the C channels, "reduced" for those of the d channels that the GSoP block
+    # makes of them
     view = traitlets.Enum(["channels", "reduced"], "channels")
-    moved = traitlets.Int(1).tag(of="names")
-    leader = traitlets.Int(0).tag(of="names")
-    turn = traitlets.Float(0, min=-1, max=1)
-    query = traitlets.List(traitlets.Int(min=0))
+    moved = traitlets.Int(1).tag(of="names")  # the channel whose values the slider moves to other places
+    leader = traitlets.Int(0).tag(of="names")  # the channel that they follow (`turn` above 0) or flee (below 0)
+    turn = traitlets.Float(0, min=-1, max=1)  # from -1 to 1; at 0 every value stands where it was
+    query = traitlets.List(traitlets.Int(min=0))  # (row, column) of the pinned cell; empty while none is pinned

@@ -25,15 +25,6 @@ class HeadGrid(CourseWidget):
         pictures: what the learner may choose from: `label`; `input`, (C, H, W) in [0, 1]; `answer`, index of the right
             class; `code`, lines that make `network` and `image`, a batch of this picture.
         grid: (rows, columns) of the patches.
-
-    Attributes:
-        picture: index of the picture shown.
-        query: (row, column) of the pinned query, or of the one shown first; empty without one.
-        chosen: (layer, head) that is shown large, and whose products are shown.
-        key: (row, column) of the key whose products are shown; empty for the one with the largest weight.
-        off: (layer, head) of every head that is knocked out: its weights are zero.
-        mask: who may attend to whom, in every layer: one of `MASKS`.
-        limit: the weight at which the colours end.
     """
 
     _module = "head_grid"
@@ -45,13 +36,17 @@ class HeadGrid(CourseWidget):
     layers = traitlets.Int(1, min=1)
     heads = traitlets.Int(1, min=1)
     grid: traitlets.List = traitlets.List(traitlets.Int(min=1))
-    picture = traitlets.Int(0, min=0).tag(of="pictures")
+    picture = traitlets.Int(0, min=0).tag(of="pictures")  # index of the picture shown
+    # (row, column) of the pinned query, or of the one shown first; empty without one
     query: traitlets.List = traitlets.List(traitlets.Int(min=0))
+    # (layer, head) that is shown large, and whose products are shown
     chosen: traitlets.List = traitlets.List(traitlets.Int(min=1))
+    # (row, column) of the key whose products are shown; empty for the one with the largest weight
     key: traitlets.List = traitlets.List(traitlets.Int(min=0))
+    # (layer, head) of every head that is knocked out: its weights are zero
     off: traitlets.List = traitlets.List(traitlets.List(traitlets.Int(min=1)))
-    mask = traitlets.Enum(MASKS, "none")
-    limit = traitlets.Float(0.25, min=LIMITS[0], max=LIMITS[1])
+    mask = traitlets.Enum(MASKS, "none")  # who may attend to whom, in every layer: one of `MASKS`
+    limit = traitlets.Float(0.25, min=LIMITS[0], max=LIMITS[1])  # the weight at which the colours end
 
     def __init__(
         self, network: tuple[dict[str, Any], str], layers: int, heads: int, grid: tuple[int, int], **traits: Any

@@ -1,1 +1,0 @@
-"""`look`: the masks of any network, over the picture, with the answer beside them."""

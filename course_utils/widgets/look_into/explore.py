@@ -86,11 +86,8 @@ class _Looked:
             raise ValueError(contents(self.model))
         layouts = self.quietly(lambda: find_tokens(self.model, self.inputs[0]))
         self.layers = [_layer(name, mask, layouts.get(name)) for name, mask in masks.items()]
-        found = [self.described(shown[0], self.inputs[0], answer)]
-        found += [
-            self.described(name, x, self.run(x, record=False)[1])
-            for name, x in zip(shown[1:], self.inputs[1:], strict=True)
-        ]
+        answers = [answer, *(self.run(x, record=False)[1] for x in self.inputs[1:])]
+        found = [self.described(*one) for one in zip(shown, self.inputs, answers, strict=True)]
         drawn = [i for i, layer in enumerate(self.layers) if layer["kind"]] or [0]
         weights = [i for i in drawn if self.layers[i]["kind"] == "weights"]
         tokens = self.layers[weights[-1]]["tokens"] if weights else {}
@@ -256,10 +253,8 @@ def _own_prepare(model: nn.Module) -> Prepare | None:
     """The preparation that timm or transformers stored with the model, or that ours need; nothing is fetched for it."""
     if isinstance(model, TextReader):
         return _line
-    side = (
-        256 if isinstance(model, PersonSegmenter) else model.image_size if isinstance(model, VisionTransformer) else 0
-    )
-    if side:
+    if isinstance(model, PersonSegmenter | VisionTransformer):
+        side = model.image_size if isinstance(model, VisionTransformer) else 256
         return lambda picture: square_input(np.asarray(picture), side, getattr(model, "in_channels", 3))
     if getattr(model, "pretrained_cfg", None):
         from timm.data import create_transform, resolve_data_config
@@ -272,7 +267,7 @@ def _own_prepare(model: nn.Module) -> Prepare | None:
         try:
             return AutoImageProcessor.from_pretrained(name, local_files_only=True)
         except (OSError, ValueError):
-            return None
+            pass
     return None
 
 
@@ -380,15 +375,10 @@ def _layer(name: str, mask: Tensor, layout: Layout | None) -> dict[str, Any]:
     if mask.dim() == 3 and shape[1] == 1:
         return made | {"kind": "channels", "words": f"{shape[2]} gates"}
     if mask.dim() == 4 and shape[1] == 1:
-        return made | {
-            "kind": "map",
-            "words": f"a gate for each of {shape[2]} × {shape[3]} places",
-            "grid": list(shape[2:]),
-        }
-    return made | {
-        "words": f"shape {shape[1:]}",
-        "why": f"A mask of shape {shape} is neither weights nor gates of channels or places.",
-    }
+        words = f"a gate for each of {shape[2]} × {shape[3]} places"
+        return made | {"kind": "map", "words": words, "grid": list(shape[2:])}
+    why = f"A mask of shape {shape} is neither weights nor gates of channels or places."
+    return made | {"words": f"shape {shape[1:]}", "why": why}
 
 
 def _packed(layer: Mapping[str, Any], mask: Tensor) -> dict[str, Any]:
@@ -405,16 +395,11 @@ def _packed(layer: Mapping[str, Any], mask: Tensor) -> dict[str, Any]:
 def _may_roll_out(layers: Sequence[Mapping[str, Any]]) -> bool:
     """Whether all weights are square and of the same tokens, so that they can be multiplied layer by layer."""
     weights = [layer for layer in layers if "heads" in layer]
-    first = weights[0] if weights else None
-    return (
-        first is not None
-        and len(weights) > 1
-        and all(layer["kind"] == "weights" for layer in weights)
-        and all(
-            layer["cells"].shape[0] == 1
-            and np.array_equal(layer["cells"], first["cells"])
-            and layer["tokens"] == first["tokens"]
-            and (layer["queries"] >= 0).sum() + len(layer["tokens"]) == layer["cells"].shape[1]
-            for layer in weights
-        )
+    return len(weights) > 1 and all(
+        layer["kind"] == "weights"
+        and layer["cells"].shape[0] == 1
+        and np.array_equal(layer["cells"], weights[0]["cells"])
+        and layer["tokens"] == weights[0]["tokens"]
+        and (layer["queries"] >= 0).sum() + len(layer["tokens"]) == layer["cells"].shape[1]
+        for layer in weights
     )

@@ -19,16 +19,6 @@ class Look(CourseWidget):
             its name, and `cells`, (windows, K), where each key lies in `key_grid`, -1 for none.
         pictures: `label`; `image`, (H, W) or (H, W, 3), uint8; `answer`, pairs of a class and its probability.
         masks: those sent at once, by "picture/layer"; the page asks for the others.
-
-    Attributes:
-        picture: index of the picture shown.
-        layer: index of the layer shown.
-        head: index of the head shown; -1 for the average of all heads, -2 for rollout.
-        channel: index of the channel shown, in a layer of channel gates.
-        token: the query shown while nobody points: the name of a token, or empty for the patch in the middle.
-        query: (row, column) of the pinned query in the grid of the layer shown; empty without one.
-        off: (layer, head) of every head that is switched off.
-        gates: (layer, channel, factor) of every gate that is multiplied by hand.
     """
 
     _module = "look_into"
@@ -38,14 +28,16 @@ class Look(CourseWidget):
     masks = traitlets.Dict().tag(exact=("high",))
     rollout = traitlets.Bool(False)
     uploads = traitlets.Bool(False)
-    picture = traitlets.Int(0, min=0)
-    layer = traitlets.Int(0, min=0)
-    head = traitlets.Int(0, min=-2)
-    channel = traitlets.Int(0, min=0)
+    picture = traitlets.Int(0, min=0)  # index of the picture shown
+    layer = traitlets.Int(0, min=0)  # index of the layer shown
+    head = traitlets.Int(0, min=-2)  # index of the head shown; -1 for the average of all heads, -2 for rollout
+    channel = traitlets.Int(0, min=0)  # index of the channel shown, in a layer of channel gates
+    # the query shown while nobody points: the name of a token, or empty for the patch in the middle
     token = traitlets.Unicode("")
+    # (row, column) of the pinned query in the grid of the layer shown; empty without one
     query: traitlets.List = traitlets.List(traitlets.Int(min=0))
-    off: traitlets.List = traitlets.List()
-    gates: traitlets.List = traitlets.List()
+    off: traitlets.List = traitlets.List()  # (layer, head) of every head that is switched off
+    gates: traitlets.List = traitlets.List()  # (layer, channel, factor) of every gate that is multiplied by hand
 
     def __init__(self, **traits: Any) -> None:
         self._sent: dict[str, Any] = {}

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -103,105 +103,95 @@ def explore_patch_tokens(
         >>> explore_patch_tokens(network, images, prepare=normalise, classes=names, level=0.45)
     """
     both_or_neither("explore_patch_tokens", network=network, data=data)
-    if network is None or data is None:
-        trained, pictures, made = on_cued_digits("vit_cued_digits", _MOST_PICTURES, _SEED)
-        assert isinstance(trained, VisionTransformer)
-        return _show(trained, pictures, _names(trained, None), None, level, f"{made}\n", shown)
     if not 0 <= level <= 1:
         raise ValueError(f"level={level} is no grey; give a number from 0, black, to 1, white.")
-    given = ", prepare" if prepare else ""
-    images = "data.images" if isinstance(data, ImageSet) else "data"
-    made = f"images = {images}  # network, data{given}: what you gave\n"
-    return _show(network, data, _names(network, classes), prepare, level, made, shown)
-
-
-def _names(network: VisionTransformer, classes: Sequence[str] | None) -> list[str]:
-    count = network.settings["num_classes"]
-    names = [str(i) for i in range(count)] if classes is None else [str(name) for name in classes]
-    if len(names) != count:
-        raise ValueError(f"There are {len(names)} names for {count} classes; give one for each.")
-    return names
-
-
-def _show(
-    network: VisionTransformer,
-    data: ImageSet | Tensor,
-    names: list[str],
-    prepare: Prepare | None,
-    level: float,
-    code: str,
-    shown: dict[str, Any],
-) -> PatchTokens:
-    given = data.images if isinstance(data, ImageSet) else data
+    if network is None or data is None:
+        trained, data, made = on_cued_digits("vit_cued_digits", _MOST_PICTURES, _SEED)
+        network = cast(VisionTransformer, trained)
+    else:
+        made = "images = data.images" if isinstance(data, ImageSet) else "images = data"
+        made += f"  # network, data{', prepare' if prepare else ''}: what you gave"
+    images, labels = (data.images, data.labels.tolist()) if isinstance(data, ImageSet) else (data, [None] * len(data))
     expected = (network.in_channels, network.image_size, network.image_size)
-    if given.dim() != 4 or given.shape[1:] != expected or not len(given):
+    if images.dim() != 4 or images.shape[1:] != expected or not len(images):
         raise ValueError(
-            f"The network reads pictures (N, {', '.join(map(str, expected))}), but was given {tuple(given.shape)}; "
+            f"The network reads pictures (N, {', '.join(map(str, expected))}), but was given {tuple(images.shape)}; "
             "resize or crop them."
         )
-    images = list(given[:_MOST_PICTURES].cpu())
-    labels = data.labels[:_MOST_PICTURES].tolist() if isinstance(data, ImageSet) else [None] * len(images)
-    seeing = copy.deepcopy(network).eval().requires_grad_(False)  # on its own device: there it is quick
-    asked: list[list[int]] = []
+    seen = _Seen(network, classes, prepare, level, made)
     pictures = []
-    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
-        picture, chosen = _look(seeing, image, label, names, prepare, level)
-        asked.append(chosen)
-        lines = _code(f"{code}image = images[{i}]", level, prepare)
-        pictures.append({**picture, "label": _label(i, label, names), "code": lines})
-    positions = seeing.positions[0].cpu()  # (P + 1, embed_dim)
+    for i, (image, label) in enumerate(zip(images[:_MOST_PICTURES].cpu(), labels, strict=False)):
+        words = f"picture {i + 1}" + ("" if label is None else f", class {seen.names[label]}")
+        pictures.append(seen.described(image, label, words, f"{made}\nimage = images[{i}]"))
+    seen.network.cpu()  # questions come one at a time
+    positions = seen.network.positions[0]  # (P + 1, embed_dim)
     similarity = F.cosine_similarity(positions[:, None], positions[None], dim=2)
-    device = seeing.head.weight.device
-    small = seeing.cpu()  # questions come one at a time
+    return PatchTokens(pictures, network.settings["patch_size"], similarity.half(), seen.answer, seen.add, **shown)
 
-    def answer(picture: int, patches: Sequence[int]) -> Tensor:
-        blanked = blank_patches(images[picture], patches, small.settings["patch_size"], level)
-        return _probabilities(small, [blanked], prepare)[0, asked[picture]]
 
-    def add(image: np.ndarray, name: str) -> dict[str, Any]:
-        x = picture_input(image, small)
-        picture, chosen = _look(small.to(device), x, None, names, prepare, level)
-        small.cpu()
-        images.append(x)
-        asked.append(chosen)
-        made = f"{code}# image: (C, H, W) in [0, 1], what your camera took"
+class _Seen:
+    """A copy of a network, what its pictures need, and those that it has seen."""
+
+    def __init__(
+        self,
+        network: VisionTransformer,
+        classes: Sequence[str] | None,
+        prepare: Prepare | None,
+        level: float,
+        code: str,
+    ) -> None:
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)  # on its own device: there it is quick
+        self.device = network.head.weight.device
+        self.prepare, self.level, self.code = prepare, level, code
+        count = network.settings["num_classes"]
+        self.names = [str(name) for name in (range(count) if classes is None else classes)]
+        if len(self.names) != count:
+            raise ValueError(f"There are {len(self.names)} names for {count} classes; give one for each.")
+        self.images: list[Tensor] = []
+        self.chosen: list[list[int]] = []  # the classes that are shown of each
+
+    @torch.no_grad()
+    def described(self, image: Tensor, label: int | None, words: str, code: str) -> dict[str, Any]:
+        """What `PatchTokens` shows of a picture; `code` are the lines that make `network` and `image`."""
+        batch = image[None].to(self.device)
+        weights = self.network.attention_weights(self.prepare(batch) if self.prepare else batch)
+        whole = _probabilities(self.network, [image], self.prepare)[0]
+        index = int(whole.argmax()) if label is None else label
+        if len(whole) <= _ALL_CLASSES:
+            chosen = list(range(len(whole)))
+        else:
+            chosen = list(dict.fromkeys([*whole.topk(_LIKELIEST).indices.tolist(), index]))
+        steps = [rollout(weights[:, : depth + 1])[0, 0] for depth in range(weights.shape[1])]
+        self.images.append(image)
+        self.chosen.append(chosen)
+        return {
+            "label": words,
+            "image": image_bytes(image.clamp(0, 1)),
+            "attention": weights[0, :, :, 0],  # of (1, depth, heads, L, L)
+            "rollout": torch.stack(steps),
+            "probabilities": whole[chosen],
+            "single": occlude(self.network, image, self.level, self.prepare)[:, chosen],
+            "classes": [self.names[k] for k in chosen],
+            "asked": chosen.index(index),
+            "index": index,
+            "code": _code(code, self.level, self.prepare),
+        }
+
+    def answer(self, picture: int, patches: Sequence[int]) -> Tensor:
+        """The probabilities of the shown classes without some patches."""
+        blanked = blank_patches(self.images[picture], patches, self.network.settings["patch_size"], self.level)
+        return _probabilities(self.network, [blanked], self.prepare)[0, self.chosen[picture]]
+
+    def add(self, image: np.ndarray, name: str) -> dict[str, Any]:
+        """A learner's picture: its file's name is empty where the camera took it."""
+        code = f"{self.code}\n# image: (C, H, W) in [0, 1], what your camera took"
         if name:
-            made = f"from pathlib import Path\n\nfrom course_utils.data.images import decode_image\n{code}"
-            made += f"image = picture_input(decode_image(Path({name!r}).read_bytes()), network)"
-        return {**picture, "label": name or "your picture", "code": _code(made, level, prepare)}
-
-    return PatchTokens(pictures, network.settings["patch_size"], similarity.half(), answer, add, **shown)
-
-
-@torch.no_grad()
-def _look(
-    network: VisionTransformer,
-    image: Tensor,
-    label: int | None,
-    names: list[str],
-    prepare: Prepare | None,
-    level: float,
-) -> tuple[dict[str, Any], list[int]]:
-    """What one picture shows, and the classes that are shown of it."""
-    batch = image[None].to(network.head.weight.device)
-    weights = network.attention_weights(prepare(batch) if prepare else batch)  # (1, depth, heads, L, L)
-    whole = _probabilities(network, [image], prepare)[0]
-    if len(names) <= _ALL_CLASSES:
-        chosen = list(range(len(names)))
-    else:
-        chosen = whole.topk(_LIKELIEST).indices.tolist()
-        chosen += [label] if label is not None and label not in chosen else []
-    steps = [rollout(weights[:, : depth + 1])[0, 0] for depth in range(weights.shape[1])]
-    return {
-        "image": image_bytes(image.clamp(0, 1)),
-        "attention": weights[0, :, :, 0],
-        "rollout": torch.stack(steps),
-        "probabilities": whole[chosen],
-        "single": occlude(network, image, level, prepare)[:, chosen],
-        "classes": [names[index] for index in chosen],
-        "asked": chosen.index(index := int(whole.argmax()) if label is None else label),
-        "index": index,
-    }, chosen
+            code = f"from pathlib import Path\n\nfrom course_utils.data.images import decode_image\n{self.code}\n"
+            code += f"image = picture_input(decode_image(Path({name!r}).read_bytes()), network)"
+        self.network.to(self.device)
+        picture = self.described(picture_input(image, self.network), None, name or "your picture", code)
+        self.network.cpu()
+        return picture
 
 
 @torch.no_grad()
@@ -212,10 +202,6 @@ def _probabilities(network: VisionTransformer, images: list[Tensor], prepare: Pr
         batch = torch.stack(images[start : start + _BATCH]).to(device)
         answers.append(network(prepare(batch) if prepare else batch).softmax(dim=1).cpu())
     return torch.cat(answers)
-
-
-def _label(index: int, label: int | None, names: list[str]) -> str:
-    return f"picture {index + 1}" if label is None else f"picture {index + 1}, class {names[label]}"
 
 
 def _code(made: str, level: float, prepare: Prepare | None) -> str:

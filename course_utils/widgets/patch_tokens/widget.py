@@ -41,19 +41,6 @@ class PatchTokens(CourseWidget):
         similarity: (P + 1, P + 1), cosines of the position embeddings, the class token's first.
         answer: makes the probabilities for several blanked patches; without it the page says that it cannot.
         add: opens a learner's picture, which the page sends; without it none can be given.
-
-    Attributes:
-        picture: index of the picture shown.
-        cut: side of the patches into which the picture is cut; another than the network's shows the cut alone.
-        view: "attention", "rollout", "positions", "occlusion" or "sequence"; another cut shows the sequence alone.
-        layer: from 1.
-        head: from 1; 0 is the mean of the heads.
-        query: (row, column) of the patch shown first, or of the pinned one; empty without one.
-        blanking: whether a press on the picture blanks a patch, instead of pinning it.
-        blanked: indices of the blanked patches, row after row from 0.
-        own_range: let every map use the whole colour scale, instead of one for all; by default where the map shown
-            first would be black otherwise.
-        answered: the kernel's last answer, with the picture and the patches that it is for.
     """
 
     _module = "patch_tokens"
@@ -63,16 +50,18 @@ class PatchTokens(CourseWidget):
     similarity = traitlets.Dict()
     patch_size = traitlets.Int(1, min=1)
     cuts = traitlets.List(traitlets.Int())
-    answered = traitlets.Dict()
+    answered = traitlets.Dict()  # the kernel's last answer, with the picture and the patches that it is for
     uploads = traitlets.Bool(False)
-    picture = traitlets.Int(0, min=0)
-    cut = traitlets.Int(1, min=1)
+    picture = traitlets.Int(0, min=0)  # index of the picture shown
+    cut = traitlets.Int(1, min=1)  # side of the patches; another than the network's shows the sequence alone
     view = traitlets.Enum(VIEWS, "attention")
-    layer = traitlets.Int(1, min=1)
-    head = traitlets.Int(0, min=0)
+    layer = traitlets.Int(1, min=1)  # from 1
+    head = traitlets.Int(0, min=0)  # from 1; 0 is the mean of the heads
+    # (row, column) of the patch shown first, or of the pinned one; empty without one
     query = traitlets.List(traitlets.Int(min=0))
-    blanked = traitlets.List(traitlets.Int(min=0))
-    blanking = traitlets.Bool(False)
+    blanked = traitlets.List(traitlets.Int(min=0))  # indices of the blanked patches, row after row from 0
+    blanking = traitlets.Bool(False)  # whether a press on the picture blanks a patch, instead of pinning it
+    # let every map use the whole colour scale; by default where the map shown first would be black on one for all
     own_range = traitlets.Bool(False)
 
     def __init__(

@@ -1,1 +1,0 @@
-"""`pixel-budget`: the same number of pixels, chosen in three ways, and what a network reads in each."""

@@ -16,12 +16,6 @@ class PixelBudget(CourseWidget):
         scores: how much each pixel is wanted by the masks "random" and "fixed", (H, W) each; the largest are kept. The
             third mask keeps the brightest pixels of the picture itself.
         graph, weights: of a network that reads (1, H, W) in [0, 1], as `models.page_graph` gives them.
-
-    Attributes:
-        picture: index of the picture shown.
-        budget: the share of the pixels that is kept, from 0.01 to 0.6.
-        drawing: whether the learner's drawing stands in place of the picture.
-        strokes: the drawing: for each stroke the places [x, y] that it passes, in shares of width and height.
     """
 
     _module = "pixel_budget"
@@ -32,7 +26,8 @@ class PixelBudget(CourseWidget):
     scores = traitlets.Dict().tag(exact=True)
     graph = traitlets.Dict()
     weights = traitlets.Unicode("")
-    picture = traitlets.Int(0).tag(of="pictures")
-    budget = traitlets.Float(0.1, min=0.01, max=0.6)
-    drawing = traitlets.Bool(False)
+    picture = traitlets.Int(0).tag(of="pictures")  # index of the picture shown
+    budget = traitlets.Float(0.1, min=0.01, max=0.6)  # the share of the pixels that is kept, from 0.01 to 0.6
+    drawing = traitlets.Bool(False)  # whether the learner's drawing stands in place of the picture
+    # the drawing: for each stroke the places [x, y] that it passes, in shares of width and height
     strokes: traitlets.List = traitlets.List()

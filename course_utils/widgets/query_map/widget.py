@@ -32,14 +32,6 @@ class QueryMap(CourseWidget):
             makes them, from (3, 256, 256) to (positions, d), with `title`, `about`, `temperature` and `gamma` as those
             of a source, `made`, whose features they are, and `code`, which makes `x` of `picture`. Without it the
             learner can give no picture.
-
-    Attributes:
-        source: key of the source shown; "own" while the learner's picture is, which never leaves the page.
-        example: index of the picture shown.
-        query: (row, column) of the pinned query, or of one to show until the learner points; empty without one.
-        temperature: what the scores are divided by.
-        gamma: the factor on the gathered values.
-        layers: how many 3x3 convolutions the second panel stacks.
     """
 
     _module = "query_map"
@@ -48,12 +40,14 @@ class QueryMap(CourseWidget):
     # The exponential makes a small error in a score a large one in a weight: queries and keys keep 32 bits.
     sources: traitlets.List = traitlets.List().tag(exact=("query", "key"))
     network = traitlets.Dict()
+    # key of the source shown; "own" while the learner's picture is, which never leaves the page
     source = traitlets.Unicode("").tag(of="sources")
-    example = traitlets.Int(0)
+    example = traitlets.Int(0)  # index of the picture shown
+    # (row, column) of the pinned query, or of one to show until the learner points; empty without one
     query = traitlets.List(traitlets.Int(min=0))
-    temperature = traitlets.Float(1.0, min=TEMPERATURES[0], max=TEMPERATURES[1])
-    gamma = traitlets.Float(1.0)
-    layers = traitlets.Int(2, min=1, max=MOST_LAYERS)
+    temperature = traitlets.Float(1.0, min=TEMPERATURES[0], max=TEMPERATURES[1])  # what the scores are divided by
+    gamma = traitlets.Float(1.0)  # the factor on the gathered values
+    layers = traitlets.Int(2, min=1, max=MOST_LAYERS)  # how many 3x3 convolutions the second panel stacks
 
     def __init__(self, sources: Sequence[Mapping[str, Any]], **traits: Any) -> None:
         shown = one_of("source", traits.get("source", sources[0]["key"]), sources)

@@ -1,1 +1,0 @@
-"""Questions with one right option, each option with its own explanation."""

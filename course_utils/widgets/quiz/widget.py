@@ -84,17 +84,9 @@ class Quiz(CourseWidget):
         super().__init__(questions=plain, key=key, predict=predict, answered=chosen, **traits)
 
     @property
-    def results(self) -> list[bool | None]:
-        """For each question whether the option last checked is right; None where none was checked."""
-        return [
-            None if index is None else index == question["right"]
-            for question, index in zip(self.questions, self.answered, strict=True)
-        ]
-
-    @property
     def score(self) -> int:
         """How many questions are answered right."""
-        return sum(result is True for result in self.results)
+        return sum(index == question["right"] for question, index in zip(self.questions, self.answered, strict=True))
 
 
 def _plain(question: Question) -> dict[str, Any]:

@@ -21,14 +21,6 @@ class Reader(CourseWidget):
     Args:
         network: the graph and the weights of a `TextReader`, as `page_graph` gives them.
         picture: (48, W, 3), uint8, W a multiple of 8: the line shown first.
-
-    Attributes:
-        line: the picture shown, as `encode` makes it; the page sets it when words are typed or a picture is uploaded.
-        words: what is drawn; empty for an uploaded picture.
-        typeface: in which it is drawn.
-        query: (column,) that is pinned, or shown first; empty without one.
-        chosen: (block, head) whose arcs are shown; empty for the mean of all heads.
-        off: (block, head) of every head that is knocked out: its weights are zero.
     """
 
     _module = "reader"
@@ -36,11 +28,14 @@ class Reader(CourseWidget):
     label = traitlets.Unicode("Reader: a line of text, and what each head of the network that reads it looks at")
     graph = traitlets.Dict()
     weights = traitlets.Unicode()
-    line = traitlets.Dict()
-    words = traitlets.Unicode("")
-    typeface = traitlets.Enum(list(TYPEFACES), "sans")
+    line = traitlets.Dict()  # the picture shown; the page sets it when words are typed or a picture is uploaded
+    words = traitlets.Unicode("")  # what is drawn; empty for an uploaded picture
+    typeface = traitlets.Enum(list(TYPEFACES), "sans")  # in which it is drawn
+    # (column,) that is pinned, or shown first; empty without one
     query: traitlets.List = traitlets.List(traitlets.Int(min=0))
+    # (block, head) whose arcs are shown; empty for the mean of all heads
     chosen: traitlets.List = traitlets.List(traitlets.Int(min=1))
+    # (block, head) of every head that is knocked out: its weights are zero
     off: traitlets.List = traitlets.List(traitlets.List(traitlets.Int(min=1)))
 
     def __init__(self, network: tuple[dict[str, Any], str], picture: Any, **traits: Any) -> None:

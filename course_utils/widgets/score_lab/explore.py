@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...attention import SubsetAgent, score
+from ...attention import score
 from ...data import feature_crop, photograph_features
 from ...data.images import square_image
 from ..base import image_bytes
@@ -81,15 +81,6 @@ def lab_score(name: str, width: int) -> nn.Module:
     if name not in _LEARNED:
         return score(name, width, width)
     module = score(name, width, width, HIDDEN) if name in ("additive", "concat") else score(name, width, width)
-    return _with_lab_parameters(module, name, width)
-
-
-def lab_agent(width: int) -> nn.Module:
-    """The untrained agent of "reinforced" as the lab uses it, a `SubsetAgent`."""
-    return _with_lab_parameters(SubsetAgent(width, width, HIDDEN), "agent", width)
-
-
-def _with_lab_parameters(module: nn.Module, name: str, width: int) -> nn.Module:
     drawn, owner = lab_parameters(width).items(), f"{name}."
     own = {key.removeprefix(owner): torch.from_numpy(values) for key, values in drawn if key.startswith(owner)}
     module.load_state_dict(own)

@@ -1,1 +1,0 @@
-"""`sentence-attention`: the words of a sentence attend to each other, by a table of features that one can read."""

@@ -21,24 +21,18 @@ class SpaceTime(CourseWidget):
             and `standing`, (T, rows, columns), uint8: which part of each cell, in 255ths, the thing that moves or
             stands still covers; `code`, a line that makes the tokens, as `tokens`, (1, T, rows * columns, D).
         code: the lines before those of the clip.
-
-    Attributes:
-        clip: index of the clip shown.
-        frame: which frame of the clip is shown large, from 0; by default the one in the middle.
-        query: (frame, row, column) of the query that is pinned or shown at first, each from 0; empty while none is.
-        temperature: the scores are divided by it.
-        own_range: whether each row of panels uses the whole colour table.
     """
 
     _module = "space_time"
 
     label = traitlets.Unicode("Space-time attention: what one query of a clip sees")
     clips: traitlets.List = traitlets.List()
-    clip = traitlets.Int(0).tag(of="clips")
-    frame = traitlets.Int(0)
+    clip = traitlets.Int(0).tag(of="clips")  # index of the clip shown
+    frame = traitlets.Int(0)  # which frame of the clip is shown large, from 0; by default the one in the middle
+    # (frame, row, column) of the query that is pinned or shown at first, each from 0; empty while none is
     query = traitlets.List(traitlets.Int(min=0))
-    temperature = traitlets.Float(1.0, min=0.25, max=4)
-    own_range = traitlets.Bool(True)
+    temperature = traitlets.Float(1.0, min=0.25, max=4)  # the scores are divided by it
+    own_range = traitlets.Bool(True)  # whether each row of panels uses the whole colour table
 
     def __init__(self, clips: Sequence[Mapping[str, Any]], **traits: Any) -> None:
         shape = clips[0]["moving"].shape

@@ -1,1 +1,0 @@
-"""Several training runs, drawn as they go."""

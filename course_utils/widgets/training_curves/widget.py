@@ -81,14 +81,6 @@ class TrainingCurves(CourseWidget):
                 self.tail = []
             self.latest = {"run": run, "seed": seed, "epoch": epoch, "epochs": epochs}
 
-    @property
-    def records(self) -> list[dict[str, Any]]:
-        """Every epoch so far, in the order in which they came."""
-        return [
-            {"run": self.runs[run], "seed": seed, "epoch": epoch, **values}
-            for run, seed, epoch, values in [*self.history, *self.tail]
-        ]
-
 
 def _place(record: Mapping[str, Any]) -> tuple[str, int, int, int]:
     missing = [name for name in ("run", "epoch") if record.get(name) is None]
