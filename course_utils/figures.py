@@ -22,23 +22,14 @@ __all__ = ["Diagram", "diagram", "diagrams", "show", "show_plot"]
 
 @dataclass(frozen=True)
 class Diagram:
-    """What is known of one diagram besides its drawing.
+    """What is known of one diagram besides its drawing."""
 
-    Attributes:
-        name: also the name of the function in `artwork` that draws it.
-        size: width and height in CSS pixels.
-        alt: what the diagram shows, in words.
-        caption: what to notice in it.
-        source: the picture by somebody else that it contains, if any.
-        licence: what follows from that.
-    """
-
-    name: str
-    size: tuple[int, int]
-    alt: str
-    caption: str
-    source: str = ""
-    licence: str = "as LICENSE-CONTENT says"
+    name: str  # also that of the function in `artwork` that draws it
+    size: tuple[int, int]  # width and height in CSS pixels
+    alt: str  # what the diagram shows, in words
+    caption: str  # what to notice in it
+    source: str = ""  # the picture by somebody else that it contains, if any
+    licence: str = "as LICENSE-CONTENT says"  # what follows from that
 
     @property
     def file(self) -> str:
@@ -85,16 +76,16 @@ def show(name: str) -> None:
 def bundle(name: str) -> dict[str, str]:
     """The output that `show` stores, by media type: HTML with alt text and caption, the picture, plain words."""
     shown = diagram(name)
-    picture = base64.b64encode(resource(shown.file).read_bytes()).decode()
-    return {
-        "text/html": (
-            f'<img alt="{html.escape(shown.alt)}" src="data:image/png;base64,{picture}" '
-            f'width="{shown.size[0]}" style="max-width: 100%; height: auto">'
-            f"<p><em>{html.escape(shown.caption)}</em></p>"
-        ),
-        "image/png": picture,
-        "text/plain": f"{shown.alt}\n{shown.caption}",
-    }
+    stored = _stored(resource(shown.file).read_bytes(), shown.alt, f'width="{shown.size[0]}" ')
+    stored["text/html"] += f"<p><em>{html.escape(shown.caption)}</em></p>"
+    return {**stored, "text/plain": f"{shown.alt}\n{shown.caption}"}
+
+
+def _stored(picture: bytes, alt: str, width: str = "") -> dict[str, str]:
+    data = base64.b64encode(picture).decode()
+    style = 'style="max-width: 100%; height: auto">'
+    tag = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data}" {width}{style}'
+    return {"text/html": tag, "image/png": data, "text/plain": alt}
 
 
 def show_plot(figure: Figure, alt: str) -> None:
@@ -115,6 +106,4 @@ def show_plot(figure: Figure, alt: str) -> None:
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=100, facecolor="white")
     pyplot.close(figure)
-    picture = base64.b64encode(drawn.getvalue()).decode()
-    tag = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{picture}" style="max-width: 100%; height: auto">'
-    display({"text/html": tag, "image/png": picture, "text/plain": alt}, raw=True)
+    display(_stored(drawn.getvalue(), alt), raw=True)

@@ -37,25 +37,15 @@ class LessonFileError(RuntimeError):
 
 @dataclass(frozen=True)
 class Lesson:
-    """A notebook with its folder.
+    """A notebook with its folder."""
 
-    Attributes:
-        number: its number in the course, such as "4.1.1".
-        notebook: its file in notebooks/.
-        title: its title.
-        minutes: how long it takes to read and try; each exercise says its own.
-        words: the words that it introduces.
-        steps: what the lesson asks to try in a widget, by the widget's folder; see `with_steps`.
-        folder: where its exercises and questions are.
-    """
-
-    number: str
-    notebook: str
+    number: str  # such as "4.1.1"
+    notebook: str  # its file in notebooks/
     title: str
-    minutes: int
-    words: tuple[Term, ...]
-    steps: Mapping[str, list[dict[str, Any]]]
-    folder: Path
+    minutes: int  # to read and try; each exercise says its own
+    words: tuple[Term, ...]  # that it introduces
+    steps: Mapping[str, list[dict[str, Any]]]  # what to try in a widget, by the widget's folder; see `with_steps`
+    folder: Path  # of its exercises and questions
 
     def read(self, name: str, wanted: Mapping[str, type]) -> dict[str, Any]:
         """Read a TOML file of the lesson's folder; see `read_toml`."""

@@ -115,9 +115,6 @@ def encode_fields(fields: Any, exact: Collection[str] | bool = (), name: str = "
         fields: dictionaries and lists of arrays and of what JSON can hold.
         exact: the names of the arrays that keep 32 bits, those from which the page computes further; True for all.
         name: under which `fields` stand, if they are part of others.
-
-    Raises:
-        ValueError: as `encode`.
     """
     if isinstance(fields, Mapping):
         return {key: encode_fields(value, exact, key) for key, value in fields.items()}
@@ -129,15 +126,7 @@ def encode_fields(fields: Any, exact: Collection[str] | bool = (), name: str = "
 
 
 def both_or_neither(function: str, **given: Any) -> bool:
-    """Whether both of two arguments were given, rather than neither.
-
-    Args:
-        function: whose arguments they are, for the message.
-        given: the two arguments by name.
-
-    Raises:
-        ValueError: if only one of them was given.
-    """
+    """Whether both of two arguments of a function were given, rather than neither; only one is a ValueError."""
     present = [name for name, value in given.items() if value is not None]
     if len(present) == 1:
         missing = next(name for name in given if name not in present)
@@ -150,9 +139,12 @@ def _fits_half(array: np.ndarray) -> bool:
         return True
     exact = array.astype(np.float64)
     largest = np.abs(exact).max()
-    if largest > 65504:
-        return False
-    return bool(np.abs(exact.astype(np.float16).astype(np.float64) - exact).max() <= 1e-3 * largest)
+    return bool(largest <= 65504 and np.abs(exact.astype(np.float16) - exact).max() <= 1e-3 * largest)
+
+
+def cell() -> "traitlets.List[int]":
+    """A trait for one cell: a number from 0 for each axis; empty for none."""
+    return traitlets.List(traitlets.Int(min=0))
 
 
 class CourseWidget(anywidget.AnyWidget):
@@ -205,8 +197,9 @@ class CourseWidget(anywidget.AnyWidget):
             else:
                 check_index(name, traits.get(name, trait.default_value), len(choices))
         tags = {name: trait.metadata for name, trait in self.traits().items() if name in traits}
-        encoded = {name: encode_fields(traits[name], tag.get("exact", ()), name) for name, tag in tags.items()}
-        super().__init__(**(traits | encoded))
+        for name, tag in tags.items():
+            traits[name] = encode_fields(traits[name], tag.get("exact", ()), name)
+        super().__init__(**traits)
         self.observe(self._reply, names="request")
         _replace_earlier(self)
 
@@ -225,10 +218,7 @@ class CourseWidget(anywidget.AnyWidget):
         return proposal["value"]
 
     def guarded(self, callback: Callable[..., Result], *args: Any, **kwargs: Any) -> Result | None:
-        """Call `callback`; where it fails, show its message in the widget and return None.
-
-        A success clears the message of an earlier failure.
-        """
+        """Call `callback`; where it fails, show its message in the widget until one succeeds, and return None."""
         try:
             result = callback(*args, **kwargs)
         except Exception as error:
@@ -238,11 +228,9 @@ class CourseWidget(anywidget.AnyWidget):
         return result
 
     def answer_with(self, compute: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-        """Let `compute` answer what the page asks.
+        """Let `compute` answer what the page asks: the request without its id -> a dictionary that JSON can hold.
 
-        Args:
-            compute: takes the request without its id, returns a dictionary that JSON can hold. Its exception is shown
-                in the widget, and the page goes on working.
+        Its exception is shown in the widget, and the page goes on working.
         """
         self._compute = compute
 

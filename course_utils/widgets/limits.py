@@ -1,61 +1,42 @@
-"""Names, indices and places that a widget is given, checked before the page meets them."""
+"""Names, indices and places that a widget is given; what is not there is refused with a ValueError."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
 def check_name(what: str, name: object, names: Iterable[str]) -> None:
-    """Refuse a name of something that is not there.
-
-    Raises:
-        ValueError: if it is none of `names`.
-    """
+    """Refuse a name that is none of `names`; `what` says of what."""
     names = list(names)
     if name not in names:
         raise ValueError(f"There is no {what} {name!r}; there are: {', '.join(names)}.")
 
 
 def one_of(what: str, key: object, choices: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The one of the choices that has this `key`.
-
-    Raises:
-        ValueError: if there is none.
-    """
+    """The one of the choices that has this `key`."""
     keys = [choice["key"] for choice in choices]
     check_name(what, key, keys)
     return choices[keys.index(key)]
 
 
 def check_index(name: str, index: int, count: int) -> None:
-    """Refuse an index of something that is not there.
-
-    Raises:
-        ValueError: if it is negative or too large.
-    """
+    """Refuse an index that is negative or too large."""
     if not 0 <= index < count:
         raise ValueError(f"{name}={index}, but there are {count}; give a number from 0 to {count - 1}.")
 
 
 def check_stage(number: int, count: int) -> None:
-    """Refuse the number of a stage that is not there; stages count from 1.
-
-    Raises:
-        ValueError: if there is no such stage.
-    """
+    """Refuse the number of a stage that is not there; stages count from 1."""
     if not 1 <= number <= count:
         raise ValueError(f"There is no stage {number}; give a number from 1 to {count}.")
 
 
 def check_place(query: Sequence[int], size: Sequence[int], words: str) -> None:
-    """Refuse a place outside; an empty one is none, and fits.
+    """Refuse a place outside, which has a number for each axis; an empty one is none, and fits.
 
     Args:
-        query: the place, a number for each axis.
+        query: the place.
         size: how long each axis is.
         words: what the axes count, such as "(row, column) of the map".
-
-    Raises:
-        ValueError: if there are too few or too many numbers, or one lies outside.
     """
     if len(query) == 0:
         return
@@ -64,11 +45,7 @@ def check_place(query: Sequence[int], size: Sequence[int], words: str) -> None:
 
 
 def checked_head(name: str, head: Iterable[int], layers: int, heads: int) -> list[int]:
-    """(layer, head), each counted from 1.
-
-    Raises:
-        ValueError: if there is no such head.
-    """
+    """(layer, head), each counted from 1."""
     found = [int(i) for i in head]
     if not (len(found) == 2 and 1 <= found[0] <= layers and 1 <= found[1] <= heads):
         raise ValueError(

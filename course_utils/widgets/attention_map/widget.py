@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import traitlets
 
-from ..base import CourseWidget, as_array, image_bytes
+from ..base import CourseWidget, as_array, cell, image_bytes
 from ..limits import check_place
 
 TABLES = ("viridis", "magma", "cividis", "RdBu")
@@ -51,7 +51,7 @@ class AttentionMap(CourseWidget):
     table = traitlets.Enum(TABLES, "magma")
     smooth = traitlets.Bool(False)
     own_range = traitlets.Bool(False)
-    query = traitlets.List(traitlets.Int(min=0))
+    query = cell()
 
     def __init__(
         self, image: Any, masks: Any, labels: Sequence[str] | None = None, *, place: Any = None, **traits: Any

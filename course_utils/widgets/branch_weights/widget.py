@@ -4,7 +4,7 @@ from typing import Any
 
 import traitlets
 
-from ..base import CourseWidget
+from ..base import CourseWidget, cell
 from ..limits import check_index, check_place
 
 ORDERS = ("channel", "change")
@@ -14,9 +14,6 @@ class BranchWeights(CourseWidget):
     """A table of channels by sizes, coloured by the share of one kernel; beside it the mean over the channels.
 
     Args:
-        sizes: of the thing in the picture, in pixels, in growing order.
-        counts: how many pictures of each size were measured.
-        pictures: (sizes, examples, H, W), uint8: pictures to look at.
         squares: (sizes, examples, 3), whole numbers: row, column and side of the thing's square in each of them.
         stages: one for each block: `name`; `kernels`, how many pixels of its input each branch sees across; `stride`,
             how many pixels of the picture lie between two neighbouring places of its input; `shares`, (sizes,
@@ -29,9 +26,9 @@ class BranchWeights(CourseWidget):
     _module = "branch_weights"
 
     label = traitlets.Unicode("Branch weights: which kernel each channel takes, by the size of the digit")
-    sizes = traitlets.List(traitlets.Int())
-    counts = traitlets.List(traitlets.Int())
-    pictures = traitlets.Dict()
+    sizes = traitlets.List(traitlets.Int())  # of the thing in the picture, in pixels, in growing order
+    counts = traitlets.List(traitlets.Int())  # how many pictures of each size were measured
+    pictures = traitlets.Dict()  # (sizes, examples, H, W), uint8: pictures to look at
     squares: traitlets.List = traitlets.List()
     stages: traitlets.List = traitlets.List()
     stage = traitlets.Int(0).tag(of="stages")  # index of the block shown
@@ -39,8 +36,7 @@ class BranchWeights(CourseWidget):
     # "channel", or "change": those first whose share grows most from the smallest to the largest size
     order = traitlets.Enum(ORDERS, ORDERS[1])
     example = traitlets.Int(0)  # which of the pictures of a size is shown
-    # (row of the table, index of the size) of the pinned cell; empty while none is
-    query = traitlets.List(traitlets.Int(min=0))
+    query = cell()  # (row of the table, index of the size) of the pinned cell; empty while none is
 
     def __init__(self, **traits: Any) -> None:
         shown = traits["stages"][traits.get("stage", 0)]

@@ -4,7 +4,7 @@ from typing import Any
 
 import traitlets
 
-from ..base import CourseWidget
+from ..base import CourseWidget, cell
 from ..limits import check_place
 
 ORDERS = ("channel first", "spatial first")
@@ -39,8 +39,7 @@ class CBAMSteps(CourseWidget):
     channel_max = traitlets.Bool(True)
     spatial_max = traitlets.Bool(True)  # spatial_max and spatial_mean: which pools the spatial part uses
     spatial_mean = traitlets.Bool(True)
-    # (row, column) of the place that is pinned or shown at first, from 0; empty while none is
-    query = traitlets.List(traitlets.Int(min=0))
+    query = cell()  # (row, column) of the place that is pinned or shown at first, from 0; empty while none is
 
     def __init__(self, **traits: Any) -> None:
         sizes = [traits["pictures"][0]["image"].shape[:2]]  # of the map that each stage's block is given

@@ -133,15 +133,7 @@ def photograph_input(image: np.ndarray) -> Tensor:
 
 
 class GatedNetwork:
-    """A copy of a network on the CPU, whose channel gates can be read and replaced.
-
-    Args:
-        network: any network in which `record_masks` finds channel gates; it is copied, put in eval mode and left alone.
-        sample: (1, ...) one image that the network takes.
-
-    Raises:
-        ValueError: if there are no channel gates.
-    """
+    """A copy of a network on the CPU, whose channel gates are read and replaced; `sample` is a batch that it takes."""
 
     def __init__(self, network: nn.Module, sample: Tensor) -> None:
         self.network = copy.deepcopy(network).cpu().eval().requires_grad_(False)
@@ -171,11 +163,7 @@ class GatedNetwork:
 
     @torch.no_grad()
     def answer(self, image: Tensor, stage: int, gates: dict[int, float]) -> Tensor:
-        """What the network answers to one image, (C, H, W), where some gates of one stage are replaced.
-
-        Raises:
-            ValueError: if there is no such stage or channel, or a gate is not between 0 and 1.
-        """
+        """What the network answers to one image, (C, H, W), where some gates of one stage are replaced."""
         if not 0 <= stage < len(self.stages):
             raise ValueError(f"There is no stage {stage}; there are {len(self.stages)}.")
 
@@ -252,11 +240,7 @@ class Kernel:
         return made
 
     def fetch(self, source: str) -> dict[str, Any]:
-        """A source that was pending, made now.
-
-        Raises:
-            ValueError: if what it needs cannot be had.
-        """
+        """A source that was pending, made now; a ValueError says what it needs and cannot have."""
         if source == _PEOPLE:
             return self._add_people()
         if source == _PHOTOGRAPHS:
@@ -419,11 +403,7 @@ def _pending(key: str) -> dict[str, Any]:
 
 
 def _photograph_network() -> tuple[nn.Module, list[str]]:
-    """torchvision's trained mobilenet_v3_small and the names of its classes.
-
-    Raises:
-        ValueError: if its weights are neither in torch's cache nor to be had, or what lies there is damaged.
-    """
+    """torchvision's trained mobilenet_v3_small and the names of its classes."""
     from torchvision.models import MobileNet_V3_Small_Weights, mobilenet_v3_small
 
     weights = MobileNet_V3_Small_Weights.DEFAULT

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import traitlets
 
-from ..base import CourseWidget, as_array, image_bytes
+from ..base import CourseWidget, as_array, cell, image_bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ class GateMaps(CourseWidget):
     opacity = traitlets.Float(0.5, min=0, max=1)
     smooth = traitlets.Bool(True)
     own_range = traitlets.Bool(False)
-    query = traitlets.List(traitlets.Int(min=0))
+    query = cell()
 
     def __init__(
         self,

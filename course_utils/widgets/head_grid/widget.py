@@ -5,7 +5,7 @@ from typing import Any
 
 import traitlets
 
-from ..base import CourseWidget
+from ..base import CourseWidget, cell
 from ..limits import check_name, checked_head
 
 MASKS = ("none", "causal", "window 1", "window 2", "window 3", "padding")
@@ -20,11 +20,8 @@ class HeadGrid(CourseWidget):
 
     Args:
         network: the graph and the weights of a `VisionTransformer`, as `page_graph` gives them.
-        layers: how many there are.
-        heads: of each layer.
         pictures: what the learner may choose from: `label`; `input`, (C, H, W) in [0, 1]; `answer`, index of the right
             class; `code`, lines that make `network` and `image`, a batch of this picture.
-        grid: (rows, columns) of the patches.
     """
 
     _module = "head_grid"
@@ -33,16 +30,14 @@ class HeadGrid(CourseWidget):
     graph = traitlets.Dict()
     weights = traitlets.Unicode()
     pictures: traitlets.List = traitlets.List().tag(exact=("input",))
-    layers = traitlets.Int(1, min=1)
-    heads = traitlets.Int(1, min=1)
-    grid: traitlets.List = traitlets.List(traitlets.Int(min=1))
+    layers = traitlets.Int(1, min=1)  # how many there are
+    heads = traitlets.Int(1, min=1)  # of each layer
+    grid: traitlets.List = traitlets.List(traitlets.Int(min=1))  # (rows, columns) of the patches
     picture = traitlets.Int(0, min=0).tag(of="pictures")  # index of the picture shown
-    # (row, column) of the pinned query, or of the one shown first; empty without one
-    query: traitlets.List = traitlets.List(traitlets.Int(min=0))
+    query = cell()  # (row, column) of the pinned query, or of the one shown first; empty without one
     # (layer, head) that is shown large, and whose products are shown
     chosen: traitlets.List = traitlets.List(traitlets.Int(min=1))
-    # (row, column) of the key whose products are shown; empty for the one with the largest weight
-    key: traitlets.List = traitlets.List(traitlets.Int(min=0))
+    key = cell()  # (row, column) of the key whose products are shown; empty for the one with the largest weight
     # (layer, head) of every head that is knocked out: its weights are zero
     off: traitlets.List = traitlets.List(traitlets.List(traitlets.Int(min=1)))
     mask = traitlets.Enum(MASKS, "none")  # who may attend to whom, in every layer: one of `MASKS`

@@ -5,7 +5,7 @@ from typing import Any
 
 import traitlets
 
-from ..base import CourseWidget, encode_fields
+from ..base import CourseWidget, cell, encode_fields
 
 
 class Look(CourseWidget):
@@ -34,8 +34,7 @@ class Look(CourseWidget):
     channel = traitlets.Int(0, min=0)  # index of the channel shown, in a layer of channel gates
     # the query shown while nobody points: the name of a token, or empty for the patch in the middle
     token = traitlets.Unicode("")
-    # (row, column) of the pinned query in the grid of the layer shown; empty without one
-    query: traitlets.List = traitlets.List(traitlets.Int(min=0))
+    query = cell()  # (row, column) of the pinned query in the grid of the layer shown; empty without one
     off: traitlets.List = traitlets.List()  # (layer, head) of every head that is switched off
     gates: traitlets.List = traitlets.List()  # (layer, channel, factor) of every gate that is multiplied by hand
 

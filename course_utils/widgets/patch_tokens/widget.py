@@ -7,7 +7,7 @@ import numpy as np
 import traitlets
 
 from ...data.images import decode_base64
-from ..base import CourseWidget, as_array, encode_fields
+from ..base import CourseWidget, as_array, cell, encode_fields
 from ..limits import check_place
 
 _EXACT = {"probabilities", "single"}  # The page shows differences of these, often small ones: no float16 for them.
@@ -37,8 +37,6 @@ class PatchTokens(CourseWidget):
             `classes`, K names; `probabilities`, (K,); `single`, (P, K), the same with each patch blanked alone;
             `asked`, the index of the class whose loss the occlusion map shows; `index`, the same among all classes of
             the network; `code`, lines that make `weights`, `whole` and `single`.
-        patch_size: side of the network's patches, in pixels of the pictures.
-        similarity: (P + 1, P + 1), cosines of the position embeddings, the class token's first.
         answer: makes the probabilities for several blanked patches; without it the page says that it cannot.
         add: opens a learner's picture, which the page sends; without it none can be given.
     """
@@ -47,8 +45,8 @@ class PatchTokens(CourseWidget):
 
     label = traitlets.Unicode("Patch tokens: a picture as a sequence, and what the class token looks at")
     pictures: traitlets.List = traitlets.List().tag(exact=_EXACT)
-    similarity = traitlets.Dict()
-    patch_size = traitlets.Int(1, min=1)
+    similarity = traitlets.Dict()  # (P + 1, P + 1), cosines of the position embeddings, the class token's first
+    patch_size = traitlets.Int(1, min=1)  # side of the network's patches, in pixels of the pictures
     cuts = traitlets.List(traitlets.Int())
     answered = traitlets.Dict()  # the kernel's last answer, with the picture and the patches that it is for
     uploads = traitlets.Bool(False)
@@ -57,8 +55,7 @@ class PatchTokens(CourseWidget):
     view = traitlets.Enum(VIEWS, "attention")
     layer = traitlets.Int(1, min=1)  # from 1
     head = traitlets.Int(0, min=0)  # from 1; 0 is the mean of the heads
-    # (row, column) of the patch shown first, or of the pinned one; empty without one
-    query = traitlets.List(traitlets.Int(min=0))
+    query = cell()  # (row, column) of the patch shown first, or of the pinned one; empty without one
     blanked = traitlets.List(traitlets.Int(min=0))  # indices of the blanked patches, row after row from 0
     blanking = traitlets.Bool(False)  # whether a press on the picture blanks a patch, instead of pinning it
     # let every map use the whole colour scale; by default where the map shown first would be black on one for all

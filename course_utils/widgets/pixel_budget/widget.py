@@ -11,8 +11,6 @@ class PixelBudget(CourseWidget):
     The network runs in the page.
 
     Args:
-        pictures: (n, H, W), uint8: what the learner may choose from.
-        labels: the class of each.
         scores: how much each pixel is wanted by the masks "random" and "fixed", (H, W) each; the largest are kept. The
             third mask keeps the brightest pixels of the picture itself.
         graph, weights: of a network that reads (1, H, W) in [0, 1], as `models.page_graph` gives them.
@@ -21,8 +19,8 @@ class PixelBudget(CourseWidget):
     _module = "pixel_budget"
 
     label = traitlets.Unicode("Pixel budget: as many pixels, chosen in three ways")
-    pictures = traitlets.Dict()
-    labels = traitlets.List(traitlets.Int())
+    pictures = traitlets.Dict()  # (n, H, W), uint8: what the learner may choose from
+    labels = traitlets.List(traitlets.Int())  # the class of each
     scores = traitlets.Dict().tag(exact=True)
     graph = traitlets.Dict()
     weights = traitlets.Unicode("")

@@ -13,7 +13,6 @@ from ...attention import SelfAttention2d
 from ...data import ImageSet, feature_crop, photograph, photograph_features, photograph_names
 from ...models import PersonFeatures, PersonSegmenter, load_network
 from ...models.page_graph import page_graph
-from ...resources import checksums
 from ..base import both_or_neither, image_bytes
 from ..channel_gates.explore import person_input
 from ..limits import check_name
@@ -21,7 +20,6 @@ from ..pictures import inputs_of, on_cued_digits
 from .widget import QueryMap
 
 _PHOTOGRAPHS = "photographs"
-_TRAINED = "self_attention_cued_digits"
 _FIRST = ("german_shepherd", "cow", "chelsea", "hens", "kitten", "coffee", "astronaut", "owl", "sheep")
 _SIDE = 182
 _MOST_IMAGES = 9
@@ -39,7 +37,7 @@ def explore_query_map(
 
     Args:
         network: a network with `SelfAttention2d` blocks; it is copied to the CPU, yours stays as it is. None: the
-            nine photographs with features that ship, and the course's trained network where its weights ship.
+            nine photographs with features that ship, and the course's trained network.
         data: images for `network`; the first nine are shown.
         source: which is shown first: "photographs", or a block's name such as "stage2.attention"; by default the
             first of them.
@@ -58,17 +56,14 @@ def explore_query_map(
     if network is not None and data is not None:
         if picture is not None:
             raise ValueError(f"picture={picture!r} chooses among the photographs; leave it out with a network.")
-        sources = network_sources(network, data, "images = data.images  # network, data: what you gave", "yours")
+        sources = _network_sources(network, data, "images = data.images  # network, data: what you gave", "yours")
         return QueryMap(sources, source=source or sources[0]["key"], query=query)
     sources = [_photographs()]
-    if f"weights/{_TRAINED}.safetensors" in checksums():
-        sources += network_sources(*on_cued_digits(_TRAINED, _MOST_IMAGES, seed=4), "cued digits")
-    first = 0
+    sources += _network_sources(*on_cued_digits("self_attention_cued_digits", _MOST_IMAGES, seed=4), "cued digits")
     if picture is not None:
         check_name("photograph", picture, _names())
-        first = _names().index(picture)
-    own = _own_pictures()
-    return QueryMap(sources, source=source or _PHOTOGRAPHS, example=first, query=query, network=own)
+    first = _names().index(picture) if picture else 0
+    return QueryMap(sources, source=source or _PHOTOGRAPHS, example=first, query=query, network=_own_pictures())
 
 
 @torch.no_grad()
@@ -143,18 +138,8 @@ def _photographs() -> dict[str, Any]:
 
 
 @torch.no_grad()
-def network_sources(network: nn.Module, data: ImageSet, code: str, title: str) -> list[dict[str, Any]]:
-    """Each `SelfAttention2d` of a network as a source: queries, keys and values by its own trained projections.
-
-    Args:
-        network: any network that holds such blocks; it is copied to the CPU.
-        data: its images.
-        code: lines that make `network` and `images`.
-        title: what the images are, in words.
-
-    Raises:
-        ValueError: if there is no such block.
-    """
+def _network_sources(network: nn.Module, data: ImageSet, code: str, title: str) -> list[dict[str, Any]]:
+    """Each `SelfAttention2d` of a network as a source; `code` makes `network` and `images`, `title` names these."""
     network = copy.deepcopy(network).cpu().eval()
     images = data.images[:_MOST_IMAGES].cpu()
     if not len(images):

@@ -5,7 +5,7 @@ from typing import Any
 
 import traitlets
 
-from ..base import CourseWidget
+from ..base import CourseWidget, cell
 from ..limits import check_index, check_place, one_of
 
 MOST_LAYERS = 13
@@ -43,8 +43,7 @@ class QueryMap(CourseWidget):
     # key of the source shown; "own" while the learner's picture is, which never leaves the page
     source = traitlets.Unicode("").tag(of="sources")
     example = traitlets.Int(0)  # index of the picture shown
-    # (row, column) of the pinned query, or of one to show until the learner points; empty without one
-    query = traitlets.List(traitlets.Int(min=0))
+    query = cell()  # (row, column) of the pinned query, or of one to show until the learner points; empty without one
     temperature = traitlets.Float(1.0, min=TEMPERATURES[0], max=TEMPERATURES[1])  # what the scores are divided by
     gamma = traitlets.Float(1.0)  # the factor on the gathered values
     layers = traitlets.Int(2, min=1, max=MOST_LAYERS)  # how many 3x3 convolutions the second panel stacks

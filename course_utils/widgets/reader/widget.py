@@ -7,7 +7,7 @@ import numpy as np
 import traitlets
 
 from ...data.text_lines import HEIGHT, TYPEFACES
-from ..base import CourseWidget
+from ..base import CourseWidget, cell
 from ..limits import check_place, checked_head
 
 BLOCKS, HEADS = 2, 8
@@ -31,8 +31,7 @@ class Reader(CourseWidget):
     line = traitlets.Dict()  # the picture shown; the page sets it when words are typed or a picture is uploaded
     words = traitlets.Unicode("")  # what is drawn; empty for an uploaded picture
     typeface = traitlets.Enum(list(TYPEFACES), "sans")  # in which it is drawn
-    # (column,) that is pinned, or shown first; empty without one
-    query: traitlets.List = traitlets.List(traitlets.Int(min=0))
+    query = cell()  # (column,) that is pinned, or shown first; empty without one
     # (block, head) whose arcs are shown; empty for the mean of all heads
     chosen: traitlets.List = traitlets.List(traitlets.Int(min=1))
     # (block, head) of every head that is knocked out: its weights are zero

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import traitlets
 
-from ..base import CourseWidget
+from ..base import CourseWidget, cell
 from ..limits import check_index, check_place, one_of
 
 PLANE_STEPS = 61
@@ -80,7 +80,7 @@ class ScoreLab(CourseWidget):
     own_range = traitlets.Bool(False)
     sample = traitlets.Int(1, min=1)
     chosen = traitlets.Int(0, min=0)
-    query: traitlets.List = traitlets.List(traitlets.Int(min=0))
+    query = cell()
 
     def __init__(
         self,

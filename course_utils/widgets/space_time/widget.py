@@ -5,7 +5,7 @@ from typing import Any
 
 import traitlets
 
-from ..base import CourseWidget
+from ..base import CourseWidget, cell
 from ..limits import check_index, check_place
 
 
@@ -30,7 +30,7 @@ class SpaceTime(CourseWidget):
     clip = traitlets.Int(0).tag(of="clips")  # index of the clip shown
     frame = traitlets.Int(0)  # which frame of the clip is shown large, from 0; by default the one in the middle
     # (frame, row, column) of the query that is pinned or shown at first, each from 0; empty while none is
-    query = traitlets.List(traitlets.Int(min=0))
+    query = cell()
     temperature = traitlets.Float(1.0, min=0.25, max=4)  # the scores are divided by it
     own_range = traitlets.Bool(True)  # whether each row of panels uses the whole colour table
 
