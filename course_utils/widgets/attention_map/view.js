@@ -3,7 +3,7 @@ import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { mapControls, mapPanel, PLACE } from "../page/maps.js";
 import {
-  cellOf, colourRange, decode, extent, largest, number, once, percent, placeInWords, python,
+  cellOf, colourRange, decode, extent, largest, number, once, percent, placeInWords, plainly, python,
 } from "../page/maths.js";
 import { drawMap, paintImage, TABLE_NAMES } from "../page/paint.js";
 import { instrument, pictureButtons, picturePanel, pointPanel, scaleBar } from "../page/panels.js";
@@ -53,7 +53,7 @@ function describeMap(model, data, query) {
     const value = values[query[0] * data.size[1] + query[1]];
     const mass = values.reduce((sum, one) => sum + one, 0);
     const share = low >= 0 && mass > 0 ? `, ${percent(value / mass)} of the map` : "";
-    return [`${name}, ${placeInWords(query)}: ${number(value)}${share}.`];
+    return [`${name}, ${placeInWords(query)}: ${plainly(value)}${share}.`];
   }
   const top = largest(values);
   const shares = model.get("shares");

@@ -142,16 +142,18 @@ function matrixPart(house, model, numbers) {
   const base = document.createElement("canvas");
   let side = 0;
   const drawEdges = (context, n) => {
-    const thumb = Math.min(side - 4, 40);
+    const thumb = Math.min(side - 4, 28);
     for (let c = 0; c < n; c++) {
       const map = paintMap(numbers.mapOf(c), numbers.height, numbers.width, numbers.shown.range);
       const at = HEAD + c * side + (side - thumb) / 2;
       context.drawImage(map, at, 18, thumb, thumb);
       context.drawImage(map, HEAD - 4 - thumb, at, thumb, thumb);
       const isMoved = model.get("view") === "channels" && c === model.get("moved") && model.get("turn") !== 0;
-      writeText(context, short(numbers.shown.names[c]), HEAD + (c + 0.5) * side, 13, {
-        ink: house.ink(isMoved ? "run-1" : "ink"), size: 11, align: "center", line: "alphabetic", most: side - 5,
-      });
+      const ink = house.ink(isMoved ? "run-1" : "ink");
+      const name = short(numbers.shown.names[c]);
+      const middle = HEAD + (c + 0.5) * side;
+      writeText(context, name, middle, 13, { ink, size: 11, align: "center", line: "alphabetic", most: side - 5 });
+      writeText(context, name, HEAD - 8 - thumb, middle, { ink, size: 11, align: "right", most: HEAD - 10 - thumb });
     }
   };
   const drawCell = (context, value, [x, y], range) => {

@@ -51,7 +51,7 @@ function padPart(model, numbers) {
     canvas.classList.toggle("cw-pointed", drawn);
     made.rename(drawn ? "Your drawing" : "The whole picture");
     made.remark(drawn ? "Draw one digit here; the network answers after each stroke."
-      : "The network never sees this one, only the three beside it.");
+      : "The network never sees this one, only the three masked ones.");
     canvas.setAttribute("aria-label", drawn ? "Your drawing" : `A handwritten ${numbers.now.label}`);
     if (drawn) drawPad();
     else layPicture(canvas, paintImage({ shape: [height, width], values: numbers.now.picture }));

@@ -240,7 +240,7 @@ function render({ model, el }) {
       const clip = lab.clip();
       const query = queryOf(focus);
       controls.frame.set(query.t);
-      main.rename(`Frame ${query.t + 1} of ${clip.count}: point at a cell, it is the query`);
+      main.rename(`Frame ${query.t + 1} of ${clip.count}: the cell that you point at is the query`);
       layPicture(main.canvas, clip.pictures[query.t]);
       frameCell(main.canvas, [clip.rows, clip.columns], [query.row, query.column], focus.isPinned());
       film.draw(clip, lab.maps(query), query, model.get("own_range"), focus.isPinned());
