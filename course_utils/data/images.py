@@ -15,6 +15,7 @@ MAX_BYTES = 10_000_000
 MAX_PIXELS = 40_000_000
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
 
+_MOST_BYTES, _MOST_PIXELS = f"{MAX_BYTES // 10**6} MB are read", f"{MAX_PIXELS // 10**6} million are decoded"
 _NEEDED = "a PNG, JPEG, GIF, BMP, WebP or TIFF picture is needed"
 _FAINTEST_INK = 24  # of 255: what differs less from its background is paper, not a stroke
 
@@ -26,7 +27,7 @@ def decode_base64(text: str, name: str = "The upload") -> np.ndarray:
         ValueError: if the text is no base64, or is longer than an image within the limits could be.
     """
     if len(text) > MAX_BYTES * 4 // 3 + 4:
-        raise ValueError(_too_many_bytes(name, len(text) * 3 // 4))
+        raise _too_large(name, f"{len(text) * 0.75e-6:.1f} MB", _MOST_BYTES)
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
@@ -53,7 +54,7 @@ def decode_image(data: bytes, name: str = "The upload") -> np.ndarray:
     if not data:
         raise ValueError(f"{name} is empty; {_NEEDED}.")
     if len(data) > MAX_BYTES:
-        raise ValueError(_too_many_bytes(name, len(data)))
+        raise _too_large(name, f"{len(data) / 1e6:.1f} MB", _MOST_BYTES)
     kind = _unreadable_kind(data)
     if kind:
         raise ValueError(f"{name} is {kind}; {_NEEDED}. Save or export it as PNG.")
@@ -62,13 +63,13 @@ def decode_image(data: bytes, name: str = "The upload") -> np.ndarray:
         try:
             opened = Image.open(io.BytesIO(data), formats=FORMATS)
         except Image.DecompressionBombError as error:
-            raise ValueError(_too_many_pixels(name, "too many pixels")) from error
+            raise _too_large(name, "too many pixels", _MOST_PIXELS) from error
         except Exception as error:  # whatever a decoder throws at a stranger's bytes, it is no image
             raise ValueError(f"{name} is not an image that can be read; {_NEEDED}.") from error
         with opened:
             width, height = opened.size
             if width * height > MAX_PIXELS:
-                raise ValueError(_too_many_pixels(name, f"{width} x {height} pixels"))
+                raise _too_large(name, f"{width} x {height} pixels", _MOST_PIXELS)
             try:
                 opened.load()
                 return np.asarray(_to_rgb(_upright(opened)))
@@ -175,15 +176,5 @@ def _unreadable_kind(data: bytes) -> str | None:
     return None
 
 
-def _too_many_bytes(name: str, count: int) -> str:
-    return (
-        f"{name} has {count / 1e6:.1f} MB, at most {MAX_BYTES // 10**6} MB are read; "
-        "make it smaller, 1000 pixels a side are plenty."
-    )
-
-
-def _too_many_pixels(name: str, found: str) -> str:
-    return (
-        f"{name} has {found}, at most {MAX_PIXELS // 10**6} million are decoded; "
-        "make it smaller, 1000 pixels a side are plenty."
-    )
+def _too_large(name: str, found: str, most: str) -> ValueError:
+    return ValueError(f"{name} has {found}, at most {most}; make it smaller, 1000 pixels a side are plenty.")

@@ -123,11 +123,6 @@ def _draw_scores(draw: Draw) -> Inputs:
     return (torch.stack(draw.shuffled(rows[: draw.integer(6, 8)])),)
 
 
-def _draw_sizes(draw: Draw) -> Inputs:
-    keys = draw.integer(3, 6)
-    return draw.integer(7, 9), draw.integer(10, 14), draw.choice((48, 64)), keys, draw.integer(15, 26)
-
-
 def _draw_weights(draw: Draw) -> Inputs:
     height, width = draw.integer(4, 5), draw.integer(6, 7)
     return draw.normal(draw.integer(2, 3), height * width, height * width).softmax(dim=2), height, width
@@ -262,7 +257,7 @@ TASKS = (
     ),
     Task(
         attention_multiply_adds,
-        _draw_sizes,
+        lambda draw: tuple(draw.integer(*ends) for ends in ((7, 9), (10, 14), (48, 64), (3, 6), (15, 26))),
         mistakes={
             "left out the products": lambda h, w, c, d, v: h * w * c * (2 * d + 2 * v),
             "only the product for the scores": lambda h, w, c, d, v: h * w * c * (2 * d + 2 * v) + (h * w) ** 2 * d,

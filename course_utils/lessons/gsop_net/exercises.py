@@ -93,18 +93,6 @@ def _draw_covariance(draw: Draw) -> Inputs:
     return turned @ torch.diag_embed(values) @ turned.transpose(1, 2), (3, 4, 5)[draw.turn]
 
 
-def _with_channel(x: Tensor, channel: int, values: Tensor) -> Tensor:
-    y = x.clone()
-    y[:, channel] = values
-    return y
-
-
-def _flip_both(x: Tensor, first: int, second: int) -> Tensor:
-    y = x.clone()
-    y[:, [first, second]] = x[:, [first, second]].flip(2)
-    return y
-
-
 def _keeps_covariances(given: Tensor, x: Tensor) -> bool:
     same = [difference(f(given), f(x)) is None for f in (lambda m: m.mean(dim=(2, 3)), channel_covariance)]
     return all(same) and difference(given, x) is not None
@@ -175,18 +163,16 @@ TASKS = (
         fool_se,
         _draw_related,
         mistakes={
-            "unchanged": lambda x, first, second: x.clone(),
+            "unchanged": {".flip(1)": ""},
             "moved all channels alike": Shown(
                 lambda x, first, second: x.flip(2), lambda given, x, first, second: _keeps_covariances(given, x)
             ),
-            "moved both channels alike": _flip_both,
-            "exchanged the two channels": lambda x, first, second: _with_channel(
-                _with_channel(x, first, x[:, second]), second, x[:, first]
-            ),
-            "put one channel's map": lambda x, first, second: _with_channel(x, second, x[:, first]),
-            "scaled a channel": lambda x, first, second: _with_channel(x, second, x[:, second] * 2),
-            "the other sign": lambda x, first, second: _with_channel(x, second, -x[:, second]),
-            "maps of another picture": lambda x, first, second: _with_channel(x, second, x[:, second].flip(0)),
+            "moved both channels alike": {"second": "[first, second]", "flip(1)": "flip(2)"},
+            "exchanged the two channels": {"x[:, second].flip(1)": "x[:, first]\n    y[:, first] = x[:, second]"},
+            "put one channel's map": {"x[:, second].flip(1)": "x[:, first]"},
+            "scaled a channel": {".flip(1)": " * 2"},
+            "the other sign": {"= x[": "= -x[", ".flip(1)": ""},
+            "maps of another picture": {"flip(1)": "flip(0)"},
         },
         refusal=_not_fooled,
     ),

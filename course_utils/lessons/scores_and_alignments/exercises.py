@@ -80,11 +80,6 @@ def _draw_local(draw: Draw) -> Inputs:
     return draw.normal(queries, keys), center, window
 
 
-def _draw_scores(draw: Draw) -> Inputs:
-    """Scores below 1, so that an answer that counts the keys from 0 still finds one that keeps a weight."""
-    return (draw.normal(draw.integer(9, 10), draw.integer(6, 8), mean=-1.5),)
-
-
 def _draw_drawn(draw: Draw) -> Inputs:
     queries, keys = draw.integer(3, 4), draw.integer(5, 6)
     scores = draw.normal(queries, keys)
@@ -211,7 +206,8 @@ TASKS = (
     ),
     Task(
         sparsemax_weights,
-        _draw_scores,
+        # Scores below 1, so that an answer that counts the keys from 0 still finds one that keeps a weight.
+        lambda draw: (draw.normal(draw.integer(9, 10), draw.integer(6, 8), mean=-1.5),),
         mistakes={
             "the softmax": lambda e: e.softmax(dim=1),
             "tau from all keys": {"1 + count * ranked > total": "total == total"},

@@ -113,11 +113,6 @@ def _draw_patches(draw: Draw) -> Inputs:
     )
 
 
-def _draw_weights(draw: Draw) -> Inputs:
-    length = draw.integer(5, 6)
-    return (draw.normal(draw.integer(3, 4), draw.integer(2, 3), length, length, std=1.5).softmax(dim=-1),)
-
-
 def _draw_port(draw: Draw) -> Inputs:
     heads, each = draw.choice((2, 4)), 5  # no two sizes are equal, and 5 is no square
     width, hidden = heads * each, 2 * heads * each
@@ -167,7 +162,7 @@ TASKS = (
     ),
     Task(
         attention_rollout,
-        _draw_weights,
+        lambda draw: (draw.normals(("l h L L", 1.5), l=(3, 4), h=(2, 3), L=(5, 6))[0].softmax(dim=-1),),
         mistakes={
             "the other order": {"(0.5 * layer": "rolled @ (0.5 * layer", ") @ rolled": ")"},
             "left out the identity": {"(0.5 * layer + 0.5 * torch.eye(length))": "layer"},
