@@ -161,21 +161,7 @@ def _shows(rule: Callable[[list[int], list[int], Tensor, int], bool]) -> Callabl
     return shows
 
 
-def _at_the_end(labels: Tensor, per_digit: int) -> tuple[list[int], list[int]]:
-    places, held_out = list(range(len(labels))), per_digit * len(labels.unique())
-    return places[:-held_out], places[-held_out:]
-
-
-def _at_random(labels: Tensor, per_digit: int) -> tuple[list[int], list[int]]:
-    places = torch.randperm(len(labels), generator=torch.Generator(device="cpu").manual_seed(0), device="cpu").tolist()
-    held_out = per_digit * len(labels.unique())
-    return places[held_out:], places[:held_out]
-
-
-def _first_of_each(labels: Tensor, per_digit: int) -> tuple[list[int], list[int]]:
-    validation = [i for digit in labels.unique() for i in (labels == digit).nonzero().flatten().tolist()[:per_digit]]
-    return [i for i in range(len(labels)) if i not in validation], validation
-
+_ALL_AT_ONCE = {"    for": "    per_digit *= len(labels.unique())\n    for", "in labels.unique()": "in [labels]"}
 
 TASKS = (
     Task(
@@ -210,34 +196,32 @@ TASKS = (
         _draw_labels,
         mistakes={
             "returned the labels": Shown(
-                lambda labels, n: tuple(labels[places].tolist() for places in _first_of_each(labels, n)),
+                {"+= places[": "+= labels[places]["},
                 _shows(lambda train, held, labels, n: sorted(train + held) == sorted(labels.tolist())),
             ),
             "cut at one place": Shown(
-                _at_the_end,
+                _ALL_AT_ONCE | {"torch.randperm(len(places))": "torch.arange(len(places))"},
                 _shows(lambda train, held, labels, n: 2 * _counts(held, labels).count(0) >= len(labels.unique())),
             ),
             "overlap": Shown(
-                lambda labels, n: (list(range(len(labels))), _first_of_each(labels, n)[1]),
+                {"+= places[per_digit:]": "+= places"},
                 _shows(lambda train, held, labels, n: not set(train).isdisjoint(held)),
             ),
             "returned validation first": Shown(
-                lambda labels, n: _first_of_each(labels, n)[::-1],
+                {"return train, validation": "return validation, train"},
                 _shows(lambda train, held, labels, n: set(_counts(train, labels)) == {n}),
             ),
             "train lost places": Shown(
-                lambda labels, n: (_first_of_each(labels, n)[0][::2], _first_of_each(labels, n)[1]),
+                {"per_digit:]": "per_digit::2]"},
                 _shows(
-                    lambda train, held, labels, n: (
-                        set(_counts(held, labels)) == {n} and len(train) + len(held) < len(labels)
-                    )
+                    lambda train, held, labels, n: set(_counts(held, labels)) == {n} and len(train + held) < len(labels)
                 ),
             ),
             "split all at once": Shown(
-                _at_random, _shows(lambda train, held, labels, n: len(set(_counts(held, labels))) > 1)
+                _ALL_AT_ONCE, _shows(lambda train, held, labels, n: len(set(_counts(held, labels))) > 1)
             ),
             "another number of each digit": Shown(
-                lambda labels, n: _first_of_each(labels, n + 1),
+                {"per_digit": "per_digit + 1"},
                 _shows(lambda train, held, labels, n: len(set(_counts(held, labels)) - {n}) == 1),
             ),
         },

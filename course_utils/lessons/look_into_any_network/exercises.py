@@ -119,6 +119,12 @@ def _draw_tokens(draw: Draw) -> Inputs:
     return _rows_of(draw, 7, tokens, tokens), registers, grid
 
 
+def _draw_attention(draw: Draw) -> Inputs:
+    heads, tokens, width = draw.integer(2, 3), draw.integer(6, 7), draw.choice((5, 8))  # 2 is half of 4, and its root
+    query, key, value = (draw.normal(heads, tokens, width) for _ in range(3))
+    return query, key, value, draw.normal(heads, tokens, tokens, std=0.8)
+
+
 def _draw_deletion(draw: Draw) -> Inputs:
     network, image, label, size = draw_picture(draw)
     patches = image[0].numel() // size**2
@@ -198,7 +204,7 @@ TASKS = (
     ),
     Task(
         hidden_weights,
-        lambda draw: draw.normals("h L 8", "h L 8", "h L 8", ("h L L", 0.8), h=(2, 3), L=(6, 7)),
+        _draw_attention,
         mistakes={
             "output times values transposed": {"dim=2)": "dim=2) @ value @ value.mT"},
             "output times values transposed, then softmax": lambda q, k, v, bias: (
