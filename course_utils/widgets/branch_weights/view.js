@@ -93,7 +93,8 @@ function tablePart(model, data) {
 
 /** The mean share of every kernel for every size, as lines; a light bar at the size in focus. */
 function plotPart(house, data) {
-  const made = picturePanel("Mean share over the channels; the band is one deviation over the pictures", { role: "img" });
+  const title = "Mean share over the channels; the band is one deviation over the pictures";
+  const made = picturePanel(title, { role: "img" });
   const draw = (chosen) => {
     const { kernels, meanOf, spreadOf } = data.stage();
     const { sizes } = data;
@@ -220,8 +221,8 @@ function render({ model, el }) {
         + `${percent(shareOf(size, branch, table.channelOf(query[0])))} from ${kernel}.`
       : `From digits of ${data.sizes[0]} to ${data.sizes.at(-1)} pixels the mean share of ${kernel} `
         + `changes by ${change} points.`;
-    const heard = `${block}: digits of ${side} pixels, mean over all channels and ${model.get("counts")[size]} pictures, `
-      + `${each((b) => meanOf(size, b))}; in the picture shown, ${inPicture(size)}.`;
+    const heard = `${block}: digits of ${side} pixels, mean over all channels and ${model.get("counts")[size]} `
+      + `pictures, ${each((b) => meanOf(size, b))}; in the picture shown, ${inPicture(size)}.`;
     return [words, { heard }, focus.hint()];
   };
   bindView({

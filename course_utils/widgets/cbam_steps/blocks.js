@@ -1,6 +1,6 @@
 // A network of convolutions with CBAM, run in the page: what every block computes on the way. Runs without a page.
 
-import { decode, sigmoid, softmax } from "../page/maths.js";
+import { asMaps, decode, sigmoid, softmax } from "../page/maths.js";
 import { convolution, linear, mean, pool } from "../page/network.js";
 
 /** CBAM as it was trained. */
@@ -90,13 +90,7 @@ export function openNetwork(stagesJson, headJson) {
     const { shape, data } = apply(convolution, x, part.convolution);
     return { shape, data: data.map((value) => Math.max(0, value)) };
   };
-  const see = (picture) => {
-    const { shape: [height, width, colours = 1], values } = decode(picture);
-    const size = height * width;
-    const byte = (i) => values[(i % size) * colours + Math.floor(i / size)];
-    const data = Float32Array.from({ length: colours * size }, (_, i) => byte(i) / 255);
-    return featureMap({ shape: [colours, height, width], data }, stages[0]);
-  };
+  const see = (picture) => featureMap(asMaps(decode(picture)), stages[0]);
   const run = (start, given, use) => {
     const seen = [];
     let x = given;

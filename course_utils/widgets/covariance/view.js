@@ -1,7 +1,7 @@
 import { button, choice, fill, keyWords, slider, store, traitControls } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { decode, dot, extent, listed, number, once, sigmoid } from "../page/maths.js";
+import { asPicture, decode, dot, extent, listed, number, once, sigmoid } from "../page/maths.js";
 import { blend, colourOf, fit, outline, paintImage, paintMap, pixelsOf, writeText } from "../page/paint.js";
 import { bars, instrument, note, panel, picturePanel, pointPanel, row, scaleBar } from "../page/panels.js";
 import { bindView } from "../page/pointing.js";
@@ -236,13 +236,10 @@ function lensesPart(model, numbers) {
     name.textContent = `${names[i]} with ${names[j]}: the mean of the product of their deviations is ${signed(value)}`;
   };
   const drawPicture = () => {
-    const { maps } = numbers.after;
-    const { height, width, size } = numbers;
-    const values = Uint8ClampedArray.from({ length: 3 * size },
-      (_, k) => 255 * maps[(k % 3) * size + Math.floor(k / 3)]);
     const moved = model.get("moved");
     const words = model.get("turn") !== 0 && moved < 3 ? `, ${numbers.names[moved]} rearranged` : "";
-    show(picture, paintImage({ shape: [height, width, 3], values }), `the picture${words}`);
+    const colours = asPicture([3, numbers.height, numbers.width], numbers.after.maps);
+    show(picture, paintImage(colours), `the picture${words}`);
   };
   return { node, drawCell, drawPicture };
 }

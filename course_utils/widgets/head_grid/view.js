@@ -3,7 +3,7 @@ import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { capital, headTiles, isOff, offInCode } from "../page/heads.js";
 import {
-  decode, dot, largest, listed, number, once, percent, placeInWords, sharedBy, softmax,
+  asPicture, decode, dot, largest, listed, number, once, percent, placeInWords, sharedBy, softmax,
 } from "../page/maths.js";
 import { createNetwork } from "../page/network.js";
 import { colourOf, drawMap, easel, fitPanel, outline, paintImage, pixelsOf, writeText } from "../page/paint.js";
@@ -60,11 +60,7 @@ function changed(weights, length, may, off) {
 /** A picture that the network takes, and its colours on a canvas. */
 const openPicture = once(({ input }) => {
   const { shape, values } = decode(input);
-  const [channels, height, width] = shape;
-  const size = height * width;
-  const bytes = new Uint8ClampedArray(size * channels);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = 255 * values[(i % channels) * size + Math.floor(i / channels)];
-  return { input: { shape, data: values }, image: paintImage({ shape: [height, width, channels], values: bytes }) };
+  return { input: { shape, data: values }, image: paintImage(asPicture(shape, values)) };
 });
 
 /** The network: `run()` follows the traits; `now` has the picture, every layer's weights and the probabilities. */

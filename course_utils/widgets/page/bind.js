@@ -1,6 +1,6 @@
 // Controls, traits, focus and questions to the kernel.
 //
-// A trait is the only state that a view keeps: a control writes it with `store`, and `house.listen` draws from it. Focus:
+// A trait is the only state that a view keeps: a control writes it with `store`, `house.listen` draws from it. Focus:
 //   const focus = bindFocus({ model, house, canvases, rows, columns, describe: () => describe(), onChange: look });
 
 import { element } from "./elements.js";
@@ -63,9 +63,10 @@ export function store(model, values) {
 /**
  * Controls of traits: each stores its trait, and `refresh()` shows what the traits hold.
  *
- * `listed` = { trait: [slider | choice | toggle, options] }. `read(value)` gives what the control shows of its trait and
- * `write(value)` what the trait gets, where they differ; an `onInput` or `onChange` of its own, or `put({ trait: value })`
- * for all of them, stores more than the trait. Returns also `controls`, by trait, and all their `nodes`.
+ * `listed` = { trait: [slider | choice | toggle, options] }. `read(value)` gives what the control shows of its trait
+ * and `write(value)` what the trait gets, where they differ; an `onInput` or `onChange` of its own, or
+ * `put({ trait: value })` for all of them, stores more than the trait. Returns also `controls`, by trait, and all their
+ * `nodes`.
  */
 export function traitControls(model, listed, put = (values) => store(model, values)) {
   const same = (value) => value;
@@ -96,7 +97,7 @@ export const gestures = () => (byTouch()
 export const keyWords = (what = "the query") => `Arrow keys move ${what}, Enter pins it, Escape unpins it.`;
 
 /**
- * One place of a grid in focus: hover focuses, click or Enter pins, arrows move, Escape or a click on what is pinned unpins.
+ * One place of a grid in focus: hover focuses, click or Enter pins, arrows move, Escape or a click on it unpins.
  * A finger that drags moves the place, pinned or not, and what it showed last stays; a mouse drags what is pinned.
  *
  * Args: `canvases` (the first takes the keyboard), `rows()`, `columns()`, `locate(canvas, x, y)` -> [row, column] or
@@ -205,9 +206,9 @@ export function focusController({ canvases, rows, columns, locate, onChange, onE
  * A place that the trait holds from the start, or that comes from outside, is shown without a pin until the learner
  * points anywhere.
  *
- * Args: those of `focusController`, where `locate` may be left out for a grid of even cells over the part of a canvas that
- * `inside(canvas)` gives, [left, top, width, height] as shares, by default all of it;
- * `describe()` -> the parts of the status line, said again with "Edge." when an arrow can go no further; `trait`, its name,
+ * Args: those of `focusController`, where `locate` may be left out for a grid of even cells over the part of a canvas
+ * that `inside(canvas)` gives, [left, top, width, height] as shares, by default all of it; `describe()` -> the parts of
+ * the status line, said again with "Edge." when an arrow can go no further; `trait`, its name,
  * and `toTrait(query)`, `fromTrait(values)` where it does not hold [row, column].
  * Returns what `focusController` does, and `take()`, which follows the trait: for a view whose grid has changed.
  */
@@ -250,7 +251,7 @@ export function bindFocus({
  * Ask the kernel for what it alone can compute. Returns `ask(question)`.
  *
  * One request is under way at a time; of those that come meanwhile only the latest is sent afterwards, so that a flood
- * of events leaves no lag. `onAnswer(answer, question)` hears each answer, `onFailure(question)` each failure. Where none
+ * of events leaves no lag. `onAnswer(answer, question)` hears each answer, `onFailure(question)` a failure. Where none
  * comes within five seconds the status line says so, and again at each further gesture until one comes.
  */
 export function asker(model, house, onAnswer, onFailure = () => {}) {

@@ -12,7 +12,7 @@ import { tryThis } from "./panels.js";
  * { heard: text } is for a screen reader alone, { aside: text } is seen only where the widget is wide;
  * `add(text)` puts words behind
  * what was said last; `fail(text)` for the error line; `listen(names, handler)` on the model; `whenShown(draw)`, which
- * draws now, at every change of size and at every change of theme; `ink(name)`, a colour of the theme ready for a canvas;
+ * draws now, at every change of size and at every change of theme; `ink(name)`, a colour of the theme for a canvas;
  * `end()`, for render to return.
  */
 export function frame({ model, el, name }) {

@@ -28,6 +28,20 @@ export function decode({ shape, dtype, data }) {
   return { shape, values };
 }
 
+/** A picture (H, W) or (H, W, C) of bytes as a network takes it: C maps from 0 to 1, one after the other. */
+export function asMaps({ shape: [height, width, colours = 1], values }) {
+  const size = height * width;
+  const byte = (_, i) => values[(i % size) * colours + Math.floor(i / size)];
+  return { shape: [colours, height, width], data: Float32Array.from(values, byte).map((value) => value / 255) };
+}
+
+/** Maps (C, H, W) from 0 to 1 as a picture (H, W, C) of bytes. */
+export function asPicture([colours, height, width], data) {
+  const size = height * width;
+  const level = (_, i) => 255 * data[(i % colours) * size + Math.floor(i / colours)];
+  return { shape: [height, width, colours], values: Uint8ClampedArray.from({ length: colours * size }, level) };
+}
+
 /** `make(json)`, once for each object that came from Python. */
 export function once(make) {
   const made = new WeakMap();

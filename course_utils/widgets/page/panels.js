@@ -1,7 +1,7 @@
 // Parts that several widgets show: buttons with pictures, scales, saving and copying.
 //
 // A view saves what it shows, with the words of its status line below:
-//   const map = picturePanel("Weights of the query", { role: "application", "aria-label": keyWords() });
+//   const map = pointPanel(keyWords());
 //   instrument(house, map.node, answers);
 //   house.actions.append(saveButton(house, "query-map.png", { lines: describe }), copyButton(house, code));
 
@@ -58,8 +58,8 @@ export function more(house, words, ...nodes) {
 }
 
 /**
- * Bars of probabilities. `show(rows)` draws them, `rows` = [{ name, value, before, chosen, key, words }]: `value` from 0 to
- * 1, `before` what it was (left out where nothing was changed), `words` for the value where it is no percentage. With
+ * Bars of probabilities. `show(rows)` draws them, `rows` = [{ name, value, before, chosen, key, words }]: `value` from
+ * 0 to 1, `before` what it was (left out where nothing was changed), `words` for the value where it is no percentage. With
  * `onPress(key)` each is a button, `key` by default its index.
  */
 export function bars({ label, onPress = null }) {
@@ -83,7 +83,8 @@ export function bars({ label, onPress = null }) {
       else bar.classList.toggle("cw-chosen", chosen);
       words.textContent = name;
       words.title = name;
-      numbers.textContent = own ?? (before === null ? percent(value) : `${percent(value)} ${changeInWords(value - before)}`);
+      const change = before === null ? "" : ` ${changeInWords(value - before)}`;
+      numbers.textContent = own ?? `${percent(value)}${change}`;
       const [fill, mark] = track.children;
       fill.style.width = `${100 * value}%`;
       mark.style.left = `${100 * (before ?? 0)}%`;
@@ -94,18 +95,21 @@ export function bars({ label, onPress = null }) {
 }
 
 /**
- * The steps of a lesson as buttons above the picture, from the trait `steps`: [{ label, set: { trait: value }, notice }].
+ * The steps of a lesson as buttons above the picture, of the trait `steps`: [{ label, set: { trait: value }, notice }].
  * A press stores the traits and says below the buttons what to notice; the button stays pressed while they hold.
  */
 export function tryThis(house, model) {
   const node = element("div", { class: "cw-steps", role: "group", "aria-label": "Try this" });
   const notice = element("p", { class: "cw-notice", "aria-live": "polite" });
   let taken = null;
-  const holds = ({ set }) => Object.keys(set).every((name) => JSON.stringify(model.get(name)) === JSON.stringify(set[name]));
+  const holds = ({ set }) =>
+    Object.entries(set).every(([name, value]) => JSON.stringify(model.get(name)) === JSON.stringify(value));
   const follow = () => {
     const valid = taken !== null && holds(taken);
     notice.classList.toggle("cw-past", !valid);
-    for (const each of node.querySelectorAll("button")) each.setAttribute("aria-pressed", String(valid && each.step === taken));
+    for (const each of node.querySelectorAll("button")) {
+      each.setAttribute("aria-pressed", String(valid && each.step === taken));
+    }
   };
   const press = ({ currentTarget }) => {
     taken = currentTarget.step;
@@ -127,8 +131,8 @@ export function tryThis(house, model) {
 }
 
 /**
- * A row of buttons, each a small picture. `show(offers, chosen)` draws them, `offers` = [{ key, label, title, image }] with
- * a canvas as image, and presses the one at the index `chosen`; `onPress(index)` hears the learner.
+ * A row of buttons, each a small picture. `show(offers, chosen)` draws them, `offers` = [{ key, label, title, image }]
+ * with a canvas as image, and presses the one at the index `chosen`; `onPress(index)` hears the learner.
  */
 export function pictureButtons({ label, side, onPress }) {
   const node = element("div", { class: "cw-thumbnails", role: "group", "aria-label": label });
@@ -137,7 +141,8 @@ export function pictureButtons({ label, side, onPress }) {
     // A new button would not have the focus that the old one had.
     if (offers.length !== keys.length || offers.some(({ key }, i) => key !== keys[i])) {
       keys = offers.map(({ key }) => key);
-      node.replaceChildren(...offers.map((_, i) => button(element("canvas", { "aria-hidden": "true" }), () => onPress(i))));
+      const picture = () => element("canvas", { "aria-hidden": "true" });
+      node.replaceChildren(...offers.map((_, i) => button(picture(), () => onPress(i))));
     }
     offers.forEach(({ label: words, title = words, image }, i) => {
       const press = node.children[i];
@@ -156,8 +161,8 @@ export function pictureButtons({ label, side, onPress }) {
 }
 
 /**
- * Buttons for the trait `pictures`, each with a `label`, which store the trait `picture`; `imageOf(picture)` gives a canvas.
- * `refresh()` follows the traits.
+ * Buttons for the trait `pictures`, each with a `label`, which store the trait `picture`; `imageOf(picture)` gives a
+ * canvas. `refresh()` follows the traits.
  */
 export function pictureChoice(model, side, imageOf, reset = {}) {
   const onPress = (picture) => store(model, { ...reset, picture });
@@ -171,8 +176,8 @@ export function pictureChoice(model, side, imageOf, reset = {}) {
 }
 
 /**
- * A scale: the colour table with the numbers at its ends and in its middle. `set(range)` redraws it, `rename(words)` gives
- * it another title.
+ * A scale: the colour table with the numbers at its ends and in its middle. `set(range)` redraws it, `rename(words)`
+ * gives it another title.
  */
 export function scaleBar(title) {
   const canvas = element("canvas", { role: "img", width: "256", height: "1" });
@@ -208,12 +213,10 @@ export function copyButton(house, code) {
   });
 }
 
-/**
- * A button that saves a picture of the widget as a file: what `nodes` show, and below it the lines that `lines()` gives.
- */
-export function saveButton(house, fileName, { nodes = [house.stage], lines = () => [] } = {}) {
+/** A button that saves a picture of the widget as a file, and below it the lines that `lines()` gives. */
+export function saveButton(house, fileName, { lines }) {
   return button("Save the picture", () => {
-    pictureSheet(house, lines(), nodes).toBlob((blob) => {
+    pictureSheet(house, lines()).toBlob((blob) => {
       const address = URL.createObjectURL(blob);
       element("a", { href: address, download: fileName }).click();
       setTimeout(() => URL.revokeObjectURL(address), 10000);
@@ -225,7 +228,7 @@ export function saveButton(house, fileName, { nodes = [house.stage], lines = () 
 const NOT_ON_A_SHEET = "input:not([type=number]), select, textarea, details, "
   + "button:not(.cw-bar, figcaption > *), .cw-controls, .cw-keys, .cw-heard, [hidden]";
 
-/** Draw a node onto a sheet as it stands on the page: canvases, grounds and words. `place` gives a box its pixels there. */
+/** Draw a node onto a sheet as it stands on the page: canvases, grounds and words. `place` gives a box its pixels. */
 function copyNode(context, node, place, pixels) {
   if (node.nodeType === Node.TEXT_NODE) {
     const style = getComputedStyle(node.parentElement);
@@ -268,15 +271,11 @@ function wrap(context, words, width) {
   return lines;
 }
 
-/** A picture of some nodes of a widget as a canvas: what they show, where they stand, and lines of words below. */
-function pictureSheet(house, lines, nodes = [house.stage]) {
+/** A picture of a widget as a canvas: what its stage shows, and lines of words below. */
+function pictureSheet(house, lines) {
   const pixels = window.devicePixelRatio || 1;
   const gap = 16;
-  const boxes = nodes.map((node) => node.getBoundingClientRect());
-  const left = Math.min(...boxes.map((box) => box.left));
-  const top = Math.min(...boxes.map((box) => box.top));
-  const width = Math.max(...boxes.map((box) => box.right)) - left;
-  const height = Math.max(...boxes.map((box) => box.bottom)) - top;
+  const { left, top, width, height } = house.stage.getBoundingClientRect();
   const sheet = element("canvas", { width: Math.round((width + 2 * gap) * pixels) });
   const context = sheet.getContext("2d");
   const font = `${Math.round(13 * pixels)}px ${getComputedStyle(house.root).fontFamily}`;
@@ -291,7 +290,7 @@ function pictureSheet(house, lines, nodes = [house.stage]) {
   const at = (value, edge) => Math.round((value - edge + gap) * pixels);
   const place = (box) =>
     [at(box.left, left), at(box.top, top), Math.round(box.width * pixels), Math.round(box.height * pixels)];
-  for (const node of nodes) copyNode(context, node, place, pixels);
+  copyNode(context, house.stage, place, pixels);
   context.font = font;
   context.fillStyle = house.ink("ink");
   broken.forEach((line, i) => context.fillText(line, gap * pixels, (height + 2 * gap + 20 * i + 10) * pixels));

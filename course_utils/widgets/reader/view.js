@@ -3,7 +3,7 @@ import { fileButton, openFile } from "../page/camera.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { capital, headTiles, isOff, offInCode } from "../page/heads.js";
-import { decode, largest, listed, percent, sharedBy } from "../page/maths.js";
+import { asMaps, decode, largest, listed, percent, sharedBy } from "../page/maths.js";
 import { inWorker, latest } from "../page/network.js";
 import { fit, outline, paintImage, pixelsOf, writeText } from "../page/paint.js";
 import { instrument, note, panel, pointPanel } from "../page/panels.js";
@@ -94,13 +94,6 @@ async function readFile(file) {
   return { ...asLine(canvas), uploaded: true };
 }
 
-/** What the network takes of a line: (3, 48, W) from 0 to 1. */
-function asInput({ shape: [height, width], values }) {
-  const data = new Float32Array(values.length);
-  for (let i = 0; i < values.length; i++) data[(i % 3) * height * width + Math.floor(i / 3)] = values[i] / 255;
-  return { shape: [3, height, width], data };
-}
-
 /** The letters that the columns show, [{ letter, column }]: the likeliest of each, repeats once, blanks not. */
 function lettersOf({ shape: [columns, size], data }) {
   const found = [];
@@ -127,10 +120,10 @@ function reading(house, model, onChange) {
   let plain = null; // of the line, with all heads
   /** The picture of the line, before the network has read it. */
   made.open = () => {
-    const { shape, values } = decode(model.get("line"));
-    const [image, columns] = [paintImage({ shape, values }), shape[1] / COLUMN];
+    const line = decode(model.get("line"));
+    const [image, columns] = [paintImage(line), line.shape[1] / COLUMN];
     made.now = { image, columns, letters: [], whole: [], weights: null };
-    return asInput({ shape, values });
+    return asMaps(line);
   };
   made.update = latest(async () => {
     const line = model.get("line");

@@ -6,7 +6,7 @@ import {
   colourOf, colourTable, drawHeat, easel, fit, frameCell, outline, paintImage, pixelsOf, writeText,
 } from "../page/paint.js";
 import { instrument, note, scaleBar } from "../page/panels.js";
-import { drawBars } from "../page/plot.js";
+import { drawBars, drawLine } from "../page/plot.js";
 import { bindView } from "../page/pointing.js";
 import { ALIGN, lineSegments, scoreAll, summary } from "./formulas.js";
 
@@ -115,12 +115,7 @@ const toPixel = ({ side }, place) => [place[0], -place[1]].map((value) => ((valu
 function stroke({ context, ink }, colour, thickness, ...lines) {
   context.strokeStyle = ink(colour);
   context.lineWidth = thickness;
-  context.beginPath();
-  for (const [from, to] of lines) {
-    context.moveTo(...from);
-    context.lineTo(...to);
-  }
-  context.stroke();
+  for (const line of lines) drawLine(context, line);
 }
 
 /** Words on a halo, so that they can be read on everything. */
@@ -342,7 +337,8 @@ function codeFor(lab, results, query) {
   }).join("");
   return `${listing.includes("torch.") ? "import torch\n\n" : ""}from course_utils.attention import align\n`
     + "from course_utils.widgets.score_lab.explore import lab_inputs, lab_score\n\n"
-    + `# rows, columns and keys count from 0\nquery, keys, values = lab_inputs("${source.key}", ${width}, (${place}))\n${listing}`;
+    + "# rows, columns and keys count from 0\n"
+    + `query, keys, values = lab_inputs("${source.key}", ${width}, (${place}))\n${listing}`;
 }
 
 // The parts.

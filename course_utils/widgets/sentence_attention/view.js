@@ -121,8 +121,8 @@ function wordsTable(model) {
       const share = `${100 * weights[place][i]}%`;
       cells.score[i].textContent = two(scores[place][i]);
       cells.weight[i].textContent = two(weights[place][i]);
-      cells.weight[i].style.background =
-        `linear-gradient(to right, color-mix(in srgb, var(--cw-run-0) 35%, transparent) ${share}, transparent ${share})`;
+      const colour = "color-mix(in srgb, var(--cw-run-0) 35%, transparent)";
+      cells.weight[i].style.background = `linear-gradient(to right, ${colour} ${share}, transparent ${share})`;
     });
     canvas.setAttribute("aria-label",
       `${words.join(" ")}. Lines join the query to all words, as thick as their weights. ${keyWords()}`);

@@ -44,7 +44,7 @@ function openClip({ frames, tokens, moving, standing }) {
     });
     return { weights, gathered };
   };
-  /** The weights of the query at a frame and a place: one number for every cell of every frame, in each of four maps. */
+  /** The weights of the query at a frame and a place: a number for every cell of every frame, in each of four maps. */
   const look = (t, s, temperature) => {
     const unit = 1 / (Math.sqrt(depth) * temperature);
     const every = { length: count * places };
@@ -154,7 +154,8 @@ function filmStrip(house) {
       const [x, y] = boxOf(line, query.t);
       outline(context, x + query.column * wide - 2, y + query.row * high - 2, wide + 4, high + 4, 1, pinned);
     }
-    canvas.dataset.weights = ROWS.map(({ key }, i) => `${key} ${largest(maps[key])} ${tops[i].toPrecision(6)}`).join(";");
+    canvas.dataset.weights = ROWS.map(({ key }, i) =>
+      `${key} ${largest(maps[key])} ${tops[i].toPrecision(6)}`).join(";");
   };
   /** The cell below a place (0 to 1), in any row of panels. */
   const locate = ({ count, rows, columns }, x, y) => {
