@@ -75,11 +75,7 @@ def read_toml(path: Path, wanted: Mapping[str, type], defaults: Mapping[str, Any
 
 
 def check_keys(content: object, wanted: Mapping[str, type], place: str) -> None:
-    """Check that a table has the wanted keys and no other.
-
-    Raises:
-        LessonFileError: if it has not; the message begins with `place`.
-    """
+    """Check that a table has the wanted keys and no other; else a LessonFileError begins with `place`."""
     if not isinstance(content, dict):
         raise LessonFileError(f"{place} is damaged: it is not a table. {_expected(wanted)}")
     for key, kind in wanted.items():

@@ -13,7 +13,7 @@ import os
 import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import anywidget
 import numpy as np
@@ -108,7 +108,7 @@ def encode(values: Any, exact: bool = False) -> dict[str, Any]:
     return {"shape": list(array.shape), "dtype": dtype, "data": base64.b64encode(data.tobytes()).decode("ascii")}
 
 
-def encode_fields(fields: Any, exact: Collection[str] | bool = (), name: str = "") -> Any:
+def encode_fields(fields: Any, exact: Collection[str] | Literal[True] = (), name: str = "") -> Any:
     """Plain data as the page reads it: arrays and tensors encoded at any depth, everything else as it is.
 
     Args:
@@ -121,7 +121,7 @@ def encode_fields(fields: Any, exact: Collection[str] | bool = (), name: str = "
     if isinstance(fields, (list, tuple)):
         return [encode_fields(value, exact, name) for value in fields]
     if isinstance(fields, np.ndarray) or hasattr(fields, "detach"):
-        return encode(fields, exact is True or (exact is not False and name in exact))
+        return encode(fields, exact is True or name in exact)
     return fields
 
 
@@ -155,29 +155,23 @@ class CourseWidget(anywidget.AnyWidget):
     are encoded, those named by the trait's tag `exact` with 32 bits. The tag `of="pictures"` says that a trait is the
     index of one of the `pictures`, or, where the trait is a text, its `key`, by default that of the first.
 
-    Attributes:
-        label: what the widget shows, in words: its name for a screen reader and the alt text of its stored picture.
-        caption: a line below the widget that says what to notice; may be empty.
-        code: lines that reproduce what is shown, for the button "Copy the code"; a widget may add its settings.
-        error: the message of the last callback that failed; empty after one that succeeded.
-        steps: what a lesson asks the learner to try, each a button above the picture,
-            `[{"label": ..., "set": {trait: value}, "notice": ...}, ...]`: a press sets the traits and says `notice`.
-        request: what the page asks of the kernel, `{"id": ..., ...}`; set by the page.
-        answer: the kernel's reply, `{"id": ..., ...}` with the id of its request.
-
     Raises:
         ValueError: if an index or a key names nothing, or a value of an array is not finite.
     """
 
     _module: ClassVar[str] = ""
 
+    # what the widget shows, in words: its name for a screen reader and the alt text of its stored picture
     label = traitlets.Unicode("").tag(sync=True)
-    caption = traitlets.Unicode("").tag(sync=True)
+    caption = traitlets.Unicode("").tag(sync=True)  # a line below the widget that says what to notice; may be empty
+    # lines that reproduce what is shown, for the button "Copy the code"; a widget may add its settings
     code = traitlets.Unicode("").tag(sync=True)
-    error = traitlets.Unicode("").tag(sync=True)
+    error = traitlets.Unicode("").tag(sync=True)  # the message of the last callback, if it failed
+    # what a lesson asks the learner to try, each a button above the picture, [{"label": ..., "set": {trait: value},
+    # "notice": ...}, ...]: a press sets the traits and says `notice`
     steps: traitlets.List = traitlets.List().tag(sync=True)
-    request = traitlets.Dict().tag(sync=True, echo_update=False)
-    answer = traitlets.Dict().tag(sync=True)
+    request = traitlets.Dict().tag(sync=True, echo_update=False)  # what the page asks of the kernel, {"id": ..., ...}
+    answer = traitlets.Dict().tag(sync=True)  # the kernel's reply, with the id of its request
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         if cls.__dict__.get("_module"):
@@ -251,9 +245,6 @@ class CourseWidget(anywidget.AnyWidget):
 
         Args:
             path: where to write it; an existing file is replaced.
-
-        Returns:
-            The path written.
 
         Raises:
             OSError: if it cannot be written; an existing file is left whole.
@@ -335,8 +326,7 @@ def standalone_page(esm: str, css: str, state: Mapping[str, Any], title: str) ->
     Args:
         esm: the widget's joined ES module, as in its `_esm` trait.
         css: its style sheet, as in its `_css` trait.
-        state: its traits, from `get_state()` or from a notebook's stored widget state; what is not the widget's own
-            (names that begin with `_`, questions to the kernel, layout and the like) is left out.
+        state: its traits, from `get_state()` or from a notebook's stored widget state; `own_state` of it is kept.
         title: the page's title.
     """
     start = join(_HERE / "page" / "saved.js")

@@ -86,20 +86,18 @@ def _measure(network: nn.Module, sets: Sequence[ImageSet]) -> list[dict[str, Any
             network(pictures.images)
         for name in blocks:
             found[name].append(masks[name][..., 0, 0].numpy())  # (pictures, branches, C)
-    made = []
-    for number, (name, block) in enumerate(blocks.items()):
-        shares = np.stack(found[name])  # (sizes, pictures, branches, C)
-        made.append(
-            {
-                "name": name,
-                "kernels": [2 * index + 3 for index in range(len(block.branches))],
-                "stride": 2**number,
-                "shares": shares.mean(axis=1),
-                "spread": shares.mean(axis=3).std(axis=1),
-                "example_shares": shares[:, :_EXAMPLES],
-            }
-        )
-    return made
+    every = [np.stack(shares) for shares in found.values()]  # each (sizes, pictures, branches, C)
+    return [
+        {
+            "name": name,
+            "kernels": [2 * index + 3 for index in range(len(block.branches))],
+            "stride": 2**number,
+            "shares": shares.mean(axis=1),
+            "spread": shares.mean(axis=3).std(axis=1),
+            "example_shares": shares[:, :_EXAMPLES],
+        }
+        for number, ((name, block), shares) in enumerate(zip(blocks.items(), every, strict=True))
+    ]
 
 
 def _squares(pictures: ImageSet) -> list[list[int]]:

@@ -162,14 +162,12 @@ def _folded(convolution: Any, norm: Any) -> dict[str, Tensor]:
 def _pictures() -> list[dict[str, Any]]:
     """The first picture of each answer, from 0 to 9."""
     data = cued_digits(100, seed=4, split="test")
-    made = []
-    for digit in range(10):
-        index = int((data.labels == digit).nonzero()[0])
-        made.append(
-            {
-                "label": f"the answer is {digit}",
-                "image": image_bytes(data.images[index]),
-                "code": f"image = ({_PICTURES}.images[{index}][None] * 255).round() / 255",
-            }
-        )
-    return made
+    first = [int((data.labels == digit).nonzero()[0]) for digit in range(10)]
+    return [
+        {
+            "label": f"the answer is {digit}",
+            "image": image_bytes(data.images[index]),
+            "code": f"image = ({_PICTURES}.images[{index}][None] * 255).round() / 255",
+        }
+        for digit, index in enumerate(first)
+    ]

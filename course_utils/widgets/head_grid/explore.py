@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -57,14 +57,24 @@ def explore_head_grid(
         network = cast(VisionTransformer, trained)
     else:
         made = "network, images = network.eval(), data.images  # network, data: what you gave"
-    pictures = _pictures(data, made)
+    images = data.images[:_MOST_PICTURES].cpu()
+    if not len(images):
+        raise ValueError("data holds no picture; give at least one.")
+    pictures = [
+        {
+            "label": f"picture {i + 1}, class {label}",
+            "input": image,
+            "answer": label,
+            "code": f"{made}\nimage = images[{i} : {i + 1}]",
+        }
+        for i, (image, label) in enumerate(zip(images, data.labels.tolist(), strict=False))
+    ]
     network = copy.deepcopy(network).cpu().eval()
-    first = data.images[:1].cpu()
     with torch.no_grad(), record_masks(network) as masks:
-        network(first)  # which says what is wrong with the pictures
+        network(images[:1])  # which says what is wrong with the pictures
     depth, heads = len(masks), next(iter(masks.values())).shape[1]
     _check_size(network, depth * heads)
-    queries = cast(Tokens, next(iter(find_tokens(network, first).values())).queries)  # a class token and patches
+    queries = cast(Tokens, next(iter(find_tokens(network, images[:1]).values())).queries)  # a class token and patches
     rows, columns = cast(tuple[int, int], queries.grid)
     return HeadGrid(
         page_graph(network),
@@ -119,18 +129,3 @@ def _check_size(network: VisionTransformer, heads: int) -> None:
             f"The page runs the network itself, so it may have {_MOST_PARAMETERS:,} parameters and {_MOST_HEADS} heads "
             f"at most; this one has {parameters:,} and {heads}. `network.attention_weights(images)` gives its weights."
         )
-
-
-def _pictures(data: ImageSet, code: str) -> list[dict[str, Any]]:
-    images = data.images[:_MOST_PICTURES].cpu()
-    if not len(images):
-        raise ValueError("data holds no picture; give at least one.")
-    return [
-        {
-            "label": f"picture {i + 1}, class {label}",
-            "input": image,
-            "answer": label,
-            "code": f"{code}\nimage = images[{i} : {i + 1}]",
-        }
-        for i, (image, label) in enumerate(zip(images, data.labels.tolist(), strict=False))
-    ]

@@ -91,8 +91,10 @@ def explore_patch_tokens(
         classes: a name for each class; numbers by default.
         prepare: what the network needs done to pictures in [0, 1] first, such as normalising them.
         level: the grey of a blanked patch, from 0, black, to 1.
-        shown: what is shown first: `picture`, `cut`, `view`, `layer`, `head`, `query`, `blanked`, `blanking`,
-            `own_range`, `caption`.
+        shown: what is shown first: `picture`, its index; `cut`, the side of the patches in pixels; `view`, "attention",
+            "rollout", "positions", "occlusion" or "sequence"; `layer` and `head`, from 1, or head 0 for their mean;
+            `query`, (row, column) of a patch; `blanked`, indices of patches, and `blanking`, whether a press blanks
+            one; `own_range`, a colour scale for every map; `caption`.
 
     Raises:
         ValueError: if only one of network and data is given, pictures, classes or level do not fit, or what is to be

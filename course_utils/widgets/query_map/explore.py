@@ -109,30 +109,27 @@ def _names() -> list[str]:
 
 
 def _photographs() -> dict[str, Any]:
-    examples = []
-    for name in _names():
-        features = photograph_features(name).permute(1, 2, 0).numpy()  # (14, 14, 16)
-        examples.append(
-            {
-                "label": name.replace("_", " "),
-                "image": image_bytes(F.interpolate(feature_crop(name)[None], size=_SIDE, mode="area")[0].clamp(0, 1)),
-                "query": features,
-                "value": features[:, :, :3],
-                "shown": features[:, :, :3],
-                "code": (
-                    "from course_utils.data import photograph_features\n\n"
-                    f'x = photograph_features("{name}").flatten(1).T  # (196, 16)\n'
-                    "query = key = value = x  # identity projections"
-                ),
-            }
-        )
+    features = {name: photograph_features(name).permute(1, 2, 0).numpy() for name in _names()}  # each (14, 14, 16)
+    examples = [
+        {
+            "label": name.replace("_", " "),
+            "image": image_bytes(F.interpolate(feature_crop(name)[None], size=_SIDE, mode="area")[0].clamp(0, 1)),
+            "query": x,
+            "value": x[:, :, :3],
+            "shown": x[:, :, :3],
+            "code": "from course_utils.data import photograph_features\n\n"
+            f'x = photograph_features("{name}").flatten(1).T  # (196, 16)\n'
+            "query = key = value = x  # identity projections",
+        }
+        for name, x in features.items()
+    ]
     return {
         "key": _PHOTOGRAPHS,
         "title": "photographs",
         "about": "No weight was trained for attention here: query, key and value of a position are its 16 standardised "
         "features (identity projections), made by a network that was trained to name pictures.",
         "examples": examples,
-        "temperature": features.shape[2] ** 0.5,
+        "temperature": features[_FIRST[0]].shape[2] ** 0.5,
         "gamma": 0.0,
     }
 

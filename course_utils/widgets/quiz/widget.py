@@ -80,19 +80,18 @@ class Quiz(CourseWidget):
                     f"answered holds {index} for {question.text!r}, which has {len(question.options)} options."
                 )
         traits.setdefault("label", "Predict first" if predict else "Quiz")
-        plain = [_plain(question) for question in questions]
+        plain = [
+            {
+                "text": question.text,
+                "options": list(question.options),
+                "explanations": list(question.options.values()),
+                "right": list(question.options).index(question.right),
+            }
+            for question in questions
+        ]
         super().__init__(questions=plain, key=key, predict=predict, answered=chosen, **traits)
 
     @property
     def score(self) -> int:
         """How many questions are answered right."""
         return sum(index == question["right"] for question, index in zip(self.questions, self.answered, strict=True))
-
-
-def _plain(question: Question) -> dict[str, Any]:
-    return {
-        "text": question.text,
-        "options": list(question.options),
-        "explanations": list(question.options.values()),
-        "right": list(question.options).index(question.right),
-    }

@@ -138,10 +138,10 @@ class SentenceAttention(CourseWidget):
             raise ValueError(
                 f"sentence={sentence}, but {len(sentences)} sentences were given; count from 0, and give at least one."
             )
-        every = [{**vars(one), "table": _numbers(one.table), "looks_for": _numbers(one.looks_for)} for one in sentences]
-        traits.setdefault("table", every[sentence]["table"])
-        traits.setdefault("looks_for", every[sentence]["looks_for"])
-        super().__init__(sentences=every, sentence=sentence, **traits)
+        tables = ("table", "looks_for")
+        every = [vars(one) | {name: np.array(vars(one)[name], float).tolist() for name in tables} for one in sentences]
+        first = {name: every[sentence][name] for name in tables}
+        super().__init__(**{"sentences": every, "sentence": sentence, **first, **traits})
 
     @traitlets.observe("sentence")
     def _take_numbers(self, change: dict[str, Any]) -> None:
@@ -149,7 +149,3 @@ class SentenceAttention(CourseWidget):
         one = self.sentences[change["new"]]
         if any(np.shape(getattr(self, name)) != np.shape(one[name]) for name in ("table", "looks_for")):
             self.table, self.looks_for = one["table"], one["looks_for"]
-
-
-def _numbers(rows: Sequence[Sequence[float]]) -> list[list[float]]:
-    return [[float(value) for value in row] for row in rows]
