@@ -6,7 +6,7 @@
 
 As long as pyproject.toml names no owner, the first form takes the address of the git remote `origin` on GitHub.
 Written are the cells tagged "badges" and "bootstrap" of each notebook, what stands between the markers in README.md,
-CHANGELOG.md and SECURITY.md, two lines of CITATION.cff, and resource/SHA256SUMS. Needs nothing but Python.
+two lines of CITATION.cff, and resource/SHA256SUMS. Needs nothing but Python.
 """
 
 import base64
@@ -142,22 +142,12 @@ def study_table(study: Results) -> str:
     )
 
 
-def parts(name: str) -> dict[str, str]:
-    """What stands between the markers of a file, by their names."""
+def parts() -> dict[str, str]:
+    """What stands between the markers of README.md, by their names."""
     address, version = project()
-    if name == "README.md":
-        test = f"{address}/actions/workflows/test.yml"
-        head = f"[![test]({test}/badge.svg)]({test}) version {version}"
-        return {"badges": head, "lessons": readme_lessons(), "results": readme_results()}
-    if name == "CHANGELOG.md":
-        released = re.findall(r"(?m)^## \[(\d[^\]]*)\]", (ROOT / name).read_text(encoding="utf-8"))
-        newer = f"[Unreleased]: {address}/compare/v{version}...HEAD"
-        return {"links": "\n".join([newer, *(f"[{each}]: {address}/releases/tag/v{each}" for each in released)])}
-    report = (
-        f"Write a private report at {address}/security/advisories/new. Say what you did, what happened and with which\n"
-        "version; a notebook or a file that shows it helps most. Please do not publish it until it is fixed."
-    )
-    return {"report": report}
+    test = f"{address}/actions/workflows/test.yml"
+    head = f"[![test]({test}/badge.svg)]({test}) version {version}"
+    return {"badges": head, "lessons": readme_lessons(), "results": readme_results()}
 
 
 def checksums() -> str:
@@ -179,7 +169,7 @@ def written(path: Path) -> str:
         address, version = project()
         text = re.sub(r"(?m)^version: .*$", f"version: {version}", text)
         return re.sub(r"(?m)^repository-code: .*$", f'repository-code: "{address}"', text)
-    for name, made in parts(path.name).items():
+    for name, made in parts().items():
         start, end = f"<!-- {name}: made by `make links` -->", f"<!-- end of {name} -->"
         if start not in text or end not in text:
             raise SystemExit(f"{path.name} must hold the markers {start} and {end}.")
@@ -229,7 +219,7 @@ def main(arguments: list[str]) -> int:
         text = re.sub(r'(?m)^Repository = ".*"$', line, PYPROJECT.read_text(encoding="utf-8"))
         PYPROJECT.write_text(text, encoding="utf-8")
     stale = []
-    pages = (ROOT / name for name in ("README.md", "CHANGELOG.md", "SECURITY.md", "CITATION.cff"))
+    pages = (ROOT / name for name in ("README.md", "CITATION.cff"))
     for path in (*pages, SUMS, *sorted((ROOT / "notebooks").glob("*.ipynb"))):
         text = written(path)
         if not path.exists() or text != path.read_text(encoding="utf-8"):

@@ -55,7 +55,7 @@ def look_into(wheel: Path, sdist: Path, tracked: list[str]) -> None:
 
 def release_notes(changelog: str, version: str) -> str:
     """What the changelog says of one version."""
-    found = re.search(rf"(?ms)^## \[{re.escape(version)}\][^\n]*\n(.*?)(?=^## \[|^<!--)", changelog)
+    found = re.search(rf"(?ms)^## {re.escape(version)}\b[^\n]*\n(.*?)(?=^## |\Z)", changelog)
     if not found or not found[1].strip():
         raise SystemExit(f"CHANGELOG.md says nothing of version {version}.")
     return found[1].strip() + "\n"

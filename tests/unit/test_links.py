@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def clone(tmp_path):
     """The files that hold links, in a folder of their own."""
-    for name in ("README.md", "CHANGELOG.md", "SECURITY.md", "CITATION.cff", "pyproject.toml"):
+    for name in ("README.md", "CITATION.cff", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     for folder in ("notebooks", "tools"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))

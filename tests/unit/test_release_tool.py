@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 import release  # noqa: E402
 
-CHANGELOG = "## [Unreleased]\n\n## [0.2.0] - 2027-01-02\n\n### Fixed\n\n- One thing.\n\n<!-- links -->\n"
+CHANGELOG = "## Unreleased\n\n## 0.2.0 - 2027-01-02\n\n### Fixed\n\n- One thing.\n"
 TRACKED = ["course_utils/__init__.py", "resource/LICENSES.md", "tests/test_one.py", ".ci/run"]
 
 
