@@ -134,9 +134,9 @@ def test_a_near_miss_in_mending_reads_what_is_wrong_with_it(how, words):
 
 def test_the_stub_says_the_shape_of_everything_it_is_given(cell):
     stub = cell("check.fixed_vit(fixed_vit)")
-    for name, shape in (("in_weight", "(3 * E, E)"), ("out_weight", "(E, E)"), ("widen", "(M, E)")):
+    for name, shape in (("in_weight", "(3 * E, E)"), ("out_weight", "(E, E)"), ("widen", "(hidden, E)")):
         assert f"{name} {shape}" in stub
-    assert "narrow (E, M)" in stub and "head (classes, E)" in stub and "heads: " in stub
+    assert "narrow (E, hidden)" in stub and "head (classes, E)" in stub and "heads: " in stub
 
 
 def lesson_scope(cell):
