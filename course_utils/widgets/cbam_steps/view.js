@@ -1,5 +1,5 @@
 import { button, choice, gestures, keyWords, slider, store, toggle, traitControls } from "../page/bind.js";
-import { element, styled } from "../page/elements.js";
+import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { decode, extent, largest, listed, number, once, percent, placeInWords } from "../page/maths.js";
 import { fitPanel, layPicture, outline, paintImage, paintMap, pixelsOf } from "../page/paint.js";
@@ -77,7 +77,7 @@ function shade(mask, [height, width]) {
 function mainPicture(model) {
   const view = picturePanel("", { role: "application" });
   const thumbs = pictureChoice(model, 25, imageOf);
-  view.node.append(styled(thumbs.node, { marginTop: "8px" }));
+  view.node.append(thumbs.node);
   const draw = ({ picture, step, steps }) => {
     const image = imageOf(picture);
     view.rename(`${picture.label}${steps.mask <= step ? "; dark: spatial mask closed" : ""}`);
@@ -120,10 +120,7 @@ function strip(house) {
     return [name, { ...view, range }];
   }));
   const mapNames = names.filter((name) => name !== "gates");
-  const node = styled(element("div", {}), {
-    display: "grid", gridTemplateColumns: "repeat(auto-fit, minmax(80px, 1fr))", gap: "12px", gridColumn: "1 / -1",
-    alignItems: "end",
-  });
+  const node = element("div", { class: "cw-cbam-strip" });
   const scales = { maps: scaleBar("values of the maps"), mask: scaleBar("spatial mask") };
   const bases = {};
   const arrange = (steps) => {
@@ -191,7 +188,6 @@ function answer(model, order) {
   });
   const groups = [group("Channel pools", SWITCHES.slice(0, 2)), group("Spatial pools", SWITCHES.slice(2))];
   groups[1].append(undo);
-  for (const one of groups) styled(one, { margin: "0" });
   const draw = ({ now, own, isTouched }) => {
     refresh();
     const best = largest(now);
@@ -248,10 +244,9 @@ function render({ model, el }) {
   const answers = answer(model, controls.order);
   const hint = note(`${gestures()} The frame in max and mean holds what one spatial gate is made from; `
     + "x and output show the strongest channel.", "cw-keys");
-  for (const scale of tiles.scales) scale.style.width = "180px";
-  const foot = element("div", { class: "cw-map-foot" }, ...tiles.scales, styled(hint, { flex: "1 1 240px" }));
+  const foot = element("div", { class: "cw-map-foot cw-cbam-foot" }, ...tiles.scales, hint);
   instrument(house, main.node, ...answers.nodes);
-  house.stage.append(tiles.node, styled(foot, { gridColumn: "1 / -1", margin: "0", alignItems: "flex-start" }));
+  house.stage.append(tiles.node, foot);
   house.controls.append(...controls.nodes);
 
   bindView({

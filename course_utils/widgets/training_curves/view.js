@@ -15,28 +15,22 @@ const wordsFor = (metric) => metric.replace(/_/g, " ").replace(/\bacc\b/, "accur
 
 /** The epochs so far. `load()` reads them; `curve(run, metric)` -> [{ at, mean, low, high, seeds }] by epoch. */
 function history(model) {
-  let runs = []; // runs[i] is a Map: seed -> Map: epoch -> metrics
+  let records = []; // [run, seed, epoch, metrics]
   const load = () => {
-    runs = [];
-    for (const [run, seed, epoch, values] of [...model.get("history"), ...model.get("tail")]) {
-      runs[run] ??= new Map();
-      if (!runs[run].has(seed)) runs[run].set(seed, new Map());
-      runs[run].get(seed).set(epoch, values);
-    }
+    const all = [...model.get("history"), ...model.get("tail")];
+    records = [...new Map(all.map((one) => [String(one.slice(0, 3)), one])).values()]; // the same one again replaces it
   };
   const curve = (run, metric) => {
     const values = new Map();
-    for (const [epoch, metrics] of [...(runs[run] ?? new Map()).values()].flatMap((epochs) => [...epochs])) {
-      const value = metrics[metric];
-      if (value !== null && value !== undefined) values.set(epoch, [...(values.get(epoch) ?? []), value]);
+    for (const [own, , epoch, { [metric]: value = null }] of records) {
+      if (own === run && value !== null) values.set(epoch, [...(values.get(epoch) ?? []), value]);
     }
     return [...values].sort((one, other) => one[0] - other[0]).map(([at, all]) => ({
       at, mean: all.reduce((sum, value) => sum + value, 0) / all.length, low: Math.min(...all),
       high: Math.max(...all), seeds: all.length,
     }));
   };
-  const received = () => runs.flatMap((seeds) => [...seeds.values()]).reduce((sum, epochs) => sum + epochs.size, 0);
-  return { load, curve, received };
+  return { load, curve, received: () => records.length };
 }
 
 /** What is shown: the names of all runs, their curves, the indices of those that are not hidden, and the epochs. */
