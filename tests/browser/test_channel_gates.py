@@ -277,7 +277,7 @@ def test_keys_begin_at_the_chosen_channel_and_an_edge_is_told(page):
     assert "Edge." not in page.status
     page.root.get_by_label("Sort").select_option("gate")
     page.page.mouse.move(*centre(page, 2, "map"))
-    assert "(3rd of 32 by gate)" in page.status
+    assert "(place 3 of 32 by gate)" in page.status
 
 
 def test_a_moving_slider_is_told_once_when_it_rests_and_a_gesture_at_once(page):

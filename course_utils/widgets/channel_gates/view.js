@@ -14,7 +14,7 @@ import {
   fit, fitPanel, layered, layPicture, outline, paintImage, paintMap, pixelsOf, writeText,
 } from "../page/paint.js";
 import {
-  bars, copyButton, instrument, pictureButtons, picturePanel, row, saveButton, scaleBar,
+  bars, copyButton, instrument, note, pictureButtons, picturePanel, pointPanel, row, saveButton, scaleBar,
 } from "../page/panels.js";
 
 const TABLE = "viridis";
@@ -29,11 +29,6 @@ function blockName(name) {
   const [, kind, index] = /^(encoder|decoder|stage)\.?(\d+)\.(?:gate|attention)$/.exec(name) ?? [];
   if (!kind) return name.replace(/\.attention$/, "");
   return kind === "stage" ? `stage ${index}` : `${kind} ${kind === "encoder" ? "block" : "step"} ${Number(index) + 1}`;
-}
-
-function ordinal(place) {
-  const teen = place % 100 > 10 && place % 100 < 14;
-  return `${place}${(!teen && ["", "st", "nd", "rd"][place % 10]) || "th"}`;
 }
 
 // What is shown -------------------------------------------------------------------------------------------------------
@@ -136,9 +131,10 @@ function networks(house) {
 
 const questionOf = ({ source, place, stage, edits }) =>
   ({ want: "probabilities", source: source.key, example: place, stage, edits });
-const sameQuestion = (one, two) =>
-  ["source", "example", "stage"].every((name) => one[name] === two[name])
-  && JSON.stringify(Object.entries(one.edits ?? {}).sort()) === JSON.stringify(Object.entries(two.edits).sort());
+const sameQuestion = (one, two) => {
+  const [first, second] = [one, two].map(({ source, example, stage, edits }) => [source, example, stage, edits]);
+  return JSON.stringify(first) === JSON.stringify(second);
+};
 
 /** The answer with the moved gates, and who gave it: "network" (none is moved), "page", "kernel" or "nobody" yet. */
 async function resultOf(scene, { before }, network, answered) {
@@ -234,9 +230,8 @@ function drawTile(context, house, stage, atlas, layout, [x, y], channel, edits) 
 /** The grid of maps. `now()` gives what is shown, or null; `onPoint(quiet)` hears the learner point. */
 function tilesPart(house, model, now, edit, onPoint, describe) {
   const scale = scaleBar("Values");
-  const keys = element("p", { class: "cw-panel-name cw-keys" });
-  const { canvas, node, rename } = picturePanel("", { role: "application" }, keys, scale.node);
-  styled(scale.node, { marginTop: "8px" });
+  const { canvas, node, rename } = pointPanel("", `${gestures()} Drag a bar to move its gate.`);
+  node.append(styled(scale.node, { marginTop: "8px" }));
   const layer = layered(canvas);
   let layout = null;
   let sorted = [];
@@ -244,7 +239,7 @@ function tilesPart(house, model, now, edit, onPoint, describe) {
   const cell = (channel) => cellOf(place[channel], layout.columns);
   const spot = (channel) => [2 + cell(channel)[1] * layout.across, 2 + cell(channel)[0] * layout.step];
   const shownChannel = () => Math.min(model.get("channel"), sorted.length - 1);
-  /** The tile at a place of the canvas, in CSS pixels; `share` of its width lies left of that place. */
+  /** The tile at a place of the canvas, in CSS pixels: `left` is where it begins, `onBar` whether its gate is there. */
   const tileAt = (x, y) => {
     if (!layout) return null;
     const [column, line] = [Math.floor((x - 2) / layout.across), Math.floor((y - 2) / layout.step)];
@@ -298,7 +293,6 @@ function tilesPart(house, model, now, edit, onPoint, describe) {
     const edits = model.get("edits");
     for (const channel of sorted) drawTile(context, house, stage, atlas, layout, spot(channel), channel, edits);
     rename(`${stage.channels} maps of ${stage.height} × ${stage.width}, each with its gate below it`);
-    keys.textContent = `${gestures()} Drag a bar to move its gate.`;
     canvas.setAttribute("aria-label", `${stage.channels} feature maps with their gates. ${keyWords("the channel")} `
       + "Delete knocks it out.");
     if (focus.get()) focus.set(cell(shownChannel()), focus.isPinned());
@@ -498,7 +492,7 @@ function padPart(onDrawn) {
     },
   });
   draw();
-  const words = element("p", { class: "cw-panel-name" }, "Draw one digit; the network answers after each stroke.");
+  const words = note("Draw one digit; the network answers after each stroke.");
   const clear = button("Clear the pad", () => put([]));
   const node = styled(element("div", {}, pad, element("div", {}, words, clear)), {
     display: "flex", flexWrap: "wrap", gap: "12px", marginTop: "12px",
@@ -555,7 +549,7 @@ function wordsOf(shown, model, tiles, words) {
   const own = stage.gates[channel].toFixed(2);
   const gate = channel in edits ? `gate ${edits[channel].toFixed(2)} by hand, ${own} by the network` : `gate ${own}`;
   const order = model.get("order");
-  const rank = order === "channel" ? "" : ` (${ordinal(tiles.rank(channel))} of ${stage.channels} by ${order})`;
+  const rank = order === "channel" ? "" : ` (place ${tiles.rank(channel)} of ${stage.channels} by ${order})`;
   const first = `Channel ${channel + 1} of ${blockName(source.stages[shown.stage])}${rank}: `
     + `mean ${stage.means[channel].toFixed(3)}, ${gate}.`;
   const { answer, was } = words(shown);

@@ -110,8 +110,8 @@ function refusal(error) {
  *
  * `onFrame(canvas, isOn)` is given one mirrored frame of `size` [columns, rows] after the other, the next but one when
  * the promise that it returns is fulfilled; its canvas is reused three frames later; `isOn()` says whether the camera
- * runs. `onStill(canvas)` is given the one that is kept. With `kernel` in the place of `onFrame` nothing leaves the page
- * but what is kept, not mirrored, and the button says where it goes. Returns `node` and `stop()`.
+ * runs. `onStill(canvas)` is given the one that is kept. With `kernel` in the place of `onFrame` nothing leaves the
+ * page but what is kept, not mirrored, and the button says where it goes. Returns `node` and `stop()`.
  */
 function cameraButton(house, { size, onFrame = null, onStill, kernel = false }) {
   const video = element("video", { muted: true, playsInline: true });

@@ -22,8 +22,8 @@ export function strokeRegion(context, { inside, shape, colour, thickness }, scal
 
 /**
  * A picture's panel for one map. `paint` draws `values` in `size` = [rows, columns] over `picture` (left out: the map
- * alone) as `mapPicture` does, at the `ratio` and `tallest` of `fitPanel`, and outlines `regions`, each as `strokeRegion`
- * takes it; `mark(size, query, pinned)` then frames one cell, at the cost of a copy and a rectangle.
+ * alone) as `mapPicture` does, at the `ratio` and `tallest` of `fitPanel`, and outlines `regions`, which `strokeRegion`
+ * takes; `mark(size, query, pinned)` then frames one cell, at the cost of a copy and a rectangle.
  */
 export function mapPanel(made) {
   const layer = layered(made.canvas);

@@ -45,17 +45,18 @@ export function createNetwork(graph, base64) {
     } else if (!values.input) {
       throw new Error("The network has no input yet: give run a first one.");
     }
+    const keys = Object.fromEntries(Object.entries(edits).map(([name, edit]) => [name, keyOf(edit)]));
     let computed = 0;
     for (const step of steps) {
       const edit = edits[step.name];
-      const edited = !sameEdit(edit, before[step.name]);
+      const edited = keys[step.name] !== before[step.name];
       if (!edited && values[step.name] && !step.inputs.some((name) => changed.has(name))) continue;
       const value = calls[step.op](step.inputs.map((name) => values[name]), step);
       values[step.name] = edit ? editedValue(value, edit) : value;
       changed.add(step.name);
       computed += 1;
     }
-    before = Object.fromEntries(Object.entries(edits).map(([name, edit]) => [name, keptEdit(edit)]));
+    before = keys;
     const { shape, data } = values[graph.output];
     return { output: { shape, data: data.slice() }, values: { ...values }, computed };
   }
@@ -142,12 +143,9 @@ function answerRun(network, { id, input, edits, names }) {
   }
 }
 
-function sameEdit(one, other) {
-  return Array.isArray(one) && Array.isArray(other) ? JSON.stringify(one) === JSON.stringify(other) : one === other;
-}
-
-function keptEdit(edit) {
-  return Array.isArray(edit) ? edit.map((pair) => [...pair]) : edit;
+// What tells an edit from another: the numbers of a list, which its owner may change, or the function itself.
+function keyOf(edit) {
+  return Array.isArray(edit) ? JSON.stringify(edit) : edit;
 }
 
 function editedValue({ shape, data }, edit) {
@@ -562,8 +560,6 @@ function operations() {
 
 // A worker can import no file of the page: it is given the text of these functions, which use nothing else.
 const SOURCE = [
-  createNetwork, answerMessages, answerRun, sameEdit, keptEdit, editedValue, fromHalf, half, roomFor, sigmoid,
-  activation, affine, add, gate, concatenate, errorFunction, multiply, padded, outputSides, convolution, packNeighbours,
-  depthwise, enlarge, resize, pool, mean, linear, layerNorm, attentionWeights, attend, transposed, toTokens, toMap,
-  withClassToken, firstToken, flatten, operations,
+  createNetwork, answerMessages, answerRun, keyOf, editedValue, fromHalf, half, roomFor, sigmoid, errorFunction,
+  multiply, padded, outputSides, packNeighbours, transposed, operations, ...Object.values(operations()),
 ].map(String).join("\n");

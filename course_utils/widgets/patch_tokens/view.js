@@ -348,7 +348,7 @@ function mainPart(house, numbers, model) {
 }
 
 /** Blanking by hand: while `blanking` is on, a press on the picture blanks or shows a patch, a drag all it meets. */
-function brushPart(house, numbers, query, model, canvas) {
+function brushPart(numbers, query, model, canvas) {
   let brush = null;
   const placeOn = ({ offsetX, offsetY }) =>
     [offsetY / canvas.clientHeight, offsetX / canvas.clientWidth].map((at) => Math.floor(at * numbers.size));
@@ -365,6 +365,7 @@ function brushPart(house, numbers, query, model, canvas) {
   };
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button !== 0 || numbers.isCut() || !model.get("blanking")) return;
+    canvas.setPointerCapture(event.pointerId);
     brush = !model.get("blanked").includes(numbers.patchAt(placeOn(event)));
     paint(event);
     event.preventDefault(); // a drag selects no text
@@ -375,11 +376,7 @@ function brushPart(house, numbers, query, model, canvas) {
   canvas.parentElement.addEventListener("click", (event) => { // a press that blanked pins nothing
     if (event.target === canvas && model.get("blanking")) event.stopPropagation();
   }, true);
-  const lift = () => { brush = null; };
-  for (const ending of ["pointerup", "pointercancel"]) {
-    window.addEventListener(ending, lift);
-    house.endings.push(() => window.removeEventListener(ending, lift));
-  }
+  for (const ending of ["pointerup", "pointercancel"]) canvas.addEventListener(ending, () => { brush = null; });
   canvas.addEventListener("keydown", (event) => {
     if (event.key.toLowerCase() !== "b" || event.ctrlKey || event.metaKey || event.altKey || !query()) return;
     flip(query());
@@ -592,7 +589,7 @@ function render({ model, el }) {
   house.stage.append(main.foot); // below the picture where there is room beside it, else below the answer
   styled(house.stage, { gridTemplateRows: "auto 1fr" });
   styled(house.stage.children[1], { gridRow: "span 2" });
-  brushPart(house, numbers, () => view.get(), model, main.canvas);
+  brushPart(numbers, () => view.get(), model, main.canvas);
   const controls = controlsPart(house, numbers, model);
 
   const question = () => ({ picture: model.get("picture"), blanked: model.get("blanked") });

@@ -1,11 +1,10 @@
 import { button, slider, store } from "../page/bind.js";
-import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { decode, largest, percent, softmax, strongest } from "../page/maths.js";
 import { createNetwork } from "../page/network.js";
 import { digitOf, drawingPad } from "../page/pad.js";
 import { fitPanel, layPicture, paintImage } from "../page/paint.js";
-import { copyButton, instrument, pictureButtons, picturePanel, row, saveButton } from "../page/panels.js";
+import { copyButton, instrument, note, pictureButtons, picturePanel, row, saveButton } from "../page/panels.js";
 
 const HIDDEN = [52, 76, 140]; // the colour of a pixel that the network does not see
 
@@ -115,8 +114,8 @@ function render({ model, el }) {
   const thumbs = pictureButtons({
     label: "Digits", side: 36, onPress: (picture) => store(model, { picture, drawing: false, strokes: [] }),
   });
-  const legend = element("p", { class: "cw-panel-name" }, "Blue: not shown to the network. Fixed keeps the pixels that "
-    + "are brightest on average over all digits, dynamic the brightest of this one.");
+  const legend = note("Blue: not shown to the network. Fixed keeps the pixels that are brightest on average over all "
+    + "digits, dynamic the brightest of this one.");
   instrument(house, pad.node, row(...shown.map(({ node }) => node)), legend, thumbs.node);
   const controls = controlsPart(house, model, numbers);
   const offers = Array.from({ length: numbers.count }, (_, i) => ({

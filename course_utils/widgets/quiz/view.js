@@ -23,8 +23,8 @@ function render({ model, el }) {
     const chosen = () => inputs.findIndex((input) => input.checked);
     const check = button(predict ? "Keep this prediction" : "Check", () => {
       if (chosen() < 0) {
-        const words = questions.length > 1 ? `Question ${index + 1}: choose an option first.` : "Choose an option first.";
-        house.say(words, { again: true });
+        const which = questions.length > 1 ? `Question ${index + 1}: choose` : "Choose";
+        house.say(`${which} an option first.`, { again: true });
         return;
       }
       if (chosen() === explained) {
@@ -33,8 +33,8 @@ function render({ model, el }) {
       store(model, { answered: model.get("answered").map((old, i) => (i === index ? chosen() : old)) });
     });
     const title = questions.length > 1 ? [`${index + 1}. `] : [];
-    const set = element("fieldset", {}, element("legend", {}, ...title, ...prose(question.text)), ...options, check, verdict);
-    list.append(set);
+    const legend = element("legend", {}, ...title, ...prose(question.text));
+    list.append(element("fieldset", {}, legend, ...options, check, verdict));
 
     const show = () => {
       const choice = model.get("answered")[index];
