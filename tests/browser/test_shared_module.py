@@ -139,21 +139,22 @@ def test_a_flood_of_events_keeps_one_request_under_way_and_sends_only_the_latest
 
 
 @pytest.mark.faults("kernels gone or silent")
-def test_a_failed_answer_lets_the_next_question_through(module: Callable[..., Any]) -> None:
-    sent, heard = module(
+def test_a_failed_answer_is_told_and_lets_the_next_question_through(module: Callable[..., Any]) -> None:
+    sent, heard, told = module(
         """
-        const sent = [], heard = [], handlers = {}, state = {};
+        const sent = [], heard = [], told = [], handlers = {}, state = { error: "no picture" };
         const model = { widget_manager: {}, set: (n, v) => { state[n] = v; }, get: (n) => state[n],
           save_changes: () => sent.push(state.request.value) };
-        const house = { say() {}, listen: (name, handler) => { handlers[name] = handler; }, endings: [] };
+        const listen = (name, handler) => { handlers[name] = handler; };
+        const house = { say() {}, fail: (text) => told.push(text), listen, endings: [] };
         const ask = shared.asker(model, house, () => heard.push(1));
         ask({ value: 1 }); ask({ value: 2 });
         state.answer = { id: state.request.id, failed: true }; handlers.answer();
         for (const end of house.endings) end();
-        return [sent, heard];
+        return [sent, heard, told];
         """
     )
-    assert (sent, heard) == ([1, 2], [])
+    assert (sent, heard, told) == ([1, 2], [], ["no picture"])
 
 
 @pytest.mark.faults("kernels gone or silent")
