@@ -133,7 +133,7 @@ def run_lesson(notebook: Path, folder: Path, repository: Path, python: Path = PY
     settings = surroundings(folder, repository)
     report = folder / "report.xml"
     options = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=300", "-p", "quiet_cells"]
-    options += [f"--nbval-sanitize-with={ROOT / 'tests' / 'lessons.cfg'}"]
+    options += [f"--nbval-sanitize-with={INSIDE.with_name('lessons.cfg')}"]
     options += [f"--junitxml={report}", "-o", "junit_duration_report=call"]
     said = pytest(python, [*options, notebook.name], alone, settings)
     faults = [said] if said else []
