@@ -1,9 +1,13 @@
-"""`python -m artwork` draws every diagram into resource/figures; `--check` only compares."""
+"""`python -m artwork` draws every diagram into resource/figures, and the picture that opens lesson 4.1.
+
+With `--check` it only compares the diagrams.
+"""
 
 import argparse
 import sys
 
 from .files import check, drawn_with, ship
+from .opening import write_opening
 
 
 def main() -> int:
@@ -11,6 +15,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m artwork", description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare resource/figures with what the code draws")
     if not parser.parse_args().check:
+        write_opening()
         written = ship()
         size = sum(path.stat().st_size for path in written) / 1e6
         print(f"{len(written)} files drawn with {drawn_with()}, {size:.1f} MB")

@@ -13,6 +13,7 @@ from PIL import Image
 
 from artwork import DRAWN, files, sketch, style
 from artwork.experiment import cued_examples, stage_shapes
+from artwork.opening import opening, stored
 from course_utils import resources
 from course_utils.figures import diagram, diagrams
 
@@ -298,3 +299,10 @@ def test_alt_text_of_the_cued_digits_states_the_answer_of_the_picture_drawn():
     pictures, cues = cued_examples()
     answer = f"the border is {cues[0]}, so the label is the {cues[0]} digit, {int(pictures.labels[0])},"
     assert answer in diagram("cued_digits_task").alt
+
+
+def test_lesson_41_opens_with_what_the_segmenter_and_the_blur_make_of_the_photograph():
+    drawn, shown = (np.asarray(picture, dtype=float)[..., :3] for picture in (opening(), stored()))
+    assert shown.shape == drawn.shape
+    for column in range(0, 640, 216):
+        assert np.abs(drawn - shown)[:, column : column + 208].mean() < 6, "`make figures` draws it again"
