@@ -4,7 +4,7 @@ import { frame } from "../page/frame.js";
 import { decode, listed, percent } from "../page/maths.js";
 import { easel, fitPanel, frameCell, layPicture, paintImage, paintMap, writeText } from "../page/paint.js";
 import { instrument, note, picturePanel, pointPanel, row, scaleBar } from "../page/panels.js";
-import { DASHES, drawAxes, drawBand, drawDot, scalesOf, takePen, ticks } from "../page/plot.js";
+import { DASHES, drawAxes, drawBand, drawDot, scalesOf, ticks } from "../page/plot.js";
 import { bindView } from "../page/pointing.js";
 
 const SQUARES = ["#9ecbff", "#ffb066", "#7fe0b8", "#f3a6d6"];
