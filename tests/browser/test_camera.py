@@ -19,6 +19,7 @@ from course_utils.widgets import (
     explore_mask_playground,
     explore_patch_tokens,
     explore_query_map,
+    explore_reader,
     look,
 )
 
@@ -50,6 +51,7 @@ def pages(tmp_path_factory) -> dict[str, Path]:
     widgets["playground"] = explore_mask_playground(source="trained", rest="blurred")
     widgets["query"] = explore_query_map(picture="cow")
     widgets["query"].steps = [COW]
+    widgets["reader"] = explore_reader(query=18)
     torch.manual_seed(0)
     small = VisionTransformer(32, 8, 2, 16, 2, 32, 4)
     widgets["patches"] = explore_patch_tokens(small, torch.rand(1, 3, 32, 32))
@@ -110,6 +112,34 @@ def test_a_step_or_another_picture_ends_the_camera_and_stays(camera, pages):
         page.page.wait_for_timeout(1000)
         assert page.state("source") == "photographs"
         assert page.root.get_by_role("button", name="Use the camera").is_visible()
+    page.page.context.close()
+
+
+def test_the_reader_reads_what_the_camera_sees_until_a_line_is_typed(camera, pages):
+    started, allowed = camera
+    if not allowed:
+        return
+    page = opened(started, pages["reader"])
+    stage, answer = page.root.locator(".cw-stage[aria-busy=false]"), page.root.locator(".cw-reading")
+    stage.wait_for(timeout=SECONDS)
+    typed, line = answer.inner_text(), page.state("line")
+    for end in ("Keep this picture", "typed"):
+        page.root.get_by_role("button", name="Use the camera").click()
+        expect(answer).not_to_have_text(typed, timeout=SECONDS)
+        before = page.pixels(page.canvas)
+        page.page.wait_for_function(
+            "([canvas, was]) => canvas.toDataURL() !== was",
+            arg=[page.canvas.element_handle(), page.canvas.evaluate("(c) => c.toDataURL()")],
+        )
+        assert (before != page.pixels(page.canvas)).any(), "the fake camera's picture moves"
+        assert page.state("line") == line and page.state("words") == "", "a frame is no trait: traits go to the kernel"
+        if end != "typed":
+            page.root.get_by_role("button", name=end).click()
+            assert answer.inner_text() != typed
+    page.root.get_by_label("Type a line").fill("so we saw zoos")
+    expect(answer).to_have_text(typed, timeout=SECONDS)
+    assert page.root.get_by_role("button", name="Use the camera").is_visible()
+    page.assert_clean()
     page.page.context.close()
 
 

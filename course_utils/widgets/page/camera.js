@@ -13,8 +13,8 @@ const MOST_SENT = 7_000_000; // a notebook's connection carries 10 MiB a message
 const SMALLER = "make it smaller, 1000 pixels a side are plenty.";
 const megabytes = ({ size }) => `${(size / 1e6).toFixed(1)} MB`;
 
-/** The middle of a bitmap or a video's frame, as a new canvas of this size on white, or mirrored on the canvas `to`. */
-export function cropped(source, columns, rows, to = null) {
+/** The middle of a bitmap or a video's frame on white, `mirrored` or not: a new canvas of this size, or `to`. */
+export function cropped(source, columns, rows, { to = null, mirrored = false } = {}) {
   const [width, height] = [source.videoWidth || source.width, source.videoHeight || source.height];
   const scale = Math.min(width / columns, height / rows);
   const [wide, tall] = [columns * scale, rows * scale];
@@ -22,8 +22,9 @@ export function cropped(source, columns, rows, to = null) {
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.fillStyle = "#fff";
   context.fillRect(0, 0, columns, rows);
-  if (to) context.setTransform(-1, 0, 0, 1, columns, 0);
-  else context.imageSmoothingQuality = "high"; // which takes ten times as long where it enlarges
+  if (mirrored) context.setTransform(-1, 0, 0, 1, columns, 0);
+  else context.resetTransform();
+  if (!to) context.imageSmoothingQuality = "high"; // which takes ten times as long where it enlarges
   context.drawImage(source, (width - wide) / 2, (height - tall) / 2, wide, tall, 0, 0, columns, rows);
   return canvas;
 }
@@ -108,12 +109,12 @@ function refusal(error) {
 /**
  * A button that opens the camera, and then one that stops it and one that keeps the picture shown.
  *
- * `onFrame(canvas, isOn)` is given one mirrored frame of `size` [columns, rows] after the other, the next but one when
- * the promise that it returns is fulfilled; its canvas is reused three frames later; `isOn()` says whether the camera
- * runs. `onStill(canvas)` is given the one that is kept. With `kernel` in the place of `onFrame` nothing leaves the
- * page but what is kept, not mirrored, and the button says where it goes. Returns `node` and `stop()`.
+ * `onFrame(canvas, isOn)` is given one frame of `size` [columns, rows] after the other, `mirrored` or not, the next but
+ * one when the promise that it returns is fulfilled; its canvas is reused three frames later; `isOn()` says whether the
+ * camera runs. `onStill(canvas)` is given the one that is kept. With `kernel` in the place of `onFrame` nothing leaves
+ * the page but what is kept, not mirrored, and the button says where it goes. Returns `node` and `stop()`.
  */
-function cameraButton(house, { size, onFrame = null, onStill, kernel = false }) {
+function cameraButton(house, { size, onFrame = null, onStill, kernel = false, mirrored = !kernel }) {
   const video = element("video", { muted: true, playsInline: true });
   const preview = element("canvas", { role: "img", "aria-label": "What the camera sees, mirrored", hidden: true });
   Object.assign(preview.style, { width: "160px", transform: "scaleX(-1)", marginTop: "8px" });
@@ -141,7 +142,7 @@ function cameraButton(house, { size, onFrame = null, onStill, kernel = false }) 
       await fresh;
       fresh = next(); // which may come while this frame is worked on
       if (!isOn() || !video.videoWidth) continue;
-      frame = cropped(video, ...size, canvases[turn++ % 3]);
+      frame = cropped(video, ...size, { to: canvases[turn++ % 3], mirrored });
       if (kernel) {
         [preview.width, preview.height] = size;
         preview.getContext("2d").drawImage(frame, 0, 0);
@@ -159,7 +160,8 @@ function cameraButton(house, { size, onFrame = null, onStill, kernel = false }) 
   const open = async () => {
     house.fail("");
     try {
-      const wanted = { video: { facingMode: "user", width: { ideal: 640 }, height: { ideal: 480 } }, audio: false };
+      const facingMode = mirrored || kernel ? "user" : "environment";
+      const wanted = { video: { facingMode, width: { ideal: 640 }, height: { ideal: 480 } }, audio: false };
       const given = await navigator.mediaDevices.getUserMedia(wanted);
       if (!house.root.isConnected) return given.getTracks().forEach((track) => track.stop());
       stream = given;
@@ -223,6 +225,11 @@ export function ownPictures(house, size, take) {
     onFrame: (canvas, isOn) => take(canvas, { label: "your camera", code }, isOn),
     onStill: (canvas) => take(canvas, { label: "your picture", code }),
   }));
+}
+
+/** The camera alone and not mirrored, for what is to be read: `take(canvas, isOn)`, as above, of a still `isOn` is none. */
+export function readingCamera(house, size, take) {
+  return cameraButton(house, { size, mirrored: false, onFrame: take, onStill: (canvas) => take(canvas, () => false) });
 }
 
 /** The same for pictures that the kernel must see: `send(upload, name)` is given base64 text, of the camera no name. */

@@ -1,5 +1,5 @@
 import { button, byTouch, choice, keyWords, numbersAsText, store, traitControls } from "../page/bind.js";
-import { fileButton, openFile } from "../page/camera.js";
+import { fileButton, openFile, readingCamera } from "../page/camera.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { capital, headTiles, isOff, offInCode } from "../page/heads.js";
@@ -109,31 +109,36 @@ function lettersOf({ shape: [columns, size], data }) {
 const textOf = (letters) => letters.map(({ letter }) => letter).join("").trim();
 
 /**
- * The network beside the page. `update()` follows the traits; `now` holds the picture, the columns, the letters with
- * and without the changes, and the weights of both blocks (null until they are there); `row(name, column)` gives the
- * weights of a head, or their mean.
+ * The network beside the page. `update()` follows the traits; `own` is a line that the camera sees (`isLive`: at this
+ * moment), which is no trait, since traits go to the kernel; `now` holds the picture, the columns, the letters with and without the changes, and
+ * the weights of both blocks (null until they are there); `row(name, column)` gives the weights of a head, or their
+ * mean.
  */
 function reading(house, model, onChange) {
   const network = inWorker(model.get("graph"), model.get("weights"));
   house.endings.push(network.end);
-  const made = {};
+  const made = { own: null };
   let plain = null; // of the line, with all heads
+  made.line = () => made.own ?? model.get("line");
   /** The picture of the line, before the network has read it. */
   made.open = () => {
     const line = decode(model.get("line"));
     const [image, columns] = [paintImage(line), line.shape[1] / COLUMN];
     made.now = { image, columns, letters: [], whole: [], weights: null };
-    return asMaps(line);
   };
   made.update = latest(async () => {
-    const line = model.get("line");
-    house.stage.setAttribute("aria-busy", "true");
+    const line = made.line();
+    house.stage.setAttribute("aria-busy", String(!made.own));
     try {
       if (plain?.line !== line) {
-        const input = made.open();
-        onChange();
+        if (!made.own) { // a frame of the camera is shown with its reading
+          made.open();
+          onChange();
+        }
+        const pixels = decode(line);
+        const input = asMaps(pixels);
         const { output } = await network.run(input, {}, []);
-        plain = { line, input, letters: lettersOf(output), image: made.now.image };
+        plain = { line, input, letters: lettersOf(output), image: paintImage(pixels) };
       }
       const edits = {};
       for (const [block, head] of model.get("off")) (edits[BLOCKS[block - 1]] ??= []).push([head - 1, 0]);
@@ -272,14 +277,14 @@ function answerPart(network) {
   return { ...made, draw };
 }
 
-/** The controls: a line to type, its typeface, a picture, and heads off and on by the block. */
-function controlsPart(house, model) {
+/** The controls: a line to type, its typeface, a picture, the camera, and heads off and on by the block. */
+function controlsPart(house, model, network) {
   const input = element("input", { type: "text", maxlength: "80", spellcheck: false, autocomplete: "off" });
   let pause = 0;
-  const take = () => store(model, { words: input.value, query: [] });
+  const draw = () => store(model, { words: input.value, query: [] });
   input.addEventListener("input", () => {
     clearTimeout(pause);
-    pause = setTimeout(take, 250);
+    pause = setTimeout(draw, 250);
   });
   house.endings.push(() => clearTimeout(pause));
   const typed = element("span", { class: "cw-control" }, element("label", {}, "Type a line", input));
@@ -290,6 +295,13 @@ function controlsPart(house, model) {
       options: [["", "all heads, the mean"], ...NAMES.map((name) => [String(name), headName(name)])],
     }],
   });
+  const take = (canvas, isOn) => {
+    const isFirst = !network.own;
+    Object.assign(network, { own: asLine(canvas), isLive: isOn() });
+    if (isFirst) store(model, { words: "", query: [] });
+    return network.update();
+  };
+  const camera = readingCamera(house, [STANDARD, HEIGHT], take);
   const file = fileButton(async (given) => {
     house.fail("");
     try {
@@ -300,16 +312,25 @@ function controlsPart(house, model) {
   });
   const only = (block) => NAMES.filter((name) => name[0] === block);
   const press = (words, off) => button(words, () => store(model, { off }));
-  house.controls.append(typed, typeface.node, file.node, chosen.node, press("All heads on", []),
+  house.controls.append(typed, typeface.node, file.node, camera.node, chosen.node, press("All heads on", []),
     press("Block 1 off", only(1)), press("Block 2 off", only(2)), press("All heads off", NAMES));
   const refresh = () => {
     if (document.activeElement !== input) input.value = model.get("words");
     follow();
   };
-  return { refresh };
+  /** Another line takes the place of the camera's. */
+  const forget = () => {
+    network.own = null;
+    camera.stop();
+  };
+  return { refresh, forget };
 }
 
-function codeFor(model, column) {
+const pictureIn = (own) => (own
+  ? "# picture: (1, 3, 48, W) from 0 to 1, what your camera saw; it stayed in the page"
+  : "picture = torch.from_numpy(widget.picture)[None]  # widget: what explore_reader() returned");
+
+function codeFor(model, column, own) {
   const words = model.get("words").trim();
   const edits = offInCode(model.get("off").map(([one, other]) => [BLOCKS[one - 1], other - 1]));
   const [block, head] = model.get("chosen").length ? model.get("chosen") : [1, 1];
@@ -322,7 +343,7 @@ function codeFor(model, column) {
     'reader = load_network("text_reader").eval()',
     words
       ? `picture = draw_text(${JSON.stringify(words)}, "${model.get("typeface")}")[None]  # drawn a little differently`
-      : "picture = torch.from_numpy(widget.picture)[None]  # widget: what explore_reader() returned",
+      : pictureIn(own),
     `edits = {${edits.join(", ")}}  # heads are counted from 0`,
     "with torch.no_grad(), edit_masks(reader, edits), record_masks(reader) as masks:",
     "    print(reader.read(picture))",
@@ -339,7 +360,7 @@ async function render({ model, el }) {
   const heads = headsPart(house, model, network);
   instrument(house, line.node, answer.node, heads.node);
   house.stage.classList.replace("cw-instrument", "cw-line");
-  const controls = controlsPart(house, model);
+  const controls = controlsPart(house, model, network);
 
   const columnOf = (focus) => (focus.get() ? focus.get()[1] : null);
   const describe = (focus) => {
@@ -359,7 +380,7 @@ async function render({ model, el }) {
   };
   const view = bindView({
     model, house, describe, canvases: [line.canvas], traits: "chosen", follow: controls.refresh,
-    rows: () => 1, columns: () => model.get("line").shape[1] / COLUMN,
+    rows: () => 1, columns: () => network.line().shape[1] / COLUMN,
     toTrait: ([, column]) => [column], fromTrait: ([column]) => [0, column],
     draw() {
       for (const part of [line, heads]) part.resize();
@@ -369,18 +390,23 @@ async function render({ model, el }) {
       line.draw(columnOf(focus), focus.isPinned());
       heads.draw(columnOf(focus));
     },
-    code: (focus) => codeFor(model, columnOf(focus)),
+    isQuiet: () => Boolean(network.own && network.isLive),
+    code: (focus) => codeFor(model, columnOf(focus), network.own),
   });
   house.listen(["words", "typeface"], () => {
     controls.refresh();
     house.fail("");
-    if (!model.get("words") && model.get("line").uploaded) return; // the picture has just taken their place
+    if (!model.get("words") && (network.own || model.get("line").uploaded)) return; // a picture has taken their place
     try {
-      store(model, { line: drawWords(model.get("words"), model.get("typeface")) });
+      const line = drawWords(model.get("words"), model.get("typeface"));
+      controls.forget();
+      store(model, { line });
+      network.update();
     } catch (error) {
       house.fail(error.message);
     }
   });
+  house.listen("line", controls.forget);
   house.listen(["line", "off"], network.update);
   await network.update();
   return house.end;
