@@ -158,7 +158,8 @@ def run_units(checkout: Path, settings: dict[str, str]) -> list[str]:
     files = {file for pattern in UNIT_TESTS for file in (checkout / "tests" / "unit").glob(f"test_{pattern}.py")}
     warnings = [word for warning in OWN_WARNINGS for word in ("-W", f"ignore:{warning}")]
     configured = ["-c", checkout / "pyproject.toml", *warnings]
-    said = pytest(PYTHON, [*configured, INSIDE / "inside_colab.py", *sorted(files)], checkout, settings)
+    inside = checkout / INSIDE.relative_to(ROOT) / "inside_colab.py"
+    said = pytest(PYTHON, [*configured, inside, *sorted(files)], checkout, settings)
     print(f"{'the environment and the widgets':40} {'failed' if said else 'passed'}", flush=True)
     return [said] if said else []
 
