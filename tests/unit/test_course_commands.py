@@ -107,3 +107,10 @@ def test_a_lesson_run_compares_what_is_said_beside_a_plot_and_not_its_bits(
     asked = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, str(tmp_path / "lesson.ipynb")]
     ran = subprocess.run(asked, capture_output=True, text=True, check=False, cwd=ROOT)
     assert ("1 failed" if fails else "1 passed") in ran.stdout
+
+
+def test_the_benchmark_of_widgets_makes_every_widget_that_answers_a_pointer() -> None:
+    code = "from benchmarks import bench_widgets as b; print(*{w._module for w in b.largest_widgets().values()})"
+    made = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    views = {path.parent.name for path in (ROOT / "course_utils" / "widgets").glob("*/view.js")}
+    assert views - set(made.split()) == {"quiz", "pixel_budget"}
