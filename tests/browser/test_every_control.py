@@ -60,13 +60,22 @@ def test_the_exhibits_are_all_widgets_of_the_course() -> None:
     assert len({exhibit.title for exhibit in EXHIBITS}) == len(EXHIBITS) == len(folders)
 
 
+def settled(page, widget):
+    """What a widget shows once its small pictures are decoded, which none of them waits for."""
+    before = None
+    while before != (seen := widget.evaluate(SEEN)):
+        before = seen
+        page.wait_for_timeout(200)
+    return seen
+
+
 @pytest.mark.parametrize("exhibit", EXHIBITS, ids=lambda exhibit: exhibit.title)
 def test_every_control_can_be_moved(alone, exhibit) -> None:
     opened = alone(exhibit.widget())
     opened.second_copy()
     wait_drawn(opened.page)
     copy = opened.page.locator(".course-widget").nth(1)
-    untouched = copy.evaluate(SEEN)
+    untouched = settled(opened.page, copy)
     shown = opened.root.locator(NATIVE).count()
     labels = opened.root.evaluate(MOVE)
     wait_drawn(opened.page)
