@@ -112,7 +112,7 @@ COMMANDS: dict[str, tuple[str, str, list[list[str]]]] = {
     ),
 }
 GROUPS = {
-    "quick": ("style and types, then the tests that tell most, in a minute and a half", ["lint"]),
+    "quick": ("style and types, then the tests that tell most, in under two minutes", ["lint"]),
     "test": ("lint, unit, browser and lessons: everything before a commit", ["lint", "unit", "browser", "lessons"]),
 }
 

@@ -400,4 +400,5 @@ def test_a_page_on_a_finer_screen_is_drawn_in_its_pixels(alone: Callable) -> Non
     session = page.page.context.new_cdp_session(page.page)
     size = {"width": 1000, "height": 700, "deviceScaleFactor": 2, "mobile": False}
     session.send("Emulation.setDeviceMetricsOverride", size)
-    page.page.wait_for_function("(wide) => document.querySelector('canvas[tabindex]').width === wide", arg=2 * before)
+    page.page.wait_for_function("(was) => document.querySelector('canvas[tabindex]').width !== was", arg=before)
+    assert page.canvas.evaluate("(canvas) => canvas.width") == 2 * before

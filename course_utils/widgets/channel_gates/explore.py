@@ -304,10 +304,7 @@ class Kernel:
         files = [image_file(square, "WEBP", quality=90, method=6) for square in squares]
         inputs = torch.stack([_halved(np.asarray(Image.open(io.BytesIO(file)))) for file in files])
         made = 'image = person_input(photograph("{}"))[None]'
-        shown = [
-            (name.replace("_", " "), base64.b64encode(file).decode(), made.format(name))
-            for name, file in zip(_PEOPLE_SHOWN, files, strict=True)
-        ]
+        shown = _titled(_PEOPLE_SHOWN, [base64.b64encode(file).decode() for file in files], made)
         setup = _setup(
             "from course_utils.data import photograph",
             "from course_utils.models import load_network",
@@ -344,10 +341,7 @@ class Kernel:
         gated = GatedNetwork(network, inputs[:1])
         gated.stages = [gated.stages[i] for i in (0, len(gated.stages) // 2, -1)]
         made = 'image = photograph_input((photograph("{}") * 255).byte().permute(1, 2, 0).numpy())[None]'
-        shown = [
-            (name.replace("_", " "), square_image(square, 112), made.format(name))
-            for name, square in zip(_PHOTOGRAPHS_SHOWN, squares, strict=True)
-        ]
+        shown = _titled(_PHOTOGRAPHS_SHOWN, [square_image(square, 112) for square in squares], made)
         setup = _setup(
             "from course_utils.data import photograph",
             "from course_utils.widgets.channel_gates.explore import photograph_input",
@@ -355,6 +349,11 @@ class Kernel:
             'network = mobilenet_v3_small(weights="DEFAULT").eval()',
         )
         return self._add(_PHOTOGRAPHS, gated, inputs, shown, _as_photograph, classes=classes, code=setup)
+
+
+def _titled(names: Sequence[str], files: Sequence[Any], made: str) -> list[tuple[str, Any, str]]:
+    """Photographs as `_add` takes them: a title, what is shown, and the code that makes the input of that name."""
+    return [(name.replace("_", " "), file, made.format(name)) for name, file in zip(names, files, strict=True)]
 
 
 def _cued() -> ImageSet:

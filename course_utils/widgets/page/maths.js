@@ -77,7 +77,7 @@ export function changeInWords(moved) {
 export const python = (value) => (typeof value === "boolean" ? { true: "True", false: "False" }[value]
   : typeof value === "number" ? number(value) : JSON.stringify(value));
 
-/** Numbers as a node keeps them for whoever reads it from outside. */
+/** Numbers as text, for a data attribute. */
 export const listed = (values, digits = 6) => Array.from(values, (value) => value.toPrecision(digits)).join(",");
 
 export function sigmoid(value) {

@@ -4,7 +4,7 @@ import { writeText } from "./paint.js";
 
 const COLOURS = 6;
 
-/** Lines are told apart without their colours, too. */
+/** One dash pattern for each line, so that nobody has to rely on the colours. */
 export const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [14, 4], [5, 2, 2, 2, 2, 2]];
 
 /** Round steps for an axis, at most about `count` of them. */
