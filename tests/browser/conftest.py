@@ -103,6 +103,8 @@ class WidgetPage:
 
     def becomes(self, name: str, value: Any) -> None:
         """Wait until a trait has a value."""
+        # A function, as wherever a test waits so: a bare expression is evaluated anew at each look, and the second
+        # time the page's own policy refuses it. The test then passes only where the first look was late enough.
         self.page.wait_for_function(
             "([name, text]) => JSON.stringify(document.querySelector('main').model.get(name)) === text",
             arg=[name, json.dumps(value, separators=(",", ":"))],

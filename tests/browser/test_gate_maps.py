@@ -146,7 +146,7 @@ def test_the_code_makes_what_is_shown_and_the_picture_holds_every_panel(alone: C
     page.root.get_by_label("After epoch").select_option("2")
     page.root.get_by_label("Threshold").fill("0.25")
     page.root.get_by_role("button", name="Copy the code").click()
-    page.page.wait_for_function("document.querySelector('textarea').value !== ''")
+    page.page.wait_for_function("() => document.querySelector('textarea').value !== ''")
     code = page.root.locator("textarea").input_value()
     settings = {
         statement.targets[0].attr: ast.literal_eval(statement.value)

@@ -213,4 +213,4 @@ def test_words_of_cards_and_tables_stay_words(
 def test_the_canary_sings_where_words_are_taken_for_markup(opened: Callable[[str], Page]) -> None:
     """Else none of the tests above could fail."""
     page = opened(f"<!doctype html><meta charset=utf-8><main>{HOSTILE[0]}</main>")
-    page.wait_for_function("window.executed === 1")
+    page.wait_for_function("() => window.executed === 1")

@@ -123,7 +123,7 @@ def test_an_upload_is_asked_of_the_kernel_and_shown(alone, network, tmp_path):
     page.page.evaluate("document.querySelector('main').model.widget_manager = {}")
     Image.new("RGB", (60, 60), (0, 200, 0)).save(tmp_path / "green.png")
     page.root.locator("input[type=file]").set_input_files(tmp_path / "green.png")
-    page.page.wait_for_function("document.querySelector('main').model.get('request')?.upload")
+    page.page.wait_for_function("() => document.querySelector('main').model.get('request')?.upload")
     widget.request = page.state("request")
     page.set(pictures=widget.pictures, answer=widget.answer)
     assert page.state("picture") == 1 and page.root.get_by_text("green.png, layer 4").is_visible()

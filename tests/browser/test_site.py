@@ -250,7 +250,7 @@ def test_the_dark_page_takes_the_widgets_along(reader):
     paper = "(node) => getComputedStyle(node).backgroundColor"
     light = root.evaluate(paper)
     shown.page.locator(".theme-toggle:visible").first.click()
-    shown.page.wait_for_function("document.body.dataset.theme === 'dark'")
+    shown.page.wait_for_function("() => document.body.dataset.theme === 'dark'")
     assert root.evaluate(paper) != light
     assert shown.page.locator("img.only-dark").first.is_visible()
     assert not shown.page.locator("img.only-light").first.is_visible()
