@@ -502,6 +502,11 @@ async function render({ model, el }) {
   }
   const showAll = () => {
     if (house.root.clientWidth === 0) return;
+    // A spotlight that was set elsewhere, by a step or by the kernel, is not the pinned one.
+    const moved = ([name, value]) => JSON.stringify(model.get(name)) !== JSON.stringify(value);
+    if (focus.isPinned() && settings().source === "hand" && Object.entries(followed(focus.get())).some(moved)) {
+      focus.set(null);
+    }
     controls.set(settings(), [...pictures.values()]);
     const { rows, columns } = inputNow();
     for (const panel of panels) fitPanel(panel, rows / columns);
