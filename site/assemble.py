@@ -52,7 +52,11 @@ def page_of(notebook: Any, shown: Lesson, pages: set[str]) -> Any:
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
         last = (cell.source.strip().splitlines() or [""])[-1]
-        if "bootstrap" in tags or last == "check.progress()":
+        if "bootstrap" in tags:
+            continue
+        if last == "check.progress()":
+            if re.fullmatch(r"#{2,} [^\n]+", cells[-1].source.strip()):  # a heading with nothing under it now
+                cells.pop()
             continue
         if "badges" in tags:
             cell.source = (
@@ -72,19 +76,8 @@ def page_of(notebook: Any, shown: Lesson, pages: set[str]) -> Any:
             cell.metadata["tags"] = [*tags, "remove-output"]
             words = f"*Yours to write. [Open the lesson in {on_colab[1:]} to have it checked, with hints.*"
             cells.append(nbformat.v4.new_markdown_cell(words))
-    notebook.cells = without_empty_headings(cells)
+    notebook.cells = cells
     return notebook
-
-
-def without_empty_headings(cells: list[Any]) -> list[Any]:
-    """Leave out a heading whose only cell was left out: another one follows it, or nothing."""
-    kept = []
-    for cell, following in zip(cells, [*cells[1:], None], strict=True):
-        alone = re.fullmatch(r"#{2,} [^\n]+", cell.source.strip()) and cell.cell_type == "markdown"
-        ended = following is None or (following.cell_type == "markdown" and following.source.startswith("#"))
-        if not (alone and ended):
-            kept.append(cell)
-    return kept
 
 
 def glossary_page() -> str:
@@ -118,7 +111,7 @@ def classic(name: str, module: str) -> str:
 
 def write_static(folder: Path) -> None:
     """Write the scripts and the style of the site, put together from the package's own and from those beside this."""
-    here = ROOT / "site"
+    here = Path(__file__).parent
     (folder / "widgets").mkdir(parents=True)
     for name, module in widget_modules().items():
         (folder / "widgets" / f"{name}.js").write_text(classic(name, module), encoding="utf-8")
@@ -146,7 +139,7 @@ def prepare() -> None:
         (SOURCE / name).write_text(text.replace("](../notebooks/", "](../"), "utf-8")  # the lessons stand at the top
     (SOURCE / "glossary.md").write_text(glossary_page(), encoding="utf-8")
     shutil.copy(ROOT / "resource" / "screenshots" / "channel_gates.png", SOURCE)
-    index = (ROOT / "site" / "index.md").read_text(encoding="utf-8")
+    index = Path(__file__).with_name("index.md").read_text(encoding="utf-8")
     rows = [f"| [{each.number} {each.title}]({each.notebook}) | {each.minutes} |" for each in LESSONS]
     index = index.replace("{lessons}", "\n".join(rows)).replace("{address}", project()[0])
     index = index.replace("{contents}", "\n".join(each.notebook for each in LESSONS))

@@ -10,9 +10,7 @@ from assemble import SOURCE  # noqa: E402
 
 project = "Attention in computer vision, by hand"
 html_title = project
-author = "the authors of the course"
 copyright = "the authors of the course. Text and figures CC BY 4.0, code MIT"
-language = "en"
 
 extensions = ["myst_nb", "pages"]
 myst_enable_extensions = ["deflist", "dollarmath"]
@@ -33,6 +31,5 @@ html_js_files = [("live.js", {"defer": "defer", "priority": 900})]
 html_favicon = str(HERE / "icon.svg")
 html_copy_source = False
 html_use_index = False
-html_show_sourcelink = False
 html_show_sphinx = False
 html_theme_options = {"top_of_page_buttons": []}

@@ -26,6 +26,7 @@ from artwork.files import svg_text
 from course_utils.figures import diagrams
 from course_utils.resources import resource
 from course_utils.widgets.base import own_state
+from notebooks import webp
 
 VIEW = re.compile(rf'<script type="{re.escape(WIDGET_VIEW_MIMETYPE)}">(.*?)</script>')
 PICTURE = re.compile(r'<img alt="([^"]*)" src="data:image/png;base64,([A-Za-z0-9+/=\s]+)"[^>]*>')
@@ -70,10 +71,9 @@ def pictures_as_files(app: Sphinx, doctree: nodes.document, docname: str) -> Non
             width, height = image.size
             name = drawn_by_us.get(data)
             if name is None:
-                stem = hashlib.sha256(data).hexdigest()[:16]
-                mode = "RGBA" if image.has_transparency_data else "RGB"
-                image.convert(mode).save(folder / f"{stem}.webp", "WEBP", lossless=True)
-                return tag(words, f"{up}_images/{stem}.webp", width, height)
+                file = f"{hashlib.sha256(data).hexdigest()[:16]}.webp"
+                (folder / file).write_bytes(webp(data))
+                return tag(words, f"{up}_images/{file}", width, height)
         drawn = []
         for theme in ("light", "dark"):
             file = f"{name}-{theme}.svg"
@@ -108,8 +108,7 @@ def live_widgets(app: Sphinx, pagename: str, template: str, context: dict[str, A
     for view in VIEW.findall(context["body"]):
         key = json.loads(html.unescape(view))["model_id"]
         state = every[key]["state"]
-        # Each widget's class and its module have the same file name: course_utils.widgets.<name>.<Class>.
-        kind = state.get("_anywidget_id") or f"{state.get('_model_module')}.{state.get('_model_name')}"
+        kind = state.get("_anywidget_id", state["_model_name"])  # course_utils.widgets.<folder>.widget.<Class>
         name = kind.removeprefix("course_utils.widgets.").partition(".")[0]
         if name not in modules:
             raise ExtensionError(f"{pagename} shows a {kind}, which is no widget of the course: no page can draw it.")

@@ -40,16 +40,13 @@ def installed() -> dict[str, Distribution]:
     return {canonicalize_name(each.metadata["Name"]): each for each in reversed(list(distributions()))}
 
 
-def needed_by(names: list[str], there: dict[str, Distribution]) -> set[str]:
-    """The named distributions with all that they need here."""
-    found = dict.fromkeys((name, "") for name in names)  # by name and extra
-    for name, extra in (waiting := list(found)):
-        for needed in map(Requirement, there[name].requires or []):
-            if needed.marker is None or needed.marker.evaluate({"extra": extra}):
-                new = [(canonicalize_name(needed.name), each) for each in ("", *needed.extras)]
-                waiting += [each for each in new if each not in found]
-                found |= dict.fromkeys(new)
-    return {name for name, _ in found}
+def needed_by(name: str, there: dict[str, Distribution], extra: str = "") -> set[str]:
+    """A distribution with all that it needs here, and what one of its extras needs."""
+    found = {name}
+    for needed in map(Requirement, there[name].requires or []):
+        if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+            found.update(*(needed_by(canonicalize_name(needed.name), there, each) for each in ("", *needed.extras)))
+    return found
 
 
 def link(chosen: set[str], there: dict[str, Distribution], folder: Path) -> None:
@@ -65,7 +62,7 @@ def make_environment() -> None:
     """Make the environment, unless it is there and as it should be."""
     there = installed()
     pinned = {canonicalize_name(line.partition("==")[0]) for line in VERSIONS.read_text().splitlines() if "==" in line}
-    shared = needed_by(["torch", "torchvision"], there) - pinned
+    shared = needed_by("torchvision", there) - pinned  # torch is among what it needs
     versions = [f"{name} {there[name].version}" for name in sorted(shared)]
     state = "\n".join([sys.version, VERSIONS.read_text(), *versions])
     made = ENVIRONMENT / "made.txt"

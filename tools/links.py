@@ -26,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 from course_utils.lessons import LESSONS  # noqa: E402
 from course_utils.resources import ResourceError  # noqa: E402
 from course_utils.results import Results, results  # noqa: E402
+from course_utils.tables import markdown_table  # noqa: E402
 
 PYPROJECT = ROOT / "pyproject.toml"
 SUMS = ROOT / "resource" / "SHA256SUMS"
@@ -120,9 +121,9 @@ def readme_lessons() -> str:
 
 def readme_results() -> str:
     """The tables of the recorded trainings in README.md, from each study's summary.json."""
-    names = sorted(path.parent.name for path in (ROOT / "resource" / "results").glob("4.*/summary.json"))
+    names = sorted(path.parent.name for path in SUMS.parent.glob("results/4.*/summary.json"))
     try:
-        studies = [results(name, ROOT / "resource" / "results") for name in names]
+        studies = [results(name) for name in names]
     except ResourceError as error:
         raise SystemExit(str(error)) from error
     return "\n\n".join(study_table(study) for study in studies if any(row.trials for row in study.rows))
@@ -130,30 +131,18 @@ def readme_results() -> str:
 
 def study_table(study: Results) -> str:
     """The table of a study that trains: a row for each network, a column for each task."""
-    lines = [["network", *study.tasks.values()], ["---"] * (1 + len(study.tasks))]
+    rows = []
     for network, title in study.networks.items():
-        cells = [study.row(task, network) for task in study.tasks]
-        lines.append([title, *(f"{c.mean:.3f} ({c.low:.3f} to {c.high:.3f})" for c in cells)])
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    costs = " and costs" if study.costs else ""
-    return (
-        f"**{study.study}. {study.title}.** Test accuracy, mean of {study.seeds} seeds with its 95 % interval; "
-        f"`python -m experiments report {study.study}` adds differences{costs}.\n\n{table}"
-    )
-
-
-def parts() -> dict[str, str]:
-    """What stands between the markers of README.md, by their names."""
-    address, version = project()
-    test = f"{address}/actions/workflows/test.yml"
-    head = f"[![test]({test}/badge.svg)]({test}) version {version}"
-    return {"badges": head, "lessons": readme_lessons(), "results": readme_results()}
+        found = (study.row(task, network) for task in study.tasks)
+        rows.append([title, *(f"{row.mean:.3f} ({row.low:.3f} to {row.high:.3f})" for row in found)])
+    heading = f"{study.study}. {study.title}: test accuracy, mean of {study.seeds} seeds with its 95 % interval"
+    return markdown_table(heading, ["network", *study.tasks.values()], rows)
 
 
 def checksums() -> str:
     """The checksums of every recorded result and of the list of all other files, as `sha256sum` writes them."""
     root = SUMS.parent
-    files = (path for path in (root / "results").rglob("*") if path.is_file() and not path.name.startswith("."))
+    files = (path for path in root.glob("results/**/[!.]*") if path.is_file())
     names = ["LICENSES.md", *sorted(path.relative_to(root).as_posix() for path in files)]
     return "".join(f"{hashlib.sha256((root / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
 
@@ -162,14 +151,15 @@ def written(path: Path) -> str:
     """What a file's text should be."""
     if path == SUMS:
         return checksums()
-    text = path.read_text(encoding="utf-8")
+    text, (address, version) = path.read_text(encoding="utf-8"), project()
     if path.suffix == ".ipynb":
         return written_notebook(path, json.loads(text))
     if path.suffix == ".cff":
-        address, version = project()
         text = re.sub(r"(?m)^version: .*$", f"version: {version}", text)
         return re.sub(r"(?m)^repository-code: .*$", f'repository-code: "{address}"', text)
-    for name, made in parts().items():
+    test = f"{address}/actions/workflows/test.yml"
+    head = f"[![test]({test}/badge.svg)]({test}) version {version}"
+    for name, made in {"badges": head, "lessons": readme_lessons(), "results": readme_results()}.items():
         start, end = f"<!-- {name}: made by `make links` -->", f"<!-- end of {name} -->"
         if start not in text or end not in text:
             raise SystemExit(f"{path.name} must hold the markers {start} and {end}.")
@@ -178,11 +168,7 @@ def written(path: Path) -> str:
 
 
 def written_notebook(path: Path, notebook: dict[str, Any]) -> str:
-    lesson = next((lesson for lesson in LESSONS if lesson.notebook == path.name), None)
-    if lesson is None:
-        raise SystemExit(
-            f"notebooks/{path.name} has no folder in course_utils/lessons; CONTRIBUTING.md says what belongs there."
-        )
+    lesson = next(each for each in LESSONS if each.notebook == path.name)
     address, version = project()
     made = {
         "badges": badges(path.name, lesson.minutes, exercise_minutes(notebook)),
@@ -197,30 +183,26 @@ def written_notebook(path: Path, notebook: dict[str, Any]) -> str:
     return json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True, separators=(",", ": ")) + "\n"
 
 
-def remote() -> str | None:
-    """owner/name of the git remote `origin`, if that is on GitHub."""
+def remote() -> str:
+    """owner/name of the git remote `origin` where that is on GitHub, else nothing."""
     command = ["git", "-C", str(ROOT), "remote", "get-url", "origin"]
     asked = subprocess.run(command, capture_output=True, text=True, check=False)
     found = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(\.git)?/?$", asked.stdout.strip())
-    return found[1] if found else None
+    return found[1] if found else ""
 
 
 def main(arguments: list[str]) -> int:
-    check = arguments == ["--check"]
-    repository = remote() if not arguments and "/OWNER/" in project()[0] else None
-    if arguments and not check:
-        (repository,) = arguments[:1]
-        if len(arguments) > 1 or not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
-            raise SystemExit(
-                f"Given {' '.join(arguments)!r}; needed is owner/name, as in make links REPOSITORY=owner/name."
-            )
+    check, given = arguments == ["--check"], " ".join(arguments)
+    repository = "" if check else given or (remote() if "/OWNER/" in project()[0] else "")
     if repository:
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+            raise SystemExit(f"Given {given!r}; needed is owner/name, as in make links REPOSITORY=owner/name.")
         line = f'Repository = "https://github.com/{repository}"'
         text = re.sub(r'(?m)^Repository = ".*"$', line, PYPROJECT.read_text(encoding="utf-8"))
         PYPROJECT.write_text(text, encoding="utf-8")
     stale = []
-    pages = (ROOT / name for name in ("README.md", "CITATION.cff"))
-    for path in (*pages, SUMS, *sorted((ROOT / "notebooks").glob("*.ipynb"))):
+    notebooks = (ROOT / "notebooks" / lesson.notebook for lesson in LESSONS)
+    for path in (ROOT / "README.md", ROOT / "CITATION.cff", SUMS, *notebooks):
         text = written(path)
         if not path.exists() or text != path.read_text(encoding="utf-8"):
             stale.append(path.relative_to(ROOT).as_posix())

@@ -16,7 +16,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +43,12 @@ LABELLED = """(root, words) => {
 }"""
 
 
-def paths(only: list[str]) -> list[Path]:
+def paths(only: Sequence[str]) -> list[Path]:
     """The notebooks, or those whose name starts with one of `only` and an underscore."""
     found = sorted(NOTEBOOKS.glob("*.ipynb"))
-    chosen = [path for path in found if not only or path.name.partition("_")[0] in only]
-    if not chosen:
-        raise SystemExit(f"No notebook is numbered {', '.join(only)}; there are {', '.join(p.stem for p in found)}.")
-    return chosen
+    if chosen := [path for path in found if not only or path.name.partition("_")[0] in only]:
+        return chosen
+    raise SystemExit(f"No notebook is numbered {', '.join(only)}; there are {', '.join(p.stem for p in found)}.")
 
 
 def code_cells(notebook: Any) -> list[Any]:
@@ -57,38 +56,40 @@ def code_cells(notebook: Any) -> list[Any]:
 
 
 def normalise(notebook: Any) -> None:
-    """Bring a notebook into its one form, in place."""
+    """Bring a notebook into its one form, in place.
+
+    The pictures in HTML become lossless WebP, a third smaller; the PNG beside each stays for other readers.
+    """
+
+    def lighter(found: re.Match[str]) -> str:
+        return f"data:image/webp;base64,{base64.b64encode(webp(base64.b64decode(found[1]))).decode()}"
+
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     notebook.metadata = nbformat.from_dict(METADATA)
+    count = 0
     for cell in notebook.cells:
         cell.metadata = nbformat.from_dict({k: cell.metadata[k] for k in KEPT_CELL_METADATA if k in cell.metadata})
         cell.source = "\n".join(line.rstrip() for line in cell.source.splitlines())
         if cell.cell_type != "code":
             for key in ("outputs", "execution_count", "attachments"):
                 cell.pop(key, None)
-    count = 0
-    for cell in code_cells(notebook):
+            continue
         if cell.source.strip():
             cell.execution_count = count = count + 1
         cell.outputs = [output for output in map(kept, cell.outputs) if output is not None]
         for output in cell.outputs:
             if output.output_type == "execute_result":
                 output.execution_count = count
+            if "text/html" in output.get("data", {}):
+                output.data["text/html"] = PNG_IN_HTML.sub(lighter, output.data["text/html"])
 
 
-def lighten(notebook: Any) -> None:
-    """Keep the pictures in HTML as lossless WebP, a third smaller; the PNG beside it stays for other readers."""
-    for output in (output for cell in code_cells(notebook) for output in cell.outputs):
-        shown = output.get("data", {}).get("text/html")
-        if shown is not None:
-            output.data["text/html"] = PNG_IN_HTML.sub(_as_webp, shown)
-
-
-def _as_webp(found: re.Match[str]) -> str:
+def webp(png: bytes) -> bytes:
+    """The same picture as lossless WebP."""
     drawn = io.BytesIO()
-    with Image.open(io.BytesIO(base64.b64decode(found[1]))) as picture:
+    with Image.open(io.BytesIO(png)) as picture:
         picture.convert("RGBA" if picture.has_transparency_data else "RGB").save(drawn, "WEBP", lossless=True)
-    return f"data:image/webp;base64,{base64.b64encode(drawn.getvalue()).decode()}"
+    return drawn.getvalue()
 
 
 def kept(output: Any) -> Any | None:
@@ -140,14 +141,9 @@ def execute(path: Path) -> float:
         data = base64.b64encode(png).decode()
         tag = f'<img alt="{html.escape(words)}" src="data:image/png;base64,{data}" style="max-width:100%">'
         view.data = nbformat.from_dict({"text/html": tag, "image/png": data, "text/plain": words})
-    save(path, notebook)
-    return seconds
-
-
-def save(path: Path, notebook: Any) -> None:
-    lighten(notebook)
     normalise(notebook)
     path.write_text(dumped(notebook), encoding="utf-8")
+    return seconds
 
 
 def pictures(states: list[dict[str, Any]]) -> list[tuple[bytes, str]]:
@@ -188,22 +184,21 @@ def smaller(png: bytes) -> bytes:
     return min(png, small.getvalue(), key=len)
 
 
-def main(command: str, *only: str) -> int:
+def main(command: str = "check", *only: str) -> int:
     if command not in ("run", "normalise", "check"):
         raise SystemExit(f"There is no command {command!r}; there are run, normalise and check.")
-    bad = 0
-    for path in paths(list(only)):
+    chosen = paths(only)
+    for path in chosen:
         if command == "run":
             print(f"{path.name}: executed in {execute(path):.1f} s", flush=True)
         elif command == "normalise":
-            save(path, nbformat.read(path, as_version=4))
-        for fault in faults(path):
-            print(f"{path.name}: {fault}")
-            bad += 1
-    if command == "check" and not bad:
-        print(f"{len(paths([]))} notebooks are executed and normalised")
-    return int(bad > 0)
+            notebook = nbformat.read(path, as_version=4)
+            normalise(notebook)
+            path.write_text(dumped(notebook), encoding="utf-8")
+    found = [f"{path.name}: {fault}" for path in chosen for fault in faults(path)]
+    print("\n".join(found) or f"{len(chosen)} notebooks are executed and normalised")
+    return int(bool(found))
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:] or ["check"]))
+    sys.exit(main(*sys.argv[1:]))

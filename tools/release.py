@@ -2,10 +2,10 @@
 
     python tools/release.py        leaves dist/*.whl, dist/*.tar.gz and build/release-notes.md
 
-From a clean checkout of the last commit it builds the sdist and the wheel, and looks into both. Then it
-installs the wheel into a folder outside this one, finds every shipped file there by its checksum, and runs lesson 4.1.1
-alone in an empty folder. TAG=v0.1.0 must be the version's tag, if it is set. (That the wheel needs nothing but what
-pyproject.toml names is shown by `make colab`, where nothing else is installed.)
+From a clean checkout of the last commit it builds the sdist and the wheel, and looks into both. Then it installs the
+wheel elsewhere, compares every shipped file there with its checksum, and runs lesson 4.1.1 alone in an empty folder.
+TAG=v0.1.0 must be the version's tag, if it is set. (That the wheel needs nothing but what pyproject.toml names is shown
+by `make colab`, where nothing else is installed.)
 """
 
 import os
@@ -21,14 +21,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LESSON = "4.1.1_senet.ipynb"
-LOOK = """
-import sys, course_utils
-from course_utils.resources import checksums, damaged, resource
-home = sys.argv[1]
-paths = [course_utils.__file__, *(str(resource(name)) for name in checksums())]
-assert all(path.startswith(home) for path in paths) and course_utils.__version__ == sys.argv[2] and not damaged()
-print(f"Installed outside the tree: version {course_utils.__version__}, {len(paths) - 1} listed files found whole.")
-"""
 
 
 def run(*command: str | Path, folder: Path, **environment: str) -> str:
@@ -79,7 +71,10 @@ def main() -> int:
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "-q", "--no-index", "--no-deps"]
         run(*pip, "--target", installed, wheel, folder=scratch)
         away = {"PYTHONPATH": str(installed), "COURSE_PROGRESS": str(scratch / "progress.json")}
-        print(run(sys.executable, "-P", "-c", LOOK, str(installed), version, folder=scratch, **away), end="")
+        found = run(sys.executable, "-P", "-m", "course_utils.resources", folder=scratch, **away)
+        if str(installed) not in found:
+            raise SystemExit(f"The installed package takes its files from elsewhere: {found}")
+        print(found, end="")
         alone.mkdir()
         shutil.copy(checkout / "notebooks" / LESSON, alone)
         run(sys.executable, "-m", "jupyter", "execute", "--timeout=300", LESSON, folder=alone, **away)
@@ -87,9 +82,7 @@ def main() -> int:
         if left := [path.name for path in alone.iterdir() if path.name != LESSON]:
             raise SystemExit(f"{LESSON} left something behind in its folder: {', '.join(left)}.")
         shutil.rmtree(ROOT / "dist", ignore_errors=True)
-        (ROOT / "dist").mkdir()
-        for made in (wheel, sdist):
-            shutil.copy(made, ROOT / "dist")
+        for made in shutil.copytree(checkout / "dist", ROOT / "dist").iterdir():
             print(f"dist/{made.name}: {made.stat().st_size / 1e6:.1f} MB")
     (ROOT / "build").mkdir(exist_ok=True)
     (ROOT / "build" / "release-notes.md").write_text(notes, encoding="utf-8")

@@ -35,7 +35,7 @@ def test_only_what_torch_needs_can_be_imported(tmp_path):
     install(site, "driver")
     install(site, "lablike", ["numlike"])
     there = {each.metadata["Name"]: each for each in distributions(path=[str(site)])}
-    chosen = colab.needed_by(["torchlike"], there)
+    chosen = colab.needed_by("torchlike", there)
     assert chosen == {"torchlike", "numlike", "kit", "driver"}
     colab.link(chosen, there, tmp_path / "shared")
     code = "import importlib.util as u; print([bool(u.find_spec(n)) for n in ('torchlike', 'driver', 'lablike')])"

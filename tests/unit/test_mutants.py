@@ -29,9 +29,7 @@ def test_every_original_text_still_stands_once_in_its_file(mutants):
     [
         ({"original": "no such line"}, "stands 0 times"),
         ({"original": "return"}, "it should stand once"),
-        ({"file": "attention/nothing.py"}, "does not exist"),
         ({"broken": "return size if size % 2 else size + 1"}, "the broken text equals the original"),
-        ({"tests": ("tests/unit/nothing.py",)}, "there is no test file tests/unit/nothing.py"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -48,9 +46,9 @@ def test_a_mutant_that_cannot_be_applied_says_why(mutants, changes, words):
     assert words in mutants.Mutant(**whole | changes).problem()
 
 
-def test_words_that_match_no_mutant_are_an_error(mutants, capsys):
-    assert mutants.main(["nothing like it"]) == 1
-    assert "No mutant matches 'nothing like it'" in capsys.readouterr().out
+def test_words_that_match_no_mutant_are_an_error(mutants):
+    with pytest.raises(SystemExit, match="No mutant matches 'nothing like it'"):
+        mutants.main(["nothing like it"])
 
 
 def test_a_harmless_change_survives_and_a_break_is_killed(tmp_path):

@@ -106,7 +106,7 @@ def test_pictures_in_html_become_smaller_and_stay_the_same():
     tag = f'<img alt="dots" src="data:image/png;base64,{picture}" style="max-width:100%">'
     made = notebook()
     made.cells[1].outputs = [nbformat.v4.new_output("display_data", {"text/html": tag, "image/png": picture})]
-    tool.lighten(made)
+    tool.normalise(made)
     data = made.cells[1].outputs[0].data
     assert data["image/png"] == picture and len(data["text/html"]) < len(tag)
     kept = re.fullmatch(
@@ -115,5 +115,5 @@ def test_pictures_in_html_become_smaller_and_stay_the_same():
     with Image.open(io.BytesIO(base64.b64decode(kept[1]))) as shown:
         assert np.array_equal(np.asarray(shown), pixels)
     once = data["text/html"]
-    tool.lighten(made)
+    tool.normalise(made)
     assert made.cells[1].outputs[0].data["text/html"] == once
