@@ -111,10 +111,10 @@ OURS = """async (count) => {
   const root = document.querySelector("[data-widget=channel-gates]");
   const slider = root.querySelector("input[type=range]");
   const shown = root.querySelector(".cw-stage");
-  const start = performance.now();
-  let last = start;
+  let last = 0;
   for (let i = 0; i < count; i++) {
     slider.value = String(((Number(slider.value) * 100 + 7) % 100) / 100);
+    delete shown.dataset.by; // else the answer before would count as this one's
     last = performance.now();
     slider.dispatchEvent(new Event("input", { bubbles: true }));
     if (count > 1) await new Promise((done) => setTimeout(done, 8));
