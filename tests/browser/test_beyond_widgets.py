@@ -263,24 +263,28 @@ def test_the_means_drawn_are_those_of_the_network(page):
     assert f"digits of {SIDES[0]} to {SIDES[-1]} pixels" in page.status
 
 
+BEFORE_TABLE = 18, 24  # pixels above and left of the cells, for their words
+
+
 @on("branches")
 def test_the_table_is_sorted_and_coloured_by_the_share(page, branches):
     first = branches.stages[1]["shares"]
     shares = np.frombuffer(base64.b64decode(first["data"]), "<f2").reshape(first["shape"]).astype(float)
     share = shares[:, 1].T  # (C, sizes) of the 5 x 5 kernel
     order = np.argsort(share[:, 0] - share[:, -1], kind="stable")
-    page.hover(page.canvas, 0.01, 0.01)
+    page.hover(page.canvas, 0.1, 0.18)  # in the first cell
     assert page.canvas.get_attribute("data-channel") == str(order[0])
     page.page.mouse.move(5, 5)
     values = share[order] - 0.5
     pixels = page.pixels(page.canvas)
-    rows = ((np.arange(len(order)) + 0.5) * pixels.shape[0] / len(order)).astype(int)
-    columns = ((np.arange(len(SIDES)) + 0.5) * pixels.shape[1] / len(SIDES)).astype(int)
+    (top, left), (height, width) = BEFORE_TABLE, pixels.shape[:2]
+    rows = (top + (np.arange(len(order)) + 0.5) * (height - top) / len(order)).astype(int)
+    columns = (left + (np.arange(len(SIDES)) + 0.5) * (width - left) / len(SIDES)).astype(int)
     most = np.abs(values).max()
     expected = matplotlib.colormaps["RdBu"]((values + most) / (2 * most), bytes=True)[:, :, :3].astype(int)
     assert np.abs(pixels[np.ix_(rows, columns)][:, :, :3].astype(int) - expected).max() <= 6
     page.root.get_by_label("Sort channels").select_option("channel")
-    page.hover(page.canvas, 0.01, 0.01)
+    page.hover(page.canvas, 0.1, 0.18)  # in the first cell
     assert page.canvas.get_attribute("data-channel") == "0"
 
 
@@ -356,6 +360,22 @@ def test_the_picture_shown_has_the_chosen_size_and_squares_of_the_kernels_reach(
         edge = (column + side / 2 - kernel * 2 / 2) * unit  # the stride of the second block's input is 2
         near = pixels[round(middle) - 8 : round(middle) + 9, round(edge) - 1 : round(edge) + 2]
         assert np.abs(near - colour).max(axis=2).min() <= 8
+
+
+@pytest.mark.parametrize("channels", [24, 48])
+def test_rows_have_their_numbers_where_they_fit_else_the_ends_and_some_between(alone, channels):
+    shares = np.full((2, 2, channels), 0.5)
+    stage = branch_stage("s", (3, 5), shares, np.zeros((2, 2)), shares[:, None])
+    page = alone(branch_widget((8, 16), stage, np.zeros((2, 1, 8, 8), np.uint8), order="channel"))
+    pixels = page.pixels(page.canvas)
+    top, left = BEFORE_TABLE
+    inked = (pixels[top:, : left - 2, 3] > 60).any(axis=1)
+    starts, ends = (np.flatnonzero(np.diff(inked.astype(int), prepend=0, append=0) == one) for one in (1, -1))
+    step = (pixels.shape[0] - top) / channels
+    named = ((starts + ends) / 2 / step).astype(int)
+    every = list(range(channels)) if channels == 24 else [*range(0, 46, 2), 47]
+    assert named.tolist() == every
+    page.assert_clean()
 
 
 def test_words_of_a_picture_are_those_of_the_one_shown(alone):
@@ -564,7 +584,7 @@ def test_the_clips_shown_are_those_of_the_code(clips):
 def test_hover_focuses_click_pins_arrows_move_escape_unpins(page):
     canvas = page.canvas
     at_rest = page.status
-    page.hover(canvas, 0.62, 0.57)  # inside a cell
+    page.hover(canvas, 0.62, 0.59)  # inside a cell
     query = canvas.get_attribute("data-query")
     assert query and canvas.get_attribute("data-locked") == "false" and page.status != at_rest
     page.page.mouse.down()

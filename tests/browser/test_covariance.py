@@ -13,7 +13,7 @@ from course_utils.widgets.covariance.explore import EXAMPLES, example_channels, 
 from course_utils.widgets.covariance.widget import Covariance
 
 torch.set_num_threads(1)
-HEAD = 62  # the margin of the matrix, in CSS pixels
+HEAD = 80  # the margin of the matrix, in CSS pixels
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def gates(page, block: str) -> np.ndarray:
 
 def hover(page, row: int, column: int) -> None:
     box = page.canvas.bounding_box()
-    side = (box["width"] - HEAD - 2) / len(matrix(page))
+    side = (box["width"] - HEAD) / len(matrix(page))
     page.hover(page.canvas, (HEAD + (column + 0.5) * side) / box["width"], (HEAD + (row + 0.5) * side) / box["height"])
 
 
@@ -180,7 +180,7 @@ def test_a_cells_colour_is_its_covariance(page):
     limit = np.abs(values).max()
     pixels = page.pixels(page.canvas)
     scale = pixels.shape[1] / page.canvas.bounding_box()["width"]
-    side = (page.canvas.bounding_box()["width"] - HEAD - 2) / 8
+    side = (page.canvas.bounding_box()["width"] - HEAD) / 8
     for i, j in ((0, 3), (5, 1), (7, 7)):
         row, column = (int((HEAD + k * side + 4) * scale) for k in (i, j))
         level = min(255, int((values[i, j] + limit) / (2 * limit) * 256))
@@ -300,7 +300,7 @@ def test_the_saved_picture_holds_the_matrix_and_the_maps(page):
     page.set(turn=0.5)
     picture = page.saved_picture()
     pixels = page.pixels(page.canvas)
-    side = round((page.canvas.bounding_box()["width"] - HEAD - 2) / 8)
+    side = round((page.canvas.bounding_box()["width"] - HEAD) / 8)
     for row, column in ((0, 0), (1, 0), (5, 7)):
         top, left = HEAD + row * side, HEAD + column * side
         assert place_of(picture, pixels[top : top + side - 1, left : left + side - 1, :3])

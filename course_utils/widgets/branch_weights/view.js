@@ -2,13 +2,15 @@ import { choice, fill, keyWords, slider, traitControls } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { decode, listed, percent } from "../page/maths.js";
-import { easel, fitPanel, frameCell, layPicture, paintImage, paintMap, writeText } from "../page/paint.js";
+import { matrixPanel } from "../page/matrix.js";
+import { blend, easel, fitPanel, layPicture, paintImage, paintMap, writeText } from "../page/paint.js";
 import { instrument, note, picturePanel, pointPanel, row, scaleBar } from "../page/panels.js";
 import { DASHES, drawAxes, drawBand, drawDot, scalesOf, ticks } from "../page/plot.js";
 import { bindView } from "../page/pointing.js";
 
 const SQUARES = ["#9ecbff", "#ffb066", "#7fe0b8", "#f3a6d6"];
 const TALL = 190; // pixels of the plot
+const [LEFT, TOP] = [24, 18]; // room for the words beside and above the table
 
 const kernelWords = (side) => `${side}\u00a0×\u00a0${side}`; // never broken over two lines
 const shortName = (name) => name.replace(/\.attention$/, "");
@@ -53,14 +55,11 @@ function reader(model) {
 }
 
 /** The table: a row for each channel, a column for each size, coloured by the share of the chosen kernel. */
-function tablePart(model, data) {
-  const made = pointPanel();
-  const columns = data.sizes.map((size) => element("span", {}, size));
+function tablePart(house, model, data) {
+  const made = matrixPanel(house, pointPanel());
   const scale = scaleBar("");
-  made.canvas.after(element("div", { class: "cw-ticks", "aria-hidden": "true" }, ...columns),
-    note("side of the digit, in pixels"));
+  made.canvas.after(note("Rows: channels. Columns: side of the digit, in pixels."));
   made.node.append(scale.node);
-  let map = null;
   let sorted = [];
   const draw = () => {
     const { channels, branches, kernels, sizes, shareOf } = data.stage();
@@ -70,8 +69,9 @@ function tablePart(model, data) {
       shareOf(k % sizes, data.branch(), sorted[Math.floor(k / sizes)]) - even);
     const most = Math.max(...values.map(Math.abs)) || 1;
     const range = { table: "RdBu", low: -most, high: most };
-    map = paintMap(values, channels, sizes, range);
-    fitPanel(made, Math.min(360, channels * 14) / Math.max(1, made.node.clientWidth));
+    const box = [LEFT, TOP, made.node.clientWidth - LEFT, Math.min(360, channels * 14)];
+    const context = made.begin(box, sorted.map((channel) => channel + 1), data.sizes);
+    blend(context, paintMap(values, channels, sizes, range), box);
     const words = kernelWords(kernels[data.branch()]);
     scale.rename(`share of ${words}, less the even share of ${even.toFixed(2)}`);
     scale.set(range);
@@ -81,10 +81,7 @@ function tablePart(model, data) {
       + `a column for each size of the digit. ${keyWords("over the cells")}`);
   };
   const mark = (query, pinned) => {
-    const context = made.canvas.getContext("2d");
-    context.imageSmoothingEnabled = false;
-    context.drawImage(map, 0, 0, made.canvas.width, made.canvas.height);
-    frameCell(made.canvas, [map.height, map.width], query, pinned);
+    made.mark(query, pinned);
     if (query) made.canvas.dataset.channel = String(sorted[query[0]]);
     else delete made.canvas.dataset.channel;
   };
@@ -200,7 +197,7 @@ function codeFor(model, data, size) {
 function render({ model, el }) {
   const house = frame({ model, el, name: "branch-weights" });
   const data = reader(model);
-  const table = tablePart(model, data);
+  const table = tablePart(house, model, data);
   const plot = plotPart(house, data);
   const picture = picturePart(model, data);
   instrument(house, table.node, plot.node, picture.node);
@@ -226,7 +223,7 @@ function render({ model, el }) {
     return [words, { heard }, focus.hint()];
   };
   bindView({
-    model, house, describe, canvases: [table.canvas], traits: ["stage", "branch", "order", "example"],
+    model, house, describe, canvases: [table.canvas], inside: table.inside, traits: ["stage", "branch", "order", "example"],
     rows: () => data.stage().channels, columns: () => data.sizes.length, follow: controls.refresh, draw: table.draw,
     mark(focus) {
       const size = sizeOf(focus);

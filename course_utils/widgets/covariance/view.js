@@ -1,14 +1,15 @@
 import { button, choice, fill, keyWords, slider, store, traitControls } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { asPicture, decode, dot, extent, listed, number, once, sigmoid } from "../page/maths.js";
-import { blend, colourOf, fit, outline, paintImage, paintMap, pixelsOf, writeText } from "../page/paint.js";
+import { asPicture, cellOf, decode, dot, extent, listed, number, once, sigmoid } from "../page/maths.js";
+import { matrixPanel } from "../page/matrix.js";
+import { blend, colourOf, fit, paintImage, paintMap, writeText } from "../page/paint.js";
 import { bars, instrument, note, panel, picturePanel, pointPanel, row, scaleBar } from "../page/panels.js";
 import { bindView } from "../page/pointing.js";
 
 const MAPS = "viridis";
 const SIGNED = "RdBu";
-const HEAD = 62; // the margin of the matrix: a map and its name
+const HEAD = 80; // the margin of the matrix: a name and its map
 const NUMBERED = 36; // pixels of a cell that has room for its number
 const SETTINGS = ["example", "view", "moved", "leader", "turn"];
 
@@ -134,29 +135,12 @@ function calculator(model) {
   return made;
 }
 
-/** The matrix with a map and a name at each row and column; `mark` frames a cell, `inside` is where the cells lie. */
+/** The matrix with a name and a map at each row and column. */
 function matrixPart(house, model, numbers) {
-  const made = pointPanel();
+  const made = matrixPanel(house, pointPanel());
   const scale = scaleBar("covariance");
   made.node.append(scale.node);
-  const base = document.createElement("canvas");
-  let side = 0;
-  const drawEdges = (context, n) => {
-    const thumb = Math.min(side - 4, 28);
-    for (let c = 0; c < n; c++) {
-      const map = paintMap(numbers.mapOf(c), numbers.height, numbers.width, numbers.shown.range);
-      const at = HEAD + c * side + (side - thumb) / 2;
-      context.drawImage(map, at, 18, thumb, thumb);
-      context.drawImage(map, HEAD - 4 - thumb, at, thumb, thumb);
-      const isMoved = model.get("view") === "channels" && c === model.get("moved") && model.get("turn") !== 0;
-      const ink = house.ink(isMoved ? "run-1" : "ink");
-      const name = short(numbers.shown.names[c]);
-      const middle = HEAD + (c + 0.5) * side;
-      writeText(context, name, middle, 13, { ink, size: 11, align: "center", line: "alphabetic", most: side - 5 });
-      writeText(context, name, HEAD - 8 - thumb, middle, { ink, size: 11, align: "right", most: HEAD - 10 - thumb });
-    }
-  };
-  const drawCell = (context, value, [x, y], range) => {
+  const drawCell = (context, value, [x, y, side], range) => {
     context.fillStyle = colourOf(value, range);
     context.fillRect(x, y, side - 1, side - 1);
     if (side < NUMBERED) return;
@@ -166,40 +150,32 @@ function matrixPart(house, model, numbers) {
     writeText(context, words, x + side / 2, y + side / 2, { ink, size: 11, align: "center" });
   };
   const draw = () => {
-    const { covariance, names: { length: n } } = numbers.shown;
-    side = Math.min(58, Math.floor((Math.max(200, made.node.clientWidth) - HEAD - 2) / n));
-    const { width, height, scale: dots } = fit(made.canvas, HEAD + n * side + 2, 1);
-    Object.assign(base, { width, height });
-    const context = base.getContext("2d");
-    context.scale(dots, dots);
-    context.imageSmoothingEnabled = false;
-    drawEdges(context, n);
+    const { covariance, names, range: colours } = numbers.shown;
+    const n = names.length;
+    const side = Math.min(58, Math.floor((Math.max(200, made.node.clientWidth) - HEAD) / n));
+    const thumb = Math.min(side - 4, 28);
+    const inChannels = model.get("view") === "channels";
+    const moved = inChannels && model.get("turn") !== 0 ? model.get("moved") : null;
+    const words = names.map(short);
+    const context = made.begin([HEAD, HEAD, n * side, n * side], words, words, {
+      gap: thumb + 8, ink: (c) => (c === moved ? "run-1" : "ink"),
+    });
+    for (let c = 0; c < n; c++) {
+      const map = paintMap(numbers.mapOf(c), numbers.height, numbers.width, colours);
+      const at = HEAD + c * side + (side - thumb) / 2;
+      context.drawImage(map, at, HEAD - 4 - thumb, thumb, thumb);
+      context.drawImage(map, HEAD - 4 - thumb, at, thumb, thumb);
+    }
     const limit = Math.max(...Array.from(covariance, Math.abs)) || 1;
     const range = { table: SIGNED, low: -limit, high: limit };
-    covariance.forEach((value, k) =>
-      drawCell(context, value, [HEAD + (k % n) * side, HEAD + Math.floor(k / n) * side], range));
+    covariance.forEach((value, k) => drawCell(context, value, made.boxOf(cellOf(k, n)), range));
     scale.set(range);
     made.canvas.dataset.covariance = listed(covariance, 7);
-    const what = `the ${n} ${model.get("view") === "channels" ? "channels" : "reduced channels inside the GSoP block"}`;
+    const what = `the ${n} ${inChannels ? "channels" : "reduced channels inside the GSoP block"}`;
     made.rename(`Covariances of ${what}${side >= NUMBERED ? ", in thousandths" : ""}`);
     made.canvas.setAttribute("aria-label", `${n} by ${n} covariances of ${what}. ${keyWords("over the cells")}`);
   };
-  const mark = ([i, j], query, pinned) => {
-    const context = made.canvas.getContext("2d");
-    context.clearRect(0, 0, base.width, base.height);
-    context.drawImage(base, 0, 0);
-    const dots = pixelsOf(made.canvas);
-    const at = [HEAD + j * side, HEAD + i * side, side - 1, side - 1].map((length) => length * dots);
-    if (query) outline(context, ...at, dots, pinned);
-    else {
-      context.strokeStyle = house.ink("accent");
-      context.lineWidth = 2 * dots;
-      context.strokeRect(...at);
-    }
-  };
-  const inside = () => [HEAD, HEAD, numbers.shown.names.length * side, numbers.shown.names.length * side]
-    .map((length) => length / parseFloat(made.canvas.style.width));
-  return { ...made, draw, mark, inside };
+  return { ...made, draw };
 }
 
 /** The cell's two maps, the product of their deviations, and the picture. */
@@ -358,18 +334,17 @@ function render({ model, el }) {
   instrument(house, matrix.node, gates.node, lenses.node);
   const controls = controlsPart(house, model, numbers, () => house.say(describe(view), { again: true }));
 
-  let last = null; // the cell that stays shown when the pointer leaves
   const count = () => numbers.shown.names.length;
   const cell = (focus) => {
     const pair = model.get("view") === "channels" ? [model.get("leader"), model.get("moved")] : [0, 1];
-    return (focus.get() ?? last ?? pair).map((place) => Math.min(place, count() - 1));
+    return (focus.get() ?? pair).map((place) => Math.min(place, count() - 1));
   };
   const describe = (focus) =>
     [cellInWords(numbers, cell(focus)), { aside: slideInWords(model, numbers) }, focus.hint()];
   const view = bindView({
     model, house, describe, canvases: [matrix.canvas], traits: ["examples", "names", "se", "gsop", ...SETTINGS],
     rows: count, columns: count, inside: matrix.inside, start: () => cell(view),
-    moved: (focus) => { last = focus.get() ?? last; }, isQuiet: () => controls.sliding,
+    isQuiet: () => controls.sliding,
     follow() {
       numbers.compute();
       controls.refresh();
@@ -379,15 +354,10 @@ function render({ model, el }) {
       lenses.drawPicture();
     },
     mark(focus) {
-      matrix.mark(cell(focus), focus.get(), focus.isPinned());
+      matrix.mark(cell(focus), focus.isPinned());
       lenses.drawCell(cell(focus));
     },
     code: () => codeFor(model, numbers),
-  });
-  house.listen("view", () => {
-    last = null;
-    view.set(null);
-    view.show();
   });
   return house.end;
 }

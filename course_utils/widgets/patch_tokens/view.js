@@ -5,6 +5,7 @@ import { frame } from "../page/frame.js";
 import {
   cellOf, colourRange, decode, dot, extent, largest, listed, once, percent, placeInWords, strongest,
 } from "../page/maths.js";
+import { matrixPanel } from "../page/matrix.js";
 import {
   blend, colourOf, drawArcs, fit, fitPanel, frameCell, layered, layPicture, outline, paintImage, paintMap, pixelsOf,
   writeText,
@@ -143,7 +144,8 @@ function sequenceInWords(numbers) {
 const VIEWS = {
   attention: {
     label: "Attention", scale: "Weight", value: "weight", compared: true, map: attentionMap,
-    title: (numbers) => `attention of the class token, layer ${numbers.layer()}, ${headInWords(numbers)}`,
+    title: (numbers) =>
+      `attention of the class token, layer ${numbers.layer()}, ${numbers.head() ? headInWords(numbers) : "mean"}`,
     words(numbers) {
       const [share, most] = mostOf(numbers);
       const asked = { aside: `Layer ${numbers.layer()}, ${headInWords(numbers)}:` };
@@ -267,10 +269,6 @@ function drawChip(context, house, x, y, side) {
 
 /** The picture, the map over it, and arcs to the patches that count most. */
 function mainPart(house, numbers, model) {
-  const views = Object.entries(VIEWS).map(([view, { label }]) =>
-    [view, button(label, () => store(model, { view, cut: model.get("patch_size") }))]);
-  const attributes = { class: "cw-actions", role: "group", "aria-label": "Show" };
-  const tabs = styled(element("div", attributes, ...views.map(([, one]) => one)), { margin: "0 0 12px" });
   const made = pointPanel();
   const { canvas } = made;
   const [scale, about] = [scaleBar("Weight"), note()];
@@ -331,10 +329,6 @@ function mainPart(house, numbers, model) {
   };
   const refresh = () => {
     fitPanel(made, 1, 400);
-    for (const [view, one] of views) {
-      one.setAttribute("aria-pressed", String(numbers.view() === view));
-      one.classList.toggle("cw-primary", numbers.view() === view);
-    }
     const blanking = model.get("blanking");
     made.node.lastChild.textContent = blanking
       ? "Press or drag over patches to blank them, or to show them again." : gestures();
@@ -344,7 +338,7 @@ function mainPart(house, numbers, model) {
     scale.rename(numbers.shown().scale);
     thumbs.refresh();
   };
-  return { ...made, tabs, foot, refresh, paint, look };
+  return { ...made, foot, refresh, paint, look };
 }
 
 /** Blanking by hand: while `blanking` is on, a press on the picture blanks or shows a patch, a drag all it meets. */
@@ -407,6 +401,7 @@ function answerPart(numbers, model) {
     const [before, now] = [complete(whole), complete(values ?? whole)];
     const besides = values ? "; the stroke is the whole picture's" : " of the whole picture";
     made.rename(`Class probabilities${changed ? besides : ""}`);
+    shown.node.classList.toggle("cw-halves", classes.every(({ length }) => length < 3)); // two columns of digits
     shown.show(now.map((value, k) => ({
       name: classes[k] ?? "all others", value, before: changed && values ? before[k] : null, chosen: k === asked,
     })));
@@ -420,48 +415,31 @@ function answerPart(numbers, model) {
 
 /** All layers and heads as small maps: pointing at one previews it, a click keeps it. */
 function headsPart(house, numbers, model, onPreview) {
-  const made = picturePanel("Layers down, heads across: point or click", { role: "img" });
+  const made = matrixPanel(house, picturePanel("Layers down, heads across: point or click", { role: "img" }));
   const { canvas, node } = made;
-  const layer = layered(canvas);
-  const width = () => {
-    const { depth, heads } = numbers.seen;
-    return Math.min(node.clientWidth, HEAD_MARGIN + ((TALLEST - HEAD_MARGIN) * (heads + 1)) / depth);
-  };
-  const box = (l, h, pixels) => {
-    const side = (canvas.width / pixels - HEAD_MARGIN) / (numbers.seen.heads + 1);
-    return [HEAD_MARGIN + h * side + 1, HEAD_MARGIN + l * side + 1, side - 2, side - 2].map((value) => value * pixels);
-  };
   const refresh = () => {
-    const { depth, heads, rows, range } = numbers.seen;
+    const { depth, heads, rows, range, tokens } = numbers.seen;
     node.hidden = numbers.view() === "sequence";
     if (node.hidden) return;
-    const { scale } = fit(canvas, width(), (HEAD_MARGIN + ((width() - HEAD_MARGIN) * depth) / (heads + 1)) / width());
-    const context = layer.begin();
-    const style = { ink: house.ink("soft"), size: Math.round(11 * scale), align: "center" };
-    const [margin, side] = [(HEAD_MARGIN / 2) * scale, Math.sqrt(numbers.seen.tokens - 1)];
-    for (let l = 0; l < depth; l++) {
-      const [, y, , tall] = box(l, 0, scale);
-      writeText(context, String(l + 1), margin, y + tall / 2, style);
-    }
-    for (let h = 0; h <= heads; h++) {
-      const [x, , wide] = box(0, h, scale);
-      writeText(context, h ? String(h) : wide < 36 * scale ? "m" : "mean", x + wide / 2, margin, style);
-    }
+    const step = Math.min((TALLEST - HEAD_MARGIN) / depth, (node.clientWidth - HEAD_MARGIN) / (heads + 1));
+    const names = rows[0].map((_, h) => (h ? String(h) : step < 36 ? "m" : "mean"));
+    const box = [HEAD_MARGIN, HEAD_MARGIN, step * (heads + 1), step * depth];
+    const context = made.begin(box, rows.map((_, l) => String(l + 1)), names);
+    const side = Math.sqrt(tokens - 1);
     rows.forEach((line, l) => line.forEach((row, h) => {
+      const [x, y] = made.boxOf([l, h]);
       const colours = model.get("own_range") ? weightRange([row]) : range;
-      blend(context, paintMap(row.subarray(1), side, side, colours), box(l, h, scale));
+      context.drawImage(paintMap(row.subarray(1), side, side, colours), x + 1, y + 1, step - 2, step - 2);
     }));
     canvas.setAttribute("aria-label", `The class token's attention in ${depth} layers and ${heads} heads`);
   };
   const look = () => {
     if (node.hidden) return;
-    const [context, scale] = [layer.copy(), pixelsOf(canvas)];
-    if (numbers.view() !== "attention") return;
-    outline(context, ...box(numbers.layer() - 1, numbers.head(), scale), scale / 1.5, !numbers.preview);
+    made.mark(numbers.view() === "attention" ? [numbers.layer() - 1, numbers.head()] : null, !numbers.preview);
   };
   const headAt = ({ offsetX, offsetY }) => {
-    const side = (parseFloat(canvas.style.width) - HEAD_MARGIN) / (numbers.seen.heads + 1);
-    const [l, h] = [Math.floor((offsetY - HEAD_MARGIN) / side), Math.floor((offsetX - HEAD_MARGIN) / side)];
+    const [left, top, wide, tall] = made.boxOf([0, 0]);
+    const [l, h] = [Math.floor((offsetY - top) / tall), Math.floor((offsetX - left) / wide)];
     return l < 0 || h < 0 || l >= numbers.seen.depth || h > numbers.seen.heads ? null : [l + 1, h];
   };
   const peek = (next) => {
@@ -529,9 +507,11 @@ function sequencePart(house, numbers) {
   return { ...made, refresh, look, patchAt };
 }
 
-/** The learner's own picture, patch size, layer, head and colours. */
-function controlsPart(house, numbers, model) {
-  const { controls: { cut, layer, head, own_range: own }, nodes, refresh: follow } = traitControls(model, {
+/** Above the picture what chooses its map; at its foot the patches' size; below, one's own picture and the colours. */
+function controlsPart(house, numbers, model, foot) {
+  const views = Object.entries(VIEWS).map(([view, { label }]) =>
+    [view, button(label, () => store(model, { view, cut: model.get("patch_size") }))]);
+  const { controls: { cut, layer, head, own_range: own }, refresh: follow } = traitControls(model, {
     cut: [choice, {
       label: "Patch", options: model.get("cuts").map((size) => [size, `${size} × ${size} pixels`]),
       onChange: (size) => store(model, { cut: Number(size), query: [] }),
@@ -543,17 +523,25 @@ function controlsPart(house, numbers, model) {
     own_range: [toggle, { label: "Each map its own colours" }],
   });
   const pictures = sentPictures(house, model, RESET);
-  house.controls.append(...pictures.nodes, ...nodes);
+  house.controls.append(...pictures.nodes, own.node);
+  house.stage.before(element("div", { class: "cw-tabs" },
+    element("div", { role: "group", "aria-label": "Show" }, ...views.map(([, one]) => one)),
+    element("div", {}, layer.node, head.node)));
+  foot.prepend(cut.node);
   const refresh = () => {
-    const view = numbers.view();
+    const shown = numbers.view();
+    for (const [view, one] of views) {
+      one.setAttribute("aria-pressed", String(shown === view));
+      one.classList.toggle("cw-primary", shown === view);
+    }
     layer.input.max = numbers.seen.depth;
     head.input.max = numbers.seen.heads;
     follow();
     pictures.refresh();
     const weights = !numbers.isCut() && Boolean(numbers.shown().value);
-    cut.node.hidden = view !== "sequence";
+    cut.node.hidden = shown !== "sequence";
     layer.node.hidden = own.node.hidden = !weights;
-    head.node.hidden = !weights || view === "rollout";
+    head.node.hidden = !weights || shown === "rollout";
   };
   return { refresh };
 }
@@ -585,12 +573,11 @@ function render({ model, el }) {
   });
   const sequence = sequencePart(house, numbers);
   instrument(house, main.node, answer.node, heads.node, sequence.node);
-  house.stage.before(main.tabs);
   house.stage.append(main.foot); // below the picture where there is room beside it, else below the answer
   styled(house.stage, { gridTemplateRows: "auto 1fr" });
   styled(house.stage.children[1], { gridRow: "span 2" });
   brushPart(numbers, () => view.get(), model, main.canvas);
-  const controls = controlsPart(house, numbers, model);
+  const controls = controlsPart(house, numbers, model, main.foot);
 
   const question = () => ({ picture: model.get("picture"), blanked: model.get("blanked") });
   const asked = () => JSON.stringify(question());

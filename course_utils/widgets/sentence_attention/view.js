@@ -2,7 +2,8 @@ import { button, choice, gestures, keyWords, slider, store, traitControls } from
 import { element, styled } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { dot, number, softmax } from "../page/maths.js";
-import { blend, easel, outline, paintMap, writeText } from "../page/paint.js";
+import { matrixPanel } from "../page/matrix.js";
+import { blend, easel, paintMap, writeText } from "../page/paint.js";
 import { instrument, more, note, picturePanel, scaleBar } from "../page/panels.js";
 import { bindView } from "../page/pointing.js";
 
@@ -132,29 +133,19 @@ function wordsTable(model) {
 }
 
 /** The weights of every query as a picture, with the words beside its rows and above its columns. */
-function allWeights() {
-  const made = picturePanel("All weights: rows are queries, columns are keys", { role: "img" });
-  made.node.append(note(gestures(), "cw-keys"));
-  const draw = (house, { words, weights }, place, isPinned) => {
-    const { canvas } = made;
+function allWeights(house) {
+  const named = picturePanel("All weights: rows are queries, columns are keys", { role: "img" });
+  named.node.append(note(gestures(), "cw-keys"));
+  const made = matrixPanel(house, named);
+  const draw = ({ words, weights }, place, isPinned) => {
     const n = words.length;
-    const side = Math.max(120, Math.min(LARGEST, made.node.clientWidth));
-    const context = easel(canvas, side, side);
-    const step = (side - BESIDE) / n;
-    blend(context, paintMap(weights.flat(), n, n, RANGE), [BESIDE, BESIDE, n * step, n * step]);
-    words.forEach((word, i) => {
-      const style = { size: 13, ink: house.ink("soft"), most: BESIDE - 4 };
-      const ink = house.ink(i === place ? "run-1" : "soft");
-      writeText(context, word, BESIDE - 4, BESIDE + (i + 0.5) * step, { ...style, ink, align: "right" });
-      context.save();
-      context.translate(BESIDE + (i + 0.5) * step, BESIDE - 4);
-      context.rotate(-Math.PI / 2);
-      writeText(context, word, 0, 0, style);
-      context.restore();
-    });
-    outline(context, BESIDE, BESIDE + place * step, n * step, step, 1, isPinned);
-    canvas.dataset.weights = weights.flat().join(",");
-    canvas.setAttribute("aria-label",
+    const side = Math.max(120, Math.min(LARGEST, made.node.clientWidth)) - BESIDE;
+    const box = [BESIDE, BESIDE, side, side];
+    const ink = (i, isColumn) => (i === place && !isColumn ? "run-1" : "soft");
+    blend(made.begin(box, words, words, { ink }), paintMap(weights.flat(), n, n, RANGE), box);
+    made.mark([place, 0], isPinned, n);
+    made.canvas.dataset.weights = weights.flat().join(",");
+    made.canvas.setAttribute("aria-label",
       `All weights, ${n} × ${n}: each row is a query and sums to 1, each column is a key`);
   };
   return { ...made, draw };
@@ -223,7 +214,7 @@ function render({ model, el }) {
   const house = frame({ model, el, name: "sentence-attention" });
   let now = attend(model);
   const table = wordsTable(model);
-  const all = allWeights();
+  const all = allWeights(house);
   const matrix = queryMatrix(house, model);
   const controls = controlsOf(model);
   const scale = scaleBar("Weight");
@@ -237,10 +228,7 @@ function render({ model, el }) {
   bindView({
     model, house, canvases: [table.canvas, all.canvas], traits: SETTINGS,
     rows: () => now.words.length, columns: () => 1,
-    inside: (canvas) => {
-      const top = canvas === all.canvas ? BESIDE / parseFloat(canvas.style.width) : 0;
-      return [0, top, 1, 1 - top];
-    },
+    inside: (canvas) => (canvas === all.canvas ? all.inside() : [0, 0, 1, 1]),
     start: () => [now.start, 0], trait: "word", toTrait: ([row]) => [row], fromTrait: ([row]) => [row, 0],
     follow() {
       const next = attend(model);
@@ -254,7 +242,7 @@ function render({ model, el }) {
     },
     mark(focus) {
       table.draw(house, now, placeOf(focus), Boolean(focus.get()));
-      all.draw(house, now, placeOf(focus), focus.isPinned());
+      all.draw(now, placeOf(focus), focus.isPinned());
     },
     describe: (focus) => describe(now, placeOf(focus), focus.hint()), code: (focus) => codeFor(now, placeOf(focus)),
   });
