@@ -366,23 +366,31 @@ function channelPart(model, now, edit) {
   const node = styled(element("div", {}, both, hand), {
     display: "flex", flexWrap: "wrap-reverse", gap: "4px 12px", marginTop: "8px",
   });
-  const drawLens = ({ canvas }, what, values, { height, width }, range) => {
+  const gated = element("canvas"); // the map times its gate, one pixel a value
+  const drawLens = ({ canvas }, what, { height, width }, picture, top) => {
     fit(canvas, 74, height / width);
     const context = canvas.getContext("2d");
     context.imageSmoothingEnabled = canvas.width < width;
-    context.drawImage(paintMap(values, height, width, range), 0, 0, canvas.width, canvas.height);
-    const { low, high } = extent(values);
-    const place = high > low ? `, strongest at ${placeInWords(cellOf(largest(values), width))}` : "";
-    canvas.setAttribute("aria-label", `${what}: ${height} x ${width}, from ${number(low)} to ${number(high)}${place}`);
+    context.drawImage(picture, 0, top, width, height, 0, 0, canvas.width, canvas.height);
+    canvas.setAttribute("aria-label", what);
   };
   const draw = () => {
     const { shown: stage } = now();
+    const { height, width } = stage;
     const channel = Math.min(model.get("channel"), stage.channels - 1);
     const edits = model.get("edits");
     const factor = edits[channel] ?? stage.gates[channel];
-    const [map, range] = [stage.map(channel), stage.rangeOf(channel, model.get("own_colours"))];
-    drawLens(lenses[0], `map of channel ${channel + 1}`, map, stage, range);
-    drawLens(lenses[1], `gate times map of channel ${channel + 1}`, map.map((value) => factor * value), stage, range);
+    const [map, own] = [stage.map(channel), model.get("own_colours")];
+    const { table, low, high } = stage.rangeOf(channel, own);
+    if (gated.width !== width || gated.height !== height) Object.assign(gated, { width, height });
+    const unit = Math.max(factor, 1e-30); // products have the colours of the values in a range so much wider
+    paintMap(map, height, width, { table, low: low / unit, high: high / unit }, gated);
+    const ends = extent(map);
+    const peak = placeInWords(cellOf(largest(map), width));
+    const words = (times) => `map of channel ${channel + 1}: ${height} x ${width}, from ${number(times * ends.low)} `
+      + `to ${number(times * ends.high)}${times * ends.high > times * ends.low ? `, strongest at ${peak}` : ""}`;
+    drawLens(lenses[0], words(1), stage, stage.atlas(own), channel * height);
+    drawLens(lenses[1], `gate times ${words(factor)}`, stage, gated, 0);
     name.textContent = `Channel ${channel + 1} of ${stage.channels}`;
     gate.set(factor);
     gate.input.setAttribute("aria-label", `Gate of channel ${channel + 1}`);
@@ -409,6 +417,7 @@ function maskNumbers(before, now) {
 function maskPart() {
   const { canvas, node } = picturePanel("The person's mask on the photograph", { role: "img" });
   const veil = element("canvas", { width: SIDE / 2, height: SIDE / 2 });
+  let numbers = null;
   const draw = ({ image, before, now, by, example }) => {
     fitPanel({ canvas, node }, 1, TALLEST - 20);
     const context = layPicture(canvas, image);
@@ -425,16 +434,16 @@ function maskPart() {
       const [inside, shape] = [before.map((value) => value > 0.5), [veil.height, veil.width]];
       strokeRegion(context, { inside, shape, colour: "#fff", thickness: 1 }, canvas.width / 340);
     }
-    const { kept, overlap } = maskNumbers(before, now);
+    numbers = maskNumbers(before, now);
+    const { kept, overlap } = numbers;
     canvas.dataset.kept = kept.toFixed(5);
     canvas.dataset.overlap = overlap.toFixed(5);
     canvas.setAttribute("aria-label", `${example.label}: the mask keeps ${percent(kept)} of the picture`);
   };
-  const words = ({ before, now }) => {
-    const { kept, overlap } = maskNumbers(before, now);
-    const was = `It overlaps ${percent(overlap)} with the untouched one.`;
-    return { answer: `he mask keeps ${percent(kept)} of the picture.`, was };
-  };
+  const words = () => ({
+    answer: `he mask keeps ${percent(numbers.kept)} of the picture.`,
+    was: `It overlaps ${percent(numbers.overlap)} with the untouched one.`,
+  });
   return { node, draw, words };
 }
 

@@ -4,11 +4,13 @@ import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { cellOf, extent, number, percent, resample } from "../page/maths.js";
 import { inWorker } from "../page/network.js";
-import { colourOf, fitPanel, outline, paintImage, paintMap, pixelsOf, writeText } from "../page/paint.js";
+import { colourOf, fitPanel, layered, outline, paintImage, paintMap, pixelsOf, writeText } from "../page/paint.js";
 import { copyButton, instrument, note, picturePanel, pointPanel, row, saveButton, scaleBar } from "../page/panels.js";
 
 const RANGE = { table: "magma", low: 0, high: 1 };
-const SIZE = [288, 216]; // of a picture: columns, rows
+const [COLUMNS, ROWS] = [288, 216]; // of a picture
+const PLACES = COLUMNS * ROWS;
+const SIZE = 3 * PLACES; // its values, (row, column, colour)
 const NETWORK_SIDE = 256;
 const CELL = 4; // pixels of the picture in a cell of the focus
 const ACROSS = 3; // frames beside each other
@@ -36,13 +38,22 @@ const hasPlaces = (category) => isClip(category) || (axesOf(category)[2] && !axe
 const isFilled = ({ category, rest }) => category === "spatial" && rest !== "dark";
 
 // x, g and f ----------------------------------------------------------------------------------------------------------
+//
+// Whatever its category, x is a picture of COLUMNS x ROWS: a still, or a sheet on which nine frames stand three by three.
 
-/** Means of the square neighbourhoods of (rows, columns, 3) values; outside the picture nothing is counted. */
-function localMean(values, rows, columns) {
+/** The frame of each place, of a clip's sheet and of a still. */
+const STILL = new Uint8Array(PLACES);
+const CLIP = Uint8Array.from({ length: PLACES }, (_, place) => {
+  const [row, column] = cellOf(place, COLUMNS);
+  return ACROSS * Math.floor((ACROSS * row) / ROWS) + Math.floor((ACROSS * column) / COLUMNS);
+});
+
+/** Means of the square neighbourhoods of x's values in frames of rows x columns; outside a frame nothing is counted. */
+function localMean(values, { rows, columns }) {
   const reach = Math.floor(columns / 32);
   /** Running sums along an axis of `length`, whose neighbours are `step` numbers apart. */
   const pass = (from, length, step) => {
-    const to = new Float64Array(from.length);
+    const to = new Float32Array(from.length);
     const sums = new Float64Array(step);
     for (let start = 0; start < from.length; start += length * step) {
       sums.fill(0);
@@ -56,94 +67,85 @@ function localMean(values, rows, columns) {
     }
     return to;
   };
-  return pass(pass(values, columns, 3), rows, 3 * columns);
+  return pass(pass(values, columns, 3), rows, 3 * COLUMNS);
 }
-
-/** The colours of a part of a canvas, (rows, columns, 3) from 0 to 1. */
-function coloursOf(canvas, x, y, columns, rows) {
-  const { data } = canvas.getContext("2d", { willReadFrequently: true }).getImageData(x, y, columns, rows);
-  const values = new Float64Array(3 * columns * rows);
-  for (let i = 0; i < values.length; i++) values[i] = data[i + Math.floor(i / 3)] / 255; // without the opacity
-  return { values, rows, columns };
-}
-
-/** What `make(row, column)` gives for each frame of a clip, by its place on the sheet. */
-const frames = (make) => Array.from({ length: ACROSS ** 2 }, (_, i) => make(...cellOf(i, ACROSS)));
 
 /** A picture as it came: a still, and nine frames that fill a sheet of the same size. */
 async function openPicture({ key, title, still, clip }) {
-  const [whole, sheet] = await Promise.all([still, clip].map((file) => unpacked(file, ...SIZE)));
-  const [wide, tall] = SIZE.map((length) => length / ACROSS);
-  const part = (down, across) => coloursOf(sheet, across * wide, down * tall, wide, tall);
-  return { key, title, still: [coloursOf(whole, 0, 0, ...SIZE)], clip: frames(part) };
+  const [whole, sheet] = await Promise.all([still, clip].map((file) => unpacked(file, COLUMNS, ROWS)));
+  return { key, title, still: whole, clip: () => sheet, inputs: {} };
 }
 
 /** A learner's picture, on a canvas of twice the size; the clip's camera moves over it as over the others. */
 function ownPicture(canvas, title) {
-  const [columns, rows] = SIZE;
-  const [width, height] = SIZE.map((length) => length / ACROSS);
-  const clip = () => frames((down, across) => {
-    const way = (down * ACROSS + across) / (ACROSS ** 2 - 1);
-    const window = element("canvas", { width, height });
-    window.getContext("2d").drawImage(canvas, way * columns, (1 - way) * rows, columns, rows, 0, 0, width, height);
-    return coloursOf(window, 0, 0, width, height);
-  });
-  const still = [coloursOf(cropped(canvas, columns, rows), 0, 0, columns, rows)];
-  return { key: OWN, title, still, get clip() { return clip(); } }; // a camera's frame is seldom a clip
+  const clip = () => { // not made before it is asked for: a camera's frame is seldom a clip
+    const sheet = element("canvas", { width: COLUMNS, height: ROWS });
+    framesOf("temporal").forEach((box, i) => {
+      const way = i / (ACROSS ** 2 - 1);
+      sheet.getContext("2d").drawImage(canvas, way * COLUMNS, (1 - way) * ROWS, COLUMNS, ROWS, ...box);
+    });
+    return sheet;
+  };
+  return { key: OWN, title, still: cropped(canvas, COLUMNS, ROWS), clip, inputs: {} };
 }
 
-/** x of a category, made once: `sheets` frames or branches of (rows, columns, 3) values, and what else g needs. */
+/** x of a category, made once: its colours from 0 to 1, of branches one after the other, painted, and its sides. */
 function inputOf(picture, category) {
-  picture.inputs ??= {};
   picture.inputs[category] ??= openInput(picture, category);
   return picture.inputs[category];
 }
 
 function openInput(picture, category) {
-  const sheets = isClip(category) ? picture.clip : picture.still;
-  const { rows, columns } = sheets[0];
-  const parts = sheets.map(({ values }) => values);
-  if (category === "branch") parts.push(localMean(parts[0], rows, columns));
-  const size = 3 * rows * columns;
-  const x = new Float64Array(parts.length * size);
-  parts.forEach((part, i) => x.set(part, i * size));
-  return { x, sheets: parts.length, rows, columns, size, painted: paintSheets(x, { rows, columns, size }) };
+  const painted = isClip(category) ? picture.clip() : picture.still;
+  const { data } = painted.getContext("2d", { willReadFrequently: true }).getImageData(0, 0, COLUMNS, ROWS);
+  const fine = new Float32Array(SIZE);
+  for (let i = 0; i < SIZE; i++) fine[i] = data[i + Math.floor(i / 3)] / 255; // without the opacity
+  const input = isClip(category)
+    ? { rows: ROWS / ACROSS, columns: COLUMNS / ACROSS, sheets: ACROSS ** 2, frames: CLIP, painted, x: fine }
+    : { rows: ROWS, columns: COLUMNS, sheets: 1, frames: STILL, painted, x: fine };
+  if (category !== "branch") return input;
+  const x = new Float32Array(2 * SIZE);
+  x.set(fine);
+  x.set(localMean(fine, input), SIZE);
+  const both = paintImage({ shape: [2 * ROWS, COLUMNS, 3], values: x.map((value) => 255 * value) });
+  return { ...input, x, painted: both, sheets: 2 };
 }
 
 /**
- * A mask of shape [sheets, channels, rows, columns], of length 1 along what it does not differ in. `strides` tell how
- * far apart its weights of two sheets, channels, positions stand: 0 along an axis of length 1.
+ * A mask of shape [sheets, channels, rows, columns], of length 1 along what it does not differ in; the weights of a
+ * clip's positions stand as on its sheet. `strides` tell how far apart those of two sheets, channels, positions are.
  */
-function maskOf({ sheets, rows, columns }, [bySheet, byChannel, byPlace], values = null) {
+function maskOf({ sheets, rows, columns }, category, values = null) {
+  const [bySheet, byChannel, byPlace] = axesOf(category);
   const shape = [bySheet ? sheets : 1, byChannel ? 3 : 1, byPlace ? rows : 1, byPlace ? columns : 1];
-  const plane = shape[2] * shape[3];
-  const strides = [bySheet ? shape[1] * plane : 0, byChannel ? plane : 0, byPlace ? 1 : 0];
-  return { shape, strides, values: values ?? new Float64Array(shape[0] * shape[1] * plane) };
+  const strides = [bySheet && !byPlace ? 1 : 0, byChannel ? (byPlace ? PLACES : 1) : 0, byPlace ? 1 : 0];
+  return { shape, strides, values: values ?? new Float32Array(shape.reduce((size, length) => size * length)) };
 }
 
-/** `meet(i, m)` for each value of x: its place `i` there, and the place `m` of its weight in the mask. */
-function eachValue({ sheets, rows, columns }, { strides: [ofSheet, ofChannel, ofPlace] }, meet) {
-  for (let s = 0, i = 0; s < sheets; s++) {
-    for (let place = 0; place < rows * columns; place++) {
-      for (let c = 0; c < 3; c++, i++) meet(i, s * ofSheet + c * ofChannel + place * ofPlace);
-    }
-  }
-}
+/** Where in a mask the weight of a channel stands at a place of a sheet. */
+const weightAt = ([ofSheet, ofChannel, ofPlace], sheet, channel, place) =>
+  sheet * ofSheet + channel * ofChannel + place * ofPlace;
 
-const sumOf = (values) => values.reduce((sum, value) => sum + value, 0);
+function sumOf(values) {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i];
+  return sum;
+}
 
 /** g by a formula: the distance from the mean colour, averaged over the axes that the mask does not have. */
 function deviationMask(input, category) {
-  const { x, rows, columns, size } = input;
+  const { x } = input;
   const colour = [0, 0, 0];
   for (let i = 0; i < x.length; i++) colour[i % 3] += (3 * x[i]) / x.length;
-  const deviation = x.map((value, i) => Math.abs(value - colour[i % 3]));
-  for (let start = 0; axesOf(category)[2] && start < x.length; start += size) {
-    deviation.set(localMean(deviation.subarray(start, start + size), rows, columns), start);
-  }
-  const mask = maskOf(input, axesOf(category));
-  const { values } = mask;
-  eachValue(input, mask, (i, m) => { values[m] += deviation[i]; });
+  let deviation = x.map((value, i) => Math.abs(value - colour[i % 3]));
+  if (axesOf(category)[2]) deviation = localMean(deviation, input);
+  const mask = maskOf(input, category);
+  const values = new Float64Array(mask.values.length);
+  deviation.forEach((value, i) => {
+    const place = Math.floor(i / 3) % PLACES;
+    const sheet = category === "branch" ? Math.floor(i / SIZE) : input.frames[place];
+    values[weightAt(mask.strides, sheet, i % 3, place)] += value;
+  });
   const all = category === "branch" ? sumOf(values) : extent(values).high;
   if (!all) return { ...mask, values: values.fill(1 / (category === "branch" ? 2 : 1)) }; // nothing stands out
   return { ...mask, values: values.map((value) => value / all) };
@@ -151,15 +153,13 @@ function deviationMask(input, category) {
 
 /** g that was learned: the segmenter's probability of a person, from the picture at the network's size and back. */
 async function trainedMask(worker, input) {
-  const { x, rows, columns } = input;
   const data = new Float32Array(3 * NETWORK_SIDE ** 2);
-  const plane = new Float32Array(rows * columns);
   for (let c = 0; c < 3; c++) {
-    for (let i = 0; i < plane.length; i++) plane[i] = x[3 * i + c];
-    data.set(resample(plane, rows, columns, NETWORK_SIDE, NETWORK_SIDE), c * NETWORK_SIDE ** 2);
+    const plane = Float32Array.from({ length: PLACES }, (_, i) => input.x[3 * i + c]);
+    data.set(resample(plane, ROWS, COLUMNS, NETWORK_SIDE, NETWORK_SIDE), c * NETWORK_SIDE ** 2);
   }
   const { output } = await worker.run({ shape: [3, NETWORK_SIDE, NETWORK_SIDE], data });
-  return maskOf(input, axesOf("spatial"), resample(output.data, NETWORK_SIDE, NETWORK_SIDE, rows, columns));
+  return maskOf(input, "spatial", resample(output.data, NETWORK_SIDE, NETWORK_SIDE, ROWS, COLUMNS));
 }
 
 const bell = (distance, deviation) => Math.exp(-(distance ** 2) / (2 * deviation ** 2));
@@ -167,127 +167,135 @@ const bell = (distance, deviation) => Math.exp(-(distance ** 2) / (2 * deviation
 /** A mask set by hand, from the settings alone: the picture has no say in it. */
 function handMask(input, { category, gates, spot, size, moment, window, fine }) {
   const [bySheet, byChannel, byPlace] = axesOf(category);
-  if (category === "branch") return maskOf(input, axesOf(category), Float64Array.of(fine, 1 - fine));
-  const mask = maskOf(input, axesOf(category));
-  const [many, channels, tall, wide] = mask.shape;
-  const along = (length, centre) => Array.from({ length }, (_, i) =>
-    (byPlace ? bell(i - (centre * length - 0.5), size * input.rows) : 1));
-  const [lines, places] = [along(tall, spot[0]), along(wide, spot[1])];
+  if (category === "branch") return maskOf(input, category, Float64Array.of(fine, 1 - fine));
+  const factors = byChannel ? gates : [1];
+  const times = Float64Array.from({ length: ACROSS ** 2 }, (_, sheet) => (bySheet ? bell(sheet - moment, window) : 1));
+  if (!byPlace) return maskOf(input, category, Float64Array.from(bySheet ? times : factors));
+  /** The spotlight along one side of the sheet, again in each frame of this length. */
+  const along = (whole, length, centre) => Float64Array.from({ length: whole }, (_, i) =>
+    bell((i % length) - (centre * length - 0.5), size * input.rows));
+  const [lines, columns] = [along(ROWS, input.rows, spot[0]), along(COLUMNS, input.columns, spot[1])];
+  const mask = maskOf(input, category);
   let i = 0;
-  for (let s = 0; s < many; s++) {
-    for (let c = 0; c < channels; c++) {
-      const factor = (bySheet ? bell(s - moment, window) : 1) * (byChannel ? gates[c] : 1);
-      for (const line of lines) for (const place of places) mask.values[i++] = factor * line * place;
+  for (const factor of factors) {
+    for (let row = 0, place = 0; row < ROWS; row++) {
+      for (let column = 0; column < COLUMNS; column++, place++) {
+        mask.values[i++] = factor * times[input.frames[place]] * lines[row] * columns[column];
+      }
     }
   }
   return mask;
 }
 
-/** What a video call puts behind the person: the values of all positions, or one colour. */
-function backgroundOf(input, rest) {
-  if (rest === "replaced") return COLOUR;
-  if (!input.blurred) {
-    input.blurred = input.x;
-    for (let i = 0; i < 3; i++) input.blurred = localMean(input.blurred, input.rows, input.columns);
-  }
-  return input.blurred;
+/**
+ * What takes the place of x where its weight is small, all values of it: of branches the coarse one, in a video call a
+ * background, else black.
+ */
+function behindOf(input, { category, rest }) {
+  if (category === "branch") return input.x.subarray(SIZE);
+  const kind = isFilled({ category, rest }) ? rest : "dark";
+  input.behind ??= {};
+  input.behind[kind] ??= {
+    dark: () => new Float32Array(SIZE),
+    replaced: () => Float32Array.from({ length: SIZE }, (_, i) => COLOUR[i % 3]),
+    blurred: () => [1, 2, 3].reduce((values) => localMean(values, input), input.x),
+  }[kind]();
+  return input.behind[kind];
 }
 
-/** f: the product; over branches the products add up; where a spatial mask leaves a rest, a background fills it. */
-function applyMask(input, mask, { category, rest }) {
-  const { x, size } = input;
-  const { values } = mask;
-  const output = new Float64Array(category === "branch" ? size : x.length);
-  eachValue(input, mask, (i, m) => { output[i % output.length] += values[m] * x[i]; });
-  if (isFilled({ category, rest })) {
-    const behind = backgroundOf(input, rest);
-    for (let o = 0; o < size; o++) output[o] += (1 - values[Math.floor(o / 3)]) * behind[o % behind.length];
-  }
-  return output;
-}
+/** f: the product of a weight and a value; what is left of the weight goes to what stands behind. */
+const applied = (weight, value, behind) => weight * value + (1 - weight) * behind;
 
 // Painting ------------------------------------------------------------------------------------------------------------
 
-/** Each sheet of (rows, columns, 3) values on a canvas of its own. */
-function paintSheets(values, { rows, columns, size }) {
-  return Array.from({ length: values.length / size }, (_, s) => {
-    const levels = values.subarray(s * size, (s + 1) * size).map((value) => 255 * value); // the canvas rounds them
-    return paintImage({ shape: [rows, columns, 3], values: levels });
-  });
+/** f of all values, painted on a canvas of COLUMNS x ROWS. */
+function paintOutput({ x, frames: frameOf }, { values, strides: [ofSheet, ofChannel, ofPlace] }, behind, canvas) {
+  const context = canvas.getContext("2d");
+  const picture = context.createImageData(COLUMNS, ROWS);
+  const { data } = picture;
+  for (let place = 0, i = 0, to = 0; place < PLACES; place++) {
+    let m = frameOf[place] * ofSheet + place * ofPlace;
+    for (let c = 0; c < 3; c++, m += ofChannel) {
+      data[to++] = 255 * applied(values[m], x[i], behind[i]);
+      i++;
+    }
+    data[to++] = 255;
+  }
+  context.putImageData(picture, 0, 0);
 }
+
+/** Where the frames of a picture of this category lie on it, each [x, y, width, height]. */
+function framesOf(category) {
+  if (!isClip(category)) return [[0, 0, COLUMNS, ROWS]];
+  const [wide, tall] = [COLUMNS / ACROSS, ROWS / ACROSS];
+  return frames((down, across) => [across * wide, down * tall, wide, tall]);
+}
+
+/** What `make(row, column)` gives for each frame of a clip, by its place on the sheet. */
+const frames = (make) => Array.from({ length: ACROSS ** 2 }, (_, i) => make(...cellOf(i, ACROSS)));
+
+/** So many pictures below each other, as x holds its branches and a mask its channels. */
+const below = (count) => Array.from({ length: count }, (_, i) => [0, i * ROWS, COLUMNS, ROWS]);
 
 /** Where the sheets of a panel lie, each [x, y, width, height] as shares of the panel. */
 function boxes(count) {
   if (count === 1) return [[0, 0, 1, 1]];
   if (count === 2) return [0, 1].map((i) => [0.51 * i, 0.2, 0.49, 0.49]);
+  if (count === 3) return [0, 1, 2].map((c) => [0.51 * (c % 2), 0.51 * Math.floor(c / 2), 0.49, 0.49]);
   const side = (1 - (ACROSS - 1) * GAP) / ACROSS;
   return frames((down, across) => [across * (side + GAP), down * (side + GAP), side, side]);
 }
 
-/** The parts of a mask, each with its box and its name: frames or branches, else channels. */
-function partsOf([sheets, channels, rows]) {
-  if (channels === 1) return boxes(sheets).map((share, s) => ({ share, name: sheets === 2 ? BRANCHES[s] : "" }));
-  const weight = (c) => [0, c / 3, 1, 1 / 3 - 0.01];
-  const map = (c) => [0.51 * (c % 2), 0.51 * Math.floor(c / 2), 0.49, 0.49];
-  return CHANNELS.map((name, c) => ({ share: rows > 1 ? map(c) : weight(c), name }));
-}
-
 const boxOn = ({ width, height }, [x, y, w, h]) => [x * width, y * height, w * width, h * height];
 
-function nameUnder(house, canvas, words, [x, y, , height]) {
+/** Parts of a picture in the boxes of a panel, with these names: on them in white, or below them. */
+function drawSheets(house, { canvas, layer }, picture, parts, names = []) {
+  const context = layer.begin();
   const pixels = pixelsOf(canvas);
-  writeText(canvas.getContext("2d"), words, x, y + height + 13 * pixels, { ink: house.ink("soft"), size: 13 * pixels });
-}
-
-function drawSheets(house, canvas, painted) {
-  const context = canvas.getContext("2d");
-  context.clearRect(0, 0, canvas.width, canvas.height);
-  context.imageSmoothingQuality = "high";
-  boxes(painted.length).forEach((share, s) => {
-    const box = boxOn(canvas, share);
-    context.drawImage(painted[s], ...box);
-    if (painted.length === 2) nameUnder(house, canvas, BRANCHES[s], box);
+  boxes(parts.length).forEach((share, i) => {
+    const [x, y, width, height] = boxOn(canvas, share);
+    context.drawImage(picture, ...parts[i], x, y, width, height);
+    if (names === CHANNELS) {
+      const style = { size: 13 * pixels, weight: 600, ink: "#fff", edge: "#000" };
+      writeText(context, names[i], x + 5 * pixels, y + 11 * pixels, style);
+    } else if (names[i]) nameUnder(house, context, names[i], [x, y + height], pixels);
   });
 }
 
-/** A mask's maps; a weight that holds for a whole sheet or channel is a box of its colour with its number. */
-function drawMask(house, canvas, { shape, values }) {
-  const [, channels, rows, columns] = shape;
-  const context = canvas.getContext("2d");
-  context.clearRect(0, 0, canvas.width, canvas.height);
-  partsOf(shape).forEach(({ share, name }, i) => {
-    const box = boxOn(canvas, share);
-    const [x, y, width, height] = box;
-    const pixels = pixelsOf(canvas);
-    const style = { size: 13 * pixels, weight: 600 };
-    if (rows > 1) {
-      context.drawImage(paintMap(values.subarray(i * rows * columns), rows, columns, RANGE), ...box);
-      writeText(context, name, x + 5 * pixels, y + 11 * pixels, { ...style, ink: "#fff", edge: "#000" });
-      return;
-    }
+function nameUnder(house, context, words, [x, y], pixels) {
+  writeText(context, words, x, y + 13 * pixels, { ink: house.ink("soft"), size: 13 * pixels });
+}
+
+/** Weights that hold for a whole sheet or channel, each a box of its colour with its number. */
+function drawWeights(house, { canvas, layer }, values, names) {
+  const context = layer.begin();
+  const pixels = pixelsOf(canvas);
+  const shares = names === CHANNELS ? names.map((_, c) => [0, c / 3, 1, 1 / 3 - 0.01]) : boxes(values.length);
+  shares.forEach((share, i) => {
+    const [x, y, width, height] = boxOn(canvas, share);
     context.fillStyle = colourOf(values[i], RANGE);
-    context.fillRect(...box);
-    const words = `${channels > 1 ? `${name} ` : ""}${values[i].toFixed(2)}`;
-    const ink = values[i] > 0.6 ? "#000" : "#fff";
-    writeText(context, words, x + width / 2, y + height / 2, { ...style, ink, align: "center" });
-    if (channels === 1 && name) nameUnder(house, canvas, name, box);
+    context.fillRect(x, y, width, height);
+    const words = `${names === CHANNELS ? `${names[i]} ` : ""}${values[i].toFixed(2)}`;
+    const style = { size: 13 * pixels, weight: 600, align: "center", ink: values[i] > 0.6 ? "#000" : "#fff" };
+    writeText(context, words, x + width / 2, y + height / 2, style);
+    if (names === BRANCHES) nameUnder(house, context, names[i], [x, y + height], pixels);
   });
 }
 
 // Where the pointer is ------------------------------------------------------------------------------------------------
 
-/** The cells of the focus: those of one sheet, of the whole panel, and what lies under a cell. */
-function gridOf({ rows, columns, sheets }, category) {
+/** The cells of the focus: those of one frame, of the whole picture, and what lies under a cell. */
+function gridOf({ rows, columns, sheets, frames: frameOf }, category) {
   const [down, along] = [rows / CELL, columns / CELL];
-  const across = isClip(category) ? ACROSS : 1;
-  const place = ([line, column]) => {
-    const sheet = Math.floor(line / down) * across + Math.floor(column / along);
-    const [y, x] = [line % down, column % along].map((at) => at * CELL + CELL / 2);
-    return { sheet, row: y, column: x, spot: [(y + 0.5) / rows, (x + 0.5) / columns] };
+  const place = (query) => {
+    const [row, column] = query.map((at) => at * CELL + CELL / 2); // on the sheet
+    const [line, across] = [row % rows, column % columns];
+    const at = row * COLUMNS + column;
+    return { at, sheet: frameOf[at], row: line, column: across, spot: [(line + 0.5) / rows, (across + 0.5) / columns] };
   };
   const cell = (spot, sheet) => {
     const at = (share, length, before) => Math.min(length - 1, Math.floor(share * length)) + before * length;
-    const [above, before] = cellOf(isClip(category) ? sheet : 0, across);
+    const [above, before] = cellOf(isClip(category) ? sheet : 0, ACROSS);
     return [at(spot[0], down, above), at(spot[1], along, before)];
   };
   const locate = (panel, x, y) => {
@@ -297,7 +305,7 @@ function gridOf({ rows, columns, sheets }, category) {
     const sheet = spots.findIndex((spot) => Math.min(...spot) >= 0 && Math.max(...spot) < 1);
     return sheet < 0 ? null : cell(spots[sheet], sheet);
   };
-  return { down, along, rows: down * across, columns: along * across, place, cell, locate };
+  return { down, along, place, cell, locate };
 }
 
 // Parts ---------------------------------------------------------------------------------------------------------------
@@ -349,9 +357,9 @@ function controlsPart(house, model, change) {
 }
 
 /** The status line: the mask in words, and the numbers under the pointer. */
-function wordsOf({ input, mask, output, grid, title, ...settings }, query, hint) {
+function wordsOf({ input, mask, behind, grid, title, ...settings }, query, hint) {
   const { category, source, rest } = settings;
-  const { values, strides: [ofSheet, ofChannel, ofPlace] } = mask;
+  const { values } = mask;
   const amount = category === "branch" ? `Fine ${values[0].toFixed(2)}, coarse ${values[1].toFixed(2)}.`
     : `${percent(sumOf(values) / values.length)} of the picture gets through.`;
   const maker = {
@@ -362,51 +370,41 @@ function wordsOf({ input, mask, output, grid, title, ...settings }, query, hint)
   if (!query) {
     return [`${kind}:`, { aside: `one weight for each ${CATEGORIES[category].shared}.` }, amount, { aside: maker }];
   }
-  const { sheet, row: line, column } = grid.place(query);
-  const place = line * input.columns + column;
+  const { at, sheet, row: line, column } = grid.place(query);
   const triple = (three) => (three.length === 1 ? number(three[0]) : `(${three.map(number).join(", ")})`);
-  const at = (from, s) => triple([0, 1, 2].map((c) => from[s * input.size + 3 * place + c]));
+  const colours = (from) => [...from.subarray(3 * at, 3 * at + 3)];
+  const weights = [0, 1, 2].map((c) => values[weightAt(mask.strides, sheet, c, at)]);
+  const x = colours(input.x);
+  const made = triple(colours(behind).map((value, c) => applied(weights[c], x[c], value)));
   const where = `${isClip(category) ? `Frame ${sheet + 1}, row` : "Row"} ${line + 1} of ${input.rows}, `
     + `column ${column + 1} of ${input.columns}`;
   const heard = { heard: `${kind}. ${amount} ${maker}` };
   if (category === "branch") {
     return [heard, `${where}: ${number(values[0])} of fine, ${number(values[1])} of coarse.`,
-      { aside: `Of ${at(input.x, 0)} and ${at(input.x, 1)} they make ${at(output, 0)}.` }, hint];
+      { aside: `Of ${triple(x)} and ${triple(colours(behind))} they make ${made}.` }, hint];
   }
-  const first = sheet * ofSheet + place * ofPlace;
-  const weights = Array.from({ length: mask.shape[1] }, (_, c) => values[first + c * ofChannel]);
   const filled = isFilled(settings) ? `, filled up from the ${rest} background,` : "";
-  return [heard, `${where}: mask ${triple(weights)}.`,
-    { aside: `Of x ${at(input.x, sheet)} it makes${filled} ${at(output, sheet)}.` }, hint];
+  return [heard, `${where}: mask ${triple(weights.slice(0, mask.shape[1]))}.`,
+    { aside: `Of x ${triple(x)} it makes${filled} ${made}.` }, hint];
 }
 
 /** The three panels: what passes, large, and beside it x and the mask, and what makes it. */
 function panelsPart(house) {
-  const panels = [pointPanel(), picturePanel("", { role: "img" }), picturePanel("", { role: "img" })];
+  const panels = [pointPanel(), picturePanel("", { role: "img" }), picturePanel("", { role: "img" })]
+    .map((made) => ({ ...made, layer: layered(made.canvas) }));
   const [outPanel, xPanel, maskPanel] = panels;
   ["output", "x", "mask"].forEach((name, i) => { panels[i].canvas.dataset.panel = name; });
   const scale = scaleBar("Weight");
   instrument(house, outPanel.node, row(xPanel.node, maskPanel.node), scale.node, house.controls);
   house.controls.style.margin = "0";
-  const drawFocus = ({ category, grid: { down, along, place } }, focus) => {
-    const query = focus.get();
-    if (!query) return;
-    const mark = ({ canvas }, share) => {
-      const [x, y, width, height] = boxOn(canvas, share);
-      const [wide, tall] = [width / along, height / down];
-      const [left, top] = [x + (query[1] % along) * wide, y + (query[0] % down) * tall];
-      outline(canvas.getContext("2d"), left, top, wide, tall, pixelsOf(canvas), focus.isPinned());
-    };
-    const own = isClip(category) ? boxes(ACROSS ** 2)[place(query).sheet] : boxes(1)[0];
-    for (const share of category === "branch" ? boxes(2) : [own]) mark(xPanel, share);
-    if (hasPlaces(category)) mark(maskPanel, own);
-    mark(outPanel, own);
-  };
-  const nameAll = ({ input, mask, title, ...settings }) => {
+  const output = element("canvas", { width: COLUMNS, height: ROWS });
+  const maps = element("canvas", { width: COLUMNS, height: 3 * ROWS });
+
+  const nameAll = ({ input: { sheets, rows, columns }, mask, title, ...settings }) => {
     const words = (shape) => shape.join(" × ");
     const { category, source } = settings;
     const [g, f] = source === "hand" ? ["mask", "f(mask, x)"] : ["g(x)", "f(g(x), x)"];
-    const whole = [...(input.sheets > 1 ? [input.sheets] : []), 3, input.rows, input.columns];
+    const whole = [...(sheets > 1 ? [sheets] : []), 3, rows, columns];
     outPanel.rename(isFilled(settings) ? `f = ${g} · x + (1 − ${g}) · background`
       : `${f}: ${words(category === "branch" ? whole.slice(1) : whole)}`);
     xPanel.rename(`x: ${words(whole)}`);
@@ -416,22 +414,50 @@ function panelsPart(house) {
         + (canvas === outPanel.canvas ? keyWords("the place") : ""));
     }
   };
-  const draw = (shown, focus) => {
-    drawSheets(house, xPanel.canvas, shown.input.painted);
-    drawMask(house, maskPanel.canvas, shown.mask);
-    drawSheets(house, outPanel.canvas, paintSheets(shown.output, shown.input));
-    drawFocus(shown, focus);
+  /** What a change of the settings draws: x, and all names. */
+  const drawInput = (shown) => {
+    const { category, input } = shown;
+    for (const panel of panels) fitPanel(panel, ROWS / COLUMNS);
+    const both = category === "branch";
+    drawSheets(house, xPanel, input.painted, both ? below(2) : framesOf(category), both ? BRANCHES : []);
     nameAll(shown);
     scale.set(RANGE);
   };
-  return { panels, draw };
+  /** What a new mask draws: itself, and what passes. */
+  const drawMask = ({ category, input, mask, behind }) => {
+    const [, byChannel, byPlace] = axesOf(category);
+    const names = byChannel ? CHANNELS : category === "branch" ? BRANCHES : [];
+    if (byPlace) {
+      paintMap(mask.values, (byChannel ? 3 : 1) * ROWS, COLUMNS, RANGE, maps);
+      drawSheets(house, maskPanel, maps, byChannel ? below(3) : framesOf(category), names);
+    } else drawWeights(house, maskPanel, mask.values, names);
+    paintOutput(input, mask, behind, output);
+    drawSheets(house, outPanel, output, framesOf(category));
+  };
+  /** All that is drawn, with the cell in focus framed. */
+  const mark = ({ category, grid: { down, along, place } }, focus) => {
+    for (const { layer } of panels) layer.copy();
+    const query = focus.get();
+    if (!query) return;
+    const around = ({ canvas }, share) => {
+      const [x, y, width, height] = boxOn(canvas, share);
+      const [wide, tall] = [width / along, height / down];
+      const [left, top] = [x + (query[1] % along) * wide, y + (query[0] % down) * tall];
+      outline(canvas.getContext("2d"), left, top, wide, tall, pixelsOf(canvas), focus.isPinned());
+    };
+    const own = isClip(category) ? boxes(ACROSS ** 2)[place(query).sheet] : boxes(1)[0];
+    for (const share of category === "branch" ? boxes(2) : [own]) around(xPanel, share);
+    if (hasPlaces(category)) around(maskPanel, own);
+    around(outPanel, own);
+  };
+  return { panels, drawInput, drawMask, mark };
 }
 
 async function render({ model, el }) {
   const house = frame({ model, el, name: "mask-playground" });
   const settings = () => Object.fromEntries(SETTINGS.map((name) => [name, model.get(name)]));
   const pictures = new Map();
-  let shown = null; // the settings, with the input, its mask, the output and the grid of the focus
+  let shown = null; // the settings, with the input, its mask, what stands behind and the grid of the focus
   let worker = null;
   house.endings.push(() => worker?.end());
   const pictureNow = () => pictures.get(model.get("picture")) ?? pictures.values().next().value;
@@ -448,7 +474,7 @@ async function render({ model, el }) {
     store(model, values);
   };
 
-  const { panels, draw } = panelsPart(house);
+  const { panels, drawInput, drawMask, mark } = panelsPart(house);
   const controls = controlsPart(house, model, change);
   house.controls.after(controls.node);
 
@@ -473,45 +499,39 @@ async function render({ model, el }) {
   const describe = () => (shown ? wordsOf(shown, focus.get(), focus.hint()) : []);
   const focus = focusController({
     canvases: panels.map(({ canvas }) => canvas),
-    rows: () => grid().rows,
-    columns: () => grid().columns,
+    rows: () => ROWS / CELL,
+    columns: () => COLUMNS / CELL,
     locate: (canvas, x, y) => grid().locate(canvas.dataset.panel, x, y),
     start: () => grid().cell(model.get("spot"), Math.round(model.get("moment"))),
     onEdge: () => house.say([...describe(), "Edge."], { again: true }),
     onChange: (query, pinned, quiet) => {
       const kept = query && pinned;
       if (kept && model.get("source") === "hand") store(model, followed(query));
-      showPanels(!kept && quiet);
+      show(true, !kept && quiet);
     },
   });
 
-  function showPanels(quiet = false) {
+  /** Draw what the settings or, where only the place in focus has `moved`, what the place has changed. */
+  function show(moved = false, quiet = false) {
     if (house.root.clientWidth === 0) return;
     const [now, input] = [settings(), inputNow()];
-    const mask = maskNow(input, now);
-    if (!mask) {
+    const made = maskNow(input, now);
+    if (!made) {
       house.stage.setAttribute("aria-busy", "true");
-      train(input).then(() => showPanels(quiet), (error) => house.fail(error.message));
+      train(input).then(() => show(), (error) => house.fail(error.message));
       return;
     }
-    const output = applyMask(input, mask, now);
-    shown = { ...now, input, mask, output, grid: grid(), title: pictureNow().title };
-    draw(shown, focus);
+    const before = shown?.mask;
+    shown = { ...now, input, mask: made, behind: behindOf(input, now), grid: grid(), title: pictureNow().title };
+    if (!moved) {
+      controls.set(now, [...pictures.values()]);
+      drawInput(shown);
+    }
+    if (!moved || made !== before) drawMask(shown);
+    mark(shown, focus);
     house.stage.setAttribute("aria-busy", "false");
     house.say(describe(), { quiet });
   }
-  const showAll = () => {
-    if (house.root.clientWidth === 0) return;
-    // A spotlight that was set elsewhere, by a step or by the kernel, is not the pinned one.
-    const moved = ([name, value]) => JSON.stringify(model.get(name)) !== JSON.stringify(value);
-    if (focus.isPinned() && settings().source === "hand" && Object.entries(followed(focus.get())).some(moved)) {
-      focus.set(null);
-    }
-    controls.set(settings(), [...pictures.values()]);
-    const { rows, columns } = inputNow();
-    for (const panel of panels) fitPanel(panel, rows / columns);
-    showPanels();
-  };
   /** A learner's picture takes its place among the others; the next frame waits until this one is shown. */
   const take = async (canvas, { label }, isOn = () => true) => {
     const picture = ownPicture(canvas, label);
@@ -519,10 +539,10 @@ async function render({ model, el }) {
     if (model.get("source") === "trained") await train(input);
     if (!isOn()) return;
     pictures.set(OWN, picture);
-    if (model.get("picture") === OWN) showAll();
+    if (model.get("picture") === OWN) show();
     else store(model, { picture: OWN });
   };
-  const own = ownPictures(house, SIZE.map((length) => 2 * length), take);
+  const own = ownPictures(house, [2 * COLUMNS, 2 * ROWS], take);
   house.controls.append(...own.nodes);
   house.listen("picture", () => { if (model.get("picture") !== OWN) own.stop(); });
   const open = async () => {
@@ -531,13 +551,20 @@ async function render({ model, el }) {
   await open();
   if (model.get("source") === "trained") await train(inputNow());
 
-  house.listen(SETTINGS, showAll);
-  house.listen("pictures", () => open().then(showAll));
+  // A spotlight or a moment that was set elsewhere, by a step or by the kernel, is not the pinned one.
+  for (const name of ["spot", "moment"]) {
+    house.listen(name, () => {
+      const pinned = focus.isPinned() && model.get("source") === "hand" ? followed(focus.get())[name] : undefined;
+      if (pinned !== undefined && String(pinned) !== String(model.get(name))) focus.set(null);
+    });
+  }
+  house.listen(SETTINGS, () => show());
+  house.listen("pictures", () => open().then(() => show()));
   house.actions.append(
     saveButton(house, "mask-playground.png", { lines: describe }),
     copyButton(house, () => `${model.get("code")}\n${codeFor(settings(), inputNow())}`),
   );
-  house.whenShown(showAll);
+  house.whenShown(() => show());
   return house.end;
 }
 

@@ -112,9 +112,9 @@ export function dot(one, other, count = one.length, i = 0, j = 0) {
 /** The least and the largest value. */
 export function extent(values) {
   let [low, high] = [Infinity, -Infinity];
-  for (const value of values) {
-    if (value < low) low = value;
-    if (value > high) high = value;
+  for (let i = 0; i < values.length; i++) {
+    if (values[i] < low) low = values[i];
+    if (values[i] > high) high = values[i];
   }
   return { low, high };
 }

@@ -1,6 +1,6 @@
 // What is painted on a canvas: colour tables, maps, images, outlines.
 
-import { bytes, colourIndex, resample } from "./maths.js";
+import { bytes, colourIndex, once, resample } from "./maths.js";
 
 const COLOUR_TABLES = {
   viridis: "RAFURAJVRANXRQVYRQZaRQhbRglcRgteRgxfRg5hRw9iRxFjRxJlRxRmRxVnRxZpRxhqSBlrSBpsSBxuSB1vSB5wSCBxSCFySCJzSCN0RyV1RyZ2Ryd3Ryh4Ryp5Ryt6Ryx7Ri18Ri98RjB9RjF+RTJ/RTR/RTWARTaBRDeBRDmCQzqDQzuDQzyEQj2EQj6FQkCFQUGGQUKGQEOHQESHP0WHP0eIPkiIPkmJPUqJPUuJPUyJPE2KPE6KO1CKO1GKOlKLOlOLOVSLOVWLOFaLOFeMN1iMN1mMNlqMNluMNVyMNV2MNF6NNF+NM2CNM2GNMmKNMmONMWSNMWWNMWaNMGeNMGiNL2mNL2qNLmuOLmyOLm2OLW6OLW+OLHCOLHGOLHKOK3OOK3SOKnWOKnaOKneOKXiOKXmOKHqOKHqOKHuOJ3yOJ32OJ36OJn+OJoCOJoGOJYKOJYONJISNJIWNJIaNI4eNI4iNI4mNIomNIoqNIouNIYyNIY2MIY6MII+MIJCMIJGMH5KMH5OLH5SLH5WLH5aLHpeKHpiKHpmKHpmKHpqJHpuJHpyJHp2IHp6IHp+IHqCHH6GHH6KGH6OGIKSFIKWFIaaFIaeEIqeEI6iDI6mCJKqCJauBJqyBJ62AKK5/Ka9/KrB+K7F9LLF9LrJ8L7N7MLR6MrV6M7Z5Nbd4Nrh3OLl2Obl2O7p1Pbt0PrxzQL1yQr5xRL5wRb9vR8BuScFtS8JsTcJrT8NpUcRoU8VnVcZmV8ZlWcdkW8hiXslhYMlgYspfZMtdZ8xcacxba81Zbc5YcM5Wcs9VdNBUd9BSedFRfNJPftJOgdNMg9NLhtRJiNVHi9VGjdZEkNZDktdBldc/l9g+mtg8ndk6n9k4oto3pdo1p9szqtsyrdwwr9wust0std0rt90put4nvd4mv98kwt8ixd8hx+AfyuAezeAdz+Ec0uEb1OEa1+IZ2uIY3OIY3+MY4eMY5OMY5+QZ6eQZ7OQa7uUb8eUc8+Ue9uYf+OYh+uYi/eck",
@@ -18,6 +18,12 @@ export function colourTable(name) {
   return tables.get(name);
 }
 
+/** A colour table as 256 pixels, each the four bytes of red, green, blue and full opacity. */
+const pixelTable = once((rows) => {
+  const bytesOf = Uint8Array.from({ length: 1024 }, (_, i) => (i % 4 === 3 ? 255 : rows[3 * (i >> 2) + (i % 4)]));
+  return new Uint32Array(bytesOf.buffer);
+});
+
 export const TABLE_NAMES = Object.keys(COLOUR_TABLES);
 
 /** The colour of a value as CSS text. */
@@ -31,14 +37,9 @@ export function colourOf(value, { table, low, high }) {
 export function paintMap(values, height, width, { table, low, high }, canvas = blank(height, width)) {
   const context = canvas.getContext("2d");
   const picture = context.createImageData(width, height);
-  const rows = colourTable(table);
-  for (let i = 0; i < height * width; i++) {
-    const start = 3 * colourIndex(values[i], low, high);
-    picture.data[4 * i] = rows[start];
-    picture.data[4 * i + 1] = rows[start + 1];
-    picture.data[4 * i + 2] = rows[start + 2];
-    picture.data[4 * i + 3] = 255;
-  }
+  const pixels = new Uint32Array(picture.data.buffer);
+  const colours = pixelTable(colourTable(table));
+  for (let i = 0; i < pixels.length; i++) pixels[i] = colours[colourIndex(values[i], low, high)];
   context.putImageData(picture, 0, 0);
   return canvas;
 }

@@ -185,8 +185,10 @@ export function scaleBar(title) {
   const name = element("p", { class: "cw-panel-name" }, title);
   const rename = (words) => { name.textContent = words; };
   const set = ({ table, low, high }) => {
-    const ramp = Float32Array.from({ length: 256 }, (_, i) => i + 0.5);
-    canvas.getContext("2d").drawImage(paintMap(ramp, 1, 256, { table, low: 0, high: 256 }), 0, 0);
+    if (table !== canvas.dataset.table) {
+      paintMap(Float32Array.from({ length: 256 }, (_, i) => i + 0.5), 1, 256, { table, low: 0, high: 256 }, canvas);
+      canvas.dataset.table = table;
+    }
     canvas.setAttribute("aria-label", `${name.textContent}: ${table}, from ${number(low)} to ${number(high)}`);
     const shown = [low, (low + high) / 2, high].map((value) => element("span", {}, number(value)));
     numbers.replaceChildren(...shown);
