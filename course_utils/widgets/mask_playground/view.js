@@ -54,15 +54,15 @@ function localMean(values, { rows, columns }) {
   /** Running sums along an axis of `length`, whose neighbours are `step` numbers apart. */
   const pass = (from, length, step) => {
     const to = new Float32Array(from.length);
-    const sums = new Float64Array(step);
     for (let start = 0; start < from.length; start += length * step) {
-      sums.fill(0);
-      for (let i = -reach; i < length; i++) {
-        const at = start + i * step;
-        const count = Math.min(i + reach, length - 1) - Math.max(i - reach, 0) + 1;
-        if (i + reach < length) for (let k = 0; k < step; k++) sums[k] += from[at + reach * step + k];
-        if (i > reach) for (let k = 0; k < step; k++) sums[k] -= from[at - (reach + 1) * step + k];
-        if (i >= 0) for (let k = 0; k < step; k++) to[at + k] = sums[k] / count;
+      for (let first = start; first < start + step; first++) {
+        let sum = 0;
+        for (let i = -reach; i < length; i++) {
+          if (i + reach < length) sum += from[first + (i + reach) * step];
+          if (i > reach) sum -= from[first + (i - reach - 1) * step];
+          const count = Math.min(i + reach, length - 1) - Math.max(i - reach, 0) + 1;
+          if (i >= 0) to[first + i * step] = sum / count;
+        }
       }
     }
     return to;
@@ -154,8 +154,9 @@ function deviationMask(input, category) {
 /** g that was learned: the segmenter's probability of a person, from the picture at the network's size and back. */
 async function trainedMask(worker, input) {
   const data = new Float32Array(3 * NETWORK_SIDE ** 2);
+  const plane = new Float32Array(PLACES);
   for (let c = 0; c < 3; c++) {
-    const plane = Float32Array.from({ length: PLACES }, (_, i) => input.x[3 * i + c]);
+    for (let i = 0; i < PLACES; i++) plane[i] = input.x[3 * i + c];
     data.set(resample(plane, ROWS, COLUMNS, NETWORK_SIDE, NETWORK_SIDE), c * NETWORK_SIDE ** 2);
   }
   const { output } = await worker.run({ shape: [3, NETWORK_SIDE, NETWORK_SIDE], data });
@@ -536,7 +537,10 @@ async function render({ model, el }) {
   const take = async (canvas, { label }, isOn = () => true) => {
     const picture = ownPicture(canvas, label);
     const input = inputOf(picture, model.get("category"));
-    if (model.get("source") === "trained") await train(input);
+    const trained = model.get("source") === "trained" ? train(input) : null;
+    await new Promise((done) => { setTimeout(done); }); // else the picture and what stands behind it are one long task
+    behindOf(input, settings());
+    await trained;
     if (!isOn()) return;
     pictures.set(OWN, picture);
     if (model.get("picture") === OWN) show();
