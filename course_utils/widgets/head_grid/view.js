@@ -6,7 +6,7 @@ import {
   asPicture, decode, dot, largest, listed, number, once, percent, placeInWords, sharedBy, softmax,
 } from "../page/maths.js";
 import { createNetwork } from "../page/network.js";
-import { colourOf, drawMap, easel, fitPanel, outline, paintImage, pixelsOf, writeText } from "../page/paint.js";
+import { colourOf, easel, fitPanel, outline, paintImage, paintMap, pixelsOf, writeText } from "../page/paint.js";
 import { bars, instrument, more, note, panel, pictureChoice, pointPanel, scaleBar } from "../page/panels.js";
 import { drawBars } from "../page/plot.js";
 import { bindView } from "../page/pointing.js";
@@ -102,6 +102,16 @@ function running(model) {
     for (let i = 0; i < length * length; i++) mean[i % length] += weights[start + i] / length;
     return mean;
   };
+  /** What is seen for a query: a row for each head, and the maps of all heads, one below the other on one canvas. */
+  made.look = (query, pinned) => {
+    const found = names.map((name) => made.row(name, query));
+    const maps = new Float32Array(names.length * rows * columns);
+    found.forEach((row, i) => maps.set(row.subarray(1), i * rows * columns));
+    const range = { table: TABLE, low: 0, high: model.get("limit") };
+    const sheet = paintMap(maps, names.length * rows, columns, range, made.seen?.sheet);
+    made.seen = { query, pinned, range, sheet, rows: found };
+  };
+  made.indexOf = ([layer, head]) => (layer - 1) * heads + head - 1;
   made.tokenAt = ([row, column]) => (row >= rows ? 0 : 1 + row * columns + column);
   made.placeOf = (token) => (token === 0 ? [rows, 0] : [Math.floor((token - 1) / columns), (token - 1) % columns]);
   made.nameOf = (token) => (token === 0 ? "the class token" : placeInWords(made.placeOf(token)));
@@ -121,10 +131,9 @@ function distance(row, token, { placeOf }) {
   return mass > 0 ? far / mass : null;
 }
 
-/** Draw a head's weights over the picture, a row for all tokens; the class token stands in a cell below it. */
-function drawHead(house, model, network, canvas, name, row, query, pinned) {
-  const { rows, columns, length, now } = network;
-  const range = { table: TABLE, low: 0, high: model.get("limit") };
+/** Draw a head's weights over the picture; the class token stands in a cell below it. */
+function drawHead(house, model, network, canvas, name) {
+  const { rows, columns, length, now: { may, shown }, seen: { query, pinned, range, sheet, rows: found } } = network;
   const context = canvas.getContext("2d");
   const pixels = pixelsOf(canvas);
   const [across, down] = [canvas.width / columns, canvas.height / (rows + 1)];
@@ -139,21 +148,26 @@ function drawHead(house, model, network, canvas, name, row, query, pinned) {
     writeText(context, "off", canvas.width / 2, (rows * down) / 2, style);
     return;
   }
+  const at = network.indexOf(name);
   context.imageSmoothingEnabled = false;
-  context.drawImage(now.shown.image, 0, 0, canvas.width, rows * down);
-  drawMap(context, row.subarray(1), rows, columns, [0, 0, canvas.width, rows * down], { ...range, opacity: OPACITY });
-  context.fillStyle = colourOf(row[0], range);
+  context.drawImage(shown.image, 0, 0, canvas.width, rows * down);
+  context.globalAlpha = OPACITY;
+  context.drawImage(sheet, 0, at * rows, columns, rows, 0, 0, canvas.width, rows * down);
+  context.globalAlpha = 1;
+  context.fillStyle = colourOf(found[at][0], range);
   context.fillRect(...box(0));
   if (query === null) return;
-  context.beginPath();
-  for (let k = 0; now.may && k < length; k++) {
-    const [x, y] = box(k);
-    if (now.may[query * length + k]) continue;
-    context.moveTo(x + 0.25 * across, y + 0.75 * down);
-    context.lineTo(x + 0.75 * across, y + 0.25 * down);
+  if (may) {
+    context.beginPath();
+    for (let k = 0; k < length; k++) {
+      const [x, y] = box(k);
+      if (may[query * length + k]) continue;
+      context.moveTo(x + 0.25 * across, y + 0.75 * down);
+      context.lineTo(x + 0.75 * across, y + 0.25 * down);
+    }
+    [context.strokeStyle, context.lineWidth] = ["#9aa4b0", pixels];
+    context.stroke();
   }
-  [context.strokeStyle, context.lineWidth] = ["#9aa4b0", pixels];
-  context.stroke();
   const [x, y, wide, tall] = box(query);
   const line = canvas.width > 200 * pixels ? pixels : 0.75 * pixels;
   outline(context, x + 2 * line, y + 2 * line, wide - 4 * line, tall - 4 * line, line, pinned);
@@ -162,10 +176,10 @@ function drawHead(house, model, network, canvas, name, row, query, pinned) {
 /** The chosen head over the picture, large: what is pointed at. */
 function mainPart(house, model, network) {
   const made = pointPanel(`${keyWords()} The class token is below the picture.`);
-  const draw = (query, pinned) => {
+  const draw = () => {
     const { canvas } = made;
-    const name = model.get("chosen");
-    drawHead(house, model, network, canvas, name, network.row(name, query), query, pinned);
+    const [name, { query }] = [model.get("chosen"), network.seen];
+    drawHead(house, model, network, canvas, name);
     const [x, y] = [(1.4 * canvas.width) / network.columns, canvas.height * (1 - 0.5 / (network.rows + 1))];
     const style = { ink: house.ink("soft"), size: 13 * pixelsOf(canvas) };
     writeText(canvas.getContext("2d"), "class token", x, y, style);
@@ -189,17 +203,18 @@ function headsPart(house, model, network) {
   tiles.node.style.gridTemplateColumns = `repeat(${network.heads}, minmax(0, 1fr))`;
   const scale = scaleBar("Weight of a key");
   const made = panel("Every head, layer by layer; its spread in bits", tiles.node, scale.node);
-  const draw = (query, pinned) => {
+  const draw = () => tiles.draw((canvas, name, off) => {
+    drawHead(house, model, network, canvas, name);
+    const row = network.seen.rows[network.indexOf(name)];
+    const bits = Math.log2(sharedBy(row));
+    const label = `${bits.toFixed(2)} bits, most on ${network.nameOf(largest(row))}`;
+    return { row, label, words: off ? "off" : bits.toFixed(1) };
+  });
+  const resize = () => {
     scale.set({ table: TABLE, low: 0, high: model.get("limit") });
-    tiles.draw((canvas, name, off) => {
-      const row = network.row(name, query);
-      drawHead(house, model, network, canvas, name, row, query, pinned);
-      const bits = Math.log2(sharedBy(row));
-      const label = `${bits.toFixed(2)} bits, most on ${network.nameOf(largest(row))}`;
-      return { row, label, words: off ? "off" : bits.toFixed(1) };
-    });
+    tiles.resize((rows + 1) / columns);
   };
-  return { ...made, draw, resize: () => tiles.resize((rows + 1) / columns) };
+  return { ...made, draw, resize };
 }
 
 /** What the network says, with and without the changes. */
@@ -252,22 +267,21 @@ function productsOf(model, network, query) {
 function productsPart(house, model, network) {
   const canvas = element("canvas", { role: "img" });
   const sum = note();
+  const key = element("span");
   const chart = panel("The numbers of query and key, blue above 0 and red below, and their products", canvas, sum);
-  let shown = null;
-  const paint = () => {
+  const fold = more(house, "Why this weight: the products of query and key", key, chart.node);
+  const draw = () => {
+    if (!fold.open) return;
+    const shown = productsOf(model, network, network.seen.query);
     const across = chart.node.clientWidth;
-    if (!across) return;
     const context = easel(canvas, across, 176);
     if (shown) drawProducts(context, house, across, shown);
-  };
-  const draw = (query) => {
-    shown = productsOf(model, network, query);
     sum.textContent = shown ? shown.words : "Point at a query first.";
     canvas.setAttribute("aria-label", shown ? `Products: ${shown.terms.map(number).join(", ")}` : "No query yet");
     canvas.dataset.terms = shown ? listed(shown.terms) : "";
-    paint();
   };
-  return { ...chart, draw, paint };
+  fold.addEventListener("toggle", draw);
+  return { key, draw };
 }
 
 function drawProducts(context, house, across, { q, k, terms }) {
@@ -313,8 +327,7 @@ function controlsPart(house, model, network, products) {
   });
   const all = button("All heads on", () => store(model, { off: [] }));
   house.controls.append(...nodes.slice(0, 3), all);
-  const fold = more(house, "Why this weight: the products of query and key", key.node, products.node);
-  fold.addEventListener("toggle", products.paint);
+  products.key.append(key.node);
   const refresh = () => {
     follow();
     all.disabled = model.get("off").length === 0 && !all.matches(":focus"); // a disabled button loses the focus
@@ -398,7 +411,8 @@ function render({ model, el }) {
       answer.draw();
     },
     mark(focus) {
-      for (const part of [main, heads, products]) part.draw(tokenOf(focus), focus.isPinned());
+      network.look(tokenOf(focus), focus.isPinned());
+      for (const part of [main, products, heads]) part.draw();
     },
     code: (focus) => codeFor(model, network, tokenOf(focus)),
   });

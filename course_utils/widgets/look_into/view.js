@@ -128,15 +128,18 @@ function mapOf(net, query, k, head) {
   return { values, height, width, other };
 }
 
+const mapsOf = (net, query, k) =>
+  Array.from({ length: net.layers[k].heads ?? 0 }, (_, head) => mapOf(net, query, k, head));
+
 /** What is drawn for the query: the map shown, if there is one, and the range of colours of its layer. */
 function viewOf(net, query) {
   const [layer, k] = [net.layer(), net.get("layer")];
   const gates = layer.kind === "channels";
   const map = gates ? null : mapOf(net, query, k, net.get("head"));
-  const count = layer.kind === "weights" ? layer.heads : 0;
-  const all = [...Array.from({ length: count }, (_, head) => mapOf(net, query, k, head)), gates ? net.mask() : map];
+  const maps = mapsOf(net, query, k);
+  const all = [...maps, gates ? net.mask() : map];
   const high = Math.max(0, ...all.map((one) => (one?.values ? extent(one.values).high : 0)));
-  return { map, range: { table: gates ? "viridis" : "magma", low: 0, high: high || 1 } };
+  return { map, maps, range: { table: gates ? "viridis" : "magma", low: 0, high: high || 1 } };
 }
 
 const headInWords = (head) => ["rollout up to here", "average of its heads"][head + 2] ?? `head ${head + 1}`;
@@ -219,25 +222,22 @@ function gridPart(house, net, model) {
     const side = Math.max(6, Math.min(28, even));
     return { values, sorted, side, columns: Math.max(1, Math.floor(node.clientWidth / side)) };
   };
-  /** All heads of a layer side by side, painted at once: that is quicker than one by one. */
+  /** All heads of a layer one below the other, painted at once: that is quicker than one by one. */
   const paintRow = (k, maps, range) => {
-    const [{ height, width }, across] = [maps[0], maps.length * maps[0].width];
-    const strip = new Float32Array(height * across);
-    maps.forEach(({ values }, head) => {
-      for (let y = 0; y < height; y++) {
-        strip.set(values.subarray(y * width, (y + 1) * width), y * across + head * width);
-      }
-    });
-    strips.set(k, paintMap(strip, height, across, range, strips.get(k)));
+    const [{ height, width }] = maps;
+    const strip = new Float32Array(maps.length * height * width);
+    maps.forEach(({ values }, head) => strip.set(values, head * height * width));
+    strips.set(k, paintMap(strip, maps.length * height, width, range, strips.get(k)));
     return strips.get(k);
   };
-  const drawHeads = ({ range }, query) => {
+  const drawHeads = ({ range, maps: ofLayer }, query) => {
     const context = easel(canvas, room, side * net.rows.length);
     context.imageSmoothingEnabled = false;
     net.rows.forEach((k, row) => {
       const y = row * side;
-      writeText(context, k + 1, 0, y + side / 2, { ink: house.ink(k === net.get("layer") ? "ink" : "soft") });
-      const maps = Array.from({ length: net.layers[k].heads }, (_, head) => mapOf(net, query, k, head));
+      const isShown = k === net.get("layer");
+      writeText(context, k + 1, 0, y + side / 2, { ink: house.ink(isShown ? "ink" : "soft") });
+      const maps = isShown ? ofLayer : mapsOf(net, query, k);
       if (!maps[0]?.values) {
         const words = maps[0] ?? missingInWords(net, k, Boolean(model.widget_manager));
         const short = words.length > 60 ? `${words.slice(0, 58)}…` : words;
@@ -247,9 +247,9 @@ function gridPart(house, net, model) {
       const [strip, { height, width }] = [paintRow(k, maps, range), maps[0]];
       maps.forEach((_, head) => {
         const x = LABEL + head * side;
-        context.drawImage(strip, head * width, 0, width, height, x, y, side - 2, side - 2);
+        context.drawImage(strip, 0, head * height, width, height, x, y, side - 2, side - 2);
         if (net.isOff(k, head)) drawOff(context, x, y, side - 2);
-        const chosen = k === net.get("layer") && (head === net.get("head") || net.get("head") < 0);
+        const chosen = isShown && (head === net.get("head") || net.get("head") < 0);
         if (chosen) outline(context, x + 1, y + 1, side - 4, side - 4, 1, true);
       });
     });

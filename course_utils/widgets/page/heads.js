@@ -12,7 +12,8 @@ export const isOff = (model, name) => model.get("off").some((one) => String(one)
 
 /**
  * A picture of every head of `names`, with a box below it that takes it out of the trait `off` and back into it; the
- * one in the trait `chosen` is framed. `nameOf(name)` says it in words, `press(name, event)` hears a click on a picture.
+ * one in the trait `chosen` is framed. `nameOf(name)` says it in words, `press(name, event)` hears a click on a
+ * picture.
  *
  * `resize(ratio)` gives the pictures their pixels. `draw(paint)` paints them: `paint(canvas, name, isOff)` gives the
  * `words` beside the box, the `label` of the picture and, if it has one, its `row` of weights.

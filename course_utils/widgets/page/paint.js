@@ -10,6 +10,8 @@ const COLOUR_TABLES = {
 };
 
 const tables = new Map();
+const scaled = new WeakMap(); // a canvas -> the picture that was laid on it last, at its size there
+let brief = null; // the canvas of maps that are drawn at once
 const MOST_PIXELS = 16384; // of a canvas' side, in every browser
 
 /** A colour table as 256 rows of red, green, blue. */
@@ -65,10 +67,14 @@ function blank(height, width) {
   return canvas;
 }
 
-/** A map as a canvas to be scaled without smoothing into a box: its cells, or bilinear values at the box's size. */
+/**
+ * A map as a canvas to be scaled without smoothing into a box: its cells, or bilinear values at the box's size. The
+ * next map is painted on the same canvas.
+ */
 export function mapPicture(values, height, width, boxHeight, boxWidth, { smooth = false, ...range }) {
-  if (!smooth) return paintMap(values, height, width, range);
-  return paintMap(resample(values, height, width, boxHeight, boxWidth), boxHeight, boxWidth, range);
+  const [rows, columns] = smooth ? [boxHeight, boxWidth] : [height, width];
+  if (brief?.height !== rows || brief.width !== columns) brief = blank(rows, columns);
+  return paintMap(smooth ? resample(values, height, width, rows, columns) : values, rows, columns, range, brief);
 }
 
 /** Lay a picture over a box of a canvas, `opacity` from 0 to 1. */
@@ -102,9 +108,9 @@ export function fit(canvas, cssWidth, ratio) {
 
 /** An empty canvas of a size in CSS pixels; returns its context as if new, but it draws in CSS pixels. */
 export function easel(canvas, width, height) {
-  canvas.width = 0; // which forgets pens and brushes
   const { scale } = fit(canvas, width, height / width);
   const context = canvas.getContext("2d");
+  context.reset();
   context.scale(scale, scale);
   return context;
 }
@@ -116,11 +122,24 @@ export function fitPanel({ canvas, node }, ratio, tallest = 420) {
 
 /** Lay a picture over a whole canvas, smooth unless its pixels are large; returns the canvas' context. */
 export function layPicture(canvas, picture) {
+  const { width, height } = canvas;
   const context = canvas.getContext("2d");
-  context.imageSmoothingEnabled = canvas.width < 4 * picture.width;
-  context.imageSmoothingQuality = "high";
-  context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  context.imageSmoothingEnabled = width < 4 * picture.width;
+  if (context.imageSmoothingEnabled) context.drawImage(atSize(canvas, picture, height, width), 0, 0);
+  else context.drawImage(picture, 0, 0, width, height);
   return context;
+}
+
+/** A picture scaled smoothly for a canvas: once for all hovers, since it takes longer than all else that they draw. */
+export function atSize(canvas, picture, height, width) {
+  const before = scaled.get(canvas);
+  if (before?.picture === picture && before.copy.height === height && before.copy.width === width) return before.copy;
+  const copy = blank(height, width);
+  const context = copy.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(picture, 0, 0, width, height);
+  scaled.set(canvas, { picture, copy });
+  return copy;
 }
 
 /** A picture with a map of `rows` x `columns` values over it; returns the canvas' context. */

@@ -59,8 +59,8 @@ export function more(house, words, ...nodes) {
 
 /**
  * Bars of probabilities. `show(rows)` draws them, `rows` = [{ name, value, before, chosen, key, words }]: `value` from
- * 0 to 1, `before` what it was (left out where nothing was changed), `words` for the value where it is no percentage. With
- * `onPress(key)` each is a button, `key` by default its index.
+ * 0 to 1, `before` what it was (left out where nothing was changed), `words` for the value where it is no percentage.
+ * With `onPress(key)` each is a button, `key` by default its index.
  */
 export function bars({ label, onPress = null }) {
   const node = element("div", { class: "cw-bars", role: onPress ? "group" : "list", "aria-label": label });
@@ -181,7 +181,8 @@ export function pictureChoice(model, side, imageOf, reset = {}) {
  */
 export function scaleBar(title) {
   const canvas = element("canvas", { role: "img", width: "256", height: "1" });
-  const numbers = element("div", { class: "cw-scale-numbers", "aria-hidden": "true" });
+  const ends = Array.from({ length: 3 }, () => element("span"));
+  const numbers = element("div", { class: "cw-scale-numbers", "aria-hidden": "true" }, ...ends);
   const name = element("p", { class: "cw-panel-name" }, title);
   const rename = (words) => { name.textContent = words; };
   const set = ({ table, low, high }) => {
@@ -190,8 +191,7 @@ export function scaleBar(title) {
       canvas.dataset.table = table;
     }
     canvas.setAttribute("aria-label", `${name.textContent}: ${table}, from ${number(low)} to ${number(high)}`);
-    const shown = [low, (low + high) / 2, high].map((value) => element("span", {}, number(value)));
-    numbers.replaceChildren(...shown);
+    [low, (low + high) / 2, high].forEach((value, i) => { ends[i].textContent = number(value); });
   };
   return { node: element("div", { class: "cw-scale" }, name, canvas, numbers), canvas, set, rename };
 }

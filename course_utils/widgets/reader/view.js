@@ -5,7 +5,7 @@ import { frame } from "../page/frame.js";
 import { capital, headTiles, isOff, offInCode } from "../page/heads.js";
 import { asMaps, decode, largest, listed, percent, sharedBy } from "../page/maths.js";
 import { inWorker, latest } from "../page/network.js";
-import { fit, outline, paintImage, pixelsOf, writeText } from "../page/paint.js";
+import { atSize, fit, layered, outline, paintImage, pixelsOf, writeText } from "../page/paint.js";
 import { instrument, note, panel, pointPanel } from "../page/panels.js";
 import { bindView } from "../page/pointing.js";
 
@@ -18,7 +18,7 @@ const HEADS = 8;
 const NAMES = Array.from({ length: 2 * HEADS }, (_, i) => [Math.floor(i / HEADS) + 1, (i % HEADS) + 1]);
 const FULL = 0.2; // the weight at which the colour is full
 const [INK, PAPER] = ["rgb(32 28 48)", "rgb(228 224 212)"];
-const GLOW = "226 74 0";
+const GLOW = [226, 74, 0];
 const FONTS = {
   sans: "30px 'DejaVu Sans', Verdana, sans-serif",
   bold: "bold 30px 'DejaVu Sans', Verdana, sans-serif",
@@ -110,14 +110,15 @@ const textOf = (letters) => letters.map(({ letter }) => letter).join("").trim();
 
 /**
  * The network beside the page. `update()` follows the traits; `own` is a line that the camera sees (`isLive`: at this
- * moment), which is no trait, since traits go to the kernel; `now` holds the picture, the columns, the letters with and without the changes, and
- * the weights of both blocks (null until they are there); `row(name, column)` gives the weights of a head, or their
- * mean.
+ * moment), which is no trait, since traits go to the kernel; `now` holds the picture, the columns, the letters with and
+ * without the changes, and the weights of both blocks (null until they are there); `row(name, column)` gives the
+ * weights of a head, or their mean; `look(column)` sets `seen`.
  */
 function reading(house, model, onChange) {
   const network = inWorker(model.get("graph"), model.get("weights"));
   house.endings.push(network.end);
   const made = { own: null };
+  const glow = element("canvas");
   let plain = null; // of the line, with all heads
   made.line = () => made.own ?? model.get("line");
   /** The picture of the line, before the network has read it. */
@@ -165,6 +166,13 @@ function reading(house, model, onChange) {
     for (const one of on) made.row(one, column).forEach((weight, k) => { mean[k] += weight / on.length; });
     return mean;
   };
+  /** What is seen of a column: the row that is shown large, those of all heads that are on, and their glow. */
+  made.look = (column) => {
+    const on = NAMES.map((name) => (isOff(model, name) ? null : made.row(name, column)));
+    const rows = [made.row(model.get("chosen"), column), ...on];
+    paintGlow(rows, made.now.columns, glow);
+    made.seen = { column, rows, glow };
+  };
   /** What a column shows, in words: the letter that was read there, at most two columns away. */
   made.nameOf = (column) => {
     const { letters } = made.now;
@@ -176,14 +184,24 @@ function reading(house, model, onChange) {
   return made;
 }
 
-/** The line with the weights of a column as a glow. */
-function drawGlow(context, { image, columns }, row, [x, y, width, height]) {
-  context.imageSmoothingQuality = "high";
-  context.drawImage(image, x, y, width, height);
-  for (let k = 0; row && k < columns; k++) {
-    context.fillStyle = `rgb(${GLOW} / ${0.8 * Math.min(1, row[k] / FULL)})`;
-    context.fillRect(x + (k * width) / columns, y, width / columns, height);
-  }
+/** Rows of weights as a glow, a pixel for each weight; `layGlow` lays one of them over a line. */
+function paintGlow(rows, columns, canvas) {
+  Object.assign(canvas, { width: columns, height: rows.length });
+  const context = canvas.getContext("2d");
+  const glow = context.createImageData(columns, rows.length);
+  rows.forEach((row, i) => {
+    for (let k = 0, at = 4 * i * columns; row && k < columns; k++, at += 4) {
+      [glow.data[at], glow.data[at + 1], glow.data[at + 2]] = GLOW;
+      glow.data[at + 3] = 255 * 0.8 * Math.min(1, row[k] / FULL);
+    }
+  });
+  context.putImageData(glow, 0, 0);
+}
+
+/** Lay row `i` of what is seen as a glow over a line that stands at `top`. */
+function layGlow(context, { seen: { glow } }, i, top, height) {
+  context.imageSmoothingEnabled = false;
+  context.drawImage(glow, 0, i, glow.width, 1, 0, top, context.canvas.width, height);
 }
 
 /** The arcs from a column to those that have a weight of its row. */
@@ -195,7 +213,7 @@ function drawColumnArcs(context, step, row, column, ground, pixels) {
     context.beginPath();
     context.moveTo(from, ground);
     context.bezierCurveTo(from, ground - 1.3 * tall, to, ground - 1.3 * tall, to, ground);
-    context.strokeStyle = `rgb(${GLOW})`;
+    context.strokeStyle = `rgb(${GLOW.join(" ")})`;
     context.lineWidth = pixels * Math.min(6, 1 + (4 * row[k]) / FULL);
     context.stroke();
   }
@@ -205,26 +223,32 @@ function drawColumnArcs(context, step, row, column, ground, pixels) {
 function linePart(house, model, network) {
   const made = pointPanel(keyWords("the column"));
   const { canvas } = made;
+  const edges = () => [44 * pixelsOf(canvas), canvas.height - 26 * pixelsOf(canvas)]; // of the line on the canvas
+  const layer = layered(canvas);
+  /** The line and its letters, which are the same for every column. */
   const resize = () => {
-    const { image } = network.now;
+    const { image, letters, columns } = network.now;
     const width = Math.floor(made.node.clientWidth);
     fit(canvas, width, (70 + (width * HEIGHT) / image.width) / width);
-  };
-  const draw = (column, pinned) => {
-    const { columns, letters } = network.now;
-    const chosen = model.get("chosen");
-    const row = network.row(chosen, column);
-    const context = canvas.getContext("2d");
+    const context = layer.begin();
     const pixels = pixelsOf(canvas);
-    const [top, bottom] = [44 * pixels, canvas.height - 26 * pixels];
     context.fillStyle = house.ink("surface");
     context.fillRect(0, 0, canvas.width, canvas.height);
-    drawGlow(context, network.now, row, [0, top, canvas.width, bottom - top]);
-    const step = canvas.width / columns;
+    const [top, bottom] = edges();
+    context.imageSmoothingQuality = "high";
+    context.drawImage(image, 0, top, canvas.width, bottom - top);
     const style = { ink: house.ink("ink"), size: 16 * pixels, weight: 600, align: "center" };
-    for (const { letter, column: at } of letters) {
-      writeText(context, letter === " " ? "␣" : letter, (at + 0.5) * step, bottom + 14 * pixels, style);
+    for (const { letter, column } of letters) {
+      const x = ((column + 0.5) * canvas.width) / columns;
+      writeText(context, letter === " " ? "␣" : letter, x, bottom + 14 * pixels, style);
     }
+  };
+  const draw = (pinned) => {
+    const { now: { columns }, seen: { column, rows: [row] } } = network;
+    const chosen = model.get("chosen");
+    const context = layer.copy();
+    const [pixels, step, [top, bottom]] = [pixelsOf(canvas), canvas.width / columns, edges()];
+    layGlow(context, network, 0, top, bottom - top);
     if (row) {
       drawColumnArcs(context, step, row, column, top, pixels);
       outline(context, column * step, top + pixels, step, bottom - top - 2 * pixels, pixels, pinned);
@@ -242,10 +266,12 @@ function headsPart(house, model, network) {
   const tiles = headTiles({ model, names: NAMES, kind: "cw-strips", nameOf: headName, press });
   const title = "Block.head, and how many columns share its weight. "
     + `The colour is full at ${100 * FULL} % of the weight.`;
-  const draw = (column) => tiles.draw((canvas, name, off) => {
-    const row = off ? null : network.row(name, column);
+  const draw = () => tiles.draw((canvas, name, off) => {
+    const i = 1 + NAMES.indexOf(name);
+    const row = network.seen.rows[i];
     const context = canvas.getContext("2d");
-    drawGlow(context, network.now, row, [0, 0, canvas.width, canvas.height]);
+    context.drawImage(atSize(canvas, network.now.image, canvas.height, canvas.width), 0, 0);
+    layGlow(context, network, i, 0, canvas.height);
     if (off) {
       context.fillStyle = house.ink("sunken");
       context.globalAlpha = 0.8;
@@ -372,7 +398,7 @@ async function render({ model, el }) {
     const without = count ? ` without ${count} of 16 heads, and ${quoted(textOf(whole))} with all of them` : "";
     const read = `It reads ${quoted(textOf(letters))}${without}.`;
     if (column === null) return [read, byTouch() ? "Touch a letter." : "Point at a letter."];
-    const row = network.row(chosen, column);
+    const [row] = network.seen.rows;
     const top = largest(row);
     const who = chosen.length ? capital(headName(chosen)) : "The heads' mean";
     const most = row[top] > 0 ? `gives most weight, ${percent(row[top])}, to ${network.nameOf(top)}` : "is off";
@@ -387,8 +413,9 @@ async function render({ model, el }) {
       answer.draw();
     },
     mark(focus) {
-      line.draw(columnOf(focus), focus.isPinned());
-      heads.draw(columnOf(focus));
+      network.look(columnOf(focus));
+      line.draw(focus.isPinned());
+      heads.draw();
     },
     isQuiet: () => Boolean(network.own && network.isLive),
     code: (focus) => codeFor(model, columnOf(focus), network.own),

@@ -15,6 +15,7 @@ const REACH = 3; // the plane goes from -3 to 3 on both axes
 const STEPS_A_UNIT = 10;
 const FIELD = 41; // points a side at which the lines of equal score are computed
 const LINES = 9;
+const COMPUTED = ["scores", "weights", "gradient", "context"]; // of each combination, for whoever looks from outside
 const STRIP = 50; // height of a row of bars
 const TITLE = 18;
 const WIDEST = 340; // of a plane or a photograph: on a phone A and B are in view together
@@ -253,7 +254,7 @@ const withZero = (values) => {
 };
 
 /** Three rows of bars: scores, weights, gradient; below them the keys' numbers, where there is room. */
-function drawStrips(strips, width, house, { chosen, source: { count } }, result, { top, steepest }) {
+function drawStrips(strips, house, { chosen, source: { count } }, result, { width, top, steepest }) {
   const { scores, weights, gradient } = result;
   const { ink } = house;
   const height = 3 * (STRIP + TITLE) + (count <= FEW ? 14 : 0);
@@ -287,6 +288,9 @@ function drawStrips(strips, width, house, { chosen, source: { count } }, result,
 const cellOf = ({ columns }, l) => [Math.floor(l / columns), l % columns];
 const nameOfKey = (source, l) => (source.isPlane ? `key ${l + 1}` : placeInWords(cellOf(source, l)));
 
+const spreadInWords = (bits, count) => (Math.round(2 ** bits) === 1 ? `as if one of the ${count} keys had it all`
+  : `as spread out as if ${Math.round(2 ** bits)} of the ${count} keys shared it equally`);
+
 /** Three lines about a combination: sum and context, spread, and what its alignment did. */
 function sumsInWords({ source, alignments }, i, { total, bits, context, drawn, chance, kept }) {
   const name = alignments[i];
@@ -297,8 +301,7 @@ function sumsInWords({ source, alignments }, i, { total, bits, context, drawn, c
   };
   return [
     `The weights sum to ${number(total)}; context ${inTwo(context)}.`,
-    bits === null ? "No key has any weight." : `Entropy ${number(bits)} bits: as if ${number(2 ** bits)} `
-      + `${bits < 0.01 ? "key had it all" : "keys shared it equally"}.`,
+    bits === null ? "No key has any weight." : `Entropy ${number(bits)} bits: ${spreadInWords(bits, source.count)}.`,
     did[name]?.() ?? "",
   ];
 }
@@ -366,38 +369,42 @@ function comparison(house, model, i) {
   const node = element("div", {}, heading, place);
   const below = element("div", {}, sums, scale.node, strips);
   strips.addEventListener("click", ({ offsetX }) => {
-    const { length } = strips.dataset.weights.split(",");
-    store(model, { chosen: Math.max(0, Math.min(length - 1, Math.floor((offsetX * length) / strips.clientWidth))) });
+    const { count } = laid.source;
+    store(model, { chosen: Math.max(0, Math.min(count - 1, Math.floor((offsetX * count) / strips.clientWidth))) });
   });
 
+  let laid = null; // { source, side, width }: what is shown, in a panel as wide as it was when all was drawn last
   const layOut = ({ source, scores, alignments }) => {
     score.set(scores[i]);
     alignment.set(alignments[i]);
     swatch.hidden = source.isPlane;
-    const width = Math.floor(below.clientWidth);
+    const [side, width] = [Math.min(node.clientWidth, WIDEST), below.clientWidth].map(Math.floor);
+    laid = { source, side, width };
     sums.style.minHeight = `${width > 380 ? 60 : source.isPlane ? 100 : 120}px`; // no jump between settings
+    const what = source.isPlane ? `${source.count} keys in the plane` : "the cells of a photograph";
+    place.setAttribute("aria-label", `${letter}: ${what}, weighted by ${plain(scores[i])} with ${alignments[i]}. `
+      + (i ? "" : keyWords()));
   };
   const draw = (lab, result, shown) => {
-    const { source, scores, alignments } = lab;
-    const side = Math.min(Math.floor(node.clientWidth), WIDEST);
+    const { source, side, width } = laid;
     if (source.isPlane) drawPlane({ context: easel(place, side, side), side, ink: house.ink }, lab, i, result, shown);
     else {
       fit(place, side, source.image.height / source.image.width);
       drawPicture(place, lab, result, shown);
     }
-    drawStrips(strips, Math.floor(below.clientWidth), house, lab, result, shown);
-    scale.set({ table: TABLE, low: 0, high: shown.top });
+    drawStrips(strips, house, lab, result, { ...shown, width });
+  };
+  const tell = (lab, result, { top }) => {
+    const { source, count = source.count } = laid;
+    scale.set({ table: TABLE, low: 0, high: top });
     sumsInWords(lab, i, result).forEach((words, n) => { lines[n].textContent = words; });
     const channel = (value) => Math.round(255 * Math.max(0, Math.min(1, value)));
     if (!source.isPlane) swatch.style.background = `rgb(${Array.from(result.context, channel).join(" ")})`;
-    const what = source.isPlane ? `${source.count} keys in the plane` : "the cells of a photograph";
-    place.setAttribute("aria-label", `${letter}: ${what}, weighted by ${plain(scores[i])} with ${alignments[i]}. `
-      + (i ? "" : keyWords()));
-    const each = source.count > FEW ? [] : Array.from(result.weights, (one, l) => `key ${l + 1} ${one.toFixed(3)}`);
+    const each = count > FEW ? [] : Array.from(result.weights, (one, l) => `key ${l + 1} ${one.toFixed(3)}`);
     strips.setAttribute("aria-label", `${letter}: scores, weights and gradient of every key. ${each.join(", ")}`);
-    for (const name of ["scores", "weights", "gradient", "context"]) strips.dataset[name] = listed(result[name], 7);
+    for (const name of COMPUTED) strips.dataset[name] = listed(result[name], 7);
   };
-  return { node, below, place, layOut, draw };
+  return { node, below, place, layOut, draw, tell };
 }
 
 /** What both panels share. `draw(lab)` shows the settings, and only the controls that an alignment listens to. */
@@ -482,11 +489,14 @@ function render({ model, el }) {
     mark(focus) {
       const query = queryOf(focus);
       results = panels.map((_, i) => compute(lab, i, query));
-      panels.forEach((panel, i) => {
-        const compared = lab.own_range ? [results[i]] : results;
-        const most = (name) => Math.max(...compared.map((result) => Math.max(...result[name].map(Math.abs)))) || 1;
-        panel.draw(lab, results[i], { query, focus, top: most("weights"), steepest: most("gradient") });
+      const shown = results.map((result) => {
+        const compared = lab.own_range ? [result] : results;
+        const most = (name) => Math.max(...compared.map((one) => Math.max(...one[name].map(Math.abs)))) || 1;
+        return { query, focus, top: most("weights"), steepest: most("gradient") };
       });
+      for (const act of ["draw", "tell"]) { // all words after all pictures: the page is laid out once
+        panels.forEach((panel, i) => panel[act](lab, results[i], shown[i]));
+      }
     },
     describe: words, lines: (focus) => [names().join(" "), ...words(focus).slice(0, 2)],
     code: (focus) => codeFor(lab, results, queryOf(focus)),
