@@ -21,6 +21,7 @@ const TABLE = "viridis";
 const OWN = -1; // the index of the learner's own picture
 const SIDE = 512; // of a photograph in the page: the segmenter is given its means of two by two
 const TALLEST = 384; // of the maps, in CSS pixels
+const TALLEST_ON_A_PHONE = 300; // where the answer stands below them
 const WORDS = 15;
 const BACKGROUND = [10, 30, 44]; // laid over what the mask leaves out
 
@@ -179,8 +180,8 @@ function editor(model, house, tell) {
 
 // The maps with their gates -------------------------------------------------------------------------------------------
 
-/** Where the maps lie, in CSS pixels: as large as they can be below the greatest height. */
-function layoutOf({ channels, height, width }, available) {
+/** Where the maps lie, in CSS pixels: as large as they can be below the height `most`. */
+function layoutOf({ channels, height, width }, available, most) {
   for (let columns = 4; ; columns++) {
     const rows = Math.ceil(channels / columns);
     const gap = columns > 9 ? 3 : 6;
@@ -190,7 +191,7 @@ function layoutOf({ channels, height, width }, available) {
     const bar = side >= 30 ? 8 : 5;
     const step = tall + 3 + bar + words + (words ? 4 : 3);
     const tallest = rows * step + 2;
-    if (tallest > TALLEST && columns < channels && side > 16) continue;
+    if (tallest > most && columns < channels && side > 16) continue;
     return { columns, rows, side, tall, words, bar, step, across: side + gap, width: available, height: tallest };
   }
 }
@@ -284,7 +285,8 @@ function tilesPart(house, model, now, edit, onPoint, describe) {
     const by = { gate: stage.gates, mean: stage.means }[model.get("order")];
     sorted = by ? strongest(by) : Array.from({ length: stage.channels }, (_, i) => i);
     sorted.forEach((channel, i) => { place[channel] = i; });
-    layout = layoutOf(stage, Math.max(160, Math.floor(node.clientWidth)));
+    const most = house.stage.clientWidth < 460 ? TALLEST_ON_A_PHONE : TALLEST;
+    layout = layoutOf(stage, Math.max(160, Math.floor(node.clientWidth)), most);
     const { scale: pixels } = fit(canvas, layout.width, layout.height / layout.width);
     const context = layer.begin();
     context.scale(pixels, pixels);
@@ -362,9 +364,9 @@ function channelPart(model, now, edit) {
   const hand = styled(element("div", { class: "cw-controls" }, name, gate.node, knock, reset), {
     flex: "1 1 200px", margin: "0", alignContent: "center",
   });
-  const both = styled(row(...lenses.map(({ node: one }) => one)), { flex: "0 0 160px" });
+  const both = styled(row(...lenses.map(({ node: one }) => one)), { flex: "0 1 160px" });
   const node = styled(element("div", {}, both, hand), {
-    display: "flex", flexWrap: "wrap-reverse", gap: "4px 12px", marginTop: "8px",
+    display: "flex", flexWrap: "wrap-reverse", gap: "4px 12px", alignContent: "end",
   });
   const gated = element("canvas"); // the map times its gate, one pixel a value
   const drawLens = ({ canvas }, what, { height, width }, picture, top) => {
@@ -458,7 +460,7 @@ function classesPart() {
   const input = picturePanel("", { role: "img" });
   const chart = bars({ label: "Class probabilities" });
   styled(chart.node, { flex: "1 1 220px", minWidth: "0" });
-  const both = styled(element("div", {}, styled(input.node, { flex: "0 1 120px" }), chart.node), {
+  const both = styled(element("div", {}, styled(input.node, { flex: "0 1 96px" }), chart.node), {
     display: "flex", flexWrap: "wrap", gap: "12px", alignItems: "flex-start",
   });
   const node = element("div", {}, both);
@@ -646,7 +648,9 @@ async function render({ model, el }) {
   const [mask, classes] = [maskPart(), classesPart()];
   const answer = () => (shown?.source.classes.length ? classes : mask);
   house.stage.before(pictured.node);
-  instrument(house, element("div", {}, mask.node, classes.node, channel.node), stageChoice.node, tiles.node);
+  instrument(house, element("div", {}, stageChoice.node, tiles.node),
+    element("div", {}, mask.node, classes.node), channel.node);
+  house.stage.classList.add("cw-close", "cw-gates");
   house.controls.append(pictured.sourceChoice.node, ...looks.nodes);
 
   const draw = () => {

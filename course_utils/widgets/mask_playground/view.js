@@ -397,7 +397,6 @@ function panelsPart(house) {
   ["output", "x", "mask"].forEach((name, i) => { panels[i].canvas.dataset.panel = name; });
   const scale = scaleBar("Weight");
   instrument(house, outPanel.node, row(xPanel.node, maskPanel.node), scale.node, house.controls);
-  house.controls.style.margin = "0";
   const output = element("canvas", { width: COLUMNS, height: ROWS });
   const maps = element("canvas", { width: COLUMNS, height: 3 * ROWS });
 
