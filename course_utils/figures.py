@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import difflib
 import functools
 import html
 import io
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .names import one_of
 from .resources import resource
 
 if TYPE_CHECKING:
@@ -52,9 +52,7 @@ def diagram(name: str) -> Diagram:
     """
     if name in diagrams():
         return diagrams()[name]
-    near = difflib.get_close_matches(name, diagrams(), n=1)
-    advice = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(diagrams())}."
-    raise KeyError(f"There is no figure {name!r}; {advice}")
+    raise KeyError(f"There is no figure {name!r}; {one_of(diagrams(), name)}")
 
 
 def show(name: str) -> None:

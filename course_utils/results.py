@@ -4,13 +4,13 @@ A study's results come from one file, resource/results/STUDY/summary.json; `pyth
 from the study's runs. A lesson shows them as tables, and the query beside a number in a sentence asks for it here.
 """
 
-import difflib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .names import check_name
 from .resources import ResourceError, resource_root
 from .tables import markdown_table, plain_table
 
@@ -186,10 +186,7 @@ def results(study: str, out: str | Path | None = None) -> Results:
     root = resource_root() / "results" if out is None else Path(out)
     path = root / study / "summary.json"
     if not path.parent.is_dir() or "/" in study:
-        known = sorted(summary.parent.name for summary in root.glob("*/summary.json"))
-        near = difflib.get_close_matches(study, known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"There are no results of a study {study!r}.{hint} There are: {', '.join(known)}.")
+        check_name("study with results", study, sorted(each.parent.name for each in root.glob("*/summary.json")))
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored.pop("format") != FORMAT:

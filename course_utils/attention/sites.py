@@ -202,10 +202,12 @@ def _weighted_mean(
     place = 0 if soft[0] else 1
     used = operands[place]
     order = [*range(used.dim())]
+    of_values: list[int] = []
     if func in EINSUM:
-        order = _einsum_order(args[0], place)  # type: ignore[assignment]
-        if order is None:
+        orders = _einsum_orders(args[0], place)
+        if orders is None:
             return None
+        order, of_values = orders
     elif place == 1:
         order[-2:] = order[:-3:-1]  # (..., K, Q)
     found = origins[id(used)]
@@ -223,15 +225,15 @@ def _weighted_mean(
         both = [weights if x is used else x for x in operands]
         return func(args[0], *both) if func in EINSUM else func(*both)
 
-    values = _einsum_values(args[0], place) if func in EINSUM else (lambda x: x.mT) if place == 1 else (lambda x: x)
+    values = (lambda x: x.permute(of_values)) if of_values else (lambda x: x.mT) if place == 1 else (lambda x: x)
     shape = used.permute(order).shape
     rows, arrange = (lambda x: x.permute(order)), (lambda x: arranged(x, heads, batch))
     sides = Sides(used, operands[1 - place], rows, values, shape, arrange)
     return Meeting(make, apply, sides=sides)
 
 
-def _einsum_order(equation: Any, place: int) -> list[int] | None:
-    """How the axes of the weights are put in the order (..., Q, K), if one axis is summed over."""
+def _einsum_orders(equation: Any, place: int) -> tuple[list[int], list[int]] | None:
+    """How the axes of weights and values are put in the orders (..., Q, K) and (..., K, d), if one is summed over."""
     letters = einsum_letters(equation)
     if letters is None:
         return None
@@ -241,20 +243,10 @@ def _einsum_order(equation: Any, place: int) -> list[int] | None:
     if len(keys) != 1 or len(queries) != 1:
         return None
     rest = [letter for letter in weights if letter not in (keys[0], queries[0])]
-    return [weights.index(letter) for letter in (*rest, *queries, *keys)]
-
-
-def _einsum_values(equation: str, place: int) -> Callable[[Tensor], Tensor]:
-    """How the values are put in the order (..., K, d) beside weights (..., Q, K)."""
-    letters = einsum_letters(equation)
-    assert letters is not None
-    (weights, values), output = letters[0][:: 1 - 2 * place], letters[1]
-    keys = next(letter for letter in weights if letter in values and letter not in output)
-    rest = [letter for letter in weights if letter in output and letter in values]
+    shared = [letter for letter in rest if letter in values]
     width = [letter for letter in values if letter not in weights]
-
-    order = [values.index(letter) for letter in (*rest, keys, *width)]
-    return lambda x: x.permute(order)
+    of_weights = [weights.index(letter) for letter in (*rest, *queries, *keys)]
+    return of_weights, [values.index(letter) for letter in (*shared, *keys, *width)]
 
 
 def einsum_letters(equation: Any) -> tuple[list[str], str] | None:

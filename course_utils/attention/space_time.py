@@ -29,9 +29,6 @@ class SpatialAttention(MultiHeadAttention):
         ValueError: if num_heads does not divide embed_dim, or the input has not four axes.
     """
 
-    def __init__(self, embed_dim: int, num_heads: int):
-        super().__init__(embed_dim, num_heads)
-
     def mask(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Which position each position looks at: (N, T, S, embed_dim) -> (N, T, num_heads, S, S)."""
         check_video(self, x, self.embed_dim)

@@ -12,8 +12,9 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from ..names import one_of
 from .card import Card
-from .folders import exercises, items, lessons, one_of, predictions
+from .folders import exercises, items, lessons, predictions
 from .folders import quiz as _questions
 from .memory import ProgressError
 from .progress_map import ProgressMap, Row

@@ -1,10 +1,11 @@
 """What the lessons ask, found by the names of their folders in course_utils/lessons and read when it is asked for."""
 
-import difflib
 import functools
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+
+from ..names import one_of
 
 if TYPE_CHECKING:
     from ..widgets.quiz.widget import Question
@@ -85,10 +86,3 @@ def _question(content: object, number: str) -> "Question":
     place = f"A question in {module.lesson(number).folder / 'questions.toml'}"
     module.check_keys(content, {"text": str, "options": dict, "right": str}, place)
     return Question(**content)  # type: ignore[arg-type]
-
-
-def one_of(names: Iterable[str], given: str = "") -> str:
-    """The end of a sentence about an unknown name: the name that was probably meant, or all there are."""
-    names = list(names)
-    near = difflib.get_close_matches(given, names, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(names)}."

@@ -1,6 +1,5 @@
 """The photographs that ship with the course; resource/LICENSES.md says who took each."""
 
-import difflib
 from functools import cache
 
 import numpy as np
@@ -10,6 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ..names import check_name
 from ..resources import checksums, resource
 
 _CROP = 448
@@ -34,7 +34,7 @@ def photograph(name: str) -> Tensor:
     Raises:
         ValueError: for an unknown name; the message suggests the nearest.
     """
-    _check_name(name)
+    check_name("photograph", name, photograph_names())
     with Image.open(resource(f"photos/{name}.jpg")) as picture:
         pixels = np.array(picture.convert("RGB"))
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous().float() / 255
@@ -86,18 +86,10 @@ def photograph_features(name: str) -> Tensor:
     Raises:
         ValueError: for an unknown name; the message suggests the nearest.
     """
-    _check_name(name)
+    check_name("photograph", name, photograph_names())
     return _features()[name].float()
 
 
 @cache
 def _features() -> dict[str, Tensor]:
     return load_file(resource("features/photographs.safetensors"))
-
-
-def _check_name(name: str) -> None:
-    names = photograph_names()
-    if name not in names:
-        near = difflib.get_close_matches(str(name).lower(), names, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else "choose one of these."
-        raise ValueError(f"There is no photograph {name!r}; {hint} There are: {', '.join(names)}.")

@@ -8,6 +8,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from ..names import check_name
+
 HEIGHT = 48
 STANDARD_WIDTH = 320
 _LONGEST = 100
@@ -47,8 +49,7 @@ def draw_text(words: str, typeface: str = "sans", size: int = 30) -> Tensor:
         raise ValueError(
             f"The text reader knows printable ASCII, but was given {', '.join(map(repr, unknown))}; leave them out."
         )
-    if typeface not in TYPEFACES:
-        raise ValueError(f"There is no typeface {typeface!r}; use one of {', '.join(TYPEFACES)}.")
+    check_name("typeface", typeface, TYPEFACES)
     if not 12 <= size <= 40:
         raise ValueError(f"draw_text was given size={size}; letters of 12 to 40 pixels fit a line of {HEIGHT}.")
     font = ImageFont.truetype(str(typeface_file(typeface)), size)

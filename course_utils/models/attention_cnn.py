@@ -4,7 +4,6 @@ Two layouts: "course" halves the picture by max-pooling after each of its 3x3 co
 of an earlier course on attention for MNIST, with one 3x3 and two strided 6x6 convolutions.
 """
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..attention import CBAM, ECABlock, GSoPBlock, SEBlock, SelectiveKernel, SelfAttention2d
+from ..names import check_name
 
 
 class Placement(NamedTuple):
@@ -101,10 +101,12 @@ class AttentionCNN(nn.Module):
         attention_options: Mapping[str, Any] | None = None,
     ):
         super().__init__()
-        plan = _LAYOUTS[_known("layout", layout, _LAYOUTS)]
+        check_name("layout", layout, _LAYOUTS)
         if attention is not None:
-            _known("attention", attention, ATTENTION)
-        head = _known("head", plan.head if head is None else head, _HIDDEN)
+            check_name("attention", attention, ATTENTION)
+        plan = _LAYOUTS[layout]
+        head = plan.head if head is None else head
+        check_name("head", head, _HIDDEN)
         channels = tuple(plan.widths if widths is None else widths)
         units = tuple(_HIDDEN[head] if hidden is None else hidden)
         if len(channels) != len(plan.convolutions):
@@ -236,12 +238,3 @@ def _block(attention: str | None, options: Mapping[str, Any] | None, width: int,
         return None
     placement = ATTENTION[attention]
     return placement.block(width, **{**placement.options, **(options or {})})
-
-
-def _known(what: str, name: str, names: Mapping[str, Any]) -> str:
-    if name not in names:
-        near = difflib.get_close_matches(str(name), names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "choose one of these."
-        also = ", or None for no attention" if what == "attention" else ""
-        raise ValueError(f"There is no {what} {name!r}; {hint} There are: {', '.join(map(repr, names))}{also}.")
-    return name

@@ -1,6 +1,5 @@
 """Trained networks from disk: weights as safetensors, and beside them a card that says what they are."""
 
-import difflib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from ..names import one_of
 from ..resources import checksums, resource
 from .attention_cnn import AttentionCNN
 from .attention_vgg16 import AttentionVGG
@@ -64,11 +64,9 @@ def _files(name: str | Path) -> tuple[Path, Path]:
     card = weights.with_suffix(".json")
     missing = [str(file) for file in (weights, card) if not file.is_file()]
     if missing:
-        near = difflib.get_close_matches(str(name), shipped, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
         raise CheckpointError(
-            f"There is no network {str(name)!r}: {' and '.join(missing)} not found.{hint} "
-            f"With the course ship: {', '.join(shipped)}."
+            f"There is no network {str(name)!r}: {' and '.join(missing)} not found; of those that ship with the "
+            f"course {one_of(shipped, name)}"
         )
     return weights, card
 

@@ -15,7 +15,6 @@ from .pictures import check_pictures
 
 HEIGHT = 48
 CHARACTERS = "".join(chr(code) for code in range(32, 127))  # printable ASCII; in the logits they follow the blank
-_PAD = "Pad the picture on the right to a width that 8 divides"
 _RESIZE = "Resize a line of text to a height of 48 pixels, and pad it on the right to a width that 8 divides"
 
 

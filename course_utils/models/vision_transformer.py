@@ -168,10 +168,7 @@ class VisionTransformer(nn.Module):
             in_channels=model.conv_proj.in_channels,
         )
         theirs = model.state_dict()
-        tensors = {
-            "class_token": theirs["class_token"],
-            "positions": theirs["encoder.pos_embedding"],
-        }
+        tensors = {"class_token": theirs["class_token"], "positions": theirs["encoder.pos_embedding"]}
         for kind in ("weight", "bias"):
             tensors[f"patches.{kind}"] = theirs[f"conv_proj.{kind}"]
             tensors[f"norm.{kind}"] = theirs[f"encoder.ln.{kind}"]

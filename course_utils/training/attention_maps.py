@@ -164,10 +164,7 @@ def place_scores(model: AttentionVGG, image_set: ImageSet, batch_size: int = 250
     """
     if image_set.masks is None:
         raise ValueError("place_scores needs to know the true places: this ImageSet has no masks.")
-    if len(model.gates):
-        maps = gate_maps(model, image_set.images, batch_size)
-    else:
-        maps = grad_cam(model, image_set.images, batch_size=batch_size)
+    maps = (gate_maps if len(model.gates) else grad_cam)(model, image_set.images, batch_size=batch_size)
     scores = {}
     for stage, map_ in maps.items():
         scores[f"share {stage}"] = float(share_on_object(map_, image_set.masks).mean())

@@ -34,11 +34,7 @@ class Autocast(NamedTuple):
 
 
 def choose_precision(
-    precision: str,
-    model: nn.Module,
-    batch: Batch,
-    objective: Objective,
-    accelerator: Accelerator,
+    precision: str, model: nn.Module, batch: Batch, objective: Objective, accelerator: Accelerator
 ) -> Autocast:
     """The autocast context for a training run.
 
@@ -81,12 +77,7 @@ def _gain(device: str, model: nn.Module, batch: Batch, objective: Objective) -> 
     return min(pair[0] for pair in times) / min(pair[1] for pair in times)
 
 
-def _step_seconds(
-    model: nn.Module,
-    batch: Batch,
-    objective: Objective,
-    autocast: Autocast,
-) -> float:
+def _step_seconds(model: nn.Module, batch: Batch, objective: Objective, autocast: Autocast) -> float:
     started = time.perf_counter()
     with autocast():
         loss = objective(model, batch)

@@ -3,12 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-
-def check_name(what: str, name: object, names: Iterable[str]) -> None:
-    """Refuse a name that is none of `names`; `what` says of what."""
-    names = list(names)
-    if name not in names:
-        raise ValueError(f"There is no {what} {name!r}; there are: {', '.join(names)}.")
+from ..names import check_name
 
 
 def one_of(what: str, key: object, choices: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -74,7 +74,7 @@ def test_an_unknown_name_suggests_the_nearest():
         AttentionCNN(10, "sse")
     with pytest.raises(ValueError, match="no layout 'orginal'; did you mean 'original'"):
         AttentionCNN(10, layout="orginal")
-    with pytest.raises(ValueError, match="no head 'mlp'; choose one of these"):
+    with pytest.raises(ValueError, match="no head 'mlp'; there are: linear"):
         AttentionCNN(10, head="mlp")
 
 

@@ -32,7 +32,7 @@ def test_results_need_no_torch():
 
 
 def test_a_question_without_an_answer_says_what_there_is():
-    with pytest.raises(ValueError, match=r"no results of a study '4\.33'. Did you mean '4\.3"):
+    with pytest.raises(ValueError, match=r"no study with results '4\.33'; did you mean '4\.3"):
         results("4.33")
     found = results("4.2")
     with pytest.raises(ValueError, match=r"no row of study 4.2 for cued, gsop; there are: .*cued, se"):

@@ -231,7 +231,7 @@ def test_a_saved_network_is_loaded_with_the_same_answers(few, tmp_path):
 
 @pytest.mark.faults("saved networks and studies damaged or stopped")
 def test_broken_or_missing_weights_are_named(tmp_path):
-    with pytest.raises(CheckpointError, match="Did you mean 'se_cued_digits'"):
+    with pytest.raises(CheckpointError, match="did you mean 'se_cued_digits'"):
         load_network("se_cued_digit")
     path = save_network(small_network(), tmp_path / "mine")
     path.write_bytes(path.read_bytes()[:500])

@@ -21,8 +21,9 @@ from ...data.images import decode_base64, digit_input, square_image
 from ...data.photographs import normalised
 from ...models import load_network, trained_weights
 from ...models.page_graph import page_graph
+from ...names import check_name
 from ..base import both_or_neither, image_bytes, image_file
-from ..limits import check_name, check_stage
+from ..limits import check_stage
 from ..pictures import as_input, inputs_of, square_input
 from .widget import OWN_PICTURE, ChannelGates
 

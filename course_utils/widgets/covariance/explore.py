@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from ...attention import AttentionBlock, GSoPBlock, SEBlock
 from ...data import photograph
 from ...models.page_graph import folded_norm
+from ...names import check_name
 from ..base import both_or_neither, image_bytes
-from ..limits import check_name
 from ..pictures import square_input
 from .widget import Covariance
 

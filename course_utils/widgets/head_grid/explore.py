@@ -11,8 +11,8 @@ from ...attention import Tokens, find_tokens, record_masks
 from ...data import ImageSet
 from ...models import VisionTransformer
 from ...models.page_graph import page_graph
+from ...names import check_name
 from ..base import both_or_neither
-from ..limits import check_name
 from ..pictures import on_cued_digits
 from .widget import MASKS, HeadGrid
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import traitlets
 
+from ...names import check_name
 from ..base import CourseWidget, cell
-from ..limits import check_name, checked_head
+from ..limits import checked_head
 
 MASKS = ("none", "causal", "window 1", "window 2", "window 3", "padding")
 LIMITS = (1 / 128, 1.0)

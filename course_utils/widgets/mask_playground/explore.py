@@ -12,8 +12,8 @@ from ...data import photograph
 from ...data.images import decode_image
 from ...models import load_network
 from ...models.page_graph import page_graph
+from ...names import check_name
 from ..base import image_file
-from ..limits import check_name
 from ..pictures import as_input
 from .widget import CATEGORIES, FRAMES_ACROSS, MaskPlayground
 

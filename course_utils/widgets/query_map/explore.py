@@ -13,9 +13,9 @@ from ...attention import SelfAttention2d
 from ...data import ImageSet, feature_crop, photograph, photograph_features, photograph_names
 from ...models import PersonFeatures, PersonSegmenter, load_network
 from ...models.page_graph import page_graph
+from ...names import check_name
 from ..base import both_or_neither, image_bytes
 from ..channel_gates.explore import person_input
-from ..limits import check_name
 from ..pictures import inputs_of, on_cued_digits
 from .widget import QueryMap
 

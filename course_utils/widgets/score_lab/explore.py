@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from ...attention import score
 from ...data import feature_crop, photograph_features
 from ...data.images import square_image
+from ...names import check_name
 from ..base import image_bytes
-from ..limits import check_name
 from .widget import PLANE_STEPS, ScoreLab
 
 WIDTHS = (2, 4, 8, 16, 32, 64)
