@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from course_utils.training.checkpoints import write_together
+from course_utils.files import write_together
 
 
 def write_whole(path: Path, content: bytes) -> None:

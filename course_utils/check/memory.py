@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import stat
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Literal
 import platformdirs
 from filelock import FileLock, Timeout
 
+from ..files import write_together
 from .counts import Counts, added, are_counts, joined, now
 
 State = Literal["tried", "done"]
@@ -236,19 +236,9 @@ def _make_folder(path: Path) -> None:
 def _replace(path: Path, kept: Kept) -> None:
     states, counts = dict(sorted(kept.states.items())), dict(sorted(kept.counts.items()))
     content = json.dumps({"format": _FORMAT, "items": states, "counts": counts}, indent=1) + "\n"
-    scratch = ""
     try:
-        target = Path(os.path.realpath(path))  # a link to a file elsewhere stays a link
-        handle, scratch = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, target)
+        write_together({Path(os.path.realpath(path)): content.encode()})  # a link to a file elsewhere stays a link
     except (OSError, ValueError) as error:
-        if scratch:
-            with contextlib.suppress(OSError):
-                os.unlink(scratch)
         raise ProgressError(f"The progress file {path} could not be written ({_why(error)}).") from error
 
 

@@ -52,13 +52,8 @@ class Lesson:
         return read_toml(self.folder / name, wanted)
 
 
-def read_toml(path: Path, wanted: Mapping[str, type], defaults: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Read a TOML file.
-
-    Args:
-        path: the file.
-        wanted: the keys that it must have, each with the type of its value.
-        defaults: the values of those that may be left out.
+def read_toml(path: Path, wanted: Mapping[str, type]) -> dict[str, Any]:
+    """Read a TOML file; `wanted` are the keys that it must have, each with the type of its value.
 
     Raises:
         LessonFileError: if the file is missing, is not TOML, or lacks a key.
@@ -69,7 +64,6 @@ def read_toml(path: Path, wanted: Mapping[str, type], defaults: Mapping[str, Any
         raise LessonFileError(f"{path} is missing. {_expected(wanted)}") from None
     except (OSError, ValueError) as error:
         raise LessonFileError(f"{path} is damaged: {error}. {_expected(wanted)}") from error
-    content = {**(defaults or {}), **content}
     check_keys(content, wanted, str(path))
     return content
 
@@ -98,7 +92,7 @@ def _expected(wanted: Mapping[str, type]) -> str:
 def _read_lesson(folder: Path) -> Lesson:
     path = folder / "lesson.toml"
     wanted = {"number": str, "notebook": str, "title": str, "minutes": int, "words": dict, "steps": dict}
-    content = read_toml(path, wanted, {"steps": {}})
+    content = read_toml(path, wanted)
     number = content["number"]
     words = []
     for word, facts in content.pop("words").items():

@@ -1,7 +1,6 @@
 """Networks written to disk: weights as safetensors, and beside them a card that says what they are."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from safetensors.torch import save
 from torch import nn
 
+from ..files import write_together
 from ..models.loading import NETWORKS, CheckpointError
 
 
@@ -48,18 +48,3 @@ def save_network(network: nn.Module, path: str | Path, card: Mapping[str, Any] |
             "Make room, or choose another folder, and save again."
         ) from error
     return target
-
-
-def write_together(files: Mapping[Path, bytes]) -> None:
-    """Write files beside their places, and rename none into its place before all of them are on the disk."""
-    partials = {path: path.with_name(f".{path.name}.{os.getpid()}.partial") for path in files}
-    try:
-        for path, partial in partials.items():
-            partial.write_bytes(files[path])
-            with partial.open("rb+") as written:
-                os.fsync(written.fileno())
-        for path, partial in partials.items():
-            partial.replace(path)
-    finally:
-        for partial in partials.values():
-            partial.unlink(missing_ok=True)

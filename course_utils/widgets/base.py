@@ -9,9 +9,8 @@ import hashlib
 import html
 import io
 import json
-import os
 import weakref
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -21,6 +20,7 @@ import traitlets
 from IPython.core.getipython import get_ipython
 from PIL import Image
 
+from course_utils.files import write_together
 from course_utils.widgets.joiner import join
 from course_utils.widgets.limits import check_index, one_of
 
@@ -236,10 +236,6 @@ class CourseWidget(anywidget.AnyWidget):
         result = self.guarded(self._compute, request)
         self.answer = {"id": name, "failed": True} if result is None else {**result, "id": name}
 
-    def requests(self) -> Iterable[dict[str, Any]]:
-        """Everything that the page may ask of the kernel, once each: a test asks it. Nothing unless overridden."""
-        return ()
-
     def save_html(self, path: str | Path) -> Path:
         """Write the widget as one file that runs alone in a browser, without a kernel and without a request.
 
@@ -251,15 +247,11 @@ class CourseWidget(anywidget.AnyWidget):
         """
         path = Path(path)
         page = standalone_page(str(self._esm), str(self._css), self.get_state(), title=self.label or repr(self))
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
-            partial.write_text(page, encoding="utf-8", errors="replace")
-            partial.replace(path)
+            write_together({path: page.encode(errors="replace")})
         except OSError as error:
             words = f"The page could not be written ({error.strerror or error}); what was there before is as it was"
             raise OSError(error.errno, words, str(path)) from error
-        finally:
-            partial.unlink(missing_ok=True)
         return path
 
 

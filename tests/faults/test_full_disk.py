@@ -3,7 +3,6 @@
 import errno
 import io
 import os
-import tempfile
 
 import pytest
 import torch
@@ -43,7 +42,7 @@ class FullAfter(io.FileIO):
 @pytest.fixture
 def disk(monkeypatch):
     """`disk("write")` makes the disk full from that step of a writing on; `disk(None)` makes room again."""
-    real = {"open": io.open, "fsync": os.fsync, "replace": os.replace, "rename": os.rename, "mkstemp": tempfile.mkstemp}
+    real = {"open": io.open, "fsync": os.fsync, "replace": os.replace, "rename": os.rename}
 
     def writes(mode):
         return any(letter in mode for letter in "wax+")
@@ -68,7 +67,7 @@ def disk(monkeypatch):
     def fill(step):
         chosen = dict(real)
         if step == "open":
-            chosen |= {"open": opened(refuse=True), "mkstemp": fail}
+            chosen["open"] = opened(refuse=True)
         elif step == "write":
             chosen["open"] = opened(refuse=False)
         elif step == "fsync":
@@ -77,7 +76,6 @@ def disk(monkeypatch):
             chosen |= {"replace": fail, "rename": fail}
         monkeypatch.setattr(io, "open", chosen["open"])
         monkeypatch.setattr("builtins.open", chosen["open"])
-        monkeypatch.setattr(tempfile, "mkstemp", chosen["mkstemp"])
         for name in ("fsync", "replace", "rename"):
             monkeypatch.setattr(os, name, chosen[name])
 

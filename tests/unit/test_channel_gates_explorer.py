@@ -13,8 +13,8 @@ from torch import nn
 from traitlets import TraitError
 
 from course_utils.attention import record_masks
-from course_utils.data import ImageSet, cued_digits, digits
-from course_utils.models import AttentionCNN, load_network
+from course_utils.data import ImageSet, digits
+from course_utils.models import AttentionCNN
 from course_utils.widgets import explore_channel_gates
 from course_utils.widgets.channel_gates.explore import GatedNetwork
 from course_utils.widgets.channel_gates.widget import ChannelGates
@@ -223,14 +223,8 @@ def test_a_bad_upload_gets_a_word_and_the_widget_goes_on(widget, data, message):
     ("question", "message"),
     [
         ({"want": "probabilities", "source": "nobody"}, "There is no source 'nobody'"),
-        ({"want": "probabilities", "source": "yours", "example": 0, "stage": 9, "edits": {}}, "There is no stage 9"),
         ({"want": "probabilities", "source": "yours", "example": 99, "stage": 0, "edits": {}}, "no example 99"),
         ({"want": "probabilities", "source": "yours", "example": -1, "stage": 0, "edits": {}}, "No picture was drawn"),
-        ({"want": "probabilities", "source": "yours", "example": 0, "stage": 0, "edits": {"77": 1}}, "from 0 to 5"),
-        (
-            {"want": "probabilities", "source": "yours", "example": 0, "stage": 0, "edits": {"1": 7}},
-            "gates from 0 to 1",
-        ),
         ({"want": "tea", "source": "yours"}, "asked for 'tea'"),
     ],
 )
@@ -245,7 +239,7 @@ def test_photographs_without_a_network_to_be_had_get_one_line(monkeypatch):
 
     monkeypatch.setattr("torchvision.models.MobileNet_V3_Small_Weights.get_state_dict", unreachable)
     widget = explore_channel_gates(source="photographs")
-    assert "mobilenet_v3_small (10 MB)" in widget.error
+    assert "mobilenet_v3_small" in widget.error and "could not be fetched (no route to host)" in widget.error
     assert "\n" not in widget.error
     assert widget.source == "people"
     assert ask(widget, want="source", source="photographs")["failed"]
@@ -318,16 +312,3 @@ def test_a_source_that_is_not_there_is_refused():
     widget = ChannelGates([array_source()], kernel=None)
     with pytest.raises(TraitError, match="no source 'b' to show; there are: 'a'"):
         widget.source = "b"
-
-
-def test_every_request_of_a_sweep_is_answered():
-    widget = explore_channel_gates(source="cued digits", stage=1)
-    requests = list(widget.requests())
-    assert [one["want"] for one in requests] == ["picture"] * 20  # everything else is computed in the page
-    other = explore_channel_gates(load_network("gsop_cued_digits"), cued_digits(40, seed=4, split="test"))
-    asked = [one for one in other.requests() if one["want"] == "probabilities"]
-    assert {one["stage"] for one in asked} == set(range(len(other.sources[0]["stages"])))
-    for shown, given in ((widget, requests), (other, asked)):
-        for number, request in enumerate(given):
-            shown.request = {**request, "id": number}
-            assert shown.error == "" and shown.answer["id"] == number

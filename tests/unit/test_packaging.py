@@ -23,10 +23,11 @@ ARROWS = {
     "attention": set(),
     "models": {"attention", "names", "resources"},
     "data": {"names", "resources"},
-    "training": {"models", "data", "attention", "tables"},
-    "widgets": {"models", "data", "training", "attention", "names", "resources"},
-    "check": {"names", "widgets"},  # it finds the lessons by their folders' names
+    "training": {"models", "data", "attention", "files", "tables"},
+    "widgets": {"models", "data", "training", "attention", "files", "names", "resources"},
+    "check": {"files", "names", "widgets"},  # it finds the lessons by their folders' names
     "figures": {"names", "resources"},
+    "files": set(),
     "names": set(),
     "results": {"names", "resources", "tables"},
     "source": set(),

@@ -80,7 +80,7 @@ def test_a_question_about_several_patches_is_answered_by_the_network():
     assert widget.answer == {"id": "2", "failed": True}
     widget.request = {"id": "3", "picture": 2, "blanked": []}
     assert "no picture 2; there are 2" in widget.error
-    widget.request = {"id": "4", **next(iter(widget.requests()))}
+    widget.request = {"id": "4", "picture": 0, "blanked": [0, 1]}
     assert widget.error == "" and widget.answered["blanked"] == [0, 1]
 
 

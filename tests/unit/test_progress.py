@@ -204,10 +204,10 @@ def test_a_folder_where_the_file_should_be_is_named(file):
 def test_a_folder_that_cannot_be_written_is_named(file, monkeypatch):
     file.parent.mkdir()
 
-    def refuse(**options):
+    def refuse(files):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(memory.tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(memory, "write_together", refuse)
     assert_kept_in_memory("Permission denied")
 
 

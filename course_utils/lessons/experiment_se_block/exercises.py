@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -126,21 +127,18 @@ def _split_refusal(given: Any, labels: Tensor, per_digit: int) -> str | None:
 
 
 def _two_lists(given: Any) -> tuple[list[int], list[int]] | None:
-    if not isinstance(given, tuple | list) or len(given) != 2:
+    """Two lists, arrays or tensors of whole numbers as lists; None for anything else."""
+    try:
+        first, second = ([_place(place) for place in part] for part in given)
+    except (TypeError, ValueError):
         return None
-    parts = [part.tolist() if isinstance(part, Tensor | np.ndarray) else part for part in given]
-    parts = [[_plain(place) for place in part] if isinstance(part, list | tuple) else part for part in parts]
-    whole = all(
-        isinstance(part, list | tuple | range)
-        and all(isinstance(place, int | np.integer) and not isinstance(place, bool) for place in part)
-        for part in parts
-    )
-    return (list(parts[0]), list(parts[1])) if whole else None
+    return first, second
 
 
-def _plain(place: Any) -> Any:
-    """A tensor of a single number as that number: what a loop over a tensor of places gives."""
-    return place.item() if isinstance(place, Tensor) and place.ndim == 0 else place
+def _place(given: Any) -> int:
+    if isinstance(given, bool):
+        raise TypeError("True and False are no places")
+    return index(given)
 
 
 def _outside(places: list[int], labels: Tensor) -> list[int]:

@@ -157,25 +157,13 @@ class GatedNetwork:
             logits = self.network(images)
         return [maps[name] for name in self.stages], [masks[name].flatten(1) for name in self.stages], logits
 
-    def sizes(self, image: Tensor) -> list[list[int]]:
-        """Of each stage the number of channels, the height and the width of its maps."""
-        maps, gates, _ = self.read(image)
-        return [[gate.shape[1], *x.shape[2:]] for x, gate in zip(maps, gates, strict=True)]
-
     @torch.no_grad()
     def answer(self, image: Tensor, stage: int, gates: dict[int, float]) -> Tensor:
         """What the network answers to one image, (C, H, W), where some gates of one stage are replaced."""
-        if not 0 <= stage < len(self.stages):
-            raise ValueError(f"There is no stage {stage}; there are {len(self.stages)}.")
 
         def replace(mask: Tensor) -> Tensor:
             changed = mask.clone()
             for channel, gate in gates.items():
-                if not (0 <= channel < mask.shape[1] and 0 <= gate <= 1):
-                    raise ValueError(
-                        f"Gate {gate} of channel {channel} is not possible: channels go from 0 to "
-                        f"{mask.shape[1] - 1}, gates from 0 to 1."
-                    )
                 changed[:, channel] = gate
             return changed
 
@@ -295,7 +283,9 @@ class Kernel:
         except ValueError:  # the page cannot run it: the kernel answers
             pass
         source = self._shown[key] = _Shown(gated, inputs, prepare, in_page="graph" in more)
-        sizes, examples = gated.sizes(inputs[:1]), source.examples(inputs, shown)
+        maps, gates, _ = gated.read(inputs[:1])
+        sizes = [[gate.shape[1], *x.shape[2:]] for x, gate in zip(maps, gates, strict=True)]
+        examples = source.examples(inputs, shown)
         known = {"title": _PENDING[key][0]} if key in _PENDING else {}
         return {**_SOURCE, **known, "key": key, "stages": gated.stages, "sizes": sizes, "examples": examples, **more}
 
@@ -406,17 +396,11 @@ def _photograph_network() -> tuple[nn.Module, list[str]]:
     """torchvision's trained mobilenet_v3_small and the names of its classes."""
     from torchvision.models import MobileNet_V3_Small_Weights, mobilenet_v3_small
 
-    weights = MobileNet_V3_Small_Weights.DEFAULT
+    weights, network = MobileNet_V3_Small_Weights.DEFAULT, mobilenet_v3_small()
     patience = socket.getdefaulttimeout()
     socket.setdefaulttimeout(15)
     try:
-        network = mobilenet_v3_small()
         network.load_state_dict(trained_weights(weights))
-    except ConnectionError as error:
-        raise ValueError(
-            "Photographs need the weights of torchvision's mobilenet_v3_small (10 MB), which are neither in torch's "
-            f"cache nor to be had now ({error}). With the internet choose photographs again; the rest works without."
-        ) from error
     finally:
         socket.setdefaulttimeout(patience)
     return network, list(weights.meta["categories"])

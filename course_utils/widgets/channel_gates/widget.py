@@ -1,13 +1,12 @@
 """`channel-gates`: the feature maps of a stage, each with its gate; move a gate and see the answer change."""
 
-import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import traitlets
 
-from ..base import CourseWidget, encode_fields, image_file
+from ..base import CourseWidget, encode_fields
 
 OWN_PICTURE = -1
 """The index of the picture that the learner drew or uploaded."""
@@ -73,19 +72,6 @@ class ChannelGates(CourseWidget):
     def fetch(self, key: str) -> None:
         """Ask the kernel for a pending source; where that fails, the widget says why."""
         self.guarded(self._compute_answer, {"want": "source", "source": key})
-
-    def requests(self) -> Iterator[dict[str, Any]]:
-        """The first gate of every stage moved to both ends, and every image once more as the learner's own."""
-        for key, source in self._ready.items():
-            for stage in range(len(source["stages"])) if not source["graph"] else ():
-                for gate in (0.0, 1.0):
-                    last = len(source["examples"]) - 1
-                    asked = {"source": key, "example": last, "stage": stage, "edits": {"0": gate}}
-                    yield {"want": "probabilities", **asked}
-            for example in source["examples"] if source["upload"] == "kernel" else ():
-                data = base64.b64encode(image_file(example["image"], "PNG")).decode("ascii")
-                asked = {"source": key, "drawn": source["draw"], "name": example["label"], "data": data}
-                yield {"want": "picture", **asked}
 
     def _compute_answer(self, request: dict[str, Any]) -> dict[str, Any]:
         want, key = request.get("want"), request.get("source", "")

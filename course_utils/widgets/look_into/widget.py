@@ -1,6 +1,6 @@
 """`look`: the masks of any network, over the picture, with the answer beside them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import traitlets
@@ -53,11 +53,3 @@ class Look(CourseWidget):
         if "masks" in state:
             state["masks"] = {**state["masks"], **self._sent}
         return state
-
-    def requests(self) -> Iterable[dict[str, Any]]:
-        """Each mask once, then the answer with one head off or one gate closed, for each layer that can be changed."""
-        for i, layer in enumerate(self.layers):
-            yield {"picture": 0, "layer": i}
-            if layer["editable"]:
-                weights = layer["kind"] == "weights"
-                yield {"picture": 0, "off": [[i, 0]] if weights else [], "gates": [] if weights else [[i, 0, 0.0]]}

@@ -108,10 +108,6 @@ class PatchTokens(CourseWidget):
             if len(blanked) > 1:
                 self.guarded(self._probabilities, {"picture": self.picture, "blanked": self.blanked})
 
-    def requests(self) -> list[dict[str, Any]]:
-        """For each picture its first two patches blanked: what a page asks when two are clicked."""
-        return [{"picture": i, "blanked": [0, 1]} for i in range(len(self.pictures))] if self._answer else []
-
     def _reply_to_page(self, asked: dict[str, Any]) -> dict[str, Any]:
         """The answer for blanked patches, or a learner's picture opened."""
         if "upload" not in asked or self._add is None:

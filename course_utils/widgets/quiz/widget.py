@@ -47,7 +47,6 @@ class Quiz(CourseWidget):
         key: the name under which progress is remembered, such as "4.1.1/end"; the widget itself only carries it.
         predict: ask for a prediction: the first choice is kept, and what is right shows after it. Otherwise a wrong
             choice is explained and another may be tried.
-        answered: for each question the index of the option chosen, or None; restores an earlier state.
 
     Attributes:
         answered: for each question the index of the option last checked, or None. Observe it to remember progress.
@@ -60,26 +59,11 @@ class Quiz(CourseWidget):
     predict = traitlets.Bool(False)
     answered = traitlets.List(traitlets.Int(allow_none=True))
 
-    def __init__(
-        self,
-        questions: Sequence[Question],
-        key: str = "",
-        *,
-        predict: bool = False,
-        answered: Sequence[int | None] | None = None,
-        **traits: Any,
-    ) -> None:
+    def __init__(self, questions: Sequence[Question], key: str = "", *, predict: bool = False, **traits: Any) -> None:
         if not questions:
             raise ValueError("A quiz needs at least one question.")
-        chosen = list(answered) if answered is not None else [None] * len(questions)
-        if len(chosen) != len(questions):
-            raise ValueError(f"answered has {len(chosen)} entries for {len(questions)} questions; give one for each.")
-        for question, index in zip(questions, chosen, strict=True):
-            if index is not None and not 0 <= index < len(question.options):
-                raise ValueError(
-                    f"answered holds {index} for {question.text!r}, which has {len(question.options)} options."
-                )
         traits.setdefault("label", "Predict first" if predict else "Quiz")
+        traits.setdefault("answered", [None] * len(questions))
         plain = [
             {
                 "text": question.text,
@@ -89,7 +73,7 @@ class Quiz(CourseWidget):
             }
             for question in questions
         ]
-        super().__init__(questions=plain, key=key, predict=predict, answered=chosen, **traits)
+        super().__init__(questions=plain, key=key, predict=predict, **traits)
 
     @property
     def score(self) -> int:
