@@ -1,7 +1,7 @@
 import { choice, fill, keyWords, slider, traitControls } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { decode, listed, percent } from "../page/maths.js";
+import { colourRange, decode, listed, percent, strongest, sumOf } from "../page/maths.js";
 import { matrixPanel } from "../page/matrix.js";
 import { blend, easel, fitPanel, layPicture, paintImage, paintMap, writeText } from "../page/paint.js";
 import { instrument, note, picturePanel, pointPanel, row, scaleBar } from "../page/panels.js";
@@ -18,8 +18,7 @@ const shortName = (name) => name.replace(/\.attention$/, "");
 function openStage(json) {
   const [shares, spread, own] = [json.shares, json.spread, json.example_shares].map(decode);
   const [sizes, branches, channels] = shares.shape;
-  const mean = (values, start) =>
-    values.subarray(start, start + channels).reduce((sum, one) => sum + one, 0) / channels;
+  const mean = (values, start) => sumOf(values.subarray(start, start + channels)) / channels;
   const examples = own.shape[1];
   return {
     ...json, sizes, branches, channels,
@@ -47,9 +46,9 @@ function reader(model) {
     },
     sorted() {
       const { channels, shareOf, sizes } = stage();
-      const order = Array.from({ length: channels }, (_, c) => c);
-      const growth = (c) => shareOf(sizes - 1, branch(), c) - shareOf(0, branch(), c);
-      return model.get("order") === "change" ? order.sort((one, two) => growth(two) - growth(one) || one - two) : order;
+      const growth = Array.from({ length: channels }, (_, c) =>
+        shareOf(sizes - 1, branch(), c) - shareOf(0, branch(), c));
+      return model.get("order") === "change" ? strongest(growth) : [...growth.keys()];
     },
   };
 }
@@ -67,8 +66,7 @@ function tablePart(house, model, data) {
     sorted = data.sorted();
     const values = Float32Array.from({ length: channels * sizes }, (_, k) =>
       shareOf(k % sizes, data.branch(), sorted[Math.floor(k / sizes)]) - even);
-    const most = Math.max(...values.map(Math.abs)) || 1;
-    const range = { table: "RdBu", low: -most, high: most };
+    const range = { table: "RdBu", ...colourRange(values, "RdBu") };
     const box = [LEFT, TOP, made.node.clientWidth - LEFT, Math.min(360, channels * 14)];
     const context = made.begin(box, sorted.map((channel) => channel + 1), data.sizes);
     blend(context, paintMap(values, channels, sizes, range), box);

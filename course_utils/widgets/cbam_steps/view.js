@@ -1,8 +1,8 @@
 import { button, choice, gestures, keyWords, slider, store, toggle, traitControls } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { decode, extent, largest, listed, number, once, percent, placeInWords } from "../page/maths.js";
-import { fitPanel, layPicture, outline, paintImage, paintMap, pixelsOf } from "../page/paint.js";
+import { cellOf, decode, extent, largest, listed, number, once, percent, placeInWords } from "../page/maths.js";
+import { fitPanel, layPicture, outline, paintImage, paintMap, paintPixels, pixelsOf } from "../page/paint.js";
 import { bars, instrument, note, panel, pictureChoice, picturePanel, scaleBar } from "../page/panels.js";
 import { bindView } from "../page/pointing.js";
 import { openNetwork, poolChannels, UNTOUCHED } from "./blocks.js";
@@ -66,11 +66,8 @@ const framePosition = (canvas, size, query, pinned) => frameWindow(canvas, size,
 
 /** Black where a mask is closed, clear where it is open. */
 function shade(mask, [height, width]) {
-  const canvas = element("canvas", { width, height });
-  const picture = new ImageData(width, height);
-  mask.forEach((open, i) => { picture.data[4 * i + 3] = 150 * (1 - open); });
-  canvas.getContext("2d").putImageData(picture, 0, 0);
-  return canvas;
+  const darken = (data) => mask.forEach((open, i) => { data[4 * i + 3] = 150 * (1 - open); });
+  return paintPixels(darken, element("canvas", { width, height }));
 }
 
 /** The picture, darker where the spatial mask is closed, and below it the others to choose from. */
@@ -123,15 +120,8 @@ function strip(house) {
   const node = element("div", { class: "cw-cbam-strip" });
   const scales = { maps: scaleBar("values of the maps"), mask: scaleBar("spatial mask") };
   const bases = {};
-  const arrange = (steps) => {
-    const order = Object.keys(steps).map((name) => tiles[name].node);
-    if (order.every((one, i) => node.children[i] === one)) return;
-    const held = document.activeElement;
-    node.replaceChildren(...order);
-    if (held?.isConnected && held !== document.activeElement) held.focus();
-  };
   const draw = ({ maps, size: [height, width], steps, step, channels, block, before }) => {
-    arrange(steps);
+    node.replaceChildren(...Object.keys(steps).map((name) => tiles[name].node));
     const most = { table: MAPS, low: 0, high: extent(maps.x).high || 1 };
     const ranges = {
       x: most, max: most, out: most, mean: { ...most, high: extent(maps.mean).high || 1 },
@@ -217,7 +207,7 @@ function controlsOf(model) {
 function describe({ before, block, maps, own, now, part, isTouched, size: [, width] }, query, hint) {
   const name = shortName(part.name);
   const i = query ? query[0] * width + query[1] : largest(block.mask);
-  const place = placeInWords([Math.floor(i / width), i % width]);
+  const place = placeInWords(cellOf(i, width));
   const was = isTouched ? ` (CBAM's own: ${two(before.mask[i])})` : "";
   const { low, high } = extent(block.gates);
   const words = query

@@ -1,7 +1,9 @@
-import { button, choice, fill, keyWords, slider, store, traitControls } from "../page/bind.js";
+import { button, choice, keyWords, slider, store, traitControls } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { asPicture, cellOf, decode, dot, extent, listed, number, once, sigmoid } from "../page/maths.js";
+import {
+  asPicture, cellOf, colourRange, decode, dot, extent, largest, listed, number, once, sigmoid, sumOf,
+} from "../page/maths.js";
 import { matrixPanel } from "../page/matrix.js";
 import { blend, colourOf, fit, paintImage, paintMap, writeText } from "../page/paint.js";
 import { bars, instrument, note, panel, picturePanel, pointPanel, row, scaleBar } from "../page/panels.js";
@@ -23,44 +25,31 @@ function layer(weight, bias, vector) {
   return Float64Array.from(bias, (start, o) => start + dot(weight, vector, vector.length, o * vector.length));
 }
 
-/** The means and the C x C covariances of maps (C, M): products of deviations, averaged over the M positions. */
+/** The means of maps (C, M), their deviations, and the C x C covariances: mean products over the M positions. */
 function statistics(maps, channels) {
   const size = maps.length / channels;
-  const means = new Float64Array(channels);
-  for (let c = 0; c < channels; c++) {
-    let sum = 0;
-    for (let p = 0; p < size; p++) sum += maps[c * size + p];
-    means[c] = sum / size;
-  }
-  const covariance = new Float64Array(channels * channels);
-  for (let i = 0; i < channels; i++) {
-    for (let j = i; j < channels; j++) {
-      let sum = 0;
-      for (let p = 0; p < size; p++) sum += (maps[i * size + p] - means[i]) * (maps[j * size + p] - means[j]);
-      covariance[i * channels + j] = sum / size;
-      covariance[j * channels + i] = sum / size;
-    }
-  }
-  return { means, covariance };
+  const means = Float64Array.from({ length: channels }, (_, c) =>
+    sumOf(maps.subarray(c * size, (c + 1) * size)) / size);
+  const deviations = Float64Array.from(maps, (value, k) => value - means[Math.floor(k / size)]);
+  const covariance = Float64Array.from({ length: channels ** 2 }, (_, k) => {
+    const [i, j] = cellOf(k, channels);
+    return dot(deviations, deviations, size, i * size, j * size) / size;
+  });
+  return { means, deviations, covariance };
 }
 
-/** The rank of each value within its map; of equal values the earlier place comes first. */
-function ranks(values) {
-  const order = Array.from(values, (_, p) => p).sort((one, two) => values[one] - values[two]);
-  const result = new Float64Array(values.length);
-  order.forEach((place, rank) => { result[place] = rank; });
-  return result;
-}
+/** The places of the values from the smallest on; of equal values the earlier place comes first. */
+const ascending = (values) => Array.from(values.keys()).sort((one, two) => values[one] - values[two]);
+
+/** The rank of each value. */
+const ranks = (values) => Float64Array.from(ascending(ascending(values)));
 
 /** The values of one map at other places: at turn 1 largest where the leader is largest, at -1 where it is smallest. */
 function rearrange(values, lead, turn) {
   const [own, its] = [ranks(values), ranks(lead)];
   const key = own.map((rank, p) => (1 - Math.abs(turn)) * rank + turn * its[p]);
-  const places = Array.from(key, (_, p) => p).sort((one, two) => key[one] - key[two]);
   const sorted = Float32Array.from(values).sort();
-  const result = new Float32Array(values.length);
-  places.forEach((place, rank) => { result[place] = sorted[rank]; });
-  return result;
+  return Float32Array.from(ranks(key), (rank) => sorted[rank]);
 }
 
 function seMask(weights, means) {
@@ -70,19 +59,14 @@ function seMask(weights, means) {
 
 /** The GSoP block's reduced maps (d, M): ReLU, 1x1 convolution with its batch norm folded in, ReLU. */
 function reduceMaps(weights, maps, channels) {
+  const { reduce_bias: bias, reduce_weight: weight } = weights;
   const size = maps.length / channels;
-  const reduced = weights.reduce_bias.length;
-  const result = new Float64Array(reduced * size);
-  for (let d = 0; d < reduced; d++) {
-    for (let p = 0; p < size; p++) {
-      let sum = weights.reduce_bias[d];
-      for (let c = 0; c < channels; c++) {
-        sum += weights.reduce_weight[d * channels + c] * Math.max(0, maps[c * size + p]);
-      }
-      result[d * size + p] = Math.max(0, sum);
-    }
-  }
-  return result;
+  return Float64Array.from({ length: bias.length * size }, (_, k) => {
+    const [d, p] = cellOf(k, size);
+    let sum = bias[d];
+    for (let c = 0; c < channels; c++) sum += weight[d * channels + c] * Math.max(0, maps[c * size + p]);
+    return Math.max(0, sum);
+  });
 }
 
 /** The gates from the d x d covariance: each row by its own kernels, then a layer and a sigmoid. */
@@ -96,33 +80,31 @@ function gsopMask(weights, covariance) {
 
 /** What follows from the traits: `compute()` makes the numbers `before` and `after` the slider. */
 function calculator(model) {
-  const made = {};
-  const open = once((weights) =>
-    Object.fromEntries(Object.entries(weights).map(([name, one]) => [name, decode(one).values])));
-  const openMaps = once(decode);
+  const open = (weights) => Object.fromEntries(Object.entries(weights).map(([name, one]) => [name, decode(one).values]));
+  const [se, gsop, names] = [open(model.get("se")), open(model.get("gsop")), model.get("names")];
+  const depth = gsop.reduce_bias.length;
   const outcome = (maps) => {
-    const own = statistics(maps, made.names.length);
-    const reduced = reduceMaps(made.blocks.gsop, maps, made.names.length);
-    const its = statistics(reduced, made.blocks.gsop.reduce_bias.length);
-    const { se, gsop } = made.blocks;
+    const own = statistics(maps, names.length);
+    const reduced = reduceMaps(gsop, maps, names.length);
+    const its = statistics(reduced, depth);
     return { maps, own, reduced, its, se: seMask(se, own.means), gsop: gsopMask(gsop, its.covariance) };
   };
+  const openMaps = once(decode);
+  const untouched = once(({ values }) => outcome(values));
+  const made = { names, depth };
   made.compute = () => {
-    const [moved, leader, turn, names, examples] = ["moved", "leader", "turn", "names", "examples"]
-      .map((name) => model.get(name));
-    const blocks = { se: open(model.get("se")), gsop: open(model.get("gsop")) };
-    Object.assign(made, { names, examples, blocks });
-    const { values, shape: [, height, width] } = openMaps(examples[model.get("example")].maps);
+    const [moved, leader, turn] = ["moved", "leader", "turn"].map((name) => model.get(name));
+    const given = openMaps(model.get("examples")[model.get("example")].maps);
+    const { values, shape: [, height, width] } = given;
     const size = height * width;
-    if (made.values !== values || made.of !== blocks.gsop) made.before = outcome(values);
-    made.of = blocks.gsop;
     const maps = Float32Array.from(values);
     const at = (c) => values.subarray(c * size, (c + 1) * size);
     if (turn !== 0) maps.set(rearrange(at(moved), at(leader), turn), moved * size);
-    Object.assign(made, { values, height, width, size, after: turn === 0 ? made.before : outcome(maps) });
+    const before = untouched(given);
+    Object.assign(made, { height, width, size, before, after: turn === 0 ? before : outcome(maps) });
     const { own, reduced, its } = made.after;
     made.shown = model.get("view") === "channels"
-      ? { maps, ...own, names: made.names, range: { table: MAPS, low: 0, high: 1 } }
+      ? { maps, ...own, names, range: { table: MAPS, low: 0, high: 1 } }
       : { maps: reduced, ...its, names: Array.from(its.means, (_, d) => `reduced ${d + 1}`),
         range: { table: MAPS, low: 0, high: extent(reduced).high || 1 } };
   };
@@ -166,8 +148,7 @@ function matrixPart(house, model, numbers) {
       context.drawImage(map, at, HEAD - 4 - thumb, thumb, thumb);
       context.drawImage(map, HEAD - 4 - thumb, at, thumb, thumb);
     }
-    const limit = Math.max(...Array.from(covariance, Math.abs)) || 1;
-    const range = { table: SIGNED, low: -limit, high: limit };
+    const range = { table: SIGNED, ...colourRange(covariance, SIGNED) };
     covariance.forEach((value, k) => drawCell(context, value, made.boxOf(cellOf(k, n)), range));
     scale.set(range);
     made.canvas.dataset.covariance = listed(covariance, 7);
@@ -191,7 +172,7 @@ function lensesPart(model, numbers) {
     one.canvas.setAttribute("aria-label", label);
   };
   const drawCell = ([i, j]) => {
-    const { means, covariance, names, range } = numbers.shown;
+    const { means, deviations, covariance, names, range } = numbers.shown;
     const { height, width, size } = numbers;
     for (const [one, c] of [[first, i], [second, j]]) {
       const { low, high } = extent(numbers.mapOf(c));
@@ -199,13 +180,11 @@ function lensesPart(model, numbers) {
         `Map of ${names[c]}: mean ${number(means[c])}, from ${number(low)} to ${number(high)}; `
         + `colours from ${number(range.low)} to ${number(range.high)}`);
     }
-    const [one, other] = [numbers.mapOf(i), numbers.mapOf(j)];
-    const products = Float64Array.from({ length: size }, (_, p) => (one[p] - means[i]) * (other[p] - means[j]));
+    const products = Float64Array.from({ length: size }, (_, p) => deviations[i * size + p] * deviations[j * size + p]);
     const { low, high } = extent(products);
-    const limit = Math.max(-low, high) || 1;
+    const colours = { table: SIGNED, ...colourRange(products, SIGNED) };
     const value = covariance[i * names.length + j];
-    show(product, paintMap(products, height, width, { table: SIGNED, low: -limit, high: limit }),
-      `product, ±${number(limit)}`,
+    show(product, paintMap(products, height, width, colours), `product, ±${number(colours.high)}`,
       `Product of the deviations of ${names[i]} and ${names[j]}: from ${number(low)} to ${number(high)}, `
       + `mean ${number(value)}`);
     product.canvas.dataset.mean = value.toPrecision(7);
@@ -253,14 +232,18 @@ function controlsPart(house, model, numbers, rest) {
     resting = setTimeout(rest, 300);
   };
   house.endings.push(() => clearTimeout(resting));
-  const numbered = (list) => list.map((words, k) => [String(k), words]);
+  const { names } = numbers;
+  const numbered = (list) => list.map((words, k) => [k, words]);
   const { controls, nodes, refresh } = traitControls(model, {
-    moved: [choice, { label: "Move the values of", options: [], write: Number }],
-    leader: [choice, { label: "after", options: [], write: Number }],
+    moved: [choice, { label: "Move the values of", options: numbered(names), write: Number }],
+    leader: [choice, { label: "after", options: numbered(names), write: Number }],
     turn: [slider, { label: "Turn", min: -1, max: 1, step: 0.05, show: (value) => fixed(value), onInput: slide }],
-    example: [choice, { label: "Picture", options: [], write: Number }],
+    example: [choice, {
+      label: "Picture", options: numbered(model.get("examples").map(({ label }) => label)), write: Number,
+    }],
     view: [choice, {
-      label: "Covariances of", options: [], onChange: (name) => store(model, { query: [], view: name }),
+      label: "Covariances of", onChange: (name) => store(model, { query: [], view: name }),
+      options: [["channels", `the ${names.length} channels`], ["reduced", `GSoP's ${numbers.depth} reduced channels`]],
     }],
   });
   const back = button("Put back", () => {
@@ -269,15 +252,6 @@ function controlsPart(house, model, numbers, rest) {
   });
   house.controls.append(...nodes.slice(0, 3), back, ...nodes.slice(3));
   made.refresh = () => {
-    const { names, blocks, examples } = numbers;
-    const offers = {
-      example: numbered(examples.map(({ label }) => label)), moved: numbered(names), leader: numbered(names),
-      view: [
-        ["channels", `the ${names.length} channels`],
-        ["reduced", `GSoP's ${blocks.gsop.reduce_bias.length} reduced channels`],
-      ],
-    };
-    for (const [name, options] of Object.entries(offers)) fill(controls[name], options, model.get(name));
     refresh();
     controls.turn.input.setAttribute("aria-label",
       `Turn ${names[model.get("moved")]} after ${names[model.get("leader")]}`);
@@ -294,7 +268,7 @@ function slideInWords(model, numbers) {
   if (moved === leader) return `${names[moved]} follows itself: choose two channels.`;
   const furthest = (block) => {
     const moves = Array.from(after[block], (gate, c) => gate - before[block][c]);
-    const c = moves.reduce((best, move, k) => (Math.abs(move) > Math.abs(moves[best]) ? k : best), 0);
+    const c = largest(moves.map(Math.abs));
     return { channel: names[c], move: moves[c] };
   };
   const [se, gsop] = [furthest("se"), furthest("gsop")];
@@ -317,7 +291,7 @@ function codeFor(model, numbers) {
   const settings = ["moved", "leader", "turn"].map((name) => `${name}=${model.get(name)}`).join(", ");
   return [
     model.get("code").trimEnd(),
-    `x = rearrange(${numbers.examples[model.get("example")].code}, ${settings})  # channels counted from 0`,
+    `x = rearrange(${model.get("examples")[model.get("example")].code}, ${settings})  # channels counted from 0`,
     "print(covariance_pool(x)[0])  # the channels' covariances",
     "print(se.mask(x).flatten())",
     "print(gsop.mask(x).flatten())",
@@ -342,7 +316,7 @@ function render({ model, el }) {
   const describe = (focus) =>
     [cellInWords(numbers, cell(focus)), { aside: slideInWords(model, numbers) }, focus.hint()];
   const view = bindView({
-    model, house, describe, canvases: [matrix.canvas], traits: ["examples", "names", "se", "gsop", ...SETTINGS],
+    model, house, describe, canvases: [matrix.canvas], traits: SETTINGS,
     rows: count, columns: count, inside: matrix.inside, start: () => cell(view),
     isQuiet: () => controls.sliding,
     follow() {

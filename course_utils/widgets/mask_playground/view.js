@@ -2,7 +2,7 @@ import { choice, fill, focusController, keyWords, slider, store, traitControls }
 import { cropped, ownPictures, unpacked } from "../page/camera.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { cellOf, extent, number, percent, resample } from "../page/maths.js";
+import { cellOf, extent, number, percent, resample, sumOf } from "../page/maths.js";
 import { inWorker } from "../page/network.js";
 import { colourOf, fitPanel, layered, outline, paintImage, paintMap, pixelsOf, writeText } from "../page/paint.js";
 import { copyButton, instrument, note, picturePanel, pointPanel, row, saveButton, scaleBar } from "../page/panels.js";
@@ -125,12 +125,6 @@ function maskOf({ sheets, rows, columns }, category, values = null) {
 /** Where in a mask the weight of a channel stands at a place of a sheet. */
 const weightAt = ([ofSheet, ofChannel, ofPlace], sheet, channel, place) =>
   sheet * ofSheet + channel * ofChannel + place * ofPlace;
-
-function sumOf(values) {
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += values[i];
-  return sum;
-}
 
 /** g by a formula: the distance from the mean colour, averaged over the axes that the mask does not have. */
 function deviationMask(input, category) {

@@ -109,6 +109,13 @@ export function dot(one, other, count = one.length, i = 0, j = 0) {
   return sum;
 }
 
+/** The sum of all values. */
+export function sumOf(values) {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i];
+  return sum;
+}
+
 /** The least and the largest value. */
 export function extent(values) {
   let [low, high] = [Infinity, -Infinity];

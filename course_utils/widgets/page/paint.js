@@ -1,5 +1,6 @@
 // What is painted on a canvas: colour tables, maps, images, outlines.
 
+import { element } from "./elements.js";
 import { bytes, colourIndex, once, resample } from "./maths.js";
 
 const COLOUR_TABLES = {
@@ -35,36 +36,31 @@ export function colourOf(value, { table, low, high }) {
   return `rgb(${rows[start]} ${rows[start + 1]} ${rows[start + 2]})`;
 }
 
-/** A map as a canvas of one pixel a value: a new one, or `canvas`, which has that size. */
-export function paintMap(values, height, width, { table, low, high }, canvas = blank(height, width)) {
-  const context = canvas.getContext("2d");
-  const picture = context.createImageData(width, height);
-  const pixels = new Uint32Array(picture.data.buffer);
-  const colours = pixelTable(colourTable(table));
-  for (let i = 0; i < pixels.length; i++) pixels[i] = colours[colourIndex(values[i], low, high)];
-  context.putImageData(picture, 0, 0);
+/** Set the pixels of a canvas to those that `fill` writes into 4 bytes each: red, green, blue, opacity. */
+export function paintPixels(fill, canvas) {
+  const picture = new ImageData(canvas.width, canvas.height);
+  fill(picture.data);
+  canvas.getContext("2d").putImageData(picture, 0, 0);
   return canvas;
+}
+
+/** A map as a canvas of one pixel a value: a new one, or `canvas`, which has that size. */
+export function paintMap(values, height, width, { table, low, high }, canvas = element("canvas", { height, width })) {
+  const colours = pixelTable(colourTable(table));
+  return paintPixels((data) => {
+    const pixels = new Uint32Array(data.buffer);
+    for (let i = 0; i < pixels.length; i++) pixels[i] = colours[colourIndex(values[i], low, high)];
+  }, canvas);
 }
 
 /** An image (H, W) or (H, W, 3) of bytes as a canvas of one pixel a pixel. */
-export function paintImage({ shape, values }) {
-  const [height, width, channels = 1] = shape;
-  const canvas = blank(height, width);
-  const context = canvas.getContext("2d");
-  const picture = context.createImageData(width, height);
-  for (let i = 0; i < height * width; i++) {
-    for (let c = 0; c < 3; c++) picture.data[4 * i + c] = values[i * channels + Math.min(c, channels - 1)];
-    picture.data[4 * i + 3] = 255;
-  }
-  context.putImageData(picture, 0, 0);
-  return canvas;
-}
-
-function blank(height, width) {
-  const canvas = document.createElement("canvas");
-  canvas.width = width;
-  canvas.height = height;
-  return canvas;
+export function paintImage({ shape: [height, width, channels = 1], values }) {
+  return paintPixels((data) => {
+    for (let i = 0; i < height * width; i++) {
+      for (let c = 0; c < 3; c++) data[4 * i + c] = values[i * channels + Math.min(c, channels - 1)];
+      data[4 * i + 3] = 255;
+    }
+  }, element("canvas", { height, width }));
 }
 
 /**
@@ -202,7 +198,7 @@ export function drawArcs(context, [x, y], targets, scale) {
 
 /** What is painted of a canvas once, after `begin()`, and copied back by `copy()` before something is framed. */
 export function layered(canvas) {
-  const base = blank(1, 1);
+  const base = element("canvas");
   const begin = () => {
     Object.assign(base, { width: canvas.width, height: canvas.height });
     return base.getContext("2d");

@@ -1,7 +1,7 @@
 import { choice, keyWords, slider, store, toggle, traitControls } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { decode, dot, largest, number, once, percent, placeInWords, softmax } from "../page/maths.js";
+import { cellOf, decode, dot, largest, number, once, percent, placeInWords, softmax, sumOf } from "../page/maths.js";
 import { easel, fitPanel, frameCell, layPicture, outline, paintImage, paintMap, writeText } from "../page/paint.js";
 import { instrument, note, pointPanel } from "../page/panels.js";
 import { bindView } from "../page/pointing.js";
@@ -48,7 +48,7 @@ function openClip({ frames, tokens, moving, standing }) {
   const look = (t, s, temperature) => {
     const unit = 1 / (Math.sqrt(depth) * temperature);
     const every = { length: count * places };
-    const each = (value) => Float64Array.from(every, (_, i) => value(Math.floor(i / places), i % places));
+    const each = (value) => Float64Array.from(every, (_, i) => value(...cellOf(i, places)));
     const joint = softmax(each((k, place) => dot(x, x, depth, at(t, s), at(k, place)) * unit));
     const { weights, gathered } = overTime(t, unit);
     const inFrame = softmax(Float64Array.from({ length: places }, (_, place) =>
@@ -80,14 +80,11 @@ function laboratory(model) {
 
 /** Where nothing is in focus: the middle of what moves in frame `t`, [row, column + t * columns]. */
 function home({ places, columns, covers: { moving } }, t) {
-  let [sum, row, column] = [0, 0, 0];
-  for (let s = 0; s < places; s++) {
-    const part = moving[t * places + s];
-    sum += part;
-    row += part * Math.floor(s / columns);
-    column += part * (s % columns);
-  }
-  return sum ? [Math.round(row / sum), t * columns + Math.round(column / sum)] : [0, t * columns];
+  const parts = moving.subarray(t * places, (t + 1) * places);
+  const whole = sumOf(parts);
+  const middle = [0, 1].map((axis) =>
+    Math.round(parts.reduce((sum, part, s) => sum + part * cellOf(s, columns)[axis], 0) / (whole || 1)));
+  return [middle[0], t * columns + middle[1]];
 }
 
 /** The weight of a map in other frames: all of it, and that on the digit which the query stands on, if on one. */
@@ -177,11 +174,9 @@ function describe(clip, maps, query, hint) {
     return on ? `${percent(all)} (${percent(same)} on this digit)` : percent(all);
   };
   const strongest = (weights) => {
-    if (weights.length === 1) return "no other cell";
-    let best = me === 0 ? 1 : 0;
-    weights.forEach((weight, i) => { if (i !== me && weight > weights[best]) best = i; });
-    const place = placeInWords([Math.floor((best % places) / columns), best % columns]);
-    return `frame ${Math.floor(best / places) + 1}, ${place} with ${percent(weights[best])}`;
+    const best = largest(weights.map((weight, i) => (i === me ? -1 : weight)));
+    const [frameOf, place] = cellOf(best, places);
+    return `frame ${frameOf + 1}, ${placeInWords(cellOf(place, columns))} with ${percent(weights[best])}`;
   };
   const where = on ? `on the digit that ${on === "moving" ? "moves" : "stands still"}` : "on the background";
   return [
