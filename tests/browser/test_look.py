@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from course_utils.attention import edit_masks, find_tokens, off, record_masks
-from course_utils.data import cued_digits
+from course_utils.data import cued_digits, draw_text
 from course_utils.models import AttentionCNN, class_token_maps, load_network, rollout
 from course_utils.widgets import look
 
@@ -114,6 +114,18 @@ def test_spatial_gates_lie_over_the_picture(alone):
     assert np.abs(shown - masks[""].flatten().numpy()).max() < 1e-3
     row, column = divmod(int(masks[""].argmax()), 16)
     assert f"the gate is largest at row {row + 1}, column {column + 1}: " in page.status
+    page.assert_clean()
+
+
+def test_a_line_of_text_has_columns_and_its_heads_are_in_the_layers_that_the_lesson_counts(alone):
+    page = alone(look(load_network("text_reader"), draw_text("geese")))
+    assert page.status.startswith(
+        "Layer 2, blocks.1.attention: head 1: the column in the middle takes most from column "
+    )
+    page.hover(page.canvas, 0.5 / 40, 0.5)
+    assert "head 1: column 1 takes most from column " in page.status
+    page.set(layer=0)
+    assert page.status.startswith("Gates 1, backbone.")
     page.assert_clean()
 
 

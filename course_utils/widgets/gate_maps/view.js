@@ -112,7 +112,7 @@ function panelsPart(house, model, data, weigh) {
     main.paint(shownOf(now.network));
     scale.set(data.rangeOf(data.networks[now.network], now));
     small.forEach((panel, k) => {
-      panel.paint({ ...shownOf(k), tallest: house.root.clientWidth < 640 ? 96 : 170 });
+      panel.paint({ ...shownOf(k), tallest: small.length < 3 ? 340 : house.root.clientWidth < 640 ? 96 : 170 });
       panel.name.setAttribute("aria-pressed", String(k === now.network));
       Object.assign(panel.node.dataset, { share: found[k].share, iou: found[k].overlap });
       panel.figures.textContent = `share ${percent(found[k].share)}, IoU ${found[k].overlap.toFixed(2)}`;

@@ -2,8 +2,8 @@ import { asker, button, choice, fill, keyWords, slider, store, traitControls } f
 import { sentPictures } from "../page/camera.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { offInCode } from "../page/heads.js";
-import { decode, extent, largest, listed, number, once, percent, placeInWords } from "../page/maths.js";
+import { capital, offInCode } from "../page/heads.js";
+import { cellOf, decode, extent, largest, listed, number, once, percent, placeInWords } from "../page/maths.js";
 import {
   colourOf, drawHeat, easel, fitPanel, frameCell, layPicture, outline, paintImage, paintMap, writeText,
 } from "../page/paint.js";
@@ -12,6 +12,7 @@ import { bindView } from "../page/pointing.js";
 
 const LABEL = 28; // pixels before a row of the grid, for its number
 const TALLEST = 336;
+const WIDE = 2.5; // what a wider picture shows stands below it
 const MOST_HELD = 64e6; // bytes that are fetched before anybody asks for them
 const [AVERAGE, ROLLOUT] = [-1, -2];
 
@@ -36,6 +37,11 @@ function networkOf(model) {
   net.layer = () => layers[get("layer")];
   net.grid = () => (net.layer().grid?.[0] ? net.layer().grid : [0, 0]);
   net.picture = () => get("pictures")[get("picture")];
+  /** How a layer is called: masks with heads are counted for themselves, and so are gates. */
+  net.called = (k = get("layer")) => {
+    const isSame = (one) => rows.includes(one) === rows.includes(k);
+    return `${rows.includes(k) ? "layer" : "gates"} ${layers.slice(0, k + 1).filter((_, one) => isSame(one)).length}`;
+  };
   net.mask = (k = get("layer")) => masks.get(`${get("picture")}/${k}`);
   net.isOff = (k, head) => get("off").some(([layer, h]) => layer === k && h === head);
   net.factor = (c = get("channel")) =>
@@ -142,6 +148,9 @@ function viewOf(net, query) {
   return { map, maps, range: { table: gates ? "viridis" : "magma", low: 0, high: high || 1 } };
 }
 
+/** A place of a grid of patches, which over a line of text are its columns. */
+const placeOn = ([rows], [row, column]) => (rows === 1 ? `column ${column + 1}` : placeInWords([row, column]));
+
 const headInWords = (head) => ["rollout up to here", "average of its heads"][head + 2] ?? `head ${head + 1}`;
 
 /** Why a mask that is not there is missing. */
@@ -162,16 +171,18 @@ function maskInWords(net, { map }, query, live) {
   if (typeof map === "string") return [`not on the picture: ${map}`];
   if (!map) return [`${missingInWords(net, net.get("layer"), live)}.`];
   const best = largest(map.values);
-  const place = placeInWords([Math.floor(best / map.width), best % map.width]);
+  const place = placeOn([map.height], cellOf(best, map.width));
   if (kind === "map") return [`the gate is largest at ${place}: ${number(map.values[best])}.`];
   const token = net.get("token");
-  const asks = query ? `the patch at ${placeInWords(query)}` : token ? `the ${token} token` : "the patch in the middle";
+  const isLine = net.grid()[0] === 1;
+  const asks = query ? `${isLine ? "" : "the patch at "}${placeOn(net.grid(), query)}`
+    : token ? `the ${token} token` : `the ${isLine ? "column" : "patch"} in the middle`;
   return [`${headInWords(net.get("head"))}: ${asks} takes most from ${place}, ${percent(map.values[best])}.`,
     `The map has ${map.height} × ${map.width} cells; ${percent(map.other)} come from tokens that are no patches.`];
 }
 
 /** The main picture with the map over it, its scale, and buttons for the other pictures. */
-function mainPart(model, net) {
+function mainPart(house, model, net) {
   const made = pointPanel();
   const keys = made.node.lastChild;
   const scale = scaleBar("");
@@ -192,7 +203,8 @@ function mainPart(model, net) {
     const image = imageOf(net.picture());
     const { kind } = net.layer();
     fitPanel(made, image.height / image.width, 400);
-    const [title, place] = [net.picture().label, `layer ${net.get("layer") + 1}`];
+    house.stage.classList.toggle("cw-stacked", image.width > WIDE * image.height);
+    const [title, place] = [net.picture().label, net.called()];
     made.rename(`${title}, ${place}${kind === "weights" ? `, ${headInWords(net.get("head"))}` : ""}`);
     scale.rename({ channels: "Gate", map: "Gate of each place" }[kind] ?? "Weight of a key");
     keys.hidden = !net.grid()[0];
@@ -236,7 +248,7 @@ function gridPart(house, net, model) {
     net.rows.forEach((k, row) => {
       const y = row * side;
       const isShown = k === net.get("layer");
-      writeText(context, k + 1, 0, y + side / 2, { ink: house.ink(isShown ? "ink" : "soft") });
+      writeText(context, row + 1, 0, y + side / 2, { ink: house.ink(isShown ? "ink" : "soft") });
       const maps = isShown ? ofLayer : mapsOf(net, query, k);
       if (!maps[0]?.values) {
         const words = maps[0] ?? missingInWords(net, k, Boolean(model.widget_manager));
@@ -349,16 +361,18 @@ function answerPart(house, net, model) {
 
 /** The lists, sliders and the upload below the picture. `refresh()` follows the traits. */
 function controlsPart(house, net, model, setFactor) {
+  const line = net.rows.every((k) => net.layers[k].grid?.[0] === 1);
   const named = [...new Set(net.layers.flatMap((layer) => Object.keys(layer.tokens ?? {})))];
   const { controls: { head, token, channel }, nodes, refresh: follow } = traitControls(model, {
     layer: [choice, {
       label: "Layer", onChange: (k) => store(model, { layer: Number(k), head: 0, channel: 0 }),
-      options: net.layers.map(({ name, words }, k) => [k, `${k + 1}. ${name || "the model itself"}: ${words}`]),
+      options: net.layers.map(({ name, words }, k) =>
+        [k, `${net.called(k)}, ${name || "the model itself"}: ${words}`]),
     }],
     head: [choice, { label: "Head", options: [], write: Number }],
     token: [choice, {
       label: "Query while you do not point", onChange: (one) => store(model, { token: one, query: [] }),
-      options: [...named.map((one) => [one, `${one} token`]), ["", "patch in the middle"]],
+      options: [...named.map((one) => [one, `${one} token`]), ["", `${line ? "column" : "patch"} in the middle`]],
     }],
     channel: [slider, {
       label: "Channel", min: 1, max: 1, step: 1, show: String, read: (k) => k + 1, write: (k) => k - 1,
@@ -431,7 +445,7 @@ function render({ model, el }) {
   const house = frame({ model, el, name: "look-into" });
   const net = networkOf(model);
   const fetchMissing = fetcher(house, net, model);
-  const main = mainPart(model, net);
+  const main = mainPart(house, model, net);
   const answer = answerPart(house, net, model);
   const grid = gridPart(house, net, model);
   instrument(house, main.node, answer.node, grid.node);
@@ -446,7 +460,7 @@ function render({ model, el }) {
   let shown = null; // what is drawn of the query
   const words = (focus) => {
     const [first, ...rest] = maskInWords(net, shown, focus.get(), Boolean(model.widget_manager));
-    const title = `Layer ${net.get("layer") + 1}, ${net.layer().name || "the model itself"}`;
+    const title = `${capital(net.called())}, ${net.layer().name || "the model itself"}`;
     const heard = rest.map((part) => ({ heard: part }));
     return [{ aside: `${title}:` }, first, { aside: answer.describe() }, ...heard, focus.hint()];
   };

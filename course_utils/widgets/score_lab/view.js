@@ -380,7 +380,7 @@ function comparison(house, model, i) {
     swatch.hidden = source.isPlane;
     const [side, width] = [Math.min(node.clientWidth, WIDEST), below.clientWidth].map(Math.floor);
     laid = { source, side, width };
-    sums.style.minHeight = `${width > 380 ? 60 : source.isPlane ? 100 : 120}px`; // no jump between settings
+    sums.style.minHeight = `${width > 380 ? 80 : source.isPlane ? 100 : 120}px`; // no jump between settings
     const what = source.isPlane ? `${source.count} keys in the plane` : "the cells of a photograph";
     place.setAttribute("aria-label", `${letter}: ${what}, weighted by ${plain(scores[i])} with ${alignments[i]}. `
       + (i ? "" : keyWords()));
