@@ -221,7 +221,8 @@ function render({ model, el }) {
     return [words, { heard }, focus.hint()];
   };
   bindView({
-    model, house, describe, canvases: [table.canvas], inside: table.inside, traits: ["stage", "branch", "order", "example"],
+    model, house, describe, canvases: [table.canvas], inside: table.inside,
+    traits: ["stage", "branch", "order", "example"],
     rows: () => data.stage().channels, columns: () => data.sizes.length, follow: controls.refresh, draw: table.draw,
     mark(focus) {
       const size = sizeOf(focus);

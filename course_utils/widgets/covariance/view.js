@@ -80,7 +80,8 @@ function gsopMask(weights, covariance) {
 
 /** What follows from the traits: `compute()` makes the numbers `before` and `after` the slider. */
 function calculator(model) {
-  const open = (weights) => Object.fromEntries(Object.entries(weights).map(([name, one]) => [name, decode(one).values]));
+  const open = (layers) =>
+    Object.fromEntries(Object.entries(layers).map(([name, layer]) => [name, decode(layer).values]));
   const [se, gsop, names] = [open(model.get("se")), open(model.get("gsop")), model.get("names")];
   const depth = gsop.reduce_bias.length;
   const outcome = (maps) => {

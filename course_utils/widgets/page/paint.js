@@ -1,7 +1,7 @@
 // What is painted on a canvas: colour tables, maps, images, outlines.
 
 import { element } from "./elements.js";
-import { bytes, colourIndex, once, resample } from "./maths.js";
+import { bytes, cellOf, colourIndex, once, resample, strongest } from "./maths.js";
 
 const COLOUR_TABLES = {
   viridis: "RAFURAJVRANXRQVYRQZaRQhbRglcRgteRgxfRg5hRw9iRxFjRxJlRxRmRxVnRxZpRxhqSBlrSBpsSBxuSB1vSB5wSCBxSCFySCJzSCN0RyV1RyZ2Ryd3Ryh4Ryp5Ryt6Ryx7Ri18Ri98RjB9RjF+RTJ/RTR/RTWARTaBRDeBRDmCQzqDQzuDQzyEQj2EQj6FQkCFQUGGQUKGQEOHQESHP0WHP0eIPkiIPkmJPUqJPUuJPUyJPE2KPE6KO1CKO1GKOlKLOlOLOVSLOVWLOFaLOFeMN1iMN1mMNlqMNluMNVyMNV2MNF6NNF+NM2CNM2GNMmKNMmONMWSNMWWNMWaNMGeNMGiNL2mNL2qNLmuOLmyOLm2OLW6OLW+OLHCOLHGOLHKOK3OOK3SOKnWOKnaOKneOKXiOKXmOKHqOKHqOKHuOJ3yOJ32OJ36OJn+OJoCOJoGOJYKOJYONJISNJIWNJIaNI4eNI4iNI4mNIomNIoqNIouNIYyNIY2MIY6MII+MIJCMIJGMH5KMH5OLH5SLH5WLH5aLHpeKHpiKHpmKHpmKHpqJHpuJHpyJHp2IHp6IHp+IHqCHH6GHH6KGH6OGIKSFIKWFIaaFIaeEIqeEI6iDI6mCJKqCJauBJqyBJ62AKK5/Ka9/KrB+K7F9LLF9LrJ8L7N7MLR6MrV6M7Z5Nbd4Nrh3OLl2Obl2O7p1Pbt0PrxzQL1yQr5xRL5wRb9vR8BuScFtS8JsTcJrT8NpUcRoU8VnVcZmV8ZlWcdkW8hiXslhYMlgYspfZMtdZ8xcacxba81Zbc5YcM5Wcs9VdNBUd9BSedFRfNJPftJOgdNMg9NLhtRJiNVHi9VGjdZEkNZDktdBldc/l9g+mtg8ndk6n9k4oto3pdo1p9szqtsyrdwwr9wust0std0rt90put4nvd4mv98kwt8ixd8hx+AfyuAezeAdz+Ec0uEb1OEa1+IZ2uIY3OIY3+MY4eMY5OMY5+QZ6eQZ7OQa7uUb8eUc8+Ue9uYf+OYh+uYi/eck",
@@ -13,6 +13,7 @@ const COLOUR_TABLES = {
 const tables = new Map();
 const scaled = new WeakMap(); // a canvas -> the picture that was laid on it last, at its size there
 let brief = null; // the canvas of maps that are drawn at once
+const ARCS = 5; // from a place to others
 const MOST_PIXELS = 16384; // of a canvas' side, in every browser
 
 /** A colour table as 256 rows of red, green, blue. */
@@ -180,14 +181,21 @@ export function frameCell(canvas, [rows, columns], query, pinned) {
   outline(canvas.getContext("2d"), query[1] * width, query[0] * height, width, height, pixelsOf(canvas), pinned);
 }
 
-/** Arcs from a place to others: [[x, y, strength from 0 to 1], ...]. */
-export function drawArcs(context, [x, y], targets, scale) {
+/** The middle of a cell of a grid of `rows` x `columns` over a canvas. */
+export const middleOf = ({ width, height }, [rows, columns], [row, column]) =>
+  [((column + 0.5) * width) / columns, ((row + 0.5) * height) / rows];
+
+/** Arcs from a place of a canvas to the cells of a grid over it that have the largest `weights`, its own aside. */
+export function drawArcs(context, [x, y], weights, [rows, columns], scale) {
+  const at = (i) => middleOf(context.canvas, [rows, columns], cellOf(i, columns));
+  const best = strongest(weights).filter((i) => weights[i] > 0 && String(at(i)) !== String([x, y])).slice(0, ARCS);
   context.lineCap = "round";
-  for (const [right, down, strength] of targets) {
+  for (const one of best) {
+    const [right, down] = at(one);
     const bend = 0.18 * Math.hypot(right - x, down - y);
     for (const [ink, wider] of [["rgb(0 0 0 / 0.55)", 2], ["#fff", 0]]) {
       context.strokeStyle = ink;
-      context.lineWidth = (wider + 0.75 + 3.5 * strength) * scale;
+      context.lineWidth = (wider + 0.75 + (3.5 * weights[one]) / weights[best[0]]) * scale;
       context.beginPath();
       context.moveTo(x, y);
       context.quadraticCurveTo((x + right) / 2 + bend, (y + down) / 2 - bend, right, down);

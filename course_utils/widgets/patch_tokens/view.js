@@ -3,12 +3,12 @@ import { sentPictures } from "../page/camera.js";
 import { element, styled, wordsIn } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import {
-  cellOf, colourRange, decode, dot, extent, largest, listed, once, percent, placeInWords, strongest,
+  cellOf, colourRange, decode, dot, extent, largest, listed, once, percent, placeInWords, strongest, sumOf,
 } from "../page/maths.js";
 import { matrixPanel } from "../page/matrix.js";
 import {
-  blend, colourOf, drawArcs, fit, fitPanel, frameCell, layered, layPicture, outline, paintImage, paintMap, pixelsOf,
-  writeText,
+  blend, colourOf, drawArcs, fit, fitPanel, frameCell, layered, layPicture, middleOf, outline, paintImage, paintMap,
+  pixelsOf, writeText,
 } from "../page/paint.js";
 import { bars, instrument, note, panel, pictureChoice, picturePanel, pointPanel, scaleBar } from "../page/panels.js";
 import { bindView } from "../page/pointing.js";
@@ -16,7 +16,6 @@ import { bindView } from "../page/pointing.js";
 const [TABLE, SIGNED] = ["magma", "RdBu"];
 const OPACITY = 0.6;
 const FAINT = 0.25; // the map while patches are blanked by hand: the picture counts then
-const ARCS = 6;
 const STRONGEST = 8;
 const CELLS = [20, 12]; // least width of a token in the sequence, of up to 300 and of more, in CSS pixels
 const HEAD_MARGIN = 18; // beside and above the grid of heads, for their numbers
@@ -26,7 +25,7 @@ const RESET = { blanked: [], query: [] }; // what goes with a picture
 /** The correlation of two maps over their cells; null where one has no spread. */
 function correlation(one, other) {
   const [a, b] = [one, other].map((values) => {
-    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+    const mean = sumOf(values) / values.length;
     return Float64Array.from(values, (value) => value - mean);
   });
   const size = Math.sqrt(dot(a, a) * dot(b, b));
@@ -58,11 +57,12 @@ const openPicture = once((picture) => {
   const part = (values, i, length) => values.subarray(i * length, (i + 1) * length);
   const whole = Array.from(decode(picture.probabilities).values);
   const alone = Array.from({ length: tokens - 1 }, (_, i) => [...part(single.values, i, whole.length)]);
+  const drops = Float32Array.from(alone, (answers) => whole[picture.asked] - answers[picture.asked]);
   const rolled = Array.from({ length: depth }, (_, l) => part(rollout.values, l, tokens));
   return {
-    depth, heads: count, tokens, rows, rolled, whole, alone, channels: image.shape[2] ?? 1, side: image.shape[0],
+    depth, heads: count, tokens, rows, rolled, whole, alone, drops, channels: image.shape[2] ?? 1, side: image.shape[0],
     range: weightRange(rows.flat()), rolledRange: weightRange(rolled),
-    changes: Float32Array.from([0, ...alone.map((answers) => answers[picture.asked] - whole[picture.asked])]),
+    changes: Float32Array.from([0, ...drops.map((drop) => -drop)]),
     picture: paintImage(image),
   };
 });
@@ -79,8 +79,8 @@ function numbersOf(model) {
   };
   made.isCut = () => get("cut") !== get("patch_size");
   made.named = () => made.now.classes[made.now.asked];
-  made.layer = () => made.preview?.[0] ?? Math.min(get("layer"), made.seen.depth);
-  made.head = () => made.preview?.[1] ?? Math.min(get("head"), made.seen.heads);
+  made.layer = () => made.preview?.[0] ?? get("layer");
+  made.head = () => made.preview?.[1] ?? get("head");
   made.view = () => (made.isCut() ? "sequence" : made.preview ? "attention" : get("view"));
   made.shown = () => VIEWS[made.view()];
   made.patchAt = ([row, column]) => row * made.size + column;
@@ -125,7 +125,7 @@ function similarityMap(numbers, query) {
 function mostOf(numbers) {
   const rest = numbers.map(null).row.subarray(1);
   const top = largest(rest);
-  return [percent(rest.reduce((sum, value) => sum + value, 0)), `${numbers.placeOf(top)}: ${percent(rest[top])}`];
+  return [percent(sumOf(rest)), `${numbers.placeOf(top)}: ${percent(rest[top])}`];
 }
 
 function sequenceInWords(numbers) {
@@ -188,7 +188,7 @@ const VIEWS = {
     title: (numbers) => `change of P(${numbers.named()}) by blanking each patch`,
     words(numbers) {
       const { seen, probability } = numbers;
-      const most = largest(seen.changes.subarray(1).map((value) => -value));
+      const most = largest(seen.drops);
       return [`Blanking one patch matters most at ${numbers.placeOf(most)}: it takes the probability of `
         + `${numbers.named()} from ${probability(seen.whole)} to ${probability(seen.alone[most])}.`];
     },
@@ -232,8 +232,7 @@ function blankedInWords(numbers, live, refused) {
 /** How well the map agrees with occlusion, and that it is of the whole picture. */
 function noteOf(numbers) {
   const [view, { compared }] = [numbers.view(), numbers.shown()];
-  const drops = () => numbers.seen.changes.subarray(1).map((value) => -value);
-  const r = compared ? correlation(numbers.map(null).row.subarray(1), drops()) : null;
+  const r = compared ? correlation(numbers.map(null).row.subarray(1), numbers.seen.drops) : null;
   const whole = numbers.get("blanked").length && (compared || view === "occlusion");
   return [
     r === null ? "" : `Correlation with the drop by occlusion: ${r.toFixed(2)}.`,
@@ -289,16 +288,15 @@ function mainPart(house, numbers, model) {
       context.fillRect(0, i * step, canvas.width, 1);
     }
   };
-  const drawSource = (context, query, row, step, pixels) => {
+  const drawSource = (context, query, row, pixels) => {
     const view = numbers.view();
     if (view === "occlusion" || (view === "positions" && !query) || model.get("blanking")) return;
     const chip = 20 * pixels;
-    const at = (patch) => cellOf(patch, numbers.size).map((place) => (place + 0.5) * step).reverse();
-    const own = view === "positions" ? numbers.patchAt(query) + 1 : 0;
-    const from = own ? at(own - 1) : [chip / 2, chip / 2];
-    const best = strongest(row).filter((token) => token > 0 && token !== own && row[token] > 0).slice(0, ARCS);
-    drawArcs(context, from, best.map((token) => [...at(token - 1), row[token] / (row[best[0]] || 1)]), pixels);
-    if (!own) drawChip(context, house, 0, 0, chip);
+    const grid = [numbers.size, numbers.size];
+    const isOfPatch = view === "positions";
+    const from = isOfPatch ? middleOf(canvas, grid, query) : [chip / 2, chip / 2];
+    drawArcs(context, from, row.subarray(1), grid, pixels);
+    if (!isOfPatch) drawChip(context, house, 0, 0, chip);
   };
   /** All but the frame of the patch in focus. */
   const paint = (query) => {
@@ -315,7 +313,7 @@ function mainPart(house, numbers, model) {
         hatch(context, x, y, step, pixels);
       }
       drawGrid(context, step);
-      drawSource(context, query, row, step, pixels);
+      drawSource(context, query, row, pixels);
       canvas.dataset.weights = listed(row.subarray(1));
       scale.set(range);
     }
@@ -396,8 +394,7 @@ function answerPart(numbers, model) {
   const refresh = () => {
     const [{ whole }, { classes, asked }] = [numbers.seen, numbers.now];
     const [values, changed] = [numbers.answer(), model.get("blanked").length > 0];
-    const left = (list) => Math.max(0, 1 - list.reduce((sum, value) => sum + value, 0));
-    const complete = (list) => (left(whole) > 1e-3 ? [...list, left(list)] : list);
+    const complete = (list) => (1 - sumOf(whole) > 1e-3 ? [...list, Math.max(0, 1 - sumOf(list))] : list);
     const [before, now] = [complete(whole), complete(values ?? whole)];
     const besides = values ? "; the stroke is the whole picture's" : " of the whole picture";
     made.rename(`Class probabilities${changed ? besides : ""}`);
@@ -462,11 +459,10 @@ function sequencePart(house, numbers) {
   const { canvas, node } = made;
   const layer = layered(canvas);
   let layout = { across: 1, cell: 1, tall: 1, tokens: 0 };
-  /** Where a token stands, in pixels of the canvas. */
+  /** Where a token stands, in CSS pixels. */
   const spot = (token) => {
-    const { across, cell, tall } = layout;
-    const [line, column] = cellOf(token, across);
-    return [column * cell, line * tall].map((at) => at * pixelsOf(canvas));
+    const [line, column] = cellOf(token, layout.across);
+    return [column * layout.cell, line * layout.tall];
   };
   const refresh = () => {
     node.hidden = numbers.view() !== "sequence";
@@ -478,15 +474,16 @@ function sequencePart(house, numbers) {
     layout = { across, cell, tall, tokens };
     const { scale } = fit(canvas, wide, (Math.ceil(tokens / across) * tall) / wide);
     const context = layer.begin();
-    const [width, { row, range }] = [(cell - 1) * scale, numbers.map(null)];
+    context.scale(scale, scale);
+    const [side, { row, range }] = [cell - 1, numbers.map(null)];
     for (let t = 0; t < tokens; t++) {
       const [x, y] = spot(t);
-      if (t === 0) drawChip(context, house, x, y, width);
-      else if (!cut && numbers.get("blanked").includes(t - 1)) hatch(context, x, y, width, scale);
-      else numbers.drawPatch(context, t - 1, [x, y, width, width]);
+      if (t === 0) drawChip(context, house, x, y, side);
+      else if (!cut && numbers.get("blanked").includes(t - 1)) hatch(context, x, y, side, 1);
+      else numbers.drawPatch(context, t - 1, [x, y, side, side]);
       if (cut) continue;
       context.fillStyle = colourOf(row[t], range);
-      context.fillRect(x, y + cell * scale, width, 0.65 * cell * scale);
+      context.fillRect(x, y + cell, side, 0.65 * cell);
     }
     made.rename(`Class token C, then ${tokens - 1} patches row by row${cut ? "" : "; below each its weight"}`);
     canvas.setAttribute("aria-label", "The sequence: the class token, then the patches row by row");
@@ -494,8 +491,9 @@ function sequencePart(house, numbers) {
   const look = (query, pinned) => {
     if (node.hidden) return;
     const [context, scale] = [layer.copy(), pixelsOf(canvas)];
-    const [wide, tall] = [layout.cell - 1, layout.tall - 5].map((length) => length * scale);
-    if (query) outline(context, ...spot(numbers.patchAt(query) + 1), wide, tall, scale, pinned);
+    if (!query) return;
+    const box = [...spot(numbers.patchAt(query) + 1), layout.cell - 1, layout.tall - 5];
+    outline(context, ...box.map((length) => length * scale), scale, pinned);
   };
   /** The patch at a place of the canvas, x and y from 0 to 1. */
   const patchAt = (x, y) => {
@@ -534,8 +532,6 @@ function controlsPart(house, numbers, model, foot) {
       one.setAttribute("aria-pressed", String(shown === view));
       one.classList.toggle("cw-primary", shown === view);
     }
-    layer.input.max = numbers.seen.depth;
-    head.input.max = numbers.seen.heads;
     follow();
     pictures.refresh();
     const weights = !numbers.isCut() && Boolean(numbers.shown().value);

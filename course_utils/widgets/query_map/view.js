@@ -3,16 +3,17 @@ import { halved, ownPictures } from "../page/camera.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import {
-  cellOf, decode, dot, largest, listed, number, once, percent, placeInWords, sharedBy, softmax, strongest,
+  cellOf, decode, dot, largest, listed, number, once, percent, placeInWords, sharedBy, softmax,
 } from "../page/maths.js";
 import { inWorker } from "../page/network.js";
-import { blend, drawArcs, drawHeat, fitPanel, frameCell, layPicture, paintImage, pixelsOf } from "../page/paint.js";
+import {
+  blend, drawArcs, drawHeat, fitPanel, frameCell, layPicture, middleOf, paintImage, pixelsOf,
+} from "../page/paint.js";
 import { instrument, more, note, pictureButtons, picturePanel, pointPanel, row, scaleBar } from "../page/panels.js";
 import { bindView } from "../page/pointing.js";
 
 const TABLE = "magma";
 const SHADE = 0.82;
-const ARCS = 4; // from the query to the keys that get most
 const OWN = "own"; // the source that the learner's picture is
 const SIDE = 512; // of that picture; the network is given its means of two by two
 const MOST_LAYERS = 13;
@@ -113,22 +114,13 @@ function weightsPart(numbers) {
   const made = pointPanel(keyWords());
   const { canvas } = made;
   const scale = scaleBar("Weight of a key");
-  /** From the query to the keys that get most, its own aside. */
-  const arcsTo = (weights, query) => {
-    const { rows, columns, keyRows, keyColumns } = numbers.now;
-    const middle = ([r, c], tall, wide) => [((c + 0.5) * canvas.width) / wide, ((r + 0.5) * canvas.height) / tall];
-    const from = middle(query, rows, columns);
-    const at = (key) => middle(cellOf(key, keyColumns), keyRows, keyColumns);
-    const best = strongest(weights).filter((key) => String(at(key)) !== String(from)).slice(0, ARCS);
-    const arcs = best.map((key) => [...at(key), weights[key] / weights[best[0]]]);
-    drawArcs(canvas.getContext("2d"), from, arcs, pixelsOf(canvas));
-  };
   const draw = (query, pinned) => {
     const { rows, columns, keyRows, keyColumns, picture } = numbers.now;
     const weights = numbers.weightsOf(query);
     const range = { table: TABLE, low: 0, high: weights[largest(weights)] };
-    drawHeat(canvas, picture, weights, [keyRows, keyColumns], range);
-    if (query) arcsTo(weights, query);
+    const context = drawHeat(canvas, picture, weights, [keyRows, keyColumns], range);
+    const from = query && middleOf(canvas, [rows, columns], query);
+    if (query) drawArcs(context, from, weights, [keyRows, keyColumns], pixelsOf(canvas));
     frameCell(canvas, [rows, columns], query, pinned);
     scale.set(range);
     const what = query ? `What the query at ${placeInWords(query)}` : "The mean of what all queries";

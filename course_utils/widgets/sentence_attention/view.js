@@ -18,7 +18,6 @@ const SETTINGS = ["sentence", "table", "looks_for", "projection", "sharpness"];
 const quoted = (word) => `“${word}”`;
 const two = (value) => value.toFixed(2);
 const times = (row, matrix) => matrix[0].map((_, j) => dot(row, matrix.map((other) => other[j])));
-const copyOf = (rows) => rows.map((row) => [...row]);
 
 /** The traits, and queries (n, d), scores (n, n), weights (n, n) and contexts (n, d) of the features (n, d). */
 function attend(model) {
@@ -41,9 +40,9 @@ function field(model, name, i, j, label) {
   const value = () => model.get(name)[i][j];
   input.addEventListener("input", () => {
     if (!Number.isFinite(input.valueAsNumber)) return;
-    const rows = copyOf(model.get(name));
-    rows[i][j] = Math.max(-MOST, Math.min(MOST, input.valueAsNumber));
-    store(model, { [name]: rows });
+    const rows = model.get(name);
+    const typed = Math.max(-MOST, Math.min(MOST, input.valueAsNumber));
+    store(model, { [name]: rows.with(i, rows[i].with(j, typed)) });
   });
   input.addEventListener("change", () => { input.value = value(); });
   const refresh = () => {
@@ -179,7 +178,7 @@ function queryMatrix(house, model) {
 function controlsOf(model) {
   const original = (i) => {
     const { table, looks_for: matrix } = model.get("sentences")[i];
-    return { table: copyOf(table), looks_for: copyOf(matrix) };
+    return { table, looks_for: matrix };
   };
   const { nodes, refresh } = traitControls(model, {
     sentence: [choice, {
