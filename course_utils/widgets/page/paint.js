@@ -70,7 +70,7 @@ export function paintImage({ shape: [height, width, channels = 1], values }) {
  */
 export function mapPicture(values, height, width, boxHeight, boxWidth, { smooth = false, ...range }) {
   const [rows, columns] = smooth ? [boxHeight, boxWidth] : [height, width];
-  if (brief?.height !== rows || brief.width !== columns) brief = blank(rows, columns);
+  if (brief?.height !== rows || brief.width !== columns) brief = element("canvas", { height: rows, width: columns });
   return paintMap(smooth ? resample(values, height, width, rows, columns) : values, rows, columns, range, brief);
 }
 
@@ -131,7 +131,7 @@ export function layPicture(canvas, picture) {
 export function atSize(canvas, picture, height, width) {
   const before = scaled.get(canvas);
   if (before?.picture === picture && before.copy.height === height && before.copy.width === width) return before.copy;
-  const copy = blank(height, width);
+  const copy = element("canvas", { height, width });
   const context = copy.getContext("2d");
   context.imageSmoothingQuality = "high";
   context.drawImage(picture, 0, 0, width, height);
