@@ -72,7 +72,7 @@ TIME = """async ({ source, graph, weights, shape, masks, heads, times }) => {
 
 def measure(page: Any, name: str, shape: list[int], heads: bool, times: int) -> dict[str, Any]:
     network = load_network(name)
-    graph, weights = page_graph(network)
+    graph, weights = page_graph(network).values()
     with torch.no_grad(), record_masks(network) as masks:
         network(torch.rand(1, *shape))
     shown = [one for one, mask in masks.items() if (mask.shape[2:] != (1, 1)) == heads]

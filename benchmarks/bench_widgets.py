@@ -151,7 +151,7 @@ from course_utils.models import load_network
 
 network, image = load_network("se_cued_digits"), cued_digits(1, seed=0).images
 with torch.no_grad():
-    maps = network.stage1.feature_map(image)[0]
+    maps = network.stage1.norm(network.stage1.convolution(image)).relu()[0]
 
 @interact(gate=(0, 100))
 def show(gate=0):

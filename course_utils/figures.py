@@ -17,8 +17,6 @@ from .resources import resource
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Diagram", "diagram", "diagrams", "show", "show_plot"]
-
 
 @dataclass(frozen=True)
 class Diagram:

@@ -5,7 +5,6 @@ from the study's runs. A lesson shows them as tables, and the query beside a num
 """
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -284,9 +283,5 @@ def bench(block: str) -> Bench:
 
 def _known(found: dict[Any, Any], wanted: Any, what: str) -> Any:
     if wanted not in found:
-        raise ValueError(f"There is no {what} for {_words(wanted)}; there are: {'; '.join(map(_words, found))}.")
+        raise ValueError(f"There is no {what} for {', '.join(wanted)}; there are: {'; '.join(map(', '.join, found))}.")
     return found[wanted]
-
-
-def _words(parts: Iterable[str]) -> str:
-    return ", ".join(parts)

@@ -72,9 +72,8 @@ def _coloured(source: str) -> list[str]:
     plain = source.splitlines()
     lines, ends = [""] * len(plain), [0] * len(plain)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        tag = (
-            "b" if keyword.iskeyword(token.string) else "i" if token.type in (tokenize.STRING, tokenize.COMMENT) else ""
-        )
+        slanted = token.type in (tokenize.STRING, tokenize.COMMENT)
+        tag = "b" if keyword.iskeyword(token.string) else "i" if slanted else ""
         for row in range(token.start[0] - 1, token.end[0]) if tag else ():
             first = token.start[1] if row == token.start[0] - 1 else 0
             last = token.end[1] if row == token.end[0] - 1 else len(plain[row])

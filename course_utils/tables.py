@@ -11,8 +11,6 @@ def markdown_table(heading: str, columns: Sequence[str], cells: Sequence[Sequenc
 
 def plain_table(heading: str, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
     """A heading, and columns with spaces between them."""
-    widths = [max(len(line[place]) for line in [columns, *cells]) for place in range(len(columns))]
-    lines = [
-        "  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)) for line in [columns, *cells]
-    ]
-    return "\n".join([heading, *(line.rstrip() for line in lines)])
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    lines = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in (columns, *cells))
+    return "\n".join([heading, *lines])

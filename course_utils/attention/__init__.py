@@ -18,37 +18,3 @@ from .self_attention import SelfAttention2d
 from .space_time import SpaceTimeAttention, TemporalAttention
 from .squeeze_excitation import SEBlock
 from .tokens import Layout, Tokens, find_tokens
-
-__all__ = [
-    "CBAM",
-    "AttentionBlock",
-    "AttentionGate",
-    "ECABlock",
-    "Effect",
-    "GSoPBlock",
-    "GeneralAttention",
-    "Layout",
-    "MultiHeadAttention",
-    "PredictiveCenter",
-    "SEBlock",
-    "SelectiveKernel",
-    "SelfAttention2d",
-    "SpaceTimeAttention",
-    "SubsetAgent",
-    "TemporalAttention",
-    "Tokens",
-    "align",
-    "covariance_pool",
-    "edit_masks",
-    "effect",
-    "find_tokens",
-    "matrix_square_root",
-    "off",
-    "only",
-    "record_masks",
-    "scale",
-    "scaled_dot_product_attention",
-    "score",
-    "temperature",
-    "uniform",
-]

@@ -74,9 +74,8 @@ def only(keys: Indices) -> Edit:
 
     def edit(weights: Tensor) -> Tensor:
         _needs_weights(weights, "only(keys)")
-        kept = (
-            torch.zeros_like(weights[:1, ..., :1, :]).index_fill(-1, _indices(keys, weights, -1, "keys"), 1.0) * weights
-        )
+        wanted = _indices(keys, weights, -1, "keys")
+        kept = torch.zeros_like(weights[:1, ..., :1, :]).index_fill(-1, wanted, 1.0) * weights
         total = kept.sum(dim=-1, keepdim=True)
         return kept / total.masked_fill(total == 0, 1.0)
 

@@ -37,7 +37,7 @@ class SelectiveKernel(AttentionBlock):
         if channels % groups:
             raise ValueError(
                 f"{name} was given channels={channels} and groups={groups}, but groups must divide channels; "
-                f"use groups={_largest_divisor(channels, groups)}."
+                f"use groups={max(count for count in range(1, groups) if channels % count == 0)}."
             )
         reduced_channels = max(channels // 16, 32) if reduced_channels is None else reduced_channels
         check_counts(name, reduced_channels=reduced_channels)
@@ -83,7 +83,3 @@ def _branch(channels: int, dilation: int, groups: int) -> nn.Sequential:
         nn.BatchNorm2d(channels),
         nn.ReLU(inplace=True),
     )
-
-
-def _largest_divisor(channels: int, most: int) -> int:
-    return next(groups for groups in range(min(channels, most), 0, -1) if channels % groups == 0)

@@ -33,9 +33,7 @@ def _support(scores: Tensor) -> Tensor:
     if torch.compiler.is_compiling():
         ranked = scores.sort(dim=-1, descending=True).values
         count = torch.arange(1, scores.shape[-1] + 1, device=scores.device)
-        tau = ((ranked.cumsum(dim=-1) - 1) / count).amax(
-            dim=-1, keepdim=True
-        )  # of all prefixes, the right one is highest
+        tau = ((ranked.cumsum(dim=-1) - 1) / count).amax(dim=-1, keepdim=True)  # the highest of all prefixes is right
         return scores > tau
     support = scores > -1
     while True:

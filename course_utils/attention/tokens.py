@@ -296,8 +296,12 @@ class _Trace:
     def _place(self, func: Any, call: tuple, inputs: list[Tensor], known: list[Tensor | None], out: Tensor) -> Tensor:
         nothing = torch.zeros(out.shape, dtype=torch.float64)
         if func in _POOLS and known[0] is not None and out.shape != inputs[0].shape:
-            given = bind(("input", "dim", "keepdim"), (None, False), *call)
-            return self._pooled(known[0], given["dim"], out) if given["dim"] is not None else nothing
+            dim, places = bind(("input", "dim", "keepdim"), (None, False), *call)["dim"], known[0]
+            if dim is None:
+                return nothing
+            for axis in (dim,) if isinstance(dim, int) else dim:
+                places = self._merged(places, axis)  # the cell that its numbers fill, if they fill one
+            return places.reshape(out.shape)
         if func is F.scaled_dot_product_attention:
             return _product(known[0], known[2], out)
         if func is F.linear or (func in sites.MATMUL and (known[1] is None or id(inputs[1]) in self.fixed)):
@@ -329,12 +333,6 @@ class _Trace:
     def _whole(self, places: Tensor) -> bool:
         """Whether all numbers stand for the whole picture."""
         return (1, 1) in self.grids and bool((places == self.starts[self.grids.index((1, 1))]).all())
-
-    def _pooled(self, places: Tensor, dim: int | Sequence[int], out: Tensor) -> Tensor:
-        """What a mean or maximum along axes makes: the cell that its numbers fill, if they fill one."""
-        for axis in (dim,) if isinstance(dim, int) else dim:
-            places = self._merged(places, axis)
-        return places.reshape(out.shape)
 
     def _resampled(self, places: Tensor, out: Tensor) -> Tensor:
         """What a convolution or pooling makes: the same places if the size stays, else a grid over the picture."""

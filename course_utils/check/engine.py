@@ -171,10 +171,8 @@ class Exercise:
             with _random_state_kept():
                 kind, lines = self._judge(answer)
         except Exception as error:
-            kind, lines = (
-                "not yet",
-                [f"The check could not read your result ({type(error).__name__}: {_words(error)})."],
-            )
+            kind = "not yet"
+            lines = [f"The check could not read your result ({type(error).__name__}: {_words(error)})."]
         if kind == "not attempted":
             lines += [f"Write `{self.call}`; it takes {self._effort()}."]
         else:
@@ -255,8 +253,10 @@ class Exercise:
                 given = answer(*copies)
             except (Exception, SystemExit) as error:
                 return _explain_error(answer, error)
-            if given is None or given is ...:
-                return _explain_nothing(answer, given)
+            if given is ... or (given is None and _is_stub(answer)):
+                return "not attempted", []
+            if given is None:
+                return "not yet", ["Your function returns None. Does it end with `return`?"]
             changed = self.changed(inputs, copies)
             if changed:
                 return "not yet", [
@@ -373,12 +373,6 @@ def _line_of(answer: Callable[..., Any], traceback: TracebackType | None) -> tup
             found = traceback.tb_lineno, linecache.getline(code.co_filename, traceback.tb_lineno).strip()
         traceback = traceback.tb_next
     return found
-
-
-def _explain_nothing(answer: Callable[..., Any], given: Any) -> tuple[Kind, list[str]]:
-    if given is ... or _is_stub(answer):
-        return "not attempted", []
-    return "not yet", ["Your function returns None. Does it end with `return`?"]
 
 
 def _is_stub(answer: Callable[..., Any]) -> bool:

@@ -11,24 +11,3 @@ from .photographs import feature_crop, photograph, photograph_features, photogra
 from .scenes import DIGIT_PAIRS, cued_scenes
 from .sized import digit_sides, sized_digits
 from .text_lines import draw_text
-
-__all__ = [
-    "DIGIT_PAIRS",
-    "ClipSet",
-    "DataError",
-    "ImageSet",
-    "cifar10",
-    "cued_digits",
-    "cued_scenes",
-    "digit_sides",
-    "digits",
-    "draw_text",
-    "feature_crop",
-    "hub_weights",
-    "moving_digits",
-    "pets",
-    "photograph",
-    "photograph_features",
-    "photograph_names",
-    "sized_digits",
-]

@@ -30,9 +30,6 @@ class ClipSet:
     moving: Tensor
     standing: Tensor
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
 
 def moving_digits(n: int, seed: int, split: str = "train", frames: int = 6, size: int = 40) -> ClipSet:
     """Clips of two digits on a little noise: one drifts in a straight line, the other stands still.

@@ -74,9 +74,9 @@ def pets(root: str | Path | None = None, split: str = "train", size: int = 128, 
             raise DataError(_unreadable(folder, names[chosen], error)) from error
         if photograph.size != trimap.size:
             raise DataError(
-                f"{folder / 'images' / names[chosen]}.jpg has {_pixels(photograph)}, but its trimap "
-                f"{folder / 'annotations' / 'trimaps' / names[chosen]}.png has {_pixels(trimap)}: one of them belongs "
-                "to another photograph; fetch both again by deleting the folder."
+                f"{folder / 'images' / names[chosen]}.jpg has {photograph.width} x {photograph.height} pixels, but its "
+                f"trimap {folder / 'annotations' / 'trimaps' / names[chosen]}.png has {trimap.width} x {trimap.height} "
+                "pixels: one of them belongs to another photograph; fetch both again by deleting the folder."
             )
         pixels = np.asarray(squared(photograph, size, Image.Resampling.BILINEAR))  # (size, size, 3)
         images[i] = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
@@ -84,10 +84,6 @@ def pets(root: str | Path | None = None, split: str = "train", size: int = 128, 
         masks[i] = torch.from_numpy(kinds != _BACKGROUND)
         labels[i] = label
     return ImageSet(images, labels, masks)
-
-
-def _pixels(picture: Image.Image) -> str:
-    return f"{picture.width} x {picture.height} pixels"
 
 
 def _listed(folder: Path, split: str) -> list[str]:

@@ -102,13 +102,8 @@ def _read_lesson(folder: Path) -> Lesson:
     return Lesson(**content, words=tuple(words), folder=folder)
 
 
-def _read_lessons() -> tuple[Lesson, ...]:
-    folders = [path for path in HERE.iterdir() if path.is_dir() and not path.name.startswith(("_", "."))]
-    lessons = sorted(map(_read_lesson, folders), key=lambda each: [int(part) for part in each.number.split(".")])
-    return tuple(lessons)
-
-
-LESSONS = _read_lessons()
+_FOLDERS = (path for path in HERE.iterdir() if path.is_dir() and not path.name.startswith(("_", ".")))
+LESSONS = tuple(sorted(map(_read_lesson, _FOLDERS), key=lambda each: [int(part) for part in each.number.split(".")]))
 """Every lesson, in reading order."""
 
 

@@ -7,19 +7,3 @@ from .person_segmenter import PersonFeatures, PersonSegmenter
 from .text_reader import TextReader
 from .trained_weights import trained_weights
 from .vision_transformer import VisionTransformer, class_token_maps, rollout
-
-__all__ = [
-    "AttentionCNN",
-    "AttentionVGG",
-    "AttentionVGG16",
-    "CheckpointError",
-    "PersonFeatures",
-    "PersonSegmenter",
-    "TextReader",
-    "VisionTransformer",
-    "class_token_maps",
-    "load_network",
-    "network_card",
-    "rollout",
-    "trained_weights",
-]

@@ -153,8 +153,8 @@ class AttentionCNN(nn.Module):
         """The stages in order."""
         return [self.get_submodule(name) for name in self.stage_names]  # type: ignore[misc]
 
-    def features(self, x: Tensor) -> Tensor:
-        """The feature map after the last stage: (N, in_channels, H, W) -> (N, C, h, w)."""
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits: (N, in_channels, H, W) -> (N, num_classes)."""
         if x.dim() != 4 or x.shape[1] != self.in_channels:
             raise ValueError(
                 f"AttentionCNN needs images (N, {self.in_channels}, H, W), but was given {tuple(x.shape)}; "
@@ -168,11 +168,7 @@ class AttentionCNN(nn.Module):
         self._sides(min(x.shape[2:]))
         for stage in self.stages():
             x = stage(x)
-        return x
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits: (N, in_channels, H, W) -> (N, num_classes)."""
-        return self.head(self.features(x))
+        return self.head(x)
 
     def _sides(self, side: int) -> list[int]:
         """The side of the feature map after each stage, refused where nothing is left."""
@@ -203,13 +199,9 @@ class Stage(nn.Module):
         self.norm = nn.BatchNorm2d(width)
         self.attention = attention
 
-    def feature_map(self, x: Tensor) -> Tensor:
-        """What the attention block is given: (N, C_in, H, W) -> (N, C_out, H', W')."""
-        return F.relu(self.norm(self.convolution(x)), inplace=True)
-
     def forward(self, x: Tensor) -> Tensor:
         """Run the stage."""
-        x = self.feature_map(x)
+        x = F.relu(self.norm(self.convolution(x)), inplace=True)
         if self.attention is not None:
             x = self.attention(x)
         return F.max_pool2d(x, self.pool) if self.pool > 1 else x

@@ -112,9 +112,8 @@ class AttentionVGG(nn.Module):
             )
         if min(images.shape[2:]) < least:
             raise ValueError(
-                f"{type(self).__name__} halves a picture {self.stages} times and needs at least {least} x "
-                f"{least} pixels, but was given {tuple(images.shape[2:])}; enlarge the pictures or build it with fewer "
-                "widths."
+                f"{type(self).__name__} halves a picture {self.stages} times and needs at least {least} x {least} "
+                f"pixels, but was given {tuple(images.shape[2:])}; enlarge the pictures or build it with fewer widths."
             )
 
 
@@ -146,8 +145,5 @@ class AttentionVGG16(AttentionVGG):
         if weights is not None:
             from torchvision.models import VGG16_BN_Weights
 
-            tensors = trained_weights(VGG16_BN_Weights.verify(weights))
-            prefix = "features."
-            self.features.load_state_dict(
-                {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-            )
+            # The features have torchvision's names; its classifier is another one.
+            self.load_state_dict(trained_weights(VGG16_BN_Weights.verify(weights)), strict=False)

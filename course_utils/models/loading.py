@@ -57,7 +57,7 @@ def network_card(name: str | Path) -> dict[str, Any]:
 
 
 def _files(name: str | Path) -> tuple[Path, Path]:
-    shipped = [file.removeprefix("weights/").removesuffix(".json") for file in checksums() if _is_card(file)]
+    shipped = [Path(file).stem for file in checksums() if file.startswith("weights/") and file.endswith(".json")]
     if str(name) in shipped:
         return resource(f"weights/{name}.safetensors"), resource(f"weights/{name}.json")
     weights = Path(name).with_suffix(".safetensors")
@@ -69,10 +69,6 @@ def _files(name: str | Path) -> tuple[Path, Path]:
             f"course {one_of(shipped, name)}"
         )
     return weights, card
-
-
-def _is_card(file: str) -> bool:
-    return file.startswith("weights/") and file.endswith(".json")
 
 
 def _read_card(card: Path) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from .text_reader import HEIGHT, TextReader
 from .vision_transformer import VisionTransformer
 
 
-def page_graph(network: nn.Module) -> tuple[dict[str, Any], str]:
-    """The graph, to be sent as JSON, and the weights in base64.
+def page_graph(network: nn.Module) -> dict[str, Any]:
+    """What the page runs a network from: its `graph`, to be sent as JSON, and its `weights`, in base64.
 
     A tensor goes in half precision where that loses nothing. Steps that can be edited have the name under which
     `record_masks` knows the mask: a gate (C,), or the weights of all heads (heads, L, L).
@@ -35,7 +35,7 @@ def page_graph(network: nn.Module) -> tuple[dict[str, Any], str]:
             graph = _Graph(network)
             output = export(graph, network)
             described = {"input": graph.input, "steps": graph.steps, "tensors": graph.tensors, "output": output}
-            return described, base64.b64encode(bytes(graph.weights)).decode()
+            return {"graph": described, "weights": base64.b64encode(bytes(graph.weights)).decode()}
     known = ", ".join(kind.__name__ for kind in _EXPORTS)
     raise ValueError(f"page_graph knows {known}, but was given a {type(network).__name__}.")
 

@@ -3,5 +3,3 @@
 from .checkpoints import save_network
 from .loop import TrainingError, train
 from .metrics import Evaluation, evaluate, predict
-
-__all__ = ["Evaluation", "TrainingError", "evaluate", "predict", "save_network", "train"]

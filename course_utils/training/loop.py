@@ -81,8 +81,7 @@ def train(
     if batch_size < 2 or batch_size % processes or epochs < 1:
         raise ValueError(
             f"train needs at least one epoch and batches of at least 2 images that divide among the processes; given "
-            f"epochs={epochs}, batches of {batch_size} from {len(train_set)} images, "
-            f"{processes} process(es)."
+            f"epochs={epochs}, batches of {batch_size} from {len(train_set)} images, {processes} process(es)."
         )
     steps = len(train_set) // batch_size
     torch.manual_seed(seed + accelerator.process_index)
@@ -131,9 +130,8 @@ def train(
             if not all(torch.isfinite(value).all() for value in model.state_dict().values()):
                 raise TrainingError(
                     f"The weights of {run!r} are no longer finite after epoch {epoch} of {epochs}, though its losses "
-                    f"were: lower the learning rate (lr={lr:g}) or look for a gradient that is not "
-                    f"finite, such as that of a square root at 0. The network was put back to where "
-                    f"epoch {epoch - 1} left it."
+                    f"were: lower the learning rate (lr={lr:g}) or look for a gradient that is not finite, such as "
+                    f"that of a square root at 0. The network was put back to where epoch {epoch - 1} left it."
                 )
             seconds = time.perf_counter() - started
             accuracy = None if eval_set is None else evaluate(model, eval_set).accuracy

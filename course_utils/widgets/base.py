@@ -190,9 +190,8 @@ class CourseWidget(anywidget.AnyWidget):
                 one_of(name, traits.setdefault(name, choices[0]["key"]), choices)
             else:
                 check_index(name, traits.get(name, trait.default_value), len(choices))
-        tags = {name: trait.metadata for name, trait in self.traits().items() if name in traits}
-        for name, tag in tags.items():
-            traits[name] = encode_fields(traits[name], tag.get("exact", ()), name)
+        for name in traits.keys() & self.traits().keys():
+            traits[name] = encode_fields(traits[name], self.traits()[name].metadata.get("exact", ()), name)
         super().__init__(**traits)
         self.observe(self._reply, names="request")
         _replace_earlier(self)

@@ -26,13 +26,7 @@ def check_stage(number: int, count: int) -> None:
 
 
 def check_place(query: Sequence[int], size: Sequence[int], words: str) -> None:
-    """Refuse a place outside, which has a number for each axis; an empty one is none, and fits.
-
-    Args:
-        query: the place.
-        size: how long each axis is.
-        words: what the axes count, such as "(row, column) of the map".
-    """
+    """Refuse a place outside; `words` says what its axes count, "(row, column) of the map". An empty one is none."""
     if len(query) == 0:
         return
     if len(query) != len(size) or not all(0 <= place < end for place, end in zip(query, size, strict=True)):

@@ -37,7 +37,7 @@ RUN = """async ({ source, graph, weights, shape, data, edits, names, blocked }) 
 @pytest.mark.parametrize("blocked", [False, True], ids=["in a worker", "without one"])
 def test_a_network_beside_the_page_answers_as_torch_does(browser, blocked):
     network = load_network("se_cued_digits")
-    graph, weights = page_graph(network)
+    graph, weights = page_graph(network).values()
     x = torch.rand(3, 40, 40, generator=torch.Generator().manual_seed(0))
     name = "stage1.attention"
     with torch.no_grad(), edit_masks(network, {name: lambda gates: gates.index_fill(1, torch.tensor([2, 5]), 0.25)}):

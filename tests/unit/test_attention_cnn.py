@@ -35,7 +35,7 @@ def test_the_block_stands_after_the_relu_and_before_the_pooling():
     network = AttentionCNN(10, "se").eval()
     stage = network.stages()[0]
     x = torch.randn(2, 3, 40, 40)
-    features = stage.feature_map(x)
+    features = stage.norm(stage.convolution(x)).relu()
     assert features.min() == 0 and features.shape == (2, 24, 40, 40)
     expected = torch.nn.functional.max_pool2d(stage.attention(features), 2)
     torch.testing.assert_close(stage(x), expected)
@@ -58,7 +58,7 @@ def test_pooled_heads_take_images_of_any_size(options):
 
 def test_the_original_layout_shrinks_28_pixels_to_7():
     network = AttentionCNN(10, in_channels=1, layout="original", image_size=28)
-    assert network.features(torch.rand(2, 1, 28, 28)).shape == (2, 32, 7, 7)
+    assert network.head.layers[0].in_features == 32 * 7 * 7
     assert network(torch.rand(2, 1, 28, 28)).shape == (2, 10)
 
 

@@ -40,7 +40,7 @@ def test_causal_sees_nothing_later_and_padding_hides_the_lower_half_from_all():
     assert torch.equal(token_mask("padding", 4, 3).all(dim=0), torch.arange(13) < 7)
     assert torch.equal(token_mask("padding", 3, 2).any(dim=0), torch.arange(7) < 5)
     assert token_mask("none", 2, 2) is None
-    with pytest.raises(ValueError, match="no mask 'causl'; there are: none, causal"):
+    with pytest.raises(ValueError, match="no mask 'causl'; did you mean 'causal'"):
         token_mask("causl", 2, 2)
 
 

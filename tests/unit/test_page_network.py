@@ -42,7 +42,7 @@ pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="node runs 
 
 
 def run_in_node(network: nn.Module, picture: Tensor, masks: list[str], edited: str, folder: Path) -> dict:
-    graph, weights = page_graph(network)
+    graph, weights = page_graph(network).values()
     told = {"graph": graph, "weights": weights, "shape": list(picture.shape), "data": picture.flatten().tolist()}
     (folder / "told.json").write_text(json.dumps({**told, "masks": masks, "edited": edited}))
     (folder / "run.mjs").write_text(SCRIPT % json.dumps(ENGINE.as_uri()))
@@ -122,10 +122,10 @@ def test_the_page_computes_what_torch_does(name, tmp_path):
 
 
 def test_weights_travel_in_the_precision_that_ships():
-    graph, weights = page_graph(load_network("person_segmenter"))
+    graph, weights = page_graph(load_network("person_segmenter")).values()
     assert all(tensor["half"] for tensor in graph["tensors"])
     assert len(weights) < 320_000
-    assert len(page_graph(load_network("text_reader"))[1]) < 6_100_000
+    assert len(page_graph(load_network("text_reader"))["weights"]) < 6_100_000
 
 
 @pytest.mark.parametrize(

@@ -228,10 +228,5 @@ TASKS = (
             "numbers to add": lambda *inputs: torch.where(window_mask(*inputs), 0.0, -torch.inf),
         },
     ),
-    Task(
-        attend_in_heads,
-        _draw_padded,
-        faults=_FAULTS,
-        mistakes={"0 for minus infinity": {"-torch.inf": "0"}},
-    ),
+    Task(attend_in_heads, _draw_padded, faults=_FAULTS, mistakes={"0 for minus infinity": {"-torch.inf": "0"}}),
 )

@@ -49,11 +49,9 @@ def explore_cbam_steps(
     shown = load_network(NETWORK) if network is None else network.eval()
     stages = _stages(shown)
     check_stage(stage, len(stages))
-    head = shown.get_submodule("head.layers.0")
-    assert isinstance(head, nn.Linear)
     return CBAMSteps(
         stages=stages,
-        head=_layer(head),
+        head=_layer(shown.get_submodule("head.layers.0")),
         pictures=_pictures(),
         picture=picture,
         stage=stage - 1,

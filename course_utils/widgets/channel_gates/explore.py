@@ -1,6 +1,7 @@
 """The lessons' widget on channel gates: a person segmenter and SE networks joined to `ChannelGates`."""
 
 import base64
+import contextlib
 import copy
 import functools
 import io
@@ -257,8 +258,6 @@ class Kernel:
                     "choose an example."
                 )
             return shown.own.numpy()
-        if not 0 <= example < len(shown.inputs):
-            raise ValueError(f"There is no example {example} of {source!r}; there are {len(shown.inputs)}.")
         return shown.inputs[example].numpy()
 
     def add_network(self, network: nn.Module, data: ImageSet) -> dict[str, Any]:
@@ -277,11 +276,8 @@ class Kernel:
         **more: Any,
     ) -> dict[str, Any]:
         """A source as `ChannelGates` takes it; `shown` has the label, picture and code of each input."""
-        try:
-            graph, weights = page_graph(gated.network)
-            more |= {"graph": graph, "weights": weights}
-        except ValueError:  # the page cannot run it: the kernel answers
-            pass
+        with contextlib.suppress(ValueError):  # else the page cannot run it, and the kernel answers
+            more |= page_graph(gated.network)
         source = self._shown[key] = _Shown(gated, inputs, prepare, in_page="graph" in more)
         maps, gates, _ = gated.read(inputs[:1])
         sizes = [[gate.shape[1], *x.shape[2:]] for x, gate in zip(maps, gates, strict=True)]

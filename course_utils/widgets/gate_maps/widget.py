@@ -36,16 +36,6 @@ class GateMaps(CourseWidget):
         stages: the names of the stages, finer first: ("pool3", "pool4").
         names: a name for each image.
 
-    Attributes:
-        image, stage, epoch: the index of what is shown.
-        network: the index of the network that stands large.
-        threshold: from 0 to 1, between a map's least and its largest value: what counts as "here".
-        opacity: of the map over the picture.
-        smooth: interpolate the map's values, else show its cells.
-        own_range: let each map use its whole colour scale; by default a network has one range, from 0 to the largest
-            value of its stage in all epochs and images, so that epochs can be compared.
-        query: (row, column) of the pinned cell of the map, counted from 0.
-
     Raises:
         ValueError: if shapes do not fit together, or a value is negative or not finite.
     """
@@ -59,15 +49,17 @@ class GateMaps(CourseWidget):
     epochs = traitlets.List(traitlets.Int())
     stages = traitlets.List(traitlets.Unicode())
     names = traitlets.List(traitlets.Unicode())
-    image = traitlets.Int(0, min=0).tag(of="pictures")
+    image = traitlets.Int(0, min=0).tag(of="pictures")  # image, stage, epoch: the index of what is shown
     stage = traitlets.Int(0, min=0).tag(of="stages")
     epoch = traitlets.Int(0, min=0).tag(of="epochs")
-    network = traitlets.Int(0, min=0).tag(of="series")
-    threshold = traitlets.Float(0.5, min=0, max=1)
-    opacity = traitlets.Float(0.5, min=0, max=1)
-    smooth = traitlets.Bool(True)
+    network = traitlets.Int(0, min=0).tag(of="series")  # index of the network that stands large
+    threshold = traitlets.Float(0.5, min=0, max=1)  # what counts as "here", from a map's least value to its largest
+    opacity = traitlets.Float(0.5, min=0, max=1)  # of the map over the picture
+    smooth = traitlets.Bool(True)  # interpolate the map's values, else show its cells
+    # let each map use its whole colour scale; by default a network has one range, from 0 to the largest value of its
+    # stage in all epochs and images, so that epochs can be compared
     own_range = traitlets.Bool(False)
-    query = cell()
+    query = cell()  # (row, column) of the pinned cell of the map, counted from 0
 
     def __init__(
         self,
@@ -79,7 +71,9 @@ class GateMaps(CourseWidget):
         names: Sequence[str] | None = None,
         **traits: Any,
     ) -> None:
-        pictures = np.stack([_coloured(image_bytes(image)) for image in as_array(images)])
+        pictures = np.stack([image_bytes(image) for image in as_array(images)])
+        if pictures.ndim == 3:  # grey
+            pictures = pictures[..., None].repeat(3, axis=3)
         truth = as_array(places).astype(bool)
         if truth.shape != pictures.shape[:3]:
             raise ValueError(f"places has shape {truth.shape}, but the images need {pictures.shape[:3]}.")
@@ -98,10 +92,6 @@ class GateMaps(CourseWidget):
             names=named,
             **traits,
         )
-
-
-def _coloured(image: np.ndarray) -> np.ndarray:
-    return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
 
 
 def _plain(one: MapSeries, epochs: Sequence[int], stages: Sequence[str], many: int) -> dict[str, Any]:

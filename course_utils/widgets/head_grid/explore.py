@@ -77,10 +77,10 @@ def explore_head_grid(
     queries = cast(Tokens, next(iter(find_tokens(network, images[:1]).values())).queries)  # a class token and patches
     rows, columns = cast(tuple[int, int], queries.grid)
     return HeadGrid(
-        page_graph(network),
         depth,
         heads,
         (rows, columns),
+        **page_graph(network),
         pictures=pictures,
         picture=picture,
         query=(rows, 0) if query is None else query,

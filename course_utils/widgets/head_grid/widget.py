@@ -20,7 +20,7 @@ class HeadGrid(CourseWidget):
     stands below the last row, at (rows, 0).
 
     Args:
-        network: the graph and the weights of a `VisionTransformer`, as `page_graph` gives them.
+        graph, weights: of a `VisionTransformer`, as `page_graph` gives them.
         pictures: what the learner may choose from: `label`; `input`, (C, H, W) in [0, 1]; `answer`, index of the right
             class; `code`, lines that make `network` and `image`, a batch of this picture.
     """
@@ -44,15 +44,13 @@ class HeadGrid(CourseWidget):
     mask = traitlets.Enum(MASKS, "none")  # who may attend to whom, in every layer: one of `MASKS`
     limit = traitlets.Float(0.25, min=LIMITS[0], max=LIMITS[1])  # the weight at which the colours end
 
-    def __init__(
-        self, network: tuple[dict[str, Any], str], layers: int, heads: int, grid: tuple[int, int], **traits: Any
-    ) -> None:
+    def __init__(self, layers: int, heads: int, grid: tuple[int, int], **traits: Any) -> None:
         check_name("mask", traits.get("mask", "none"), MASKS)
         for name in ("query", "key"):
             traits[name] = _place(name, traits.get(name, ()), *grid)
         traits["chosen"] = checked_head("chosen", traits.get("chosen", (1, 1)), layers, heads)
         traits["off"] = [checked_head("off", one, layers, heads) for one in traits.get("off", ())]
-        super().__init__(graph=network[0], weights=network[1], layers=layers, heads=heads, grid=grid, **traits)
+        super().__init__(layers=layers, heads=heads, grid=grid, **traits)
 
 
 def _place(name: str, place: Iterable[Any], rows: int, columns: int) -> list[int]:

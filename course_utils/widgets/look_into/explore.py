@@ -87,7 +87,10 @@ class _Looked:
         layouts = self.quietly(lambda: find_tokens(self.model, self.inputs[0]))
         self.layers = [_layer(name, mask, layouts.get(name)) for name, mask in masks.items()]
         answers = [answer, *(self.run(x, record=False)[1] for x in self.inputs[1:])]
-        found = [self.described(*one) for one in zip(shown, self.inputs, answers, strict=True)]
+        found = [
+            {"label": name, "image": self.seen(x[0]), "answer": self.pairs(answer)}
+            for name, x, answer in zip(shown, self.inputs, answers, strict=True)
+        ]
         drawn = [i for i, layer in enumerate(self.layers) if layer["kind"]] or [0]
         weights = [i for i in drawn if self.layers[i]["kind"] == "weights"]
         tokens = self.layers[weights[-1]]["tokens"] if weights else {}
@@ -194,9 +197,6 @@ class _Looked:
             for k in dict.fromkeys([*also, *best])
         ]
 
-    def described(self, name: str, x: Tensor, answer: Tensor | None) -> dict[str, Any]:
-        return {"label": name, "image": self.seen(x[0]), "answer": self.pairs(answer)}
-
     def seen(self, x: Tensor) -> np.ndarray:
         """What the model sees, (H, W, 3) bytes: the normalisation undone where it is known, else stretched."""
         array = as_array(x.float()).astype(np.float64)
@@ -216,11 +216,11 @@ class _Looked:
             name = str(request["name"])[:80] or "your picture"
             picture = Image.fromarray(decode_base64(str(request["upload"]), name))
             x = self.input(picture)
-            entry = self.described(name, x, self.run(x, record=False)[1])
+            answer = self.pairs(self.run(x, record=False)[1])
             if x.shape != self.inputs[0].shape:
                 raise ValueError(f"The upload became {tuple(x.shape)}, the others are {tuple(self.inputs[0].shape)}.")
             self.inputs.append(x)
-            entry["image"] = encode(entry["image"])
+            entry = {"label": name, "image": encode(self.seen(x[0])), "answer": answer}
             self.look.pictures = [*self.look.pictures, entry]
             return {"uploaded": len(self.inputs) - 1}
         i = int(request["picture"])

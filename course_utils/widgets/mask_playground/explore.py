@@ -21,6 +21,11 @@ HEIGHT, WIDTH = 216, 288
 FRAMES = FRAMES_ACROSS**2
 PICTURES = {"astronaut": "astronaut", "german_shepherd": "dog", "owl": "owl", "kitten": "kitten"}
 
+_CODE = """import torch
+
+from course_utils.widgets.mask_playground.explore import deviation_mask, local_mean, person_mask, playground_input
+"""
+
 AXES_OF_THE_MASK = {
     "channel": (-3,),
     "spatial": (-2, -1),
@@ -112,12 +117,7 @@ def explore_mask_playground(**settings: Any) -> MaskPlayground:
     for name, title in PICTURES.items():
         still, clip = (base64.b64encode(file).decode() for file in _files(name))
         pictures.append({"key": name, "title": title, "still": still, "clip": clip})
-    settings.setdefault(
-        "code",
-        "import torch\n\nfrom course_utils.widgets.mask_playground.explore import (\n"
-        "    deviation_mask,\n    local_mean,\n    person_mask,\n    playground_input,\n)\n",
-    )
-    return MaskPlayground(page_graph(_segmenter()), pictures=pictures, **settings)
+    return MaskPlayground(network=page_graph(_segmenter()), pictures=pictures, code=_CODE, **settings)
 
 
 @functools.cache

@@ -1,6 +1,5 @@
 """`mask-playground`: one picture, and a mask of each of the six categories to move by hand or to have made from it."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import traitlets
@@ -27,18 +26,6 @@ class MaskPlayground(CourseWidget):
         network: the graph and the weights of a segmenter, as `page_graph` makes them.
         code: the lines that import what the copied code needs.
 
-    Attributes:
-        picture: key of the picture shown.
-        category: one of `CATEGORIES`.
-        source: where the mask comes from, "hand", "picture" or "trained", which has one weight for each position.
-        rest: what a spatial mask leaves over, "dark", "blurred" or "replaced" by a colour.
-        gates: the three channels' weights, 0 to 1, where the hand sets them.
-        spot: centre of the spotlight, (row, column) as shares of height and width.
-        size: standard deviation of the spotlight, as a share of the height.
-        moment: centre of the window in time, as a frame's number.
-        window: standard deviation of the window in time, in frames.
-        fine: the fine branch's share; the coarse branch has the rest.
-
     Raises:
         ValueError: if there is no such picture, or a trained mask is asked for in another category than "spatial".
     """
@@ -48,18 +35,18 @@ class MaskPlayground(CourseWidget):
     label = traitlets.Unicode("Mask playground: a picture, a mask, and the picture with the mask applied")
     pictures = traitlets.List(traitlets.Dict())
     network = traitlets.Dict()
-    picture = traitlets.Unicode("").tag(of="pictures")
+    picture = traitlets.Unicode("").tag(of="pictures")  # key of the picture shown
     category = traitlets.Enum(CATEGORIES, "spatial")
-    source = traitlets.Enum(SOURCES, "hand")
-    rest = traitlets.Enum(RESTS, "dark")
-    gates = traitlets.List(traitlets.Float(min=0, max=1), [1.0, 1.0, 1.0], 3, 3)
-    spot = traitlets.List(traitlets.Float(min=0, max=1), [0.24, 0.82], 2, 2)
-    size = traitlets.Float(0.16, min=0.04, max=0.6)
-    moment = traitlets.Float(6, min=0, max=8)
-    window = traitlets.Float(1.2, min=0.3, max=6)
-    fine = traitlets.Float(0.3, min=0, max=1)
+    source = traitlets.Enum(SOURCES, "hand")  # of the mask; "trained" has one weight for each position
+    rest = traitlets.Enum(RESTS, "dark")  # what a spatial mask leaves over
+    gates = traitlets.List(traitlets.Float(min=0, max=1), [1.0, 1.0, 1.0], 3, 3)  # the channels' weights by hand
+    spot = traitlets.List(traitlets.Float(min=0, max=1), [0.24, 0.82], 2, 2)  # (row, column) of its centre, as shares
+    size = traitlets.Float(0.16, min=0.04, max=0.6)  # standard deviation of the spotlight, as a share of the height
+    moment = traitlets.Float(6, min=0, max=8)  # centre of the window in time, as a frame's number
+    window = traitlets.Float(1.2, min=0.3, max=6)  # standard deviation of the window in time, in frames
+    fine = traitlets.Float(0.3, min=0, max=1)  # the fine branch's share; the coarse branch has the rest
 
-    def __init__(self, network: tuple[Mapping[str, Any], str], **traits: Any) -> None:
+    def __init__(self, **traits: Any) -> None:
         if traits.get("source") == "trained" and traits.get("category", "spatial") != "spatial":
             raise ValueError('source="trained" gives one weight for each position; use category="spatial".')
-        super().__init__(network={"graph": network[0], "weights": network[1]}, **traits)
+        super().__init__(**traits)

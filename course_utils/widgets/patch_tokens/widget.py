@@ -119,8 +119,6 @@ class PatchTokens(CourseWidget):
 
     def _probabilities(self, asked: dict[str, Any]) -> dict[str, Any]:
         picture, blanked = int(asked["picture"]), sorted({int(patch) for patch in asked["blanked"]})
-        if not 0 <= picture < len(self.pictures):
-            raise ValueError(f"There is no picture {picture}; there are {len(self.pictures)}, counted from 0.")
         _check_blanked(blanked, self.pictures[picture]["single"]["shape"][0])
         assert self._answer is not None
         found = [float(value) for value in as_array(self._answer(picture, blanked))]

@@ -43,13 +43,11 @@ def explore_pixel_budget(budget: float = 0.1, **traits: Any) -> PixelBudget:
         "random": torch.rand(28, 28, generator=torch.Generator().manual_seed(0)),
         "fixed": digits("train").images.mean(dim=(0, 1)),
     }
-    graph, weights = page_graph(load_network(NETWORK).eval())
     return PixelBudget(
         pictures=(shown.images[:, 0] * 255).round().byte(),
         labels=shown.labels.tolist(),
         scores=scores,
-        graph=graph,
-        weights=weights,
+        **page_graph(load_network(NETWORK)),
         budget=budget,
         code=_CODE,
         **traits,

@@ -87,10 +87,8 @@ def _encoder() -> PersonFeatures:
 
 
 def _own_pictures() -> dict[str, Any]:
-    graph, weights = page_graph(_encoder())
     return {
-        "graph": graph,
-        "weights": weights,
+        **page_graph(_encoder()),
         "title": "your own picture",
         "made": "The features of your picture come from the person segmenter's encoder, which runs in this page.",
         "about": "No weight was trained for attention here either: query, key and value of a position are its 16 "

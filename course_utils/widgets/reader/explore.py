@@ -38,8 +38,8 @@ def explore_reader(
     if picture.shape[2] > LONGEST:
         raise ValueError(f"{words!r} is {picture.shape[2]} pixels long; give a line of at most {LONGEST} pixels.")
     return Reader(
-        page_graph(load_network("text_reader").eval()),
         (255 * picture).round().byte().permute(1, 2, 0),
+        **page_graph(load_network("text_reader")),
         words=words.strip(),
         typeface=typeface,
         query=() if query is None else (query,),

@@ -19,8 +19,8 @@ class Reader(CourseWidget):
     """A line of text as the network reads it, in the page. Blocks and heads count from 1, columns from 0.
 
     Args:
-        network: the graph and the weights of a `TextReader`, as `page_graph` gives them.
         picture: (48, W, 3), uint8, W a multiple of 8: the line shown first.
+        graph, weights: of a `TextReader`, as `page_graph` gives them.
     """
 
     _module = "reader"
@@ -37,7 +37,7 @@ class Reader(CourseWidget):
     # (block, head) of every head that is knocked out: its weights are zero
     off: traitlets.List = traitlets.List(traitlets.List(traitlets.Int(min=1)))
 
-    def __init__(self, network: tuple[dict[str, Any], str], picture: Any, **traits: Any) -> None:
+    def __init__(self, picture: Any, **traits: Any) -> None:
         height, width, _ = picture.shape
         if height != HEIGHT or width % 8 or not 0 < width <= LONGEST:
             raise ValueError(
@@ -47,7 +47,7 @@ class Reader(CourseWidget):
         chosen = traits.get("chosen") or []
         traits["chosen"] = checked_head("chosen", chosen, BLOCKS, HEADS) if chosen else []
         traits["off"] = [checked_head("off", one, BLOCKS, HEADS) for one in traits.get("off", ())]
-        super().__init__(graph=network[0], weights=network[1], line=picture, **traits)
+        super().__init__(line=picture, **traits)
 
     @property
     def picture(self) -> np.ndarray:

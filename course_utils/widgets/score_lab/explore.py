@@ -58,14 +58,15 @@ def explore_score_lab(
         settings: where the widget's other attributes begin, such as `width`, `temperature`, `query`.
 
     Raises:
-        ValueError: if a name is unknown, or a setting does not fit.
+        ValueError: if the source is unknown, or a setting does not fit.
+        TraitError: if a score or an alignment is unknown, or there are not two.
 
     Example:
         >>> explore_score_lab(alignments=("softmax", "sparsemax"))
     """
     parameters = {width: lab_parameters(width) for width in WIDTHS}
     sources = [_plane(), *(_photograph(name) for name in _PHOTOGRAPHS)]
-    return ScoreLab(sources, parameters, scores, alignments, source=source, **settings)
+    return ScoreLab(sources, parameters, scores=scores, alignments=alignments, source=source, **settings)
 
 
 def lab_score(name: str, width: int) -> nn.Module:

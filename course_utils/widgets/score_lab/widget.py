@@ -1,6 +1,5 @@
 """`score-lab`: one query, two combinations of a score and an alignment, and all that follows from them."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -45,22 +44,9 @@ class ScoreLab(CourseWidget):
         alignments: the alignments of A and B.
         query: (row, column) of the query that is shown until the learner points; by default the source's start.
 
-    Attributes:
-        source: key of the source shown.
-        width: d, how many numbers of each key and query are used; one of the widths in `parameters`. At first 2, or the
-            smallest there is, in a plane, and as many as the keys have on a picture.
-        temperature: what the scores are divided by before they are aligned.
-        window, gaussian, center: the options of "local"; in a plane the keys stand on a line in the order of their
-            numbers, and center is a place on it; on a picture the center is the query's cell.
-        estimator: "straight_through" or "reinforce": how "hard" passes a gradient.
-        own_range: whether A and B each have a scale for their weights and gradients, rather than one for both; at first
-            on a picture.
-        sample: which draw "hard" and the agent of "reinforced" show.
-        chosen: the key whose weight's gradient is shown; at first key 0, on a picture the query's own.
-        query: (row, column) of the query that is pinned or shown at first; empty: the source's start.
-
     Raises:
-        ValueError: if a name is unknown, a width does not fit the source, or the query lies outside.
+        ValueError: if a source is unknown, a width does not fit it, or the query lies outside.
+        TraitError: if a score or an alignment is unknown, or there are not two.
     """
 
     _module = "score_lab"
@@ -68,34 +54,32 @@ class ScoreLab(CourseWidget):
     label = traitlets.Unicode("Score lab: one query, two ways to score and to align")
     sources: traitlets.List = traitlets.List().tag(exact=("keys", "values", "rest"))
     parameters: traitlets.Dict = traitlets.Dict().tag(exact=True)
-    source = traitlets.Unicode("").tag(of="sources")
-    scores: traitlets.List = traitlets.List(traitlets.Enum(SCORE_NAMES), minlen=2, maxlen=2)
-    alignments: traitlets.List = traitlets.List(traitlets.Enum(ALIGNMENT_NAMES), minlen=2, maxlen=2)
+    source = traitlets.Unicode("").tag(of="sources")  # key of the source shown
+    scores = traitlets.List(traitlets.Enum(SCORE_NAMES), ["scaled_multiplicative", "similarity_euclidean"], 2, 2)
+    alignments = traitlets.List(traitlets.Enum(ALIGNMENT_NAMES), ["softmax", "softmax"], 2, 2)
+    # d, how many numbers of each key and query are used, one of the widths in `parameters`; at first the smallest in a
+    # plane, and as many as the keys have on a picture
     width = traitlets.Int(2)
-    temperature = traitlets.Float(1.0, min=0.1, max=5)
+    temperature = traitlets.Float(1.0, min=0.1, max=5)  # what the scores are divided by before they are aligned
+    # the options of "local"; in a plane the keys stand on a line in the order of their numbers, and center is a place
+    # on it; on a picture the center is the query's cell
     window = traitlets.Float(2.0, min=0.5, max=13)
     gaussian = traitlets.Bool(False)
     center = traitlets.Float(5.0, min=0)
-    estimator = traitlets.Enum(["straight_through", "reinforce"], "straight_through")
-    own_range = traitlets.Bool(False)
-    sample = traitlets.Int(1, min=1)
-    chosen = traitlets.Int(0, min=0)
-    query = cell()
+    estimator = traitlets.Enum(["straight_through", "reinforce"], "straight_through")  # how "hard" passes a gradient
+    own_range = traitlets.Bool(False)  # whether A and B each have a scale; at first on a picture
+    sample = traitlets.Int(1, min=1)  # which draw "hard" and the agent of "reinforced" show
+    chosen = traitlets.Int(0, min=0)  # the key whose weight's gradient is shown; at first 0, or the query's own
+    query = cell()  # (row, column) of the query that is pinned or shown at first; empty: the source's start
 
     def __init__(
         self,
         sources: Sequence[Mapping[str, Any]],
         parameters: Mapping[int, Mapping[str, np.ndarray]],
-        scores: tuple[str, str] = ("scaled_multiplicative", "similarity_euclidean"),
-        alignments: tuple[str, str] = ("softmax", "softmax"),
         query: Sequence[int] = (),
         **traits: Any,
     ) -> None:
         shown = one_of("source", traits.get("source", sources[0]["key"]), sources)
-        for given, names in ((scores, SCORE_NAMES), (alignments, ALIGNMENT_NAMES)):
-            unknown = [name for name in given if name not in names]
-            if unknown or len(given) != 2:
-                raise ValueError(f"ScoreLab was given {given}, but needs two of {', '.join(names)}.")
         count, numbers = shown["keys"].shape
         on_plane = shown["image"] is None
         widths = [width for width in sorted(parameters) if width <= numbers]
@@ -109,14 +93,9 @@ class ScoreLab(CourseWidget):
         traits.setdefault("chosen", 0 if on_plane else row * shown["steps"][1] + column)
         check_index("chosen", traits["chosen"], count)
         traits.setdefault("own_range", not on_plane)
-        for name in ("temperature", "window", "center"):
-            if not math.isfinite(traits.get(name, 0)):
-                raise ValueError(f"{name}={traits[name]} is not a finite number; give one.")
         super().__init__(
             sources=sources,
             parameters={str(width): arrays for width, arrays in sorted(parameters.items())},
-            scores=scores,
-            alignments=alignments,
             query=query,
             **traits,
         )

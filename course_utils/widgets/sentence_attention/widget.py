@@ -1,6 +1,6 @@
 """`sentence-attention`: the words of a sentence attend to each other, by a table of features that one can read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 import traitlets
 
 from ..base import CourseWidget
+from ..limits import check_index
 
 PROJECTIONS = ("looks for", "itself")
 
@@ -44,58 +45,46 @@ class Sentence:
                     f"{name} of {self.title!r} has shape {given.shape}; {n} words with {d} features need finite "
                     f"numbers of shape {needed}."
                 )
-        if not 0 <= self.word < n:
-            raise ValueError(f"word={self.word}, but {self.title!r} has {n} words; give a number from 0 to {n - 1}.")
+        check_index("word", self.word, n)
 
 
-_WORLD = ("being", "action", "place", "colour", "refers")
-_SENSE = ("being", "action", "water", "money")
-_WORDS = {
-    "they": (2, 0, 0, 0),
-    "them": (2, 0, 0, 0),
-    "fish": (0, 2, 1, 0),
-    "lends": (0, 2, 0, 1),
-    "river": (0, 0, 2, 0),
-    "money": (0, 0, 0, 2),
-    "bank": (0, 0, 1, 1),
+# What a word with each feature looks for: how much of every feature, in the same order.
+_WORLD = {
+    "being": (0, 2, 0, 1, 0),  # what does it do, what colour has it?
+    "action": (2, 0, 1, 0, 0),  # who does it, where?
+    "place": (0, 1, 0, 1, 0),  # what happens there, what colour has it?
+    "colour": (2, 0, 2, 0, 0),  # what has it?
+    "refers": (2, 0, 0, 0, 0),  # to whom?
 }
-_SENSES = ((0, 1, 0, 0), (1, 0, 0, 0), (0, 0, 2, 0), (0, 0, 0, 2))
+_SENSE = {"being": (0, 1, 0, 0), "action": (1, 0, 0, 0), "water": (0, 0, 2, 0), "money": (0, 0, 0, 2)}
+_WORDS = {
+    "brown": {"colour": 2},
+    "green": {"colour": 2},
+    "dog": {"being": 2},
+    "grass": {"place": 2},
+    "stands": {"action": 2},
+    "pants": {"action": 2},
+    "it": {"refers": 2},
+    "they": {"being": 2},
+    "them": {"being": 2},
+    "fish": {"action": 2, "water": 1},
+    "lends": {"action": 2, "money": 1},
+    "river": {"water": 2},
+    "money": {"money": 2},
+    "bank": {"water": 1, "money": 1},
+}
 
 
-def _senses(title: str, text: str) -> Sentence:
+def _sentence(title: str, text: str, word: str, looks_for: Mapping[str, Sequence[int]]) -> Sentence:
     words = text.split()
-    table = [_WORDS.get(word, (0, 0, 0, 0)) for word in words]
-    return Sentence(title, words, _SENSE, table, _SENSES, words.index("bank"))
+    table = [[_WORDS.get(each, {}).get(feature, 0) for feature in looks_for] for each in words]
+    return Sentence(title, words, list(looks_for), table, list(looks_for.values()), words.index(word))
 
 
 SENTENCES = (
-    Sentence(
-        title="what does “it” stand for?",
-        words=["the", "brown", "dog", "stands", "in", "green", "grass", "and", "it", "pants"],
-        features=_WORLD,
-        table=(
-            (0, 0, 0, 0, 0),
-            (0, 0, 0, 2, 0),
-            (2, 0, 0, 0, 0),
-            (0, 2, 0, 0, 0),
-            (0, 0, 0, 0, 0),
-            (0, 0, 0, 2, 0),
-            (0, 0, 2, 0, 0),
-            (0, 0, 0, 0, 0),
-            (0, 0, 0, 0, 2),
-            (0, 2, 0, 0, 0),
-        ),
-        looks_for=(
-            (0, 2, 0, 1, 0),  # a being: what does it do, what colour has it?
-            (2, 0, 1, 0, 0),  # an action: who does it, where?
-            (0, 1, 0, 1, 0),  # a place: what happens there, what colour has it?
-            (2, 0, 2, 0, 0),  # a colour: what has it?
-            (2, 0, 0, 0, 0),  # a word that refers: to whom?
-        ),
-        word=8,
-    ),
-    _senses("which bank? by the river", "they fish from the river bank"),
-    _senses("which bank? with the money", "the bank lends them money"),
+    _sentence("what does “it” stand for?", "the brown dog stands in green grass and it pants", "it", _WORLD),
+    _sentence("which bank? by the river", "they fish from the river bank", "bank", _SENSE),
+    _sentence("which bank? with the money", "the bank lends them money", "bank", _SENSE),
 )
 """The course's sentences. The numbers were written by hand, so that one can read them; nothing was trained."""
 
@@ -110,14 +99,6 @@ class SentenceAttention(CourseWidget):
         sentences: what the learner may choose from; the course's own by default.
         traits: the settings below, and the other traits of a `CourseWidget`.
 
-    Attributes:
-        sentence: index of the sentence shown.
-        table: its features as they are now, n rows of d numbers.
-        looks_for: W_Q as it is now, d rows of d numbers.
-        projection: where queries come from: "looks for" multiplies by W_Q, "itself" takes the features.
-        sharpness: multiplies the scores; 1 is scaled dot-product attention, 0 shares out evenly.
-        word: place of the word that is pinned or shown at first, counted from 0; [] while none is.
-
     Raises:
         ValueError: if there is no sentence, or no such one.
     """
@@ -126,18 +107,15 @@ class SentenceAttention(CourseWidget):
 
     label = traitlets.Unicode("Attention between the words of a sentence, with every number it is made of")
     sentences = traitlets.List(traitlets.Dict())
-    sentence = traitlets.Int(0)
-    table = traitlets.List(traitlets.List(traitlets.Float()))
-    looks_for = traitlets.List(traitlets.List(traitlets.Float()))
-    projection = traitlets.Enum(PROJECTIONS, "looks for")
-    sharpness = traitlets.Float(1, min=0, max=8)
-    word = traitlets.List(traitlets.Int(min=0), maxlen=1)
+    sentence = traitlets.Int(0)  # index of the sentence shown
+    table = traitlets.List(traitlets.List(traitlets.Float()))  # its features as they are now, n rows of d numbers
+    looks_for = traitlets.List(traitlets.List(traitlets.Float()))  # W_Q as it is now, d rows of d numbers
+    projection = traitlets.Enum(PROJECTIONS, "looks for")  # queries: the features times W_Q, or the features themselves
+    sharpness = traitlets.Float(1, min=0, max=8)  # multiplies the scores; 1 is scaled dot-product attention
+    word = traitlets.List(traitlets.Int(min=0), maxlen=1)  # place of the word pinned, or shown at first; [] for none
 
     def __init__(self, sentences: Sequence[Sentence] = SENTENCES, *, sentence: int = 0, **traits: Any) -> None:
-        if not 0 <= sentence < len(sentences):
-            raise ValueError(
-                f"sentence={sentence}, but {len(sentences)} sentences were given; count from 0, and give at least one."
-            )
+        check_index("sentence", sentence, len(sentences))
         tables = ("table", "looks_for")
         every = [vars(one) | {name: np.array(vars(one)[name], float).tolist() for name in tables} for one in sentences]
         first = {name: every[sentence][name] for name in tables}

@@ -61,23 +61,21 @@ def explore_space_time(
 
 
 @torch.no_grad()
-def clip_tokens(clip: Tensor, network: nn.Module | None = None) -> Tensor:
-    """A clip as tokens: what a trained network sees in each cell of each frame, standardised.
+def clip_tokens(clip: Tensor) -> Tensor:
+    """A clip as tokens: what the trained network "sk_sized_digits" sees in each cell of each frame, standardised.
 
-    Each frame goes through the first two stages of a network alone. Every feature is then brought to mean 0 and
+    Each frame goes through the first two stages of the network alone. Every feature is then brought to mean 0 and
     deviation 1 over all cells of all frames, so that none of them outweighs the others, and every token to the length
     sqrt(D), so that a product says how similar two places look and not how bright they are.
 
     Args:
         clip: (T, 1, H, W), grey frames in [0, 1].
-        network: with `stages()` as `AttentionCNN`; by default the trained one that ships as "sk_sized_digits".
 
     Returns:
         (1, T, S, D): S = H / 4 * W / 4 cells, in rows; rounded to float16, as the page shows them.
     """
-    network = _network() if network is None else network
     x = clip
-    for stage in network.stages()[:2]:  # type: ignore[operator]
+    for stage in _network().stages()[:2]:  # type: ignore[operator]
         x = stage(x)
     tokens = x.flatten(2).transpose(1, 2)  # (T, D, h, w) -> (T, S, D)
     centred = tokens - tokens.mean(dim=(0, 1))
