@@ -109,7 +109,7 @@ def test_occlusion_shows_what_blanking_each_patch_alone_changes(page):
         page.set(picture=picture, view="occlusion")
         np.testing.assert_allclose(numbers(page.canvas, "weights"), -fall(picture), atol=1e-3)
         most = int(fall(picture).argmax())
-        assert f"matters most at row {most // SIDE + 1}, column {most % SIDE + 1}" in page.status
+        assert f"Blanking row {most // SIDE + 1}, column {most % SIDE + 1} matters most" in page.status
 
 
 @pytest.mark.parametrize("layer", [1, 2, 3])
@@ -148,8 +148,8 @@ def test_a_focused_patch_says_its_token_its_weight_and_what_blanking_it_does(pag
     point(page, 2, 3)
     assert page.canvas.get_attribute("data-query") == "2,3"
     before, after = (100 * float(value) for value in (WHOLE[0, 1], SINGLE[0, 2 * SIDE + 3, 1]))
-    assert f"Patch at row 3, column 4: token 16 of 36, weight {100 * expected[2, 3]:.1f} %." in page.status
-    assert f"Blanking it alone takes the probability of 1 from {before:.1f} % to {after:.1f} %." in page.status
+    assert f"Token 16 of 36, at row 3, column 4: weight {100 * expected[2, 3]:.1f} %." in page.status
+    assert f"Blanking it alone takes P(1) from {before:.1f} % to {after:.1f} %." in page.status
     page.page.mouse.move(1, 1)
     assert page.canvas.get_attribute("data-query") is None
     choose(page, "Sequence")
@@ -169,8 +169,8 @@ def test_one_blanked_patch_is_answered_without_a_kernel(page):
     expected = SINGLE[0, 20]
     assert (expected - WHOLE[0]).abs().max() > 0.1
     np.testing.assert_allclose(answers(page), expected, atol=1e-3)
-    assert f"1 patch blanked: {100 * expected[1]:.1f} % for 1, without blanks {100 * WHOLE[0, 1]:.1f} %" in page.status
-    assert f"most likely {int(expected.argmax())} with" in page.status
+    assert f"1 patch blanked: 1 has {100 * expected[1]:.1f} % instead of {100 * WHOLE[0, 1]:.1f} %" in page.status
+    assert f"most likely is {int(expected.argmax())}," in page.status
     click(page, 3, 2)
     assert page.state("blanked") == []
     np.testing.assert_allclose(answers(page), WHOLE[0], atol=1e-3)
@@ -199,7 +199,7 @@ def test_the_kernels_answer_is_shown_for_the_patches_that_it_is_for(alone):
     image[:, :4, 12:16] = image[:, 12:16, 8:12] = 0
     expected = NETWORK(image[None]).softmax(1)[0]
     np.testing.assert_allclose(answers(page), expected, atol=1e-4)
-    assert f"2 patches blanked: {100 * expected[3]:.1f} % for 3" in page.status
+    assert f"2 patches blanked: 3 has {100 * expected[3]:.1f} %" in page.status
     click(page, 5, 5)  # another set: the answer is no longer for it
     assert "needs a running notebook" in page.status
     page.set(answered={"picture": 2, "blanked": [35, 3, 20], "probabilities": [0.1, 0.2, 0.3, 0.4]})
@@ -345,13 +345,13 @@ def test_another_patch_size_shows_the_cut_and_its_count(page):
     )
     assert page.root.get_by_role("slider", name="Layer").count() == 0
     point(page, 2, 1, side=3)
-    assert page.canvas.get_attribute("data-query") == "2,1" and "token 8 of 9." in page.status
+    assert page.canvas.get_attribute("data-query") == "2,1" and "Token 8 of 9, at row 3, column 2." in page.status
     page.canvas.press("b")
     assert page.state("blanked") == []
     page.root.get_by_role("combobox", name="Patch").select_option("2")
     assert "145 tokens, so 21,025 weights per head" in page.status
     choose(page, "Occlusion")
-    assert page.state("cut") == 4 and "Blanking one patch matters most" in page.status
+    assert page.state("cut") == 4 and "matters most: P(" in page.status
 
 
 def test_click_pins_arrows_move_b_blanks_and_escape_unpins(page):

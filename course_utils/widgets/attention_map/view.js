@@ -59,8 +59,8 @@ function describeMap(model, data, query) {
   const shares = model.get("shares");
   const onPlace = shares.length ? `${percent(shares[data.now()])} of it lies on the true place.` : "";
   const where = placeInWords(cellOf(top, data.size[1]));
-  return [`${name}, ${data.size.join(" × ")} values from ${number(low)} to ${number(high)}: strongest at ${where}.`,
-    { aside: onPlace }];
+  const range = `${data.size.join(" × ")} values from ${number(low)} to ${number(high)}.`;
+  return [`${name}: strongest at ${where}.`, { aside: range }, { aside: onPlace }];
 }
 
 function panelsPart(house, model, data) {

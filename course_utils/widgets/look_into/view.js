@@ -174,10 +174,10 @@ function maskInWords(net, { map }, query, live) {
   const place = placeOn([map.height], cellOf(best, map.width));
   if (kind === "map") return [`the gate is largest at ${place}: ${number(map.values[best])}.`];
   const token = net.get("token");
-  const isLine = net.grid()[0] === 1;
-  const asks = query ? `${isLine ? "" : "the patch at "}${placeOn(net.grid(), query)}`
-    : token ? `the ${token} token` : `the ${isLine ? "column" : "patch"} in the middle`;
-  return [`${headInWords(net.get("head"))}: ${asks} takes most from ${place}, ${percent(map.values[best])}.`,
+  const asks = query ? placeOn(net.grid(), query) : token ? `the ${token} token`
+    : `the ${net.grid()[0] === 1 ? "column" : "patch"} in the middle`;
+  const from = place === asks ? "itself" : place;
+  return [`${headInWords(net.get("head"))}: ${asks} takes most from ${from}, ${percent(map.values[best])}.`,
     `The map has ${map.height} × ${map.width} cells; ${percent(map.other)} come from tokens that are no patches.`];
 }
 

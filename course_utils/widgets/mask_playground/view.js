@@ -373,13 +373,14 @@ function wordsOf({ input, mask, behind, grid, title, ...settings }, query, hint)
   const made = triple(colours(behind).map((value, c) => applied(weights[c], x[c], value)));
   const where = `${isClip(category) ? `Frame ${sheet + 1}, row` : "Row"} ${line + 1} of ${input.rows}, `
     + `column ${column + 1} of ${input.columns}`;
-  const heard = { heard: `${kind}. ${amount} ${maker}` };
   if (category === "branch") {
-    return [heard, `${where}: ${number(values[0])} of fine, ${number(values[1])} of coarse.`,
+    return [{ heard: `${kind}. ${amount} ${maker}` },
+      `${where}: ${number(values[0])} of fine, ${number(values[1])} of coarse.`,
       { aside: `Of ${triple(x)} and ${triple(colours(behind))} they make ${made}.` }, hint];
   }
   const filled = isFilled(settings) ? `, filled up from the ${rest} background,` : "";
-  return [heard, `${where}: mask ${triple(weights.slice(0, mask.shape[1]))}.`,
+  return [{ heard: `${kind}.` }, amount, { heard: maker },
+    `${where}: mask ${triple(weights.slice(0, mask.shape[1]))}.`,
     { aside: `Of x ${triple(x)} it makes${filled} ${made}.` }, hint];
 }
 

@@ -162,8 +162,8 @@ const VIEWS = {
     title: (numbers) => `rollout, layers 1 to ${numbers.layer()}`,
     words(numbers) {
       const [share, most] = mostOf(numbers);
-      const from = `Rollout of layers 1 to ${numbers.layer()}: ${share} of the class token comes from patches`;
-      return [`${from}, most from ${most}.`];
+      const asked = { aside: `Rollout of layers 1 to ${numbers.layer()}:` };
+      return [asked, `${share} of the class token comes from patches, most from ${most}.`];
     },
     code: ({ get }) => `row = rollout(weights[:, : ${get("layer")}])[0, 0]`,
   },
@@ -189,8 +189,8 @@ const VIEWS = {
     words(numbers) {
       const { seen, probability } = numbers;
       const most = largest(seen.drops);
-      return [`Blanking one patch matters most at ${numbers.placeOf(most)}: it takes the probability of `
-        + `${numbers.named()} from ${probability(seen.whole)} to ${probability(seen.alone[most])}.`];
+      return [`Blanking ${numbers.placeOf(most)} matters most: P(${numbers.named()}) goes from `
+        + `${probability(seen.whole)} to ${probability(seen.alone[most])}.`];
     },
     code: ({ now }) =>
       `row = torch.cat([torch.zeros(1), single[:, ${now.index}] - whole[${now.index}]])  # the change`,
@@ -207,11 +207,11 @@ const VIEWS = {
 function patchInWords(numbers, query) {
   const { seen, probability } = numbers;
   const patch = numbers.patchAt(query);
-  const words = `Patch at ${placeInWords(query)}: token ${patch + 1} of ${numbers.size ** 2}`;
+  const words = `Token ${patch + 1} of ${numbers.size ** 2}, at ${placeInWords(query)}`;
   if (numbers.isCut()) return [`${words}.`];
   const { value } = numbers.shown();
-  const weight = value ? `, ${value} ${percent(numbers.map(query).row[patch + 1])}` : "";
-  const blanking = `Blanking it alone takes the probability of ${numbers.named()} from ${probability(seen.whole)} `
+  const weight = value ? `: ${value} ${percent(numbers.map(query).row[patch + 1])}` : "";
+  const blanking = `Blanking it alone takes P(${numbers.named()}) from ${probability(seen.whole)} `
     + `to ${probability(seen.alone[patch])}.`;
   return [`${words}${weight}.`, { aside: blanking }];
 }
@@ -225,8 +225,8 @@ function blankedInWords(numbers, live, refused) {
     : refused ? "the notebook could not answer; its message stands below." : "asking the network.";
   if (!values) return `${counted(count)}: ${without}`;
   const [first, { classes }] = [largest(values), numbers.now];
-  return `${counted(count)}: ${numbers.probability(values)} for ${numbers.named()}, without blanks `
-    + `${numbers.probability(numbers.seen.whole)}; most likely ${classes[first]} with ${percent(values[first])}.`;
+  return `${counted(count)}: ${numbers.named()} has ${numbers.probability(values)} instead of `
+    + `${numbers.probability(numbers.seen.whole)}; most likely is ${classes[first]}, ${percent(values[first])}.`;
 }
 
 /** How well the map agrees with occlusion, and that it is of the whole picture. */
@@ -587,7 +587,8 @@ function render({ model, el }) {
     const query = focus.get();
     const blanked = blankedInWords(numbers, Boolean(model.widget_manager), refused === asked());
     const map = numbers.shown().words(numbers, query);
-    const first = query && numbers.view() !== "positions" ? patchInWords(numbers, query) : blanked ? [] : map;
+    const pointed = query && numbers.view() !== "positions" ? patchInWords(numbers, query) : null;
+    const first = blanked ? (pointed ?? []).slice(0, 1).map((aside) => ({ aside })) : pointed ?? map;
     const unsaid = first === map ? "" : map.map(wordsIn).join(" ");
     return [...first, blanked, { heard: `${unsaid} ${noteOf(numbers)}`.trim() }, focus.hint()];
   };

@@ -132,7 +132,7 @@ function weightsPart(numbers) {
 }
 
 const spreadInWords = (weights) =>
-  `As spread out as if ${number(sharedBy(weights))} of the ${weights.length} keys shared it equally`;
+  `As if ${number(sharedBy(weights))} of the ${weights.length} keys shared the weight equally`;
 
 /** What a stack of convolutions reaches from the query; the rest of the picture is dark. */
 function reachPart(model, numbers) {

@@ -56,8 +56,8 @@ function drawWords(words, typeface) {
   if (!line) throw new Error("The line is empty: type at least one letter.");
   const unknown = [...new Set(Array.from(line).filter((letter) => letter < " " || letter > "~"))];
   if (unknown.length) {
-    const words = "The reader knows English letters, digits and signs, but not";
-    throw new Error(`${words} ${unknown.join(" ")}: leave that out.`);
+    const words = "The reader knows English letters, digits and signs. Leave out what it does not know:";
+    throw new Error(`${words} ${unknown.join(" ")}`);
   }
   const { context: measure } = paper(STANDARD, PAPER);
   measure.font = FONTS[typeface];
