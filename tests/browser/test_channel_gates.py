@@ -251,7 +251,7 @@ def test_hover_focuses_click_pins_and_escape_unpins(page):
     query = f"{10 // columns(page)},{10 % columns(page)}"
     assert page.canvas.get_attribute("data-query") == query
     assert page.canvas.get_attribute("data-locked") == "false"
-    assert page.status.startswith("Channel 11 of stage 3: mean ")
+    assert page.status.startswith("Channel 11 of stage 3: ")
     page.page.mouse.down()
     page.page.mouse.up()
     page.page.mouse.move(*centre(page, 21, "map"))
@@ -277,7 +277,7 @@ def test_keys_begin_at_the_chosen_channel_and_an_edge_is_told(page):
     assert "Edge." not in page.status
     page.root.get_by_label("Sort").select_option("gate")
     page.page.mouse.move(*centre(page, 2, "map"))
-    assert "(place 3 of 32 by gate)" in page.status
+    assert "place 3 of 32 by gate" in page.status
 
 
 def test_a_moving_slider_is_told_once_when_it_rests_and_a_gesture_at_once(page):

@@ -442,9 +442,9 @@ function maskPart() {
     canvas.dataset.overlap = overlap.toFixed(5);
     canvas.setAttribute("aria-label", `${example.label}: the mask keeps ${percent(kept)} of the picture`);
   };
-  const words = () => ({
-    answer: `he mask keeps ${percent(numbers.kept)} of the picture.`,
-    was: `It overlaps ${percent(numbers.overlap)} with the untouched one.`,
+  const words = ({ by }) => ({
+    answer: `he mask keeps ${percent(numbers.kept)}${by === "network" ? " of the picture" : ""}.`,
+    was: `Overlap with the untouched one: ${percent(numbers.overlap)}.`,
   });
   return { node, draw, words };
 }
@@ -477,7 +477,7 @@ function classesPart() {
   };
   const words = ({ source, before, now }) => {
     const said = (values) => `${source.classes[largest(values)]} with ${percent(values[largest(values)])}.`;
-    return { answer: `he network answers ${said(now)}`, was: `Before it was ${said(before)}` };
+    return { answer: `he network answers ${said(now)}`, was: { aside: `Before it was ${said(before)}` } };
   };
   return { node, draw, words };
 }
@@ -560,16 +560,16 @@ function wordsOf(shown, model, tiles, words) {
   const own = stage.gates[channel].toFixed(2);
   const gate = channel in edits ? `gate ${edits[channel].toFixed(2)} by hand, ${own} by the network` : `gate ${own}`;
   const order = model.get("order");
-  const rank = order === "channel" ? "" : ` (place ${tiles.rank(channel)} of ${stage.channels} by ${order})`;
-  const first = `Channel ${channel + 1} of ${blockName(source.stages[shown.stage])}${rank}: `
-    + `mean ${stage.means[channel].toFixed(3)}, ${gate}.`;
+  const rank = order === "channel" ? "" : `, place ${tiles.rank(channel)} of ${stage.channels} by ${order}`;
+  const first = `Channel ${channel + 1} of ${blockName(source.stages[shown.stage])}: ${gate}.`;
+  const mean = { aside: `Its mean is ${stage.means[channel].toFixed(3)}${rank}.` };
   const { answer, was } = words(shown);
-  if (by === "network") return [first, { aside: `T${answer}` }, tiles.hint()];
+  if (by === "network") return [first, mean, `T${answer}`, tiles.hint()];
   const count = Object.keys(edits).length === 1 ? "1 gate moved" : `${Object.keys(edits).length} gates moved`;
   const waits = model.widget_manager ? "the notebook is asked for the answer."
     : "the answer needs a running notebook; here there is no kernel to ask.";
-  return [{ aside: first }, `${count}: ${by === "nobody" ? waits : `t${answer}`}`,
-    ...(by === "nobody" ? [] : [{ aside: was }]), tiles.hint()];
+  return [{ aside: first }, mean, `${count}: ${by === "nobody" ? waits : `t${answer}`}`,
+    ...(by === "nobody" ? [] : [was]), tiles.hint()];
 }
 
 async function render({ model, el }) {
