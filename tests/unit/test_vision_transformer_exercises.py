@@ -116,13 +116,13 @@ def test_another_right_way_to_mend_the_port_is_taken():
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ({"last": False}, "One departure is left: the layer norm before the head is missing."),
+        ({"last": False}, "One bug is left: the layer norm before the head is missing."),
         ({"streams": ["attention"]}, "what attention found is added to the normalised tokens"),
         ({"streams": ["mlp"]}, "what the MLP found is added to its normalised input"),
         ({"streams": ["attention", "mlp"]}, "both steps add to what was normalised"),
         (
             {"streams": ["mlp"], "gelu": lambda x: F.gelu(x, approximate="tanh")},
-            "Two departures are left: what the MLP found is added to its normalised input",
+            "Two bugs are left: what the MLP found is added to its normalised input",
         ),
     ],
 )

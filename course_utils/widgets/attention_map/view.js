@@ -52,7 +52,7 @@ function describeMap(model, data, query) {
   if (query) {
     const value = values[query[0] * data.size[1] + query[1]];
     const mass = values.reduce((sum, one) => sum + one, 0);
-    const share = low >= 0 && mass > 0 ? `, ${percent(value / mass)} of the map` : "";
+    const share = low >= 0 && value >= 0.0005 * mass && mass > 0 ? `, ${percent(value / mass)} of the map` : "";
     return [`${name}, ${placeInWords(query)}: ${plainly(value)}${share}.`];
   }
   const top = largest(values);

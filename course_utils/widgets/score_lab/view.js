@@ -292,9 +292,10 @@ const spreadInWords = (bits, count) => (Math.round(2 ** bits) === 1 ? `as if one
   : `as spread out as if ${Math.round(2 ** bits)} of the ${count} keys shared it equally`);
 
 /** Three lines about a combination: sum and context, spread, and what its alignment did. */
-function sumsInWords({ source, alignments }, i, { total, bits, context, drawn, chance, kept }) {
+function sumsInWords({ source, alignments }, i, { total, bits, context, weights, drawn, chance, kept }) {
   const name = alignments[i];
   const did = {
+    sparsemax: () => `${weights.filter((weight) => weight > 0).length} of ${source.count} keys have a weight above 0.`,
     hard: () => `Drew ${nameOfKey(source, drawn)}, with a chance of ${number(chance[drawn])}.`,
     local: () => `${kept} of ${source.count} keys lie in the window.`,
     reinforced: () => `The untrained agent keeps ${kept} of ${source.count} keys.`,
