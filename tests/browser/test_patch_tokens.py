@@ -340,7 +340,7 @@ def test_another_patch_size_shows_the_cut_and_its_count(page):
     choose(page, "Sequence")
     page.root.get_by_role("combobox", name="Patch").select_option("8")
     assert page.status.startswith(
-        "9 patches of 3 · 8 · 8 = 192 numbers; with the class token 10 tokens, so 100 weights per head. "
+        "9 patches of 3 · 8 · 8 = 192 numbers. With the class token 10 tokens, so 100 weights per head. "
         "The network was trained with 4 × 4."
     )
     assert page.root.get_by_role("slider", name="Layer").count() == 0

@@ -163,6 +163,7 @@ function strip(house) {
 function answer(model, order) {
   const chances = bars({ label: "Class probabilities" });
   chances.node.style.setProperty("--cw-bar-names", "16px");
+  chances.node.classList.add("cw-halves");
   const view = panel("Class probabilities", chances.node);
   const { controls: toggles, refresh } = traitControls(model, Object.fromEntries(
     SWITCHES.map((name) => [name, [toggle, { label: name.split("_")[1] }]])));
@@ -235,9 +236,9 @@ function render({ model, el }) {
   const hint = note(`${gestures()} The frame in max and mean holds what one spatial gate is made from; `
     + "x and output show the strongest channel.", "cw-keys");
   const foot = element("div", { class: "cw-map-foot cw-cbam-foot" }, ...tiles.scales, hint);
-  instrument(house, main.node, ...answers.nodes);
+  const steps = element("div", { class: "cw-controls" }, ...controls.nodes);
+  instrument(house, main.node, ...answers.nodes, steps);
   house.stage.append(tiles.node, foot);
-  house.controls.append(...controls.nodes);
 
   bindView({
     model, house, canvases: [main.canvas, ...tiles.canvases], rows: () => shown.size[0], columns: () => shown.size[1],

@@ -131,9 +131,11 @@ function mostOf(numbers) {
 function sequenceInWords(numbers) {
   const { seen, size } = numbers;
   const [cut, trained, tokens] = [numbers.get("cut"), numbers.get("patch_size"), size * size + 1];
-  return `${tokens - 1} patches of ${seen.channels} · ${cut} · ${cut} = ${seen.channels * cut * cut} numbers; `
-    + `with the class token ${tokens} tokens, so ${(tokens ** 2).toLocaleString("en")} weights per head.`
-    + (numbers.isCut() ? ` The network was trained with ${trained} × ${trained}.` : "");
+  return [
+    `${tokens - 1} patches of ${seen.channels} · ${cut} · ${cut} = ${seen.channels * cut * cut} numbers.`,
+    { aside: `With the class token ${tokens} tokens, so ${(tokens ** 2).toLocaleString("en")} weights per head.` },
+    numbers.isCut() ? `The network was trained with ${trained} × ${trained}.` : "",
+  ];
 }
 
 /**
@@ -198,7 +200,7 @@ const VIEWS = {
   sequence: {
     label: "Sequence", scale: "Weight", value: "weight", map: attentionMap,
     title: ({ size, get }) => `${size * size} patches of ${get("cut")} × ${get("cut")} pixels`,
-    words: (numbers) => [sequenceInWords(numbers)],
+    words: sequenceInWords,
     code: (numbers) => VIEWS.attention.code(numbers),
   },
 };
