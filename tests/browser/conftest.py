@@ -211,11 +211,11 @@ def place_of(picture: np.ndarray, part: np.ndarray) -> tuple[int, int]:
     """Where a part of a picture stands in it, (top, left); fails where it does not."""
     rows, columns = (size - own + 1 for size, own in zip(picture.shape, part.shape, strict=True) if size != 3)
     assert rows > 0 and columns > 0, f"{part.shape[:2]} pixels do not fit into {picture.shape[:2]}"
-    possible = np.ones((rows, columns), bool)
     draw = np.random.default_rng(0)
+    places = np.indices((rows, columns)).reshape(2, -1)
     for y, x in zip(draw.integers(0, part.shape[0], 300), draw.integers(0, part.shape[1], 300), strict=True):
-        possible &= (picture[y : y + rows, x : x + columns] == part[y, x]).all(axis=-1)
-    for top, left in np.argwhere(possible):
+        places = places[:, (picture[places[0] + y, places[1] + x] == part[y, x]).all(axis=-1)]
+    for top, left in places.T:
         if (picture[top : top + part.shape[0], left : left + part.shape[1]] == part).all():
             return int(top), int(left)
     raise AssertionError("the saved picture does not hold what the canvas shows")
