@@ -6,13 +6,14 @@ import { element, styled } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { strokeRegion } from "../page/maps.js";
 import {
-  cellOf, colourRange, decode, extent, largest, number, once, percent, placeInWords, softmax, strongest,
+  asMaps, cellOf, colourRange, decode, extent, largest, number, once, percent, placeInWords, softmax, strongest,
 } from "../page/maths.js";
 import { inWorker, latest } from "../page/network.js";
 import { drawingPad } from "../page/pad.js";
 import {
   fit, fitPanel, layered, layPicture, outline, paintImage, paintMap, pixelsOf, writeText,
 } from "../page/paint.js";
+import { drawLine } from "../page/plot.js";
 import {
   bars, copyButton, instrument, note, pictureButtons, picturePanel, pointPanel, row, saveButton, scaleBar,
 } from "../page/panels.js";
@@ -53,13 +54,7 @@ const pictureOf = once(({ canvas, image }) =>
 /** What the network is given: the values that were sent, the picture's, or, for the segmenter, means of two by two. */
 function inputOf({ input, image }, canvas) {
   if (input) return { shape: input.shape, data: decode(input).values };
-  if (image && typeof image !== "string") {
-    const { shape: [height, width, channels = 1], values } = decode(image);
-    const places = height * width;
-    const data = Float32Array.from(values, (_, i) => values[(i % places) * channels + Math.floor(i / places)] / 255);
-    return { shape: [channels, height, width], data };
-  }
-  return halved(canvas);
+  return image && typeof image !== "string" ? asMaps(decode(image)) : halved(canvas);
 }
 
 /** The maps of a stage with their gates, as the page computed them or the kernel sent them. */
@@ -69,19 +64,17 @@ function stageOf([channels, height, width], values, gates, means = null) {
   const all = { table: TABLE, ...colourRange(values, TABLE) };
   const ranges = Array.from({ length: channels }, (_, c) => ({ table: TABLE, ...colourRange(map(c), TABLE) }));
   const rangeOf = (c, own) => (own ? ranges[c] : all);
-  const made = { channels, height, width, map, rangeOf, gates };
-  made.means = means ?? ranges.map((_, c) => map(c).reduce((sum, value) => sum + value, 0) / size);
+  const atlases = {};
   /** All maps below each other on one canvas, each in its own colours or all in one range; made once. */
-  made.atlas = (own) => {
-    const share = (value, i) => {
+  const atlas = (own) => {
+    atlases[own] ??= paintMap(values.map((value, i) => {
       const { low, high } = rangeOf(Math.floor(i / size), own);
       return (value - low) / (high - low);
-    };
-    const name = own ? "ownAtlas" : "oneAtlas";
-    made[name] ??= paintMap(values.map(share), channels * height, width, { table: TABLE, low: 0, high: 1 });
-    return made[name];
+    }), channels * height, width, { table: TABLE, low: 0, high: 1 });
+    return atlases[own];
   };
-  return made;
+  const meanOf = (_, c) => map(c).reduce((sum, value) => sum + value, 0) / size;
+  return { channels, height, width, map, rangeOf, atlas, gates, means: means ?? ranges.map(meanOf) };
 }
 
 function sentStage({ maps, low, high, means, gates }) {
@@ -91,18 +84,14 @@ function sentStage({ maps, low, high, means, gates }) {
 }
 
 /**
- * The networks: what each makes of a scene untouched, `look(scene)`, and with some gates moved,
- * `answer(scene, moved)`. Of one that the page can run, in a worker of its own, all is computed here; of another the
- * kernel has sent the first.
+ * The networks: what each makes of a scene untouched, `look(scene)`, and with the moved gates,
+ * `answer(scene, found, answered)`, with who gave it: "network" (none is moved), "page", "kernel" or "nobody" yet. Of one
+ * that the page can run, in a worker of its own, all is computed here; of another the kernel sends all.
  */
 function networks(house) {
   const workers = new Map();
-  const seen = new WeakMap(); // of each example its input and its stages
+  const of = once(() => ({ stages: [] })); // of each example its input and its stages
   house.endings.push(() => workers.forEach((worker) => worker.end()));
-  const of = (example) => {
-    if (!seen.has(example)) seen.set(example, { stages: [] });
-    return seen.get(example);
-  };
   const run = async ({ source: { key, graph, weights, classes }, example }, edits, names) => {
     if (!workers.has(key)) workers.set(key, inWorker(graph, weights));
     const { output, values } = await workers.get(key).run(of(example).input, edits, names);
@@ -126,25 +115,22 @@ function networks(house) {
     }
     return stages[stage];
   };
-  const answer = async (scene, moved) => (await run(scene, { [scene.source.stages[scene.stage]]: moved }, [])).answer;
+  const answer = async (scene, { before }, answered) => {
+    const moved = Object.entries(scene.edits).map(([channel, gate]) => [Number(channel), gate]);
+    if (!moved.length) return { now: before, by: "network" };
+    if (scene.source.graph) {
+      return { now: (await run(scene, { [scene.source.stages[scene.stage]]: moved }, [])).answer, by: "page" };
+    }
+    if (sameQuestion(answered, questionOf(scene))) return { now: answered.probabilities, by: "kernel" };
+    return { now: before, by: "nobody" };
+  };
   return { look, answer };
 }
 
 const questionOf = ({ source, place, stage, edits }) =>
   ({ want: "probabilities", source: source.key, example: place, stage, edits });
-const sameQuestion = (one, two) => {
-  const [first, second] = [one, two].map(({ source, example, stage, edits }) => [source, example, stage, edits]);
-  return JSON.stringify(first) === JSON.stringify(second);
-};
-
-/** The answer with the moved gates, and who gave it: "network" (none is moved), "page", "kernel" or "nobody" yet. */
-async function resultOf(scene, { before }, network, answered) {
-  const moved = Object.entries(scene.edits).map(([channel, gate]) => [Number(channel), gate]);
-  if (!moved.length) return { now: before, by: "network" };
-  if (scene.source.graph) return { now: await network.answer(scene, moved), by: "page" };
-  if (sameQuestion(answered, questionOf(scene))) return { now: answered.probabilities, by: "kernel" };
-  return { now: before, by: "nobody" };
-}
+const sameQuestion = (one, two) =>
+  ["source", "example", "stage", "edits"].every((name) => JSON.stringify(one[name]) === JSON.stringify(two[name]));
 
 /**
  * The gates moved by hand: here at once, to the kernel when the hand rests. While a slider moves, `hushed`, the line of
@@ -206,12 +192,8 @@ function drawTile(context, house, stage, atlas, layout, [x, y], channel, edits) 
   if (out) {
     context.strokeStyle = house.ink("bad");
     context.lineWidth = 2;
-    context.beginPath();
-    context.moveTo(x + 3, y + 3);
-    context.lineTo(x + side - 3, y + tall - 3);
-    context.moveTo(x + side - 3, y + 3);
-    context.lineTo(x + 3, y + tall - 3);
-    context.stroke();
+    drawLine(context, [[x + 3, y + 3], [x + side - 3, y + tall - 3]]);
+    drawLine(context, [[x + side - 3, y + 3], [x + 3, y + tall - 3]]);
   }
   const under = y + tall + 3;
   context.fillStyle = house.ink("line");
@@ -491,20 +473,16 @@ function padPart(onDrawn) {
     "aria-label": "Drawing pad: draw one digit with the pointer. With the keyboard, choose one of the images instead.",
   }), { touchAction: "none", cursor: "crosshair", border: "1px solid var(--cw-edge)" });
   let strokes = [];
-  const put = (next) => {
-    strokes = next;
-    draw();
-  };
   const draw = drawingPad(pad, {
     strokes: () => strokes,
     onStroke: (stroke) => {
-      put([...strokes, stroke]);
+      strokes.push(stroke);
       onDrawn(pad.toDataURL("image/png").split(",")[1]);
     },
   });
   draw();
   const words = note("Draw one digit; the network answers after each stroke.");
-  const clear = button("Clear the pad", () => put([]));
+  const clear = button("Clear the pad", () => { strokes = []; draw(); });
   const node = styled(element("div", {}, pad, element("div", {}, words, clear)), {
     display: "flex", flexWrap: "wrap", gap: "12px", marginTop: "12px",
   });
@@ -589,7 +567,7 @@ async function render({ model, el }) {
     const scene = sceneOf(model, mine);
     try {
       const found = await network.look(scene);
-      const result = await resultOf(scene, found, network, answered);
+      const result = await network.answer(scene, found, answered);
       shown = { ...scene, ...found, ...result };
       const question = questionOf(scene);
       if (result.by === "nobody" && model.widget_manager && !sameQuestion(failed, question)) ask(question);

@@ -269,36 +269,27 @@ function multiply(rows, count, width, weight, bias, outputs, out, base, rowStep,
   }
 }
 
-function padded(data, height, width, [top, left, bottom, right], start) {
-  const wide = width + left + right;
-  const plane = new Float32Array((height + top + bottom) * wide);
-  for (let y = 0; y < height; y += 1) {
-    plane.set(data.subarray(start + y * width, start + (y + 1) * width), (y + top) * wide + left);
+// A value with zeros round each map.
+function padded({ shape: [channels, height, width], data }, [top, left, bottom, right]) {
+  const [tall, wide] = [height + top + bottom, width + left + right];
+  const out = new Float32Array(channels * tall * wide);
+  for (let c = 0; c < channels; c += 1) {
+    for (let y = 0; y < height; y += 1) {
+      const from = (c * height + y) * width;
+      out.set(data.subarray(from, from + width), (c * tall + y + top) * wide + left);
+    }
   }
-  return plane;
+  return { shape: [channels, tall, wide], data: out };
 }
 
-function outputSides([, height, width], { kernel, stride, padding }) {
-  const [top, left, bottom, right] = padding;
-  return [
-    Math.floor((height + top + bottom - kernel[0]) / stride[0]) + 1,
-    Math.floor((width + left + right - kernel[1]) / stride[1]) + 1,
-  ];
+function outputSides(tall, wide, { kernel, stride }) {
+  return [Math.floor((tall - kernel[0]) / stride[0]) + 1, Math.floor((wide - kernel[1]) / stride[1]) + 1];
 }
 
 export function convolution([x], step) {
-  const [channels, height, width] = x.shape;
-  const [rows, columns] = outputSides(x.shape, step);
   const { kernel, padding, outputs, tensors } = step;
-  const tall = height + padding[0] + padding[2];
-  const wide = width + padding[1] + padding[3];
-  let source = x.data;
-  if (padding.some(Boolean)) {
-    source = new Float32Array(channels * tall * wide);
-    for (let c = 0; c < channels; c += 1) {
-      source.set(padded(x.data, height, width, padding, c * height * width), c * tall * wide);
-    }
-  }
+  const { shape: [channels, tall, wide], data: source } = padding.some(Boolean) ? padded(x, padding) : x;
+  const [rows, columns] = outputSides(tall, wide, step);
   const places = rows * columns;
   const out = roomFor(step, outputs * places);
   const size = channels * kernel[0] * kernel[1];
@@ -336,14 +327,12 @@ function packNeighbours(source, channels, tall, wide, { kernel, stride }, column
 }
 
 function depthwise([x], step) {
-  const [channels, height, width] = x.shape;
-  const [rows, columns] = outputSides(x.shape, step);
-  const { kernel, stride, padding, tensors } = step;
-  const wide = width + padding[1] + padding[3];
-  const [tallKernel, wideKernel] = kernel;
+  const { kernel: [tallKernel, wideKernel], stride, padding, tensors } = step;
+  const { shape: [channels, tall, wide], data } = padded(x, padding);
+  const [rows, columns] = outputSides(tall, wide, step);
   const out = roomFor(step, channels * rows * columns);
   for (let c = 0; c < channels; c += 1) {
-    const plane = padded(x.data, height, width, padding, c * height * width);
+    const plane = data.subarray(c * tall * wide, (c + 1) * tall * wide);
     const weight = tensors.weight.subarray(c * tallKernel * wideKernel, (c + 1) * tallKernel * wideKernel);
     for (let y = 0; y < rows; y += 1) {
       const to = (c * rows + y) * columns;
