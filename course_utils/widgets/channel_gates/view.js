@@ -84,9 +84,9 @@ function sentStage({ maps, low, high, means, gates }) {
 }
 
 /**
- * The networks: what each makes of a scene untouched, `look(scene)`, and with the moved gates,
- * `answer(scene, found, answered)`, with who gave it: "network" (none is moved), "page", "kernel" or "nobody" yet. Of one
- * that the page can run, in a worker of its own, all is computed here; of another the kernel sends all.
+ * The networks: `look(scene)` gives what one makes of a scene untouched, `answer(scene, found, answered)` the answer with
+ * the moved gates, and who gave it: "network" (none is moved), "page", "kernel" or "nobody" yet. Of a network that the
+ * page can run, in a worker of its own, all is computed here; of another the kernel sends all.
  */
 function networks(house) {
   const workers = new Map();

@@ -39,7 +39,7 @@ const isFilled = ({ category, rest }) => category === "spatial" && rest !== "dar
 
 // x, g and f ----------------------------------------------------------------------------------------------------------
 //
-// Whatever its category, x is a picture of COLUMNS x ROWS: a still, or a sheet on which nine frames stand three by three.
+// Whatever its category, x is a picture of COLUMNS x ROWS: a still, or a sheet of nine frames, three by three.
 
 /** The frame of each place, of a clip's sheet and of a still. */
 const STILL = new Uint8Array(PLACES);
@@ -203,7 +203,7 @@ const applied = (weight, value, behind) => weight * value + (1 - weight) * behin
 
 // Painting ------------------------------------------------------------------------------------------------------------
 
-/** f of all values, painted on a canvas of COLUMNS x ROWS. */
+/** f of all values, painted on a canvas of COLUMNS x ROWS, which is returned. */
 function paintOutput({ x, frames: frameOf }, { values, strides: [ofSheet, ofChannel, ofPlace] }, behind, canvas) {
   const context = canvas.getContext("2d");
   const picture = context.createImageData(COLUMNS, ROWS);
@@ -217,20 +217,18 @@ function paintOutput({ x, frames: frameOf }, { values, strides: [ofSheet, ofChan
     data[to++] = 255;
   }
   context.putImageData(picture, 0, 0);
-}
-
-/** Where the frames of a picture of this category lie on it, each [x, y, width, height]. */
-function framesOf(category) {
-  if (!isClip(category)) return [[0, 0, COLUMNS, ROWS]];
-  const [wide, tall] = [COLUMNS / ACROSS, ROWS / ACROSS];
-  return frames((down, across) => [across * wide, down * tall, wide, tall]);
+  return canvas;
 }
 
 /** What `make(row, column)` gives for each frame of a clip, by its place on the sheet. */
 const frames = (make) => Array.from({ length: ACROSS ** 2 }, (_, i) => make(...cellOf(i, ACROSS)));
 
-/** So many pictures below each other, as x holds its branches and a mask its channels. */
+/** So many pictures below each other, each [x, y, width, height]: x holds its branches so, and a mask its channels. */
 const below = (count) => Array.from({ length: count }, (_, i) => [0, i * ROWS, COLUMNS, ROWS]);
+
+/** Where the frames of a picture of this category lie on it. */
+const framesOf = (category) => (!isClip(category) ? below(1) : frames((down, across) =>
+  [(across * COLUMNS) / ACROSS, (down * ROWS) / ACROSS, COLUMNS / ACROSS, ROWS / ACROSS]));
 
 /** Where the sheets of a panel lie, each [x, y, width, height] as shares of the panel. */
 function boxes(count) {
@@ -243,37 +241,30 @@ function boxes(count) {
 
 const boxOn = ({ width, height }, [x, y, w, h]) => [x * width, y * height, w * width, h * height];
 
-/** Parts of a picture in the boxes of a panel, with these names: on them in white, or below them. */
-function drawSheets(house, { canvas, layer }, picture, parts, names = []) {
+/**
+ * The parts of a panel, each in its box with its name: `parts` of a picture, or `values`, weights that hold for a whole
+ * sheet or channel, as colours with numbers.
+ */
+function drawParts(house, { canvas, layer }, { picture, parts, values, names = [] }) {
   const context = layer.begin();
   const pixels = pixelsOf(canvas);
-  boxes(parts.length).forEach((share, i) => {
-    const [x, y, width, height] = boxOn(canvas, share);
-    context.drawImage(picture, ...parts[i], x, y, width, height);
-    if (names === CHANNELS) {
-      const style = { size: 13 * pixels, weight: 600, ink: "#fff", edge: "#000" };
-      writeText(context, names[i], x + 5 * pixels, y + 11 * pixels, style);
-    } else if (names[i]) nameUnder(house, context, names[i], [x, y + height], pixels);
-  });
-}
-
-function nameUnder(house, context, words, [x, y], pixels) {
-  writeText(context, words, x, y + 13 * pixels, { ink: house.ink("soft"), size: 13 * pixels });
-}
-
-/** Weights that hold for a whole sheet or channel, each a box of its colour with its number. */
-function drawWeights(house, { canvas, layer }, values, names) {
-  const context = layer.begin();
-  const pixels = pixelsOf(canvas);
-  const shares = names === CHANNELS ? names.map((_, c) => [0, c / 3, 1, 1 / 3 - 0.01]) : boxes(values.length);
+  const size = 13 * pixels;
+  const strips = values && names === CHANNELS;
+  const shares = strips ? names.map((_, c) => [0, c / 3, 1, 1 / 3 - 0.01]) : boxes((parts ?? values).length);
   shares.forEach((share, i) => {
     const [x, y, width, height] = boxOn(canvas, share);
-    context.fillStyle = colourOf(values[i], RANGE);
-    context.fillRect(x, y, width, height);
-    const words = `${names === CHANNELS ? `${names[i]} ` : ""}${values[i].toFixed(2)}`;
-    const style = { size: 13 * pixels, weight: 600, align: "center", ink: values[i] > 0.6 ? "#000" : "#fff" };
-    writeText(context, words, x + width / 2, y + height / 2, style);
-    if (names === BRANCHES) nameUnder(house, context, names[i], [x, y + height], pixels);
+    if (picture) {
+      context.drawImage(picture, ...parts[i], x, y, width, height);
+      const style = { size, weight: 600, ink: "#fff", edge: "#000" };
+      if (names === CHANNELS) writeText(context, names[i], x + 5 * pixels, y + 11 * pixels, style);
+    } else {
+      context.fillStyle = colourOf(values[i], RANGE);
+      context.fillRect(x, y, width, height);
+      const words = `${strips ? `${names[i]} ` : ""}${values[i].toFixed(2)}`;
+      const style = { size, weight: 600, align: "center", ink: values[i] > 0.6 ? "#000" : "#fff" };
+      writeText(context, words, x + width / 2, y + height / 2, style);
+    }
+    if (names === BRANCHES) writeText(context, names[i], x, y + height + size, { size, ink: house.ink("soft") });
   });
 }
 
@@ -384,14 +375,15 @@ function wordsOf({ input, mask, behind, grid, title, ...settings }, query, hint)
     { aside: `Of x ${triple(x)} it makes${filled} ${made}.` }, hint];
 }
 
-/** The three panels: what passes, large, and beside it x and the mask, and what makes it. */
-function panelsPart(house) {
+/** The three panels: what passes, large, with the sliders below it, and beside it x and the mask, and what makes it. */
+function panelsPart(house, sliders) {
   const panels = [pointPanel(), picturePanel("", { role: "img" }), picturePanel("", { role: "img" })]
     .map((made) => ({ ...made, layer: layered(made.canvas) }));
   const [outPanel, xPanel, maskPanel] = panels;
   ["output", "x", "mask"].forEach((name, i) => { panels[i].canvas.dataset.panel = name; });
   const scale = scaleBar("Weight");
-  instrument(house, outPanel.node, row(xPanel.node, maskPanel.node), scale.node, house.controls);
+  const beside = row(xPanel.node, maskPanel.node);
+  instrument(house, element("div", {}, outPanel.node, sliders), beside, scale.node, house.controls);
   const output = element("canvas", { width: COLUMNS, height: ROWS });
   const maps = element("canvas", { width: COLUMNS, height: 3 * ROWS });
 
@@ -413,8 +405,8 @@ function panelsPart(house) {
   const drawInput = (shown) => {
     const { category, input } = shown;
     for (const panel of panels) fitPanel(panel, ROWS / COLUMNS);
-    const both = category === "branch";
-    drawSheets(house, xPanel, input.painted, both ? below(2) : framesOf(category), both ? BRANCHES : []);
+    const [parts, names] = category === "branch" ? [below(2), BRANCHES] : [framesOf(category)];
+    drawParts(house, xPanel, { picture: input.painted, parts, names });
     nameAll(shown);
     scale.set(RANGE);
   };
@@ -423,11 +415,11 @@ function panelsPart(house) {
     const [, byChannel, byPlace] = axesOf(category);
     const names = byChannel ? CHANNELS : category === "branch" ? BRANCHES : [];
     if (byPlace) {
-      paintMap(mask.values, (byChannel ? 3 : 1) * ROWS, COLUMNS, RANGE, maps);
-      drawSheets(house, maskPanel, maps, byChannel ? below(3) : framesOf(category), names);
-    } else drawWeights(house, maskPanel, mask.values, names);
-    paintOutput(input, mask, behind, output);
-    drawSheets(house, outPanel, output, framesOf(category));
+      const picture = paintMap(mask.values, (byChannel ? 3 : 1) * ROWS, COLUMNS, RANGE, maps);
+      drawParts(house, maskPanel, { picture, parts: byChannel ? below(3) : framesOf(category), names });
+    } else drawParts(house, maskPanel, { values: mask.values, names });
+    const picture = paintOutput(input, mask, behind, output);
+    drawParts(house, outPanel, { picture, parts: framesOf(category) });
   };
   /** All that is drawn, with the cell in focus framed. */
   const mark = ({ category, grid: { down, along, place } }, focus) => {
@@ -469,9 +461,8 @@ async function render({ model, el }) {
     store(model, values);
   };
 
-  const { panels, drawInput, drawMask, mark } = panelsPart(house);
   const controls = controlsPart(house, model, change);
-  house.controls.after(controls.node);
+  const { panels, drawInput, drawMask, mark } = panelsPart(house, controls.node);
 
   /** What the pointer would change: by hand, the spotlight and the window follow it. */
   const followed = (query) => {

@@ -114,9 +114,9 @@ function refusal(error) {
  * camera runs. `onStill(canvas)` is given the one that is kept. With `kernel` in the place of `onFrame` nothing leaves
  * the page but what is kept, not mirrored, and the button says where it goes. Returns `node` and `stop()`.
  */
-function cameraButton(house, { size, onFrame = null, onStill, kernel = false, mirrored = !kernel }) {
+function cameraButton(house, { size: [width, height], onFrame, onStill, kernel = false, mirrored = !kernel }) {
   const video = element("video", { muted: true, playsInline: true });
-  const preview = element("canvas", { role: "img", "aria-label": "What the camera sees, mirrored", hidden: true });
+  const preview = element("canvas", { width, height, role: "img", "aria-label": "What the camera sees, mirrored" });
   Object.assign(preview.style, { width: "160px", transform: "scaleX(-1)", marginTop: "8px" });
   let stream = null;
   let frame = null;
@@ -133,8 +133,7 @@ function cameraButton(house, { size, onFrame = null, onStill, kernel = false, mi
   const follow = async (mine) => {
     const isOn = () => stream === mine;
     // Kept, since they are large: one is shown, one is in the network, one is being filled.
-    const [width, height] = size;
-    const canvases = Array.from({ length: kernel ? 0 : 3 }, () => element("canvas", { width, height }));
+    const canvases = [1, 2, 3].map(() => element("canvas", { width, height }));
     const ask = (done) => video.requestVideoFrameCallback?.(done) ?? requestAnimationFrame(done);
     const next = () => new Promise(ask);
     let [fresh, before, turn] = [next(), null, 0];
@@ -142,9 +141,8 @@ function cameraButton(house, { size, onFrame = null, onStill, kernel = false, mi
       await fresh;
       fresh = next(); // which may come while this frame is worked on
       if (!isOn() || !video.videoWidth) continue;
-      frame = cropped(video, ...size, { to: canvases[turn++ % 3], mirrored });
+      frame = cropped(video, width, height, { to: canvases[turn++ % 3], mirrored });
       if (kernel) {
-        [preview.width, preview.height] = size;
         preview.getContext("2d").drawImage(frame, 0, 0);
         continue;
       }
@@ -227,7 +225,7 @@ export function ownPictures(house, size, take) {
   }));
 }
 
-/** The camera alone and not mirrored, for what is to be read: `take(canvas, isOn)`, as above, of a still `isOn` is none. */
+/** The camera alone and not mirrored, for what is to be read: `take(canvas, isOn)` as above; a still is never on. */
 export function readingCamera(house, size, take) {
   return cameraButton(house, { size, mirrored: false, onFrame: take, onStill: (canvas) => take(canvas, () => false) });
 }
