@@ -225,7 +225,7 @@ def test_dragging_a_bar_moves_its_gate_and_the_answer(page, course):
     x, y = centre(page, 13, "bar")
     page.page.mouse.move(x, y)
     page.page.mouse.down()
-    for step in range(10, 45, 5):
+    for step in range(5, 30, 5):
         page.page.mouse.move(x - step, y + step)
     page.page.mouse.up()
     edits = page.state("edits")
@@ -582,14 +582,17 @@ def test_nothing_needs_sideways_scrolling(alone, request, shown, width):
         assert page.page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
 
 
-@pytest.mark.parametrize("size", [(900, 620), (390, 844)])
-def test_the_mask_and_the_gates_slider_are_seen_together(alone, people, size):
+@pytest.mark.parametrize(("size", "least"), [((900, 620), 320), ((390, 844), 150)])
+def test_the_gates_their_slider_and_the_mask_are_seen_together(alone, people, size, least):
     page = alone(people, viewport={"width": size[0], "height": size[1]})
     settled(page)
-    picture = page.root.locator("canvas[data-kept]").bounding_box()
+    mask = page.root.locator("canvas[data-kept]").bounding_box()
     slider = page.root.get_by_label(re.compile("^Gate of channel")).bounding_box()
-    assert picture["width"] >= 320
-    assert picture["y"] >= 0 and slider["y"] + slider["height"] <= size[1]
+    maps = page.canvas.bounding_box()
+    assert mask["width"] >= least
+    assert maps["width"] >= 320
+    ends = [box["y"] + box["height"] for box in (mask, slider, maps)]
+    assert min(mask["y"], maps["y"]) >= 0 and max(ends) <= size[1]
 
 
 def test_the_picture_can_be_saved(page, tmp_path):
