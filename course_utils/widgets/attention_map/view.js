@@ -1,4 +1,4 @@
-import { choice, fill, keyWords, store } from "../page/bind.js";
+import { choice, fill, keyWords, store, traitControls } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { mapControls, mapPanel, PLACE } from "../page/maps.js";
@@ -91,38 +91,35 @@ function thumbnailsPart(model, data) {
   const draw = () => {
     buttons.node.hidden = data.many < 2 || data.many > MOST_THUMBNAILS;
     if (buttons.node.hidden) return;
+    const side = Math.max(44, Math.min(120, Math.floor(buttons.node.clientWidth / data.many) - 12));
     const offers = model.get("names").map((label, k) => {
-      const small = element("canvas", { width: 96, height: Math.round(96 * data.ratio) });
+      const small = element("canvas", { width: 2 * side, height: Math.round(2 * side * data.ratio) });
       const style = { ...data.rangeOf(k), smooth: model.get("smooth") };
       drawMap(small.getContext("2d"), data.mapOf(k), ...data.size, [0, 0, small.width, small.height], style);
       return { key: k, label, image: small };
     });
-    buttons.show(offers, data.now());
+    buttons.show(offers, data.now(), side);
     for (const press of buttons.node.children) press.tabIndex = -1;
   };
   return { node: buttons.node, draw };
 }
 
 function controlsPart(house, model, data) {
-  const picker = choice({
-    label: "Map", options: [], value: 0, onChange: (value) => store(model, { chosen: Number(value) }),
-  });
-  const colours = choice({
-    label: "Colours", options: TABLE_NAMES.map((name) => [name, name]), value: model.get("table"),
-    onChange: (table) => store(model, { table }),
+  const { controls: { chosen }, nodes, refresh: follow } = traitControls(model, {
+    chosen: [choice, { label: "Map", options: [], read: () => data.now(), write: Number }],
+    table: [choice, { label: "Colours", options: TABLE_NAMES.map((name) => [name, name]) }],
   });
   const shared = mapControls(model, "Each map its own colours");
-  house.controls.append(picker.node, colours.node, ...shared.nodes);
-  const refresh = () => {
-    fill(picker, model.get("names").map((name, k) => [k, name]), data.now());
-    picker.node.hidden = data.many < 2;
-    colours.set(model.get("table"));
+  house.controls.append(...nodes, ...shared.nodes);
+  return () => {
+    fill(chosen, model.get("names").map((name, k) => [k, name]), data.now());
+    chosen.node.hidden = data.many < 2;
+    follow();
     shared.own.node.hidden = data.many === 1 && model.get("table") === "RdBu";
     shared.own.node.querySelector("label").lastChild.textContent =
       data.many > 1 ? "Each map its own colours" : "Colours from its least value";
     shared.refresh();
   };
-  return { refresh };
 }
 
 function render({ model, el }) {
@@ -131,13 +128,13 @@ function render({ model, el }) {
   const { over, alone, scale, draw: drawPanels } = panelsPart(house, model, data);
   const thumbnails = thumbnailsPart(model, data);
   instrument(house, over.node, alone.node, scale.node, thumbnails.node);
-  const controls = controlsPart(house, model, data);
+  const refresh = controlsPart(house, model, data);
   bindView({
     model, house, canvases: [over.canvas, alone.canvas], rows: () => data.size[0], columns: () => data.size[1],
     traits: ["picture", "maps", "place", "names", "shares", "chosen", "table", "smooth", "own_range", "opacity"],
     follow() {
       data.load();
-      controls.refresh();
+      refresh();
     },
     draw() {
       thumbnails.draw();

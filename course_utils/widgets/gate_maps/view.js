@@ -132,31 +132,24 @@ function panelsPart(house, model, data, weigh) {
 }
 
 function controlsPart(house, model, data) {
-  const { counts } = data;
-  const listOf = (label, name, words) => {
-    const made = choice({
-      label, options: words.map((one, i) => [i, one]), value: model.get(name),
-      onChange: (i) => store(model, { [name]: Number(i) }),
-    });
-    made.node.hidden = counts[name] < 2;
-    return { ...made, name };
+  const listOf = (label, words) => [choice, {
+    label, options: words.map((one, i) => [i, one]), read: (i) => Math.min(i, words.length - 1), write: Number,
+  }];
+  const lists = {
+    image: listOf("Picture", model.get("names")),
+    stage: listOf("Stage", model.get("stages").map((name, i) => `${name}, ${data.sizeOf(i).join(" × ")}`)),
+    epoch: listOf("After epoch", model.get("epochs")),
   };
-  const lists = [
-    listOf("Picture", "image", model.get("names")),
-    listOf("Stage", "stage", model.get("stages").map((name, i) => `${name}, ${data.sizeOf(i).join(" × ")}`)),
-    listOf("After epoch", "epoch", model.get("epochs")),
-  ];
-  const threshold = traitControls(model, {
+  const { controls, nodes, refresh } = traitControls(model, {
+    ...lists,
     threshold: [slider, { label: "Threshold", min: 0, max: 1, step: 0.01, show: (value) => value.toFixed(2) }],
   });
+  for (const name of Object.keys(lists)) controls[name].node.hidden = data.counts[name] < 2;
   const shared = mapControls(model, "Each map its own colours");
-  house.controls.append(...lists.map(({ node }) => node), ...threshold.nodes, ...shared.nodes);
-  return {
-    refresh() {
-      for (const { name, set } of lists) set(data.now()[name]);
-      threshold.refresh();
-      shared.refresh();
-    },
+  house.controls.append(...nodes, ...shared.nodes);
+  return () => {
+    refresh();
+    shared.refresh();
   };
 }
 
@@ -176,7 +169,7 @@ function render({ model, el }) {
   const panels = panelsPart(house, model, data, weigh);
   const small = element("div", { class: "cw-grid" }, ...panels.small.map(({ node }) => node));
   instrument(house, panels.main.node, small, panels.scale.node);
-  const controls = controlsPart(house, model, data);
+  const refresh = controlsPart(house, model, data);
 
   const describe = (focus) => {
     const now = data.now();
@@ -201,7 +194,7 @@ function render({ model, el }) {
     follow() {
       if (stage !== data.now().stage && model.get("query").length) store(model, { query: [] }); // of another grid
       ({ stage } = data.now());
-      controls.refresh();
+      refresh();
     },
     mark: (focus) => panels.mark(focus.get(), focus.isPinned()),
     code: (focus) => codeFor(model, data, focus.isPinned() ? focus.get() : []),

@@ -1,7 +1,7 @@
 import { button, byTouch, choice, keyWords, numbersAsText, slider, store, traitControls } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { capital, headTiles, isOff, offInCode } from "../page/heads.js";
+import { capital, headNames, headTiles, isOff, offInCode } from "../page/heads.js";
 import {
   asPicture, decode, dot, largest, listed, number, once, percent, placeInWords, sharedBy, softmax,
 } from "../page/maths.js";
@@ -70,7 +70,7 @@ function running(model) {
   const length = rows * columns + 1;
   const modules = Array.from({ length: layers }, (_, layer) => `blocks.${layer}.attention`);
   const inputs = modules.map((name) => graph.steps.find((step) => step.name === name).inputs); // queries and keys
-  const names = Array.from({ length: layers * heads }, (_, i) => [Math.floor(i / heads) + 1, (i % heads) + 1]);
+  const names = headNames(layers, heads);
   const made = { heads, names, rows, columns, length };
   let before = "";
   made.picture = () => model.get("pictures")[model.get("picture")];

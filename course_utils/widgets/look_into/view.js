@@ -2,7 +2,7 @@ import { asker, button, choice, fill, keyWords, slider, store, traitControls } f
 import { sentPictures } from "../page/camera.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { capital, offInCode } from "../page/heads.js";
+import { capital, isOff, offInCode, setOff } from "../page/heads.js";
 import { cellOf, decode, extent, largest, listed, number, once, percent, placeInWords } from "../page/maths.js";
 import {
   colourOf, drawHeat, easel, fitPanel, frameCell, layPicture, outline, paintImage, paintMap, writeText,
@@ -43,7 +43,6 @@ function networkOf(model) {
     return `${rows.includes(k) ? "layer" : "gates"} ${layers.slice(0, k + 1).filter((_, one) => isSame(one)).length}`;
   };
   net.mask = (k = get("layer")) => masks.get(`${get("picture")}/${k}`);
-  net.isOff = (k, head) => get("off").some(([layer, h]) => layer === k && h === head);
   net.factor = (c = get("channel")) =>
     get("gates").find(([layer, gate]) => layer === get("layer") && gate === c)?.[2] ?? 1;
   net.changed = () => get("off").length + get("gates").length > 0;
@@ -260,7 +259,7 @@ function gridPart(house, net, model) {
       maps.forEach((_, head) => {
         const x = LABEL + head * side;
         context.drawImage(strip, 0, head * height, width, height, x, y, side - 2, side - 2);
-        if (net.isOff(k, head)) drawOff(context, x, y, side - 2);
+        if (isOff(model, [k, head])) drawOff(context, x, y, side - 2);
         const chosen = isShown && (head === net.get("head") || net.get("head") < 0);
         if (chosen) outline(context, x + 1, y + 1, side - 4, side - 4, 1, true);
       });
@@ -324,9 +323,8 @@ function answerPart(house, net, model) {
   };
   const switcher = button("", () => {
     if (!net.layer().heads) return setFactor(net.factor() === 0 ? 1 : 0);
-    const [k, head] = [net.get("layer"), net.get("head")];
-    const others = net.get("off").filter(([layer, h]) => layer !== k || h !== head);
-    return store(model, { off: net.isOff(k, head) ? others : [...others, [k, head]] });
+    const name = [net.get("layer"), net.get("head")];
+    return setOff(model, name, !isOff(model, name));
   }, true);
   const reset = button("Switch all back on", () => store(model, { off: [], gates: [] }));
   made.node.append(element("div", { class: "cw-actions" }, switcher, reset));
@@ -346,7 +344,7 @@ function answerPart(house, net, model) {
     const { heads, kind, editable } = net.layer();
     switcher.hidden = !(editable && (heads || kind === "channels")) || !before.length;
     switcher.disabled = Boolean(heads) && net.get("head") < 0;
-    const off = heads ? net.isOff(net.get("layer"), net.get("head")) : net.factor() === 0;
+    const off = heads ? isOff(model, [net.get("layer"), net.get("head")]) : net.factor() === 0;
     switcher.textContent = `Switch this ${heads ? "head" : "channel"} ${off ? "back on" : "off"}`;
     reset.hidden = switcher.hidden;
     reset.disabled = !net.changed();

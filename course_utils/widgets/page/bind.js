@@ -1,7 +1,6 @@
 // Controls, traits, focus and questions to the kernel.
 //
-// A trait is the only state that a view keeps: a control writes it with `store`, `house.listen` draws from it. Focus:
-//   const focus = bindFocus({ model, house, canvases, rows, columns, describe: () => describe(), onChange: look });
+// A trait is the only state that a view keeps: a control writes it with `store`, `house.listen` draws from it.
 
 import { element } from "./elements.js";
 import { number } from "./maths.js";
@@ -198,53 +197,6 @@ export function focusController({ canvases, rows, columns, locate, onChange, onE
     return { aside: byTouch() ? "Pinned; tap it again to unpin." : "Pinned; Escape unpins." };
   };
   return { get: () => query, isPinned: () => pinned, set, hint };
-}
-
-/**
- * A `focusController` whose pinned place is a trait, [] while nothing is pinned.
- *
- * A place that the trait holds from the start, or that comes from outside, is shown without a pin until the learner
- * points anywhere.
- *
- * Args: those of `focusController`, where `locate` may be left out for a grid of even cells over the part of a canvas
- * that `inside(canvas)` gives, [left, top, width, height] as shares, by default all of it; `describe()` -> the parts of
- * the status line, said again with "Edge." when an arrow can go no further; `trait`, its name,
- * and `toTrait(query)`, `fromTrait(values)` where it does not hold [row, column].
- * Returns what `focusController` does, and `take()`, which follows the trait: for a view whose grid has changed.
- */
-export function bindFocus({
-  model, house, describe, onChange, rows, columns, trait = "query", toTrait = (query) => query,
-  fromTrait = (values) => values, inside = () => [0, 0, 1, 1], ...others
-}) {
-  const within = ([row, column]) => row >= 0 && column >= 0 && row < rows() && column < columns();
-  const focus = focusController({
-    rows,
-    columns,
-    locate: (canvas, x, y) => {
-      const [left, top, width, height] = inside(canvas);
-      const place = [Math.floor(((y - top) / height) * rows()), Math.floor(((x - left) / width) * columns())];
-      return within(place) ? place : null;
-    },
-    onEdge: () => house.say([...describe(), "Edge."], { again: true }),
-    onChange: (query, pinned, quiet) => {
-      onChange(query, pinned, quiet);
-      const stored = pinned ? toTrait(focus.get()) : [];
-      if (String(stored) !== String(model.get(trait))) store(model, { [trait]: stored });
-    },
-    ...others,
-  });
-  const take = () => {
-    const values = model.get(trait);
-    const before = focus.get();
-    const query = values.length ? fromTrait(values) : null;
-    if (query && within(query)) {
-      if (String(query) === String(before)) return false;
-      focus.set(query);
-    } else if (focus.isPinned() || (before && !within(before))) focus.set(null);
-    return String(before) !== String(focus.get());
-  };
-  house.listen(trait, () => { if (take()) onChange(focus.get(), focus.isPinned(), true); });
-  return { ...focus, take };
 }
 
 /**

@@ -10,6 +10,16 @@ export const capital = (words) => words[0].toUpperCase() + words.slice(1);
 /** Whether the trait `off` has the head `name` = [layer, head]. */
 export const isOff = (model, name) => model.get("off").some((one) => String(one) === String(name));
 
+/** Take a head out of the network, or back into it. */
+export function setOff(model, name, off) {
+  const others = model.get("off").filter((one) => String(one) !== String(name));
+  store(model, { off: off ? [...others, name] : others });
+}
+
+/** All heads as [layer, head], counted from 1. */
+export const headNames = (layers, heads) =>
+  Array.from({ length: layers * heads }, (_, i) => [Math.floor(i / heads) + 1, (i % heads) + 1]);
+
 /**
  * A picture of every head of `names`, with a box below it that takes it out of the trait `off` and back into it; the
  * one in the trait `chosen` is framed. `nameOf(name)` says it in words, `press(name, event)` hears a click on a
@@ -19,15 +29,11 @@ export const isOff = (model, name) => model.get("off").some((one) => String(one)
  * `words` beside the box, the `label` of the picture and, if it has one, its `row` of weights.
  */
 export function headTiles({ model, names, kind, nameOf, press }) {
-  const setOff = (name, on) => {
-    const others = model.get("off").filter((one) => String(one) !== String(name));
-    store(model, { off: on ? others : [...others, name] });
-  };
   const cells = names.map((name) => ({
     name, canvas: element("canvas", { role: "img", onclick: (event) => press(name, event) }),
     input: element("input", {
       type: "checkbox", "aria-label": `${capital(nameOf(name))} takes part`,
-      onchange: ({ currentTarget }) => setOff(name, currentTarget.checked),
+      onchange: ({ currentTarget }) => setOff(model, name, !currentTarget.checked),
     }),
     numbers: element("span", { class: "cw-heads-numbers" }),
   }));

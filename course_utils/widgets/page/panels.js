@@ -131,13 +131,14 @@ export function tryThis(house, model) {
 }
 
 /**
- * A row of buttons, each a small picture. `show(offers, chosen)` draws them, `offers` = [{ key, label, title, image }]
- * with a canvas as image, and presses the one at the index `chosen`; `onPress(index)` hears the learner.
+ * A row of buttons, each a small picture, `side` pixels wide. `show(offers, chosen, wide)` draws them, `offers` =
+ * [{ key, label, title, image }] with a canvas as image, and presses the one at the index `chosen`; `wide` is another
+ * width for this time. `onPress(index)` hears the learner.
  */
 export function pictureButtons({ label, side, onPress }) {
   const node = element("div", { class: "cw-thumbnails", role: "group", "aria-label": label });
   let keys = [];
-  const show = (offers, chosen) => {
+  const show = (offers, chosen, wide = side) => {
     // A new button would not have the focus that the old one had.
     if (offers.length !== keys.length || offers.some(({ key }, i) => key !== keys[i])) {
       keys = offers.map(({ key }) => key);
@@ -147,7 +148,7 @@ export function pictureButtons({ label, side, onPress }) {
     offers.forEach(({ label: words, title = words, image }, i) => {
       const press = node.children[i];
       const small = press.firstChild;
-      const { width, height } = fit(small, side, image.height / image.width);
+      const { width, height } = fit(small, wide, image.height / image.width);
       const context = small.getContext("2d");
       context.imageSmoothingEnabled = image.width > width;
       context.imageSmoothingQuality = "high";

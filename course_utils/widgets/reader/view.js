@@ -2,7 +2,7 @@ import { button, byTouch, choice, keyWords, numbersAsText, store, traitControls 
 import { fileButton, openFile, readingCamera } from "../page/camera.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { capital, headTiles, isOff, offInCode } from "../page/heads.js";
+import { capital, headNames, headTiles, isOff, offInCode } from "../page/heads.js";
 import { asMaps, decode, largest, listed, percent, sharedBy } from "../page/maths.js";
 import { inWorker, latest } from "../page/network.js";
 import { atSize, fit, layered, outline, paintImage, pixelsOf, writeText } from "../page/paint.js";
@@ -14,8 +14,7 @@ const STANDARD = 320;
 const LONGEST = 960;
 const COLUMN = 8; // pixels
 const BLOCKS = ["blocks.0.attention", "blocks.1.attention"];
-const HEADS = 8;
-const NAMES = Array.from({ length: 2 * HEADS }, (_, i) => [Math.floor(i / HEADS) + 1, (i % HEADS) + 1]);
+const NAMES = headNames(BLOCKS.length, 8);
 const FULL = 0.2; // the weight at which the colour is full
 const [INK, PAPER] = ["rgb(32 28 48)", "rgb(228 224 212)"];
 const GLOW = [226, 74, 0];

@@ -121,13 +121,7 @@ function stroke({ context, ink }, colour, thickness, ...lines) {
 
 /** Words on a halo, so that they can be read on everything. */
 function write({ context, ink }, text, x, y, colour) {
-  const style = { ink: ink(colour), size: 13, weight: 600 };
-  writeText(context, text, x, y, style);
-  context.lineWidth = 4;
-  context.lineJoin = "round";
-  context.strokeStyle = ink("surface");
-  context.strokeText(text, x, y);
-  writeText(context, text, x, y, style);
+  writeText(context, text, x, y, { ink: ink(colour), size: 13, weight: 600, edge: ink("surface") });
 }
 
 function drawGround(plot) {
