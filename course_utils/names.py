@@ -12,11 +12,7 @@ def one_of(names: Iterable[str], given: object) -> str:
 
 
 def check_name(what: str, name: object, names: Iterable[str]) -> None:
-    """Refuse a name that is none of `names`; `what` says of what.
-
-    Raises:
-        ValueError: suggests the nearest name, and lists all.
-    """
+    """Refuse a name that is none of `names`, `what` says of what: a ValueError suggests the nearest and lists all."""
     names = list(names)
     if name not in names:
         near = difflib.get_close_matches(str(name).lower(), names, n=1)

@@ -109,12 +109,11 @@ def _cure(name: str) -> str:
 
 
 def _main() -> int:
-    problems = damaged()
-    root = resource_root()
-    print("\n".join(problems) if problems else f"Every file in {root} is as it was shipped.")
+    root, problems = resource_root(), damaged()
     if problems:
-        print(f"`git checkout -- resource` restores {root} in a clone; else install the course again.")
-    return 1 if problems else 0
+        problems += [f"`git checkout -- resource` restores {root} in a clone; else install the course again."]
+    print("\n".join(problems) or f"Every file in {root} is as it was shipped.")
+    return int(bool(problems))
 
 
 if __name__ == "__main__":

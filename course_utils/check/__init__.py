@@ -64,14 +64,9 @@ def reset(what: str | None = None) -> Card:
     elif what == "all":
         done = SESSION.forget(lambda each: True)
     else:
-        return Card(
-            "note",
-            "Nothing was reset.",
-            (
-                f"Say what to forget: {one_of([*exercises(), *numbers, 'all'], str(what))} "
-                'For example `check.reset("4.1.1")`; `check.reset("all")` forgets everything.',
-            ),
-        )
+        words = f"Say what to forget: {one_of([*exercises(), *numbers, 'all'], what)}"
+        example = 'For example `check.reset("4.1.1")`; `check.reset("all")` forgets everything.'
+        return Card("note", "Nothing was reset.", (f"{words} {example}",))
     forgotten = f"Forgotten: {', '.join(done)}." if done else "There was nothing to forget."
     return Card("note", "Reset.", (forgotten,)).adding(SESSION.new_note())
 
@@ -101,9 +96,8 @@ def import_progress(path: str | os.PathLike[str] = "progress.json") -> Card:
         count = SESSION.progress.load(path)
     except ProgressError as error:
         return Card("note", "Nothing was imported.", (str(error),))
-    return Card("note", "Imported.", (f"{count} items were read; `check.progress()` shows them.",)).adding(
-        SESSION.new_note()
-    )
+    words = f"{count} items were read; `check.progress()` shows them."
+    return Card("note", "Imported.", (words,)).adding(SESSION.new_note())
 
 
 def quiz(number: str) -> "Quiz":
@@ -140,11 +134,8 @@ def _remember(widget: "Quiz") -> None:
 
 
 def _nothing_checked(wanted: str) -> Card:
-    return Card(
-        "note",
-        "No exercise was checked yet.",
-        (f"Check one first, for example `check.squeeze(squeeze)`; then `check.{wanted}()` knows which you mean.",),
-    )
+    words = f"Check one first, for example `check.squeeze(squeeze)`; then `check.{wanted}()` knows which you mean."
+    return Card("note", "No exercise was checked yet.", (words,))
 
 
 def _where_it_lives() -> str:

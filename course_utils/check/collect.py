@@ -20,10 +20,7 @@ _OWN_FOLDERS = ("attention-course", "share", ".local")  # on the way to the file
 def progress_files(given: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
     """The files named, and in a folder every file below it that ends in .json, in the order of their names."""
     for each in map(Path, given):
-        if each.is_dir():
-            yield from sorted(path for path in each.rglob("*.json") if path.is_file())
-        else:
-            yield each
+        yield from sorted(filter(Path.is_file, each.rglob("*.json"))) if each.is_dir() else (each,)
 
 
 def learner(path: Path) -> str:

@@ -202,18 +202,12 @@ class Exercise:
         """
         SESSION.last = self
         if _solutions_closed():
-            return Card(
-                "note",
-                "Solutions are closed here.",
-                ("The person who set up the course closed them (COURSE_SOLUTIONS); `check.hint()` still works.",),
-            )
+            words = "The person who set up the course closed them (COURSE_SOLUTIONS); `check.hint()` still works."
+            return Card("note", "Solutions are closed here.", (words,))
         if self.item not in SESSION.progress.states() and self.item not in SESSION.warned:
             SESSION.warned.add(self.item)
-            return Card(
-                "note",
-                f"You have not tried `{self.name}` yet.",
-                ("A hint may be enough: `check.hint()`. To see the solution now, ask again: `check.solution()`.",),
-            )
+            words = "A hint may be enough: `check.hint()`. To see the solution now, ask again: `check.solution()`."
+            return Card("note", f"You have not tried `{self.name}` yet.", (words,))
         SESSION.progress.count(self.item, solution=1)
         return Card("solution", f"One solution of `{self.name}`:", code=self.source())
 

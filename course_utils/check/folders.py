@@ -5,8 +5,6 @@ import importlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..names import one_of
-
 if TYPE_CHECKING:
     from ..widgets.quiz.widget import Question
     from .engine import Exercise
@@ -73,10 +71,8 @@ def predictions(number: str) -> "dict[str, Question]":
 
 
 def _read(number: str) -> dict[str, Any]:
-    found = {lesson.number: lesson for lesson in lessons()}
-    if number not in found:
-        raise ValueError(f"There are no questions for lesson {number!r}; {one_of(found, number)}")
-    return found[number].read("questions.toml", {"predictions": dict, "quiz": list})
+    lesson = importlib.import_module(_LESSONS).lesson(number)
+    return lesson.read("questions.toml", {"predictions": dict, "quiz": list})
 
 
 def _question(content: object, number: str) -> "Question":

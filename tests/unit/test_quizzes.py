@@ -65,7 +65,7 @@ def test_a_prediction_is_no_progress():
 
 
 def test_an_unknown_quiz_or_prediction_names_those_there_are():
-    with pytest.raises(ValueError, match=r"no questions for lesson '4\.9'"):
+    with pytest.raises(ValueError, match=r"no lesson '4\.9'"):
         check.quiz("4.9")
     with pytest.raises(ValueError, match=r"no prediction 'shufled'; did you mean 'shuffled'\?"):
         check.predict("4.1.1/shufled")

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -122,12 +122,9 @@ def weight_elsewhere(tokens: Tensor, place: Tensor, frame: int = 2, temperature:
     cover = F.adaptive_avg_pool2d(place.float(), side).flatten(1)  # (T, S): the part of each cell that it covers
     rows, columns = torch.where(cover[frame].view(side, side) >= 0.5)
     query = round(rows.float().mean().item()) * side + round(columns.float().mean().item())
-    every = identity_attention(width, "joint", temperature).mask(tokens)
-    assert isinstance(every, Tensor)
+    every = cast(Tensor, identity_attention(width, "joint", temperature).mask(tokens))
     joint = every[0, 0, frame * cells + query]
-    both_masks = identity_attention(width, "divided", temperature).mask(tokens)
-    assert isinstance(both_masks, tuple)
-    temporal, spatial = both_masks
+    temporal, spatial = identity_attention(width, "divided", temperature).mask(tokens)
     both = spatial[0, frame, 0, query] * temporal[0, :, 0, frame].T  # (T, S)
     others = [t for t in range(frames) if t != frame]
     found = [float((weights * cover)[others].sum()) for weights in (joint.view(frames, cells), both)]
