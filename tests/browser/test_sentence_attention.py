@@ -233,7 +233,7 @@ def test_shapes_that_do_not_fit_are_refused_with_what_is_needed():
         Sentence("two", ["a", "b"], ["x", "y"], [[1, 2]], [[1, 0], [0, 1]])
     with pytest.raises(ValueError, match=r"looks_for of 'two'"):
         Sentence("two", ["a", "b"], ["x", "y"], [[1, 2], [3, 4]], [[1, 0]])
-    with pytest.raises(ValueError, match="word=2, but 'two' has 2 words"):
+    with pytest.raises(ValueError, match="word=2, but there are 2; give a number from 0 to 1"):
         Sentence("two", ["a", "b"], ["x", "y"], [[1, 2], [3, 4]], [[1, 0], [0, 1]], word=2)
     with pytest.raises(ValueError, match="sentence=7"):
         SentenceAttention(sentence=7)
