@@ -177,4 +177,4 @@ def _unreadable_kind(data: bytes) -> str | None:
 
 
 def _too_large(name: str, found: str, most: str) -> ValueError:
-    return ValueError(f"{name} has {found}, at most {most}; make it smaller, 1000 pixels a side are plenty.")
+    return ValueError(f"{name} has {found}, at most {most}; make it smaller, 1000 pixels per side are plenty.")

@@ -118,7 +118,7 @@ def test_the_rollout_of_the_first_layers_is_the_packages(page, layer):
     page.set(layer=layer)
     expected = class_token_maps(rollout(WEIGHTS[:1, :layer]))[0].flatten().numpy()
     np.testing.assert_allclose(numbers(page.canvas, "weights"), expected, atol=1e-3)
-    assert f"Rollout of layers 1 to {layer}: {100 * expected.sum():.1f} % of the class token" in page.status
+    assert f"of the class token: {100 * expected.sum():.1f} % comes from patches" in page.status
     assert (
         page.root.get_by_role("slider", name="Head").count() == 0
         and page.root.get_by_role("slider", name="Layer").is_visible()

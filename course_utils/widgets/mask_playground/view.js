@@ -2,7 +2,7 @@ import { choice, fill, focusController, keyWords, slider, store, traitControls }
 import { cropped, ownPictures, unpacked } from "../page/camera.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { cellOf, extent, number, percent, resample, sumOf } from "../page/maths.js";
+import { cellOf, extent, number, percent, plainly, resample, sumOf } from "../page/maths.js";
 import { inWorker } from "../page/network.js";
 import { colourOf, fitPanel, layered, outline, paintImage, paintMap, pixelsOf, writeText } from "../page/paint.js";
 import { copyButton, instrument, note, picturePanel, pointPanel, row, saveButton, scaleBar } from "../page/panels.js";
@@ -357,7 +357,7 @@ function wordsOf({ input, mask, behind, grid, title, ...settings }, query, hint)
     return [`${kind}:`, { aside: `one weight for each ${CATEGORIES[category].shared}.` }, amount, { aside: maker }];
   }
   const { at, sheet, row: line, column } = grid.place(query);
-  const triple = (three) => (three.length === 1 ? number(three[0]) : `(${three.map(number).join(", ")})`);
+  const triple = (three) => (three.length === 1 ? plainly(three[0]) : `(${three.map(plainly).join(", ")})`);
   const colours = (from) => [...from.subarray(3 * at, 3 * at + 3)];
   const weights = [0, 1, 2].map((c) => values[weightAt(mask.strides, sheet, c, at)]);
   const x = colours(input.x);

@@ -10,7 +10,7 @@ import { bytes } from "./maths.js";
 const MOST_BYTES = 20_000_000;
 const MOST_PIXELS = 40_000_000;
 const MOST_SENT = 7_000_000; // a notebook's connection carries 10 MiB a message, and base64 adds a third
-const SMALLER = "make it smaller, 1000 pixels a side are plenty.";
+const SMALLER = "make it smaller, 1000 pixels per side are plenty.";
 const megabytes = ({ size }) => `${(size / 1e6).toFixed(1)} MB`;
 
 /** The middle of a bitmap or a video's frame on white, `mirrored` or not: a new canvas of this size, or `to`. */

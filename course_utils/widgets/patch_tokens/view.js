@@ -164,8 +164,8 @@ const VIEWS = {
     title: (numbers) => `rollout, layers 1 to ${numbers.layer()}`,
     words(numbers) {
       const [share, most] = mostOf(numbers);
-      const asked = { aside: `Rollout of layers 1 to ${numbers.layer()}:` };
-      return [asked, `${share} of the class token comes from patches, most from ${most}.`];
+      const asked = { aside: `Rollout of layers 1 to ${numbers.layer()}, of the class token:` };
+      return [asked, `${share} comes from patches, most from ${most}.`];
     },
     code: ({ get }) => `row = rollout(weights[:, : ${get("layer")}])[0, 0]`,
   },

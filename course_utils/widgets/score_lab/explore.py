@@ -23,7 +23,7 @@ from .widget import PLANE_STEPS, ScoreLab
 WIDTHS = (2, 4, 8, 16, 32, 64)
 HIDDEN = 8
 """dw, the hidden width of additive and concat in the lab."""
-_SHOWN = 112  # pixels a side of a photograph in the page
+_SHOWN = 112  # pixels per side of a photograph in the page
 
 _PHOTOGRAPHS = {"hens": (6, 4), "sheep": (6, 4), "german_shepherd": (4, 6)}  # and the cell that is the query at first
 _LEARNED = ("additive", "concat", "general", "biased_general", "activated_general")
