@@ -339,6 +339,8 @@ def on_digit(page, data: ImageSet) -> float:
 
 def transformer_says(page, share: float) -> None:
     assert on_digit(page, cued_digits(6, seed=9, split="test")) == pytest.approx(share, abs=0.005)
+    shown = re.search(r"([\d.]+) % of the map lies on the true place", page.root.inner_text())
+    assert float(shown[1]) == pytest.approx(100 * share, abs=0.55)
 
 
 def not_found_yet(page) -> None:

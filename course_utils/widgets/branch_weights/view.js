@@ -1,7 +1,8 @@
 import { choice, fill, keyWords, slider, traitControls } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { colourRange, decode, listed, percent, strongest, sumOf } from "../page/maths.js";
+import { capital } from "../page/heads.js";
+import { blockName, colourRange, decode, listed, percent, strongest, sumOf } from "../page/maths.js";
 import { matrixPanel } from "../page/matrix.js";
 import { blend, easel, fitPanel, layPicture, paintImage, paintMap, writeText } from "../page/paint.js";
 import { instrument, note, picturePanel, pointPanel, row, scaleBar } from "../page/panels.js";
@@ -13,7 +14,6 @@ const TALL = 190; // pixels of the plot
 const [LEFT, TOP] = [24, 18]; // room for the words beside and above the table
 
 const kernelWords = (side) => `${side}\u00a0×\u00a0${side}`; // never broken over two lines
-const shortName = (name) => name.replace(/\.attention$/, "");
 
 function openStage(json) {
   const [shares, spread, own] = [json.shares, json.spread, json.example_shares].map(decode);
@@ -162,7 +162,7 @@ function controlsPart(house, model, data) {
   const { controls, nodes, refresh: follow } = traitControls(model, {
     stage: [choice, {
       label: "Block of",
-      options: data.stages.map(({ name, channels }, i) => [i, `${shortName(name)}: ${channels} channels`]),
+      options: data.stages.map(({ name, channels }, i) => [i, `${blockName(name)}: ${channels} channels`]),
       write: Number,
     }],
     branch: [choice, { label: "Share of the kernel", options: [], read: data.branch, write: Number }],
@@ -209,7 +209,7 @@ function render({ model, el }) {
     const { name, kernels, sizes, shareOf, meanOf } = data.stage();
     const [query, size, branch] = [focus.get(), sizeOf(focus), data.branch()];
     const side = data.sizes[size];
-    const [block, kernel] = [shortName(name), kernelWords(kernels[branch])];
+    const [block, kernel] = [capital(blockName(name)), kernelWords(kernels[branch])];
     const change = (100 * (meanOf(sizes - 1, branch) - meanOf(0, branch))).toFixed(1).replace("-", "−");
     const words = query
       ? `Channel ${table.channelOf(query[0]) + 1}, digits of ${side} pixels: `

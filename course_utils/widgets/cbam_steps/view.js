@@ -1,7 +1,8 @@
 import { button, choice, gestures, keyWords, slider, store, toggle, traitControls } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { cellOf, decode, extent, largest, listed, number, once, percent, placeInWords } from "../page/maths.js";
+import { capital } from "../page/heads.js";
+import { blockName, cellOf, decode, extent, largest, listed, number, once, percent, placeInWords } from "../page/maths.js";
 import { fitPanel, layPicture, outline, paintImage, paintMap, paintPixels, pixelsOf } from "../page/paint.js";
 import { bars, instrument, note, panel, pictureChoice, picturePanel, scaleBar } from "../page/panels.js";
 import { bindView } from "../page/pointing.js";
@@ -25,7 +26,6 @@ const IN_WORDS = {
 
 const two = (value) => value.toFixed(2);
 const short = (value) => String(Number(value.toPrecision(2)));
-const shortName = (name) => name.replace(/\.attention$/, "");
 const imageOf = once(({ image }) => paintImage(decode(image)));
 
 /** What is shown, computed from the traits; the pass of each picture through the network as trained is kept. */
@@ -196,7 +196,7 @@ function controlsOf(model) {
     stage: [choice, {
       label: "Block of", onChange: (value) => store(model, { stage: Number(value), query: [] }),
       options: model.get("stages").map(({ name, convolution: { bias } }, i) =>
-        [i, `${shortName(name)}: ${bias.shape[0]} channels`]),
+        [i, `${blockName(name)}: ${bias.shape[0]} channels`]),
     }],
     order: [choice, {
       label: "Order", options: [["channel first", "channel, then spatial"], ["spatial first", "spatial, then channel"]],
@@ -206,7 +206,7 @@ function controlsOf(model) {
 }
 
 function describe({ before, block, maps, own, now, part, isTouched, size: [, width] }, query, hint) {
-  const name = shortName(part.name);
+  const name = capital(blockName(part.name));
   const i = query ? query[0] * width + query[1] : largest(block.mask);
   const place = placeInWords(cellOf(i, width));
   const was = isTouched ? ` (CBAM's own: ${two(before.mask[i])})` : "";

@@ -6,7 +6,8 @@ import { element, styled } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { strokeRegion } from "../page/maps.js";
 import {
-  asMaps, cellOf, colourRange, decode, extent, largest, number, once, percent, placeInWords, softmax, strongest,
+  asMaps, blockName, cellOf, colourRange, decode, extent, largest, number, once, percent, placeInWords, softmax,
+  strongest,
 } from "../page/maths.js";
 import { inWorker, latest } from "../page/network.js";
 import { drawingPad } from "../page/pad.js";
@@ -25,13 +26,6 @@ const TALLEST = 384; // of the maps, in CSS pixels
 const TALLEST_ON_A_PHONE = 300; // where the answer stands below them
 const WORDS = 15;
 const BACKGROUND = [10, 30, 44]; // laid over what the mask leaves out
-
-/** A block's name as a learner reads it: "encoder block 4" for "encoder.3.gate". */
-function blockName(name) {
-  const [, kind, index] = /^(encoder|decoder|stage)\.?(\d+)\.(?:gate|attention)$/.exec(name) ?? [];
-  if (!kind) return name.replace(/\.attention$/, "");
-  return kind === "stage" ? `stage ${index}` : `${kind} ${kind === "encoder" ? "block" : "step"} ${Number(index) + 1}`;
-}
 
 // What is shown -------------------------------------------------------------------------------------------------------
 

@@ -73,6 +73,13 @@ export function changeInWords(moved) {
   return `${moved > 0 ? "+" : "−"}${(100 * Math.abs(moved)).toFixed(1)}`;
 }
 
+/** A block's name as a learner reads it: "encoder block 4" for "encoder.3.gate". */
+export function blockName(name) {
+  const [, kind, index] = /^(encoder|decoder|stage)\.?(\d+)\.(?:gate|attention)$/.exec(name) ?? [];
+  if (!kind) return name.replace(/\.attention$/, "");
+  return kind === "stage" ? `stage ${index}` : `${kind} ${kind === "encoder" ? "block" : "step"} ${Number(index) + 1}`;
+}
+
 /** A value as Python writes it. */
 export const python = (value) => (typeof value === "boolean" ? { true: "True", false: "False" }[value]
   : typeof value === "number" ? number(value) : JSON.stringify(value));

@@ -114,6 +114,7 @@ def explore_patch_tokens(
         made = "images = data.images" if isinstance(data, ImageSet) else "images = data"
         made += f"  # network, data{', prepare' if prepare else ''}: what you gave"
     images, labels = (data.images, data.labels.tolist()) if isinstance(data, ImageSet) else (data, [None] * len(data))
+    masks = data.masks if isinstance(data, ImageSet) else None
     expected = (network.in_channels, network.image_size, network.image_size)
     if images.dim() != 4 or images.shape[1:] != expected or not len(images):
         raise ValueError(
@@ -124,7 +125,10 @@ def explore_patch_tokens(
     pictures = []
     for i, (image, label) in enumerate(zip(images[:_MOST_PICTURES].cpu(), labels, strict=False)):
         words = f"picture {i + 1}" + ("" if label is None else f", class {seen.names[label]}")
-        pictures.append(seen.described(image, label, words, f"{made}\nimage = images[{i}]"))
+        shown_picture = seen.described(image, label, words, f"{made}\nimage = images[{i}]")
+        if masks is not None:
+            shown_picture["place"] = F.avg_pool2d(masks[i][None].float(), network.settings["patch_size"]).flatten()
+        pictures.append(shown_picture)
     seen.network.cpu()  # questions come one at a time
     positions = seen.network.positions[0]  # (P + 1, embed_dim)
     similarity = F.cosine_similarity(positions[:, None], positions[None], dim=2)

@@ -63,7 +63,7 @@ const openPicture = once((picture) => {
     depth, heads: count, tokens, rows, rolled, whole, alone, drops, channels: image.shape[2] ?? 1, side: image.shape[0],
     range: weightRange(rows.flat()), rolledRange: weightRange(rolled),
     changes: Float32Array.from([0, ...drops.map((drop) => -drop)]),
-    picture: paintImage(image),
+    picture: paintImage(image), place: picture.place ? decode(picture.place).values : null,
   };
 });
 
@@ -231,12 +231,15 @@ function blankedInWords(numbers, live, refused) {
     + `${numbers.probability(numbers.seen.whole)}; most likely is ${classes[first]}, ${percent(values[first])}.`;
 }
 
-/** How well the map agrees with occlusion, and that it is of the whole picture. */
+/** How much of the map lies where it should, how well it agrees with occlusion, and that it is of the whole picture. */
 function noteOf(numbers) {
   const [view, { compared }] = [numbers.view(), numbers.shown()];
-  const r = compared ? correlation(numbers.map(null).row.subarray(1), numbers.seen.drops) : null;
+  const { place, drops } = numbers.seen;
+  const row = numbers.map(null).row.subarray(1);
+  const r = compared ? correlation(row, drops) : null;
   const whole = numbers.get("blanked").length && (compared || view === "occlusion");
   return [
+    compared && place ? `${percent(dot(row, place) / sumOf(row))} of the map lies on the true place.` : "",
     r === null ? "" : `Correlation with the drop by occlusion: ${r.toFixed(2)}.`,
     whole ? "The map is of the whole picture." : "",
   ].filter(Boolean).join(" ");

@@ -36,7 +36,8 @@ class PatchTokens(CourseWidget):
             then to the P patches; `rollout`, (depth, P + 1), its row of the rollout of the first 1, 2, ... blocks;
             `classes`, K names; `probabilities`, (K,); `single`, (P, K), the same with each patch blanked alone;
             `asked`, the index of the class whose loss the occlusion map shows; `index`, the same among all classes of
-            the network; `code`, lines that make `weights`, `whole` and `single`.
+            the network; `code`, lines that make `weights`, `whole` and `single`; where the true place is known
+            `place`, (P,), how much of each patch it covers, from 0 to 1.
         answer: makes the probabilities for several blanked patches; without it the page says that it cannot.
         add: opens a learner's picture, which the page sends; without it none can be given.
     """
