@@ -61,7 +61,7 @@ def page_of(notebook: Any, shown: Lesson, pages: set[str]) -> Any:
         if "badges" in tags:
             cell.source = (
                 f"About {shown.minutes} minutes to read and try. This page needs no Python: point at a widget, "
-                f"click, move its controls, or use the arrow keys. To change the code, to have what you write "
+                f"click or tap, move its controls, or use the arrow keys. To change the code, to have what you write "
                 f"checked, and for what a widget must ask a network, run the lesson in "
                 f"{', '.join([on_colab, *others])} or on your own machine."
             )
