@@ -86,9 +86,9 @@ def test_the_main_picture_and_its_answer_are_in_view_together(alone, exhibit, si
 def test_the_answer_stands_beside_what_the_hand_moves_in_a_narrow_column_too(alone, title: str) -> None:
     exhibit = next(one for one in INSTRUMENTS if one.title == title)
     page = alone(exhibit.widget(), viewport={"width": 900, "height": 700})
-    page.page.evaluate("() => { document.querySelector('main').style.maxWidth = '560px'; }")
+    page.page.evaluate("() => { document.querySelector('main').style.maxWidth = '434px'; }")
     wait_drawn(page.page)
     main, answer = (page.root.locator(f".cw-{part}").bounding_box() for part in ("main", "answer"))
     slider = page.root.locator("input[type=range]").first.bounding_box()
-    assert answer["x"] > main["x"] + 200 and answer["y"] == main["y"]
+    assert answer["x"] > main["x"] + 150 and answer["y"] == main["y"]
     assert slider["y"] + slider["height"] < 700

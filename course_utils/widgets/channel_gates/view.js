@@ -261,7 +261,7 @@ function tilesPart(house, model, now, edit, onPoint, describe) {
     const by = { gate: stage.gates, mean: stage.means }[model.get("order")];
     sorted = by ? strongest(by) : Array.from({ length: stage.channels }, (_, i) => i);
     sorted.forEach((channel, i) => { place[channel] = i; });
-    const most = house.stage.clientWidth < 460 ? TALLEST_ON_A_PHONE : TALLEST;
+    const most = house.stage.clientWidth < 380 ? TALLEST_ON_A_PHONE : TALLEST;
     layout = layoutOf(stage, Math.max(160, Math.floor(node.clientWidth)), most);
     const { scale: pixels } = fit(canvas, layout.width, layout.height / layout.width);
     const context = layer.begin();
@@ -477,10 +477,7 @@ function padPart(onDrawn) {
   draw();
   const words = note("Draw one digit; the network answers after each stroke.");
   const clear = button("Clear the pad", () => { strokes = []; draw(); });
-  const node = styled(element("div", {}, pad, element("div", {}, words, clear)), {
-    display: "flex", flexWrap: "wrap", gap: "12px", marginTop: "12px",
-  });
-  return element("div", { hidden: true }, node);
+  return element("div", { class: "cw-controls", hidden: true }, pad, element("div", {}, words, clear));
 }
 
 /** The row above: which network, which picture, and the learner's own, which the kernel sees where it must. */
@@ -622,7 +619,7 @@ async function render({ model, el }) {
   house.stage.before(pictured.node);
   instrument(house, element("div", {}, stageChoice.node, tiles.node),
     element("div", {}, mask.node, classes.node), channel.node);
-  house.stage.classList.add("cw-close", "cw-gates");
+  house.stage.classList.add("cw-gates");
   house.controls.append(pictured.sourceChoice.node, ...looks.nodes);
 
   const draw = () => {

@@ -117,7 +117,7 @@ function render({ model, el }) {
   const legend = note("Blue: not shown to the network. Fixed keeps the pixels that are brightest on average over all "
     + "digits, dynamic the brightest of this one.");
   instrument(house, pad.node, row(...shown.map(({ node }) => node)), house.controls, legend, thumbs.node);
-  house.stage.classList.add("cw-close");
+  house.stage.classList.add("cw-budget");
   const controls = controlsPart(house, model, numbers);
   const offers = Array.from({ length: numbers.count }, (_, i) => ({
     key: i, label: `A ${model.get("labels")[i]}`,
