@@ -80,12 +80,10 @@ def panel(page, layer: int, head: int):
     return page.root.locator(".cw-heads-cell canvas").nth((layer - 1) * HEADS + head - 1)
 
 
-def panels(page, name: str) -> np.ndarray:
-    """A number or a list of numbers that every head's map carries, (layers, heads, ...)."""
-    texts = [cell.get_attribute(f"data-{name}") for cell in page.root.locator(".cw-heads-cell canvas").all()]
-    return (
-        np.array([[float(value) for value in text.split(",")] for text in texts]).reshape(LAYERS, HEADS, -1).squeeze()
-    )
+def panels(page) -> np.ndarray:
+    """The row of weights that every head's map shows, (layers, heads, tokens)."""
+    rows = page.root.locator(".cw-heads-cell canvas").evaluate_all("(all) => all.map((one) => [...one.weights])")
+    return np.array(rows).reshape(LAYERS, HEADS, -1)
 
 
 def probabilities(page) -> np.ndarray:
@@ -100,10 +98,10 @@ def test_one_hover_shows_the_packages_weights_in_every_head_under_every_mask(pag
     for row, column in ((0, 0), (2, 3), (ROWS, 0)):
         point(page, row, column)
         assert page.canvas.get_attribute("data-query") == f"{row},{column}"
-        np.testing.assert_allclose(panels(page, "weights"), weights[:, :, token(row, column)], rtol=1e-3, atol=2e-6)
+        np.testing.assert_allclose(panels(page), weights[:, :, token(row, column)], rtol=1e-3, atol=2e-6)
     np.testing.assert_allclose(probabilities(page), expected, rtol=1e-3, atol=2e-6)
     page.page.mouse.move(1, 1)
-    np.testing.assert_allclose(panels(page, "weights"), weights.mean(dim=2), rtol=1e-3, atol=2e-6)
+    np.testing.assert_allclose(panels(page), weights.mean(dim=2), rtol=1e-3, atol=2e-6)
 
 
 @pytest.mark.parametrize(("picture", "heads"), [(1, [(1, 2)]), (2, [(1, 1), (2, 3)]), (0, [(2, 1), (2, 2), (2, 3)])])
@@ -116,7 +114,7 @@ def test_a_head_without_its_tick_is_out_of_the_network_and_back_with_all_heads_o
     whole = package(data, picture)[2]
     assert (expected - whole).abs().max() > 0.02
     np.testing.assert_allclose(probabilities(page), expected, rtol=1e-3, atol=2e-6)
-    np.testing.assert_allclose(panels(page, "weights"), weights.mean(dim=2), rtol=1e-3, atol=2e-6)
+    np.testing.assert_allclose(panels(page), weights.mean(dim=2), rtol=1e-3, atol=2e-6)
     said, first = int(expected.argmax()), int(whole.argmax())
     assert f"The network says {said} with {100 * expected[said]:.1f} %" in page.status
     assert f"untouched it says {first} with {100 * whole[first]:.1f} %" in page.status
@@ -233,7 +231,7 @@ def test_copied_code_reproduces_what_is_shown(page, network, data, mask, heads):
     given = {"network": drawn(), "data": data}
     exec(page.root.get_by_label("Code").input_value(), {**given, "print": printed.append})
     np.testing.assert_allclose(printed[0], probabilities(page), rtol=1e-3, atol=2e-6)
-    np.testing.assert_allclose(printed[1], panels(page, "weights")[1, 2], rtol=1e-3, atol=2e-6)
+    np.testing.assert_allclose(printed[1], panels(page)[1, 2], rtol=1e-3, atol=2e-6)
 
 
 def test_the_courses_own_network_says_in_the_page_what_it_says_in_the_package(alone):

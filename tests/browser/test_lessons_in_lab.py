@@ -262,7 +262,7 @@ def test_heads_are_hovered_knocked_out_masked_and_typed_into(lesson):
     expect(canvas).to_have_attribute("data-query", "5,6")
     maps = root.locator(".cw-heads-cell canvas")
     for number in (2, 10, 15):
-        shown = [float(weight) for weight in maps.nth(number).get_attribute("data-weights").split(",")]
+        shown = maps.nth(number).evaluate("(one) => [...one.weights]")
         np.testing.assert_allclose(shown, weights[number, 1 + 5 * 8 + 6], rtol=1e-3, atol=1e-6)
 
     # Without two heads the network no longer knows which digit is meant; with the causal mask it sees no picture.

@@ -41,8 +41,9 @@ def on_noise(**settings) -> ScoreLab:
 
 
 def shown(page, panel: int) -> dict[str, np.ndarray]:
-    data = page.root.locator("canvas[data-weights]").nth(panel).evaluate("(canvas) => ({ ...canvas.dataset })")
-    return {name: np.array([float(value) for value in text.split(",")]) for name, text in data.items()}
+    names = ("scores", "weights", "gradient", "context")
+    strips = page.root.locator("canvas[data-weights]").nth(panel)
+    return {name: np.array(strips.evaluate("(one, name) => [...one.result[name]]", name)) for name in names}
 
 
 def query_of(page) -> list[int]:

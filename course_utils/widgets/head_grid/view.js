@@ -94,7 +94,7 @@ function running(model) {
     made.now = { shown, may, parts, probabilities: softmax(output.data) };
   };
   /** The weights of a head for a query, or for all queries on average. */
-  made.row = ([layer, head], query) => {
+  const rowOf = ([layer, head], query) => {
     const start = (head - 1) * length * length;
     const { weights } = made.now.parts[layer - 1];
     if (query !== null) return weights.subarray(start + query * length, start + (query + 1) * length);
@@ -104,7 +104,7 @@ function running(model) {
   };
   /** What is seen for a query: a row for each head, and the maps of all heads, one below the other on one canvas. */
   made.look = (query, pinned) => {
-    const found = names.map((name) => made.row(name, query));
+    const found = names.map((name) => rowOf(name, query));
     const maps = new Float32Array(names.length * rows * columns);
     found.forEach((row, i) => maps.set(row.subarray(1), i * rows * columns));
     const range = { table: TABLE, low: 0, high: model.get("limit") };
@@ -112,6 +112,7 @@ function running(model) {
     made.seen = { query, pinned, range, sheet, rows: found };
   };
   made.indexOf = ([layer, head]) => (layer - 1) * heads + head - 1;
+  made.row = (name) => made.seen.rows[made.indexOf(name)];
   made.tokenAt = ([row, column]) => (row >= rows ? 0 : 1 + row * columns + column);
   made.placeOf = (token) => (token === 0 ? [rows, 0] : [Math.floor((token - 1) / columns), (token - 1) % columns]);
   made.nameOf = (token) => (token === 0 ? "the class token" : placeInWords(made.placeOf(token)));
@@ -133,7 +134,7 @@ function distance(row, token, { placeOf }) {
 
 /** Draw a head's weights over the picture; the class token stands in a cell below it. */
 function drawHead(house, model, network, canvas, name) {
-  const { rows, columns, length, now: { may, shown }, seen: { query, pinned, range, sheet, rows: found } } = network;
+  const { rows, columns, length, now: { may, shown }, seen: { query, pinned, range, sheet } } = network;
   const context = canvas.getContext("2d");
   const pixels = pixelsOf(canvas);
   const [across, down] = [canvas.width / columns, canvas.height / (rows + 1)];
@@ -148,13 +149,12 @@ function drawHead(house, model, network, canvas, name) {
     writeText(context, "off", canvas.width / 2, (rows * down) / 2, style);
     return;
   }
-  const at = network.indexOf(name);
   context.imageSmoothingEnabled = false;
   context.drawImage(shown.image, 0, 0, canvas.width, rows * down);
   context.globalAlpha = OPACITY;
-  context.drawImage(sheet, 0, at * rows, columns, rows, 0, 0, canvas.width, rows * down);
+  context.drawImage(sheet, 0, network.indexOf(name) * rows, columns, rows, 0, 0, canvas.width, rows * down);
   context.globalAlpha = 1;
-  context.fillStyle = colourOf(found[at][0], range);
+  context.fillStyle = colourOf(network.row(name)[0], range);
   context.fillRect(...box(0));
   if (query === null) return;
   if (may) {
@@ -169,8 +169,9 @@ function drawHead(house, model, network, canvas, name) {
     context.stroke();
   }
   const [x, y, wide, tall] = box(query);
-  const line = canvas.width > 200 * pixels ? pixels : 0.75 * pixels;
-  outline(context, x + 2 * line, y + 2 * line, wide - 4 * line, tall - 4 * line, line, pinned);
+  const isSmall = canvas.width < 200 * pixels; // where dashes are not seen, but cost as much as all else
+  const line = isSmall ? 0.75 * pixels : pixels;
+  outline(context, x + 2 * line, y + 2 * line, wide - 4 * line, tall - 4 * line, line, pinned || isSmall);
 }
 
 /** The chosen head over the picture, large: what is pointed at. */
@@ -205,7 +206,7 @@ function headsPart(house, model, network) {
   const made = panel("Every head, layer by layer; its spread in bits", tiles.node, scale.node);
   const draw = () => tiles.draw((canvas, name, off) => {
     drawHead(house, model, network, canvas, name);
-    const row = network.seen.rows[network.indexOf(name)];
+    const row = network.row(name);
     const bits = Math.log2(sharedBy(row));
     const label = `${bits.toFixed(2)} bits, most on ${network.nameOf(largest(row))}`;
     return { row, label, words: off ? "off" : bits.toFixed(1) };
@@ -242,10 +243,11 @@ function answerPart(model, network) {
 }
 
 /** The products of query and key behind one weight of the chosen head; null without a query. */
-function productsOf(model, network, query) {
+function productsOf(model, network) {
+  const { query } = network.seen;
   if (query === null) return null;
   const [layer, head] = model.get("chosen");
-  const row = network.row([layer, head], query);
+  const row = network.row([layer, head]);
   const picked = model.get("key");
   const key = picked.length ? network.tokenAt(picked) : largest(row);
   const part = network.now.parts[layer - 1];
@@ -272,7 +274,7 @@ function productsPart(house, model, network) {
   const fold = more(house, "Why this weight: the products of query and key", key, chart.node);
   const draw = () => {
     if (!fold.open) return;
-    const shown = productsOf(model, network, network.seen.query);
+    const shown = productsOf(model, network);
     const across = chart.node.clientWidth;
     const context = easel(canvas, across, 176);
     if (shown) drawProducts(context, house, across, shown);
@@ -376,7 +378,7 @@ function render({ model, el }) {
   const describe = (focus) => {
     const query = tokenOf(focus);
     const name = model.get("chosen");
-    const row = network.row(name, query);
+    const row = network.row(name);
     const far = distance(row, query, network);
     const top = largest(row);
     const whose = query === null ? "No query yet, so the mean over all." : `Query: ${network.nameOf(query)}.`;
@@ -385,7 +387,7 @@ function render({ model, el }) {
     const away = far === null ? "" : `, ${far.toFixed(1)} patches away on average`;
     const spread = off ? "" : `${Math.log2(sharedBy(row)).toFixed(2)} bits${away}.`;
     return [{ aside: whose }, `${capital(headName(name))} ${seen}.`, { aside: `${spread} ${answer.words()}` },
-      { heard: productsOf(model, network, query)?.words ?? "" },
+      { heard: productsOf(model, network)?.words ?? "" },
       query === null ? (byTouch() ? "Touch a patch." : "Point at a patch.") : focus.hint()];
   };
   bindView({

@@ -2,7 +2,6 @@
 
 import { store } from "./bind.js";
 import { element } from "./elements.js";
-import { listed } from "./maths.js";
 import { fit } from "./paint.js";
 
 export const capital = (words) => words[0].toUpperCase() + words.slice(1);
@@ -48,7 +47,7 @@ export function headTiles({ model, names, kind, nameOf, press }) {
       numbers.textContent = words;
       canvas.classList.toggle("cw-chosen", String(name) === String(model.get("chosen")));
       canvas.setAttribute("aria-label", `${capital(nameOf(name))}: ${off ? "off" : label}`);
-      if (row) canvas.dataset.weights = listed(row);
+      canvas.weights = row; // for whoever looks from outside
     }
   };
   const resize = (ratio) => {

@@ -82,10 +82,10 @@ export function drawBars(context, house, [left, top, width, height], values, { l
   const zero = top + high * unit;
   values.forEach((value, i) => {
     const tall = Math.abs(value) * unit;
-    if (tall === 0) return;
+    if (tall < 0.5) return; // it lies under the line of zero
     const [x, y] = [left + i * step + (step - bar) / 2, value > 0 ? zero - tall : zero];
     context.fillStyle = colour(value);
-    context.fillRect(x, y, bar, Math.max(tall, 0.5));
+    context.fillRect(x, y, bar, tall);
     if (!edged || step <= 6 || tall <= 2) return;
     context.strokeStyle = house.ink("edge");
     context.lineWidth = 1;

@@ -110,8 +110,7 @@ const textOf = (letters) => letters.map(({ letter }) => letter).join("").trim();
 /**
  * The network beside the page. `update()` follows the traits; `own` is a line that the camera sees (`isLive`: at this
  * moment), which is no trait, since traits go to the kernel; `now` holds the picture, the columns, the letters with and
- * without the changes, and the weights of both blocks (null until they are there); `row(name, column)` gives the
- * weights of a head, or their mean; `look(column)` sets `seen`.
+ * without the changes, and the weights of both blocks (null until they are there); `look(column)` sets `seen`.
  */
 function reading(house, model, onChange) {
   const network = inWorker(model.get("graph"), model.get("weights"));
@@ -153,24 +152,22 @@ function reading(house, model, onChange) {
     }
     house.stage.setAttribute("aria-busy", "false");
   });
-  made.row = (name, column) => {
-    const { columns, weights } = made.now;
-    if (!weights || column === null) return null;
-    if (name.length) {
-      const start = ((name[1] - 1) * columns + column) * columns;
-      return weights[name[0] - 1].subarray(start, start + columns);
-    }
-    const on = NAMES.filter((one) => !isOff(model, one));
-    const mean = new Float32Array(columns);
-    for (const one of on) made.row(one, column).forEach((weight, k) => { mean[k] += weight / on.length; });
-    return mean;
-  };
-  /** What is seen of a column: the row that is shown large, those of all heads that are on, and their glow. */
+  /** What is seen of a column: the row shown large, of a head or the mean of all, those of all heads, and the glow. */
   made.look = (column) => {
-    const on = NAMES.map((name) => (isOff(model, name) ? null : made.row(name, column)));
-    const rows = [made.row(model.get("chosen"), column), ...on];
-    paintGlow(rows, made.now.columns, glow);
-    made.seen = { column, rows, glow };
+    const { columns, weights } = made.now;
+    const isSeen = weights && column !== null;
+    const rowOf = ([block, head]) => {
+      const start = ((head - 1) * columns + column) * columns;
+      return weights[block - 1].subarray(start, start + columns);
+    };
+    const each = NAMES.map((name) => (!isSeen || isOff(model, name) ? null : rowOf(name)));
+    const on = each.filter(Boolean);
+    const mean = () => Float32Array.from({ length: columns },
+      (_, k) => on.reduce((sum, row) => sum + row[k], 0) / (on.length || 1));
+    const chosen = model.get("chosen");
+    const shown = !isSeen ? null : chosen.length ? rowOf(chosen) : mean();
+    made.seen = { column, rows: [shown, ...each], glow };
+    paintGlow(made.seen.rows, columns, glow);
   };
   /** What a column shows, in words: the letter that was read there, at most two columns away. */
   made.nameOf = (column) => {

@@ -159,6 +159,8 @@ export function lineSegments(field, side, level, visit) {
     for (let c = 0; c + 1 < side; c++) {
       const at = r * side + c;
       const [nw, ne, sw, se] = [field[at], field[at + 1], field[at + side], field[at + side + 1]];
+      const isHigh = nw > level;
+      if (ne > level === isHigh && sw > level === isHigh && se > level === isHigh) continue;
       const places = [];
       if (nw > level !== ne > level) places.push(c + (level - nw) / (ne - nw), r);
       if (ne > level !== se > level) places.push(c + 1, r + (level - ne) / (se - ne));

@@ -15,7 +15,6 @@ const REACH = 3; // the plane goes from -3 to 3 on both axes
 const STEPS_A_UNIT = 10;
 const FIELD = 41; // points a side at which the lines of equal score are computed
 const LINES = 9;
-const COMPUTED = ["scores", "weights", "gradient", "context"]; // of each combination, for whoever looks from outside
 const STRIP = 50; // height of a row of bars
 const TITLE = 18;
 const WIDEST = 340; // of a plane or a photograph: on a phone A and B are in view together
@@ -296,7 +295,8 @@ function sumsInWords({ source, alignments }, i, { total, bits, context, weights,
   };
   return [
     `The weights sum to ${number(total)}; context ${inTwo(context)}.`,
-    bits === null ? "No key has any weight." : `Entropy ${number(bits)} bits: ${spreadInWords(bits, source.count)}.`,
+    bits === null ? "No key has any weight."
+      : `Entropy ${number(bits)} bits: ${spreadInWords(bits, source.count)}.`,
     did[name]?.() ?? "",
   ];
 }
@@ -397,7 +397,8 @@ function comparison(house, model, i) {
     if (!source.isPlane) swatch.style.background = `rgb(${Array.from(result.context, channel).join(" ")})`;
     const each = count > FEW ? [] : Array.from(result.weights, (one, l) => `key ${l + 1} ${one.toFixed(3)}`);
     strips.setAttribute("aria-label", `${letter}: scores, weights and gradient of every key. ${each.join(", ")}`);
-    for (const name of COMPUTED) strips.dataset[name] = listed(result[name], 7);
+    strips.dataset.weights = listed(result.weights, 7);
+    strips.result = result; // for whoever looks from outside
   };
   return { node, below, place, layOut, draw, tell };
 }
