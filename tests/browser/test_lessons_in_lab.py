@@ -500,7 +500,9 @@ def test_patches_are_pointed_at_and_blanked_and_the_network_answers(lesson):
     box = canvas.bounding_box()
     page.mouse.move(box["x"] + 6.5 / 8 * box["width"], box["y"] + 4.5 / 8 * box["height"])
     expect(canvas).to_have_attribute("data-query", "4,6")
-    expect(heads.locator("[role=status]")).to_contain_text(f"token 39 of 64, weight {100 * expected[4, 6]:.1f} %")
+    expect(heads.locator("[role=status]")).to_contain_text(
+        f"Token 39 of 64, at row 5, column 7: weight {100 * expected[4, 6]:.1f} %"
+    )
 
     # The border of the third picture is blank. Without it two patches by hand: the kernel answers as the package does.
     blanked.scroll_into_view_if_needed()
