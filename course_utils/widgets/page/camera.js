@@ -19,6 +19,7 @@ export function cropped(source, columns, rows, { to = null, mirrored = false } =
   const scale = Math.min(width / columns, height / rows);
   const [wide, tall] = [columns * scale, rows * scale];
   const canvas = to ?? element("canvas", { width: columns, height: rows });
+  canvas.turn = (canvas.turn ?? 0) + 1; // the same canvas, another picture
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.fillStyle = "#fff";
   context.fillRect(0, 0, columns, rows);

@@ -130,12 +130,13 @@ export function layPicture(canvas, picture) {
 /** A picture scaled smoothly for a canvas: once for all hovers, since it takes longer than all else that they draw. */
 export function atSize(canvas, picture, height, width) {
   const before = scaled.get(canvas);
-  if (before?.picture === picture && before.copy.height === height && before.copy.width === width) return before.copy;
+  const isSame = before?.picture === picture && before.turn === picture.turn; // a camera paints its canvases again
+  if (isSame && before.copy.height === height && before.copy.width === width) return before.copy;
   const copy = element("canvas", { height, width });
   const context = copy.getContext("2d");
   context.imageSmoothingQuality = "high";
   context.drawImage(picture, 0, 0, width, height);
-  scaled.set(canvas, { picture, copy });
+  scaled.set(canvas, { picture, copy, turn: picture.turn });
   return copy;
 }
 
