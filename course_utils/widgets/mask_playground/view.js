@@ -385,7 +385,7 @@ function panelsPart(house, sliders) {
   const beside = row(xPanel.node, maskPanel.node);
   instrument(house, element("div", {}, outPanel.node, sliders), beside, scale.node, house.controls);
   const output = element("canvas", { width: COLUMNS, height: ROWS });
-  const maps = element("canvas", { width: COLUMNS, height: 3 * ROWS });
+  const maps = element("canvas", { width: COLUMNS });
 
   const nameAll = ({ input: { sheets, rows, columns }, mask, title, ...settings }) => {
     const words = (shape) => shape.join(" × ");
@@ -415,7 +415,9 @@ function panelsPart(house, sliders) {
     const [, byChannel, byPlace] = axesOf(category);
     const names = byChannel ? CHANNELS : category === "branch" ? BRANCHES : [];
     if (byPlace) {
-      const picture = paintMap(mask.values, (byChannel ? 3 : 1) * ROWS, COLUMNS, RANGE, maps);
+      const tall = (byChannel ? 3 : 1) * ROWS;
+      if (maps.height !== tall) maps.height = tall;
+      const picture = paintMap(mask.values, tall, COLUMNS, RANGE, maps);
       drawParts(house, maskPanel, { picture, parts: byChannel ? below(3) : framesOf(category), names });
     } else drawParts(house, maskPanel, { values: mask.values, names });
     const picture = paintOutput(input, mask, behind, output);
