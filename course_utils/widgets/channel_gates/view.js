@@ -78,8 +78,8 @@ function sentStage({ maps, low, high, means, gates }) {
 }
 
 /**
- * The networks: `look(scene)` gives what one makes of a scene untouched, `answer(scene, found, answered)` the answer with
- * the moved gates, and who gave it: "network" (none is moved), "page", "kernel" or "nobody" yet. Of a network that the
+ * The networks: `look(scene)` gives what one makes of a scene untouched, `answer(scene, found, answered)` the answer
+ * with the moved gates, and who gave it: "network" (none is moved), "page", "kernel" or "nobody" yet. Of a network that the
  * page can run, in a worker of its own, all is computed here; of another the kernel sends all.
  */
 function networks(house) {

@@ -281,7 +281,8 @@ function drawStrips(strips, house, { chosen, source: { count } }, result, { widt
 const cellOf = ({ columns }, l) => [Math.floor(l / columns), l % columns];
 const nameOfKey = (source, l) => (source.isPlane ? `key ${l + 1}` : placeInWords(cellOf(source, l)));
 
-const spreadInWords = (bits, count) => (Math.round(2 ** bits) === 1 ? `as if one of the ${count} keys had all the weight`
+const spreadInWords = (bits, count) => (Math.round(2 ** bits) === 1
+  ? `as if one of the ${count} keys had all the weight`
   : `as if ${Math.round(2 ** bits)} of the ${count} keys shared the weight equally`);
 
 /** Three lines about a combination: sum and context, spread, and what its alignment did. */
