@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from course_utils import lessons
 from course_utils.check import folders
 from course_utils.lessons import HERE, LESSONS, LessonFileError, _read_lesson
 
@@ -67,7 +68,7 @@ def test_a_missing_lesson_names_its_file(folder):
 def test_damaged_questions_name_their_file(folder, monkeypatch, old, new, said):
     path = folder / "questions.toml"
     path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
-    monkeypatch.setattr(folders, "lessons", lambda: (_read_lesson(folder),))
+    monkeypatch.setattr(lessons, "lesson", lambda number: _read_lesson(folder))
     with pytest.raises(LessonFileError, match=said) as error:
         folders.quiz("4.1.1")
     assert "questions.toml" in str(error.value) and "git checkout" in str(error.value)

@@ -65,6 +65,8 @@ def test_the_first_width_is_two_in_the_plane_and_all_numbers_on_a_photograph():
         ({"width": 3}, "width=3 is not possible for 'plane'"),
         ({"width": 64, "source": "hens"}, "its keys have 16 numbers"),
         ({"chosen": 12}, "chosen=12, but there are 12; give a number from 0 to 11"),
+        ({"temperature": float("nan")}, "temperature=nan"),
+        ({"window": float("nan")}, "window=nan"),
         ({"query": (14, 0), "source": "hens"}, "14 x 14 cells"),
     ],
 )

@@ -1,5 +1,6 @@
 """`score-lab`: one query, two combinations of a score and an alignment, and all that follows from them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -93,6 +94,9 @@ class ScoreLab(CourseWidget):
         traits.setdefault("chosen", 0 if on_plane else row * shown["steps"][1] + column)
         check_index("chosen", traits["chosen"], count)
         traits.setdefault("own_range", not on_plane)
+        for name in ("temperature", "window", "center"):
+            if not math.isfinite(traits.get(name, 0)):
+                raise ValueError(f"{name}={traits[name]} is not a finite number; give one.")
         super().__init__(
             sources=sources,
             parameters={str(width): arrays for width, arrays in sorted(parameters.items())},
