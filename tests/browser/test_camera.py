@@ -126,12 +126,10 @@ def test_the_reader_reads_what_the_camera_sees_until_a_line_is_typed(camera, pag
     for end in ("Keep this picture", "typed"):
         page.root.get_by_role("button", name="Use the camera").click()
         expect(answer).not_to_have_text(typed, timeout=SECONDS)
-        before = page.pixels(page.canvas)
-        page.page.wait_for_function(
+        page.page.wait_for_function(  # the fake camera's picture moves, though it may come back to what it was
             "([canvas, was]) => canvas.toDataURL() !== was",
             arg=[page.canvas.element_handle(), page.canvas.evaluate("(c) => c.toDataURL()")],
         )
-        assert (before != page.pixels(page.canvas)).any(), "the fake camera's picture moves"
         assert page.state("line") == line and page.state("words") == "", "a frame is no trait: traits go to the kernel"
         if end != "typed":
             page.root.get_by_role("button", name=end).click()
