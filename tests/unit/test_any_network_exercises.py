@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from timm.layers import apply_rot_embed
 from torch import nn
+from torch.testing import assert_close
 from torchvision.models.swin_transformer import SwinTransformer
 
 from course_utils import check
@@ -14,7 +15,6 @@ from course_utils.check.engine import Draw
 from course_utils.lessons.look_into_any_network import exercises
 
 LESSON = "4.7_look_into_any_network.ipynb"
-close = torch.testing.assert_close
 pytestmark = pytest.mark.usefixtures("fresh_session")
 
 
@@ -30,7 +30,7 @@ def drawn(name, draw):
 def test_the_class_tokens_map_is_the_one_of_find_tokens(draw):
     weights, registers, grid = drawn("class_map", draw)
     tokens = Tokens.named(grid, first=["class", *(f"register#{i}" for i in range(registers))])
-    close(exercises.class_map(weights, registers, grid), Layout(tokens, tokens).look(weights[None], "class")[0])
+    assert_close(exercises.class_map(weights, registers, grid), Layout(tokens, tokens).look(weights[None], "class")[0])
 
 
 def test_the_hidden_weights_are_those_that_are_recorded_beside_torchs_kernel(draw):
@@ -42,8 +42,8 @@ def test_the_hidden_weights_are_those_that_are_recorded_beside_torchs_kernel(dra
 
     with record_masks(attention := Attention()) as masks:
         output = attention(query)
-    close(exercises.hidden_weights(query, key, value, bias), masks[""][0])
-    close(exercises.hidden_weights(query, key, value, bias) @ value, output[0])
+    assert_close(exercises.hidden_weights(query, key, value, bias), masks[""][0])
+    assert_close(exercises.hidden_weights(query, key, value, bias) @ value, output[0])
 
 
 @pytest.mark.parametrize("place", [(0, 0), (7, 3), (8, 11), (4, 5)])
@@ -56,7 +56,7 @@ def test_the_unshifted_map_of_a_swin_is_the_one_of_find_tokens(place):
         swin(picture)
     weights = masks["features.1.1.attn"]
     expected = find_tokens(swin, picture)["features.1.1.attn"].look(weights, place)[0]
-    close(exercises.unshifted_map(weights, place, (12, 12), side=4, shift=2), expected)
+    assert_close(exercises.unshifted_map(weights, place, (12, 12), side=4, shift=2), expected)
 
 
 def test_the_rotary_weights_are_those_of_timms_turn(draw):
@@ -64,7 +64,7 @@ def test_the_rotary_weights_are_those_of_timms_turn(draw):
     sin, cos = (part.repeat_interleave(2, dim=1) for part in (angles.sin(), angles.cos()))
     turned = [apply_rot_embed(x, sin, cos) for x in (query, key)]
     expected = (turned[0] @ turned[1].mT / query.shape[2] ** 0.5).softmax(dim=2)
-    close(exercises.rotary_weights(query, key, angles), expected)
+    assert_close(exercises.rotary_weights(query, key, angles), expected)
 
 
 def test_an_average_looks_at_more_keys_than_its_heads_do(draw):

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.testing import assert_close
 
 from course_utils import check
 from course_utils.attention import (
@@ -22,9 +23,6 @@ from course_utils.check import folders
 from course_utils.check.engine import Draw
 from course_utils.lessons.beyond_channel_and_space import exercises as beyond
 from course_utils.lessons.scores_and_alignments import exercises as scores_and_alignments
-
-close = torch.testing.assert_close
-
 
 pytestmark = pytest.mark.usefixtures("fresh_session")
 
@@ -50,13 +48,13 @@ def test_the_biased_general_score_is_the_packages(draw):
     module = loaded(
         score("biased_general", query.shape[2], keys.shape[2]), weight_in_weight=weight, weight_in_bias=bias
     )
-    close(scores_and_alignments.biased_general_score(query, keys, weight, bias), module(query, keys))
+    assert_close(scores_and_alignments.biased_general_score(query, keys, weight, bias), module(query, keys))
 
 
 def test_the_fixed_weights_are_those_of_scaled_dot_product_attention(draw):
     query, keys = drawn("fixed_weights", draw)
     _, weights = scaled_dot_product_attention(query, keys, keys)
-    close(scores_and_alignments.fixed_weights(query, keys), weights)
+    assert_close(scores_and_alignments.fixed_weights(query, keys), weights)
 
 
 def test_the_concat_score_is_the_packages_concat_and_its_additive(draw):
@@ -76,34 +74,34 @@ def test_the_concat_score_is_the_packages_concat_and_its_additive(draw):
         key_in_bias=bias,
         vector_in_weight=vector[None],
     )
-    close(found, concat(query, keys))
-    close(found, additive(query, keys))
+    assert_close(found, concat(query, keys))
+    assert_close(found, additive(query, keys))
 
 
 def test_local_weights_and_sparsemax_are_the_packages(draw):
     scores, center, window = drawn("local_weights", draw)
     expected = align("local", scores, center=center.float(), window=window, gaussian=True)
-    close(scores_and_alignments.local_weights(scores, center, window), expected)
+    assert_close(scores_and_alignments.local_weights(scores, center, window), expected)
     (scores,) = drawn("sparsemax_weights", draw)
-    close(scores_and_alignments.sparsemax_weights(scores), align("sparsemax", scores))
+    assert_close(scores_and_alignments.sparsemax_weights(scores), align("sparsemax", scores))
 
 
 def test_sparsemax_is_the_packages_on_many_rows_at_the_edge_of_its_support_too():
     scores = torch.randn(2000, 6, generator=torch.Generator().manual_seed(0))
     weights = align("sparsemax", scores)
     assert (weights[weights > 0] < 0.01).sum() > 10  # keys that hardly keep a weight
-    close(scores_and_alignments.sparsemax_weights(scores), weights)
+    assert_close(scores_and_alignments.sparsemax_weights(scores), weights)
 
 
 def test_straight_through_is_the_draw_with_the_gradient_of_the_softmax(draw):
     scores, chosen = drawn("straight_through", draw)
     assert (chosen != scores.argmax(dim=1)).all()  # else the best key would pass for the drawn one
     weights = scores_and_alignments.straight_through(scores, chosen)
-    close(weights.detach(), F.one_hot(chosen, scores.shape[1]).float())
+    assert_close(weights.detach(), F.one_hot(chosen, scores.shape[1]).float())
     above = torch.randn(weights.shape, generator=torch.Generator().manual_seed(0))
     (found,) = torch.autograd.grad((weights * above).sum(), scores)
     (expected,) = torch.autograd.grad((scores.softmax(dim=1) * above).sum(), scores)
-    close(found, expected)
+    assert_close(found, expected)
 
 
 class OwnBackward(torch.autograd.Function):
@@ -190,13 +188,13 @@ def test_pools_gates_and_the_repaired_code_are_cbam():
         expected = block(x)
         mlp = mlp_of(block.channel)
         gates = beyond.cbam_channel_gates(x.mean(dim=(2, 3)), x.amax(dim=(2, 3)), mlp)
-        close(gates, masks["channel"][:, :, 0, 0])
+        assert_close(gates, masks["channel"][:, :, 0, 0])
 
         def conv(pooled):
             return block.spatial.norm(block.spatial.conv(pooled))
 
-        close(torch.sigmoid(conv(beyond.pool_channels(x * masks["channel"]))), masks["spatial"])
-        close(beyond.repaired_cbam(x, mlp, conv), expected)
+        assert_close(torch.sigmoid(conv(beyond.pool_channels(x * masks["channel"]))), masks["spatial"])
+        assert_close(beyond.repaired_cbam(x, mlp, conv), expected)
 
 
 def test_mixed_branches_are_the_selective_kernels():
@@ -205,7 +203,7 @@ def test_mixed_branches_are_the_selective_kernels():
     x = torch.randn(3, 8, 6, 6)
     with torch.no_grad():
         branches = torch.stack([branch(x) for branch in block.branches], dim=1)
-        close(beyond.mix_branches(branches, block.mask(x)[..., 0, 0].log()), block(x))
+        assert_close(beyond.mix_branches(branches, block.mask(x)[..., 0, 0].log()), block(x))
 
 
 def test_attention_over_time_is_the_packages_with_identity_projections():
@@ -213,7 +211,7 @@ def test_attention_over_time_is_the_packages_with_identity_projections():
     block = TemporalAttention(6, 1)
     for name, value in block.named_parameters():
         (torch.nn.init.eye_ if name.endswith("weight") else torch.nn.init.zeros_)(value)
-    close(beyond.attend_over_time(x), block(x).detach(), atol=1e-5, rtol=1e-5)
+    assert_close(beyond.attend_over_time(x), block(x).detach(), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("frames", "places"), [(3, 5), (6, 4)])
@@ -237,7 +235,7 @@ def test_right_options_are_those_that_follow_from_the_numbers():
     best = torch.tensor([1.0] + [-1.0] * 195).softmax(dim=0)[0]
     assert f"{best:.3f}" in right("4.4", "largest weight")
     e = torch.randn(6, generator=torch.Generator().manual_seed(0))
-    close(align("softmax", e + 3), align("softmax", e))
+    assert_close(align("softmax", e + 3), align("softmax", e))
     assert not torch.allclose(align("sigmoid", e + 3), align("sigmoid", e))
     assert right("4.4", "say 3") == "Nothing under softmax, but the weights under sigmoid"
     twice = torch.cat([torch.full((4,), 5.0)] * 2)

@@ -47,7 +47,7 @@ export function headTiles({ model, names, kind, nameOf, press }) {
       numbers.textContent = words;
       canvas.classList.toggle("cw-chosen", String(name) === String(model.get("chosen")));
       canvas.setAttribute("aria-label", `${capital(nameOf(name))}: ${off ? "off" : label}`);
-      canvas.weights = row; // for whoever looks from outside
+      canvas.weights = row; // tests of the page read them here
     }
   };
   const resize = (ratio) => {

@@ -399,7 +399,7 @@ function comparison(house, model, i) {
     const each = count > FEW ? [] : Array.from(result.weights, (one, l) => `key ${l + 1} ${one.toFixed(3)}`);
     strips.setAttribute("aria-label", `${letter}: scores, weights and gradient of every key. ${each.join(", ")}`);
     strips.dataset.weights = listed(result.weights, 7);
-    strips.result = result; // for whoever looks from outside
+    strips.result = result; // tests of the page read it here
   };
   return { node, below, place, layOut, draw, tell };
 }
