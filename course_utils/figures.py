@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .names import one_of
+from .names import suggestion
 from .resources import resource
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def diagram(name: str) -> Diagram:
     """
     if name in diagrams():
         return diagrams()[name]
-    raise KeyError(f"There is no figure {name!r}; {one_of(diagrams(), name)}")
+    raise KeyError(f"There is no figure {name!r}; {suggestion(diagrams(), name)}")
 
 
 def show(name: str) -> None:

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable
 
 
-def one_of(names: Iterable[str], given: object) -> str:
+def suggestion(names: Iterable[str], given: object) -> str:
     """The end of a sentence about an unknown name: the name that was probably meant, or all there are."""
     names = list(names)
     near = difflib.get_close_matches(str(given), names, n=1)

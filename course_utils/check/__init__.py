@@ -12,7 +12,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from ..names import one_of
+from ..names import suggestion
 from .card import Card
 from .folders import exercises, items, lessons, predictions
 from .folders import quiz as _questions
@@ -30,7 +30,7 @@ def __getattr__(name: str) -> "Exercise":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = exercises().get(name)
     if found is None:
-        near = one_of([f"check.{each}" for each in exercises()], f"check.{name}")
+        near = suggestion([f"check.{each}" for each in exercises()], f"check.{name}")
         raise AttributeError(f"there is no exercise {name!r}; {near}", name=name)
     return found
 
@@ -64,7 +64,7 @@ def reset(what: str | None = None) -> Card:
     elif what == "all":
         done = SESSION.forget(lambda each: True)
     else:
-        words = f"Say what to forget: {one_of([*exercises(), *numbers, 'all'], what)}"
+        words = f"Say what to forget: {suggestion([*exercises(), *numbers, 'all'], what)}"
         example = 'For example `check.reset("4.1.1")`; `check.reset("all")` forgets everything.'
         return Card("note", "Nothing was reset.", (f"{words} {example}",))
     forgotten = f"Forgotten: {', '.join(done)}." if done else "There was nothing to forget."
@@ -124,7 +124,7 @@ def predict(name: str) -> "Quiz":
     number, _, question = name.partition("/")
     found = predictions(number)
     if question not in found:
-        raise ValueError(f"Lesson {number} has no prediction {question!r}; {one_of(found, question)}")
+        raise ValueError(f"Lesson {number} has no prediction {question!r}; {suggestion(found, question)}")
     return Quiz([found[question]], key=name, predict=True)
 
 

@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from ..names import one_of
+from ..names import suggestion
 from ..resources import checksums, resource
 from .attention_cnn import AttentionCNN
 from .attention_vgg16 import AttentionVGG
@@ -66,7 +66,7 @@ def _files(name: str | Path) -> tuple[Path, Path]:
     if missing:
         raise CheckpointError(
             f"There is no network {str(name)!r}: {' and '.join(missing)} not found; of those that ship with the "
-            f"course {one_of(shipped, name)}"
+            f"course {suggestion(shipped, name)}"
         )
     return weights, card
 
