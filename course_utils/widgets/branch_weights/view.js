@@ -1,8 +1,7 @@
 import { choice, fill, keyWords, slider, traitControls } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { capital } from "../page/heads.js";
-import { blockName, colourRange, decode, listed, percent, strongest, sumOf } from "../page/maths.js";
+import { blockName, capital, colourRange, decode, listed, percent, strongest, sumOf } from "../page/maths.js";
 import { matrixPanel } from "../page/matrix.js";
 import { blend, easel, fitPanel, layPicture, paintImage, paintMap, writeText } from "../page/paint.js";
 import { instrument, note, picturePanel, pointPanel, row, scaleBar } from "../page/panels.js";

@@ -1,9 +1,8 @@
 import { button, choice, gestures, keyWords, slider, store, toggle, traitControls } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { capital } from "../page/heads.js";
 import {
-  blockName, cellOf, decode, extent, largest, listed, number, once, percent, placeInWords,
+  blockName, capital, cellOf, decode, extent, largest, listed, number, once, percent, placeInWords,
 } from "../page/maths.js";
 import { fitPanel, layPicture, outline, paintImage, paintMap, paintPixels, pixelsOf } from "../page/paint.js";
 import { bars, instrument, note, panel, pictureChoice, picturePanel, scaleBar } from "../page/panels.js";

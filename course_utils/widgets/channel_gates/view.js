@@ -79,8 +79,8 @@ function sentStage({ maps, low, high, means, gates }) {
 
 /**
  * The networks: `look(scene)` gives what one makes of a scene untouched, `answer(scene, found, answered)` the answer
- * with the moved gates, and who gave it: "network" (none is moved), "page", "kernel" or "nobody" yet. Of a network that the
- * page can run, in a worker of its own, all is computed here; of another the kernel sends all.
+ * with the moved gates, and who gave it: "network" (none is moved), "page", "kernel" or "nobody" yet. Of a network that
+ * the page can run, in a worker of its own, all is computed here; of another the kernel sends all.
  */
 function networks(house) {
   const workers = new Map();
@@ -535,7 +535,7 @@ function wordsOf(shown, model, tiles, words) {
   const { answer, was } = words(shown);
   if (by === "network") return [first, mean, `T${answer}`, tiles.hint()];
   const count = Object.keys(edits).length === 1 ? "1 gate moved" : `${Object.keys(edits).length} gates moved`;
-  const waits = model.widget_manager ? "the notebook is asked for the answer."
+  const waits = model.widget_manager ? "waiting for the notebook's answer."
     : "the answer needs a running notebook; here there is no kernel to ask.";
   return [{ aside: first }, mean, `${count}: ${by === "nobody" ? waits : `t${answer}`}`,
     ...(by === "nobody" ? [] : [was]), tiles.hint()];

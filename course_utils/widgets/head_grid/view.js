@@ -1,9 +1,9 @@
 import { button, byTouch, choice, keyWords, numbersAsText, slider, store, traitControls } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { capital, headNames, headTiles, isOff, offInCode } from "../page/heads.js";
+import { headNames, headTiles, isOff, offInCode } from "../page/heads.js";
 import {
-  asPicture, decode, dot, largest, listed, number, once, percent, placeInWords, sharedBy, softmax,
+  asPicture, capital, decode, dot, largest, listed, number, once, percent, placeInWords, sharedBy, softmax,
 } from "../page/maths.js";
 import { createNetwork } from "../page/network.js";
 import { colourOf, easel, fitPanel, outline, paintImage, paintMap, pixelsOf, writeText } from "../page/paint.js";

@@ -2,8 +2,10 @@ import { asker, button, choice, fill, keyWords, slider, store, traitControls } f
 import { sentPictures } from "../page/camera.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { capital, isOff, offInCode, setOff } from "../page/heads.js";
-import { cellOf, decode, extent, largest, listed, number, once, percent, placeInWords } from "../page/maths.js";
+import { isOff, offInCode, setOff } from "../page/heads.js";
+import {
+  capital, cellOf, decode, extent, largest, listed, number, once, percent, placeInWords,
+} from "../page/maths.js";
 import {
   colourOf, drawHeat, easel, fitPanel, frameCell, layPicture, outline, paintImage, paintMap, writeText,
 } from "../page/paint.js";
@@ -339,7 +341,7 @@ function answerPart(house, net, model) {
     const first = new Map(before.map(([k, , value]) => [k, value]));
     made.rename(!before.length ? "This network gives no class probabilities."
       : !net.changed() ? "Class probabilities" : now() ? "Class probabilities; the stroke is the untouched network's"
-        : "Class probabilities before the change; the notebook is asked");
+        : "Class probabilities before the change; waiting for the notebook");
     shown.show(rows.map(([k, name, value]) => ({ name, value, before: now() ? first.get(k) : null, key: k })));
     const { heads, kind, editable } = net.layer();
     switcher.hidden = !(editable && (heads || kind === "channels")) || !before.length;

@@ -2,7 +2,7 @@ import { choice, fill, focusController, keyWords, slider, store, traitControls }
 import { cropped, ownPictures, unpacked } from "../page/camera.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { cellOf, extent, number, percent, plainly, resample, sumOf } from "../page/maths.js";
+import { capital, cellOf, extent, number, percent, plainly, resample, sumOf } from "../page/maths.js";
 import { inWorker } from "../page/network.js";
 import { colourOf, fitPanel, layered, outline, paintImage, paintMap, pixelsOf, writeText } from "../page/paint.js";
 import { copyButton, instrument, note, picturePanel, pointPanel, row, saveButton, scaleBar } from "../page/panels.js";
@@ -323,7 +323,7 @@ function controlsPart(house, model, change) {
     fine: [slider, { label: "Fine branch", ...share }],
   }, change);
   const gates = Object.fromEntries(CHANNELS.map((name, c) => [name, slider({
-    label: name[0].toUpperCase() + name.slice(1), ...share, value: 0,
+    label: capital(name), ...share, value: 0,
     onInput: (value) => change({ gates: model.get("gates").map((gate, i) => (i === c ? value : gate)) }),
   })]));
   const made = note("This mask is made from the picture: nothing is set by hand.");
@@ -352,7 +352,7 @@ function wordsOf({ input, mask, behind, grid, title, ...settings }, query, hint)
     hand: "Set by hand: fixed, the same for every picture.", picture: `Made from this picture (${title}).`,
     trained: `Made from this picture (${title}) by a network that looks for people.`,
   }[source];
-  const kind = `${category[0].toUpperCase()}${category.slice(1)} mask (${CATEGORIES[category].question})`;
+  const kind = `${capital(category)} mask (${CATEGORIES[category].question})`;
   if (!query) {
     return [`${kind}:`, { aside: `one weight for each ${CATEGORIES[category].shared}.` }, amount, { aside: maker }];
   }

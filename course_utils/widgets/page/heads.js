@@ -2,9 +2,8 @@
 
 import { store } from "./bind.js";
 import { element } from "./elements.js";
+import { capital } from "./maths.js";
 import { fit } from "./paint.js";
-
-export const capital = (words) => words[0].toUpperCase() + words.slice(1);
 
 /** Whether the trait `off` has the head `name` = [layer, head]. */
 export const isOff = (model, name) => model.get("off").some((one) => String(one) === String(name));

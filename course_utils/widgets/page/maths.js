@@ -80,6 +80,8 @@ export function blockName(name) {
   return kind === "stage" ? `stage ${index}` : `${kind} ${kind === "encoder" ? "block" : "step"} ${Number(index) + 1}`;
 }
 
+export const capital = (words) => words[0].toUpperCase() + words.slice(1);
+
 /** A value as Python writes it. */
 export const python = (value) => (typeof value === "boolean" ? { true: "True", false: "False" }[value]
   : typeof value === "number" ? number(value) : JSON.stringify(value));
@@ -108,6 +110,11 @@ export function sharedBy(weights) {
   for (const weight of weights) if (weight > 0) entropy -= weight * Math.log(weight);
   return Math.exp(entropy);
 }
+
+/** The same in words, of a row of `count` weights: "as if 27 of the 196 keys shared the weight equally". */
+export const spreadInWords = (shared, count) => (Math.round(shared) === 1
+  ? `as if one of the ${count} keys had all the weight`
+  : `as if ${Math.round(shared)} of the ${count} keys shared the weight equally`);
 
 /** The product of two vectors that stand in arrays: `one` from `i` on, `other` from `j` on. */
 export function dot(one, other, count = one.length, i = 0, j = 0) {

@@ -3,7 +3,7 @@ import { halved, ownPictures } from "../page/camera.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import {
-  cellOf, decode, dot, largest, listed, number, once, percent, placeInWords, sharedBy, softmax,
+  capital, cellOf, decode, dot, largest, listed, number, once, percent, placeInWords, sharedBy, softmax, spreadInWords,
 } from "../page/maths.js";
 import { inWorker } from "../page/network.js";
 import {
@@ -109,6 +109,8 @@ function attention(model) {
   return made;
 }
 
+const spread = (weights) => `${capital(spreadInWords(sharedBy(weights), weights.length))}.`;
+
 /** The main picture: the weights of the query over the picture, with their scale. */
 function weightsPart(numbers) {
   const made = pointPanel(keyWords());
@@ -125,14 +127,11 @@ function weightsPart(numbers) {
     scale.set(range);
     const what = query ? `What the query at ${placeInWords(query)}` : "The mean of what all queries";
     made.rename(`${what} ${query ? "attends" : "attend"} to`);
-    made.remark(`${spreadInWords(weights)}.`);
+    made.remark(spread(weights));
     canvas.dataset.weights = listed(weights);
   };
   return { ...made, scale, draw };
 }
-
-const spreadInWords = (weights) =>
-  `As if ${number(sharedBy(weights))} of the ${weights.length} keys shared the weight equally`;
 
 /** What a stack of convolutions reaches from the query; the rest of the picture is dark. */
 function reachPart(model, numbers) {
@@ -296,7 +295,7 @@ function render({ model, el }) {
         byTouch() ? "Touch a position." : "Point at a position."];
     }
     return [`Query at ${placeInWords(query)}: it gives most weight, ${most}.`,
-      { heard: `${spreadInWords(shares)}. ${reached.words(query)}` }, focus.hint()];
+      { heard: `${spread(shares)} ${reached.words(query)}` }, focus.hint()];
   };
   const drawThumbs = () => {
     made.textContent = numbers.source() === numbers.own ? numbers.own.made : "";

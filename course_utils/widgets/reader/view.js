@@ -2,8 +2,8 @@ import { button, byTouch, choice, keyWords, numbersAsText, store, traitControls 
 import { fileButton, openFile, readingCamera } from "../page/camera.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { capital, headNames, headTiles, isOff, offInCode } from "../page/heads.js";
-import { asMaps, decode, largest, listed, percent, sharedBy } from "../page/maths.js";
+import { headNames, headTiles, isOff, offInCode } from "../page/heads.js";
+import { asMaps, capital, decode, largest, listed, percent, sharedBy } from "../page/maths.js";
 import { inWorker, latest } from "../page/network.js";
 import { atSize, fit, layered, outline, paintImage, pixelsOf, writeText } from "../page/paint.js";
 import { instrument, note, panel, pointPanel } from "../page/panels.js";

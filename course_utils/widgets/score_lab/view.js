@@ -1,7 +1,9 @@
 import { button, choice, gestures, keyWords, slider, store, toggle, traitControls } from "../page/bind.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
-import { colourIndex, decode, extent, listed, number, once, placeInWords, sigmoid } from "../page/maths.js";
+import {
+  colourIndex, decode, extent, listed, number, once, placeInWords, sigmoid, spreadInWords,
+} from "../page/maths.js";
 import {
   colourOf, colourTable, drawHeat, easel, fit, frameCell, outline, paintImage, pixelsOf, writeText,
 } from "../page/paint.js";
@@ -281,10 +283,6 @@ function drawStrips(strips, house, { chosen, source: { count } }, result, { widt
 const cellOf = ({ columns }, l) => [Math.floor(l / columns), l % columns];
 const nameOfKey = (source, l) => (source.isPlane ? `key ${l + 1}` : placeInWords(cellOf(source, l)));
 
-const spreadInWords = (bits, count) => (Math.round(2 ** bits) === 1
-  ? `as if one of the ${count} keys had all the weight`
-  : `as if ${Math.round(2 ** bits)} of the ${count} keys shared the weight equally`);
-
 /** Three lines about a combination: sum and context, spread, and what its alignment did. */
 function sumsInWords({ source, alignments }, i, { total, bits, context, weights, drawn, chance, kept }) {
   const name = alignments[i];
@@ -297,7 +295,7 @@ function sumsInWords({ source, alignments }, i, { total, bits, context, weights,
   return [
     `The weights sum to ${number(total)}; context ${inTwo(context)}.`,
     bits === null ? "No key has any weight."
-      : `Entropy ${number(bits)} bits: ${spreadInWords(bits, source.count)}.`,
+      : `Entropy ${number(bits)} bits: ${spreadInWords(2 ** bits, source.count)}.`,
     did[name]?.() ?? "",
   ];
 }
