@@ -33,13 +33,14 @@ function history(model) {
   return { load, curve, received: () => records.length };
 }
 
-/** What is shown: the names of all runs, their curves, the indices of those that are not hidden, and the epochs. */
+/** What is shown: the names of all runs, their curves, which are not hidden, the epochs, and whether seeds differ. */
 function read(model, known) {
   const [names, metric, hidden] = ["runs", "metric", "hidden_runs"].map((name) => model.get(name));
   const curves = names.map((_, run) => known.curve(run, metric));
   const epochs = [...new Set(curves.flat().map(({ at }) => at))].sort((one, other) => one - other);
   const visible = names.map((_, run) => run).filter((run) => !hidden.includes(names[run]));
-  return { names, metric: wordsFor(metric), curves, epochs, visible };
+  const hasBands = curves.flat().some(({ seeds }) => seeds > 1);
+  return { names, metric: wordsFor(metric), curves, epochs, visible, hasBands };
 }
 
 const pointOf = ({ curves }, run, epoch) => curves[run].find(({ at }) => at === epoch);
@@ -122,8 +123,9 @@ function legend(house, model) {
   };
   const entries = [];
   const draw = (shown, query) => {
-    const { names, visible, curves, epochs } = shown;
-    made.rename(`${query ? `At epoch ${epochs[query[1]]}` : "Latest"}: mean (lowest to highest seed)`);
+    const { names, visible, curves, epochs, hasBands } = shown;
+    const when = query ? `At epoch ${epochs[query[1]]}` : "Latest epoch";
+    made.rename(`${when}${hasBands ? ": mean (lowest to highest seed)" : ""}`);
     entries.push(...names.slice(entries.length).map((name) => add(name, names.indexOf(name))));
     for (const { input, sample, value, run } of entries) {
       input.checked = visible.includes(run);
@@ -261,7 +263,7 @@ function render({ model, el }) {
       shown = read(model, known);
       const metrics = model.get("metrics");
       fill(metric, metrics.map((name) => [name, wordsFor(name)]), model.get("metric"));
-      plot.rename(`${shown.metric} (line: mean over seeds; band: lowest to highest)`);
+      plot.rename(`${shown.metric}${shown.hasBands ? " (line: mean over seeds; band: lowest to highest)" : ""}`);
       metric.node.hidden = !metrics.length;
       bar.draw(known.received());
     },
