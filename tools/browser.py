@@ -27,8 +27,8 @@ def find_browser() -> str | None:
     return path if Path(path).exists() else None
 
 
-def launch(playwright: Playwright) -> Browser:
-    """Start it headless, and quiet towards the network.
+def launch(playwright: Playwright, *flags: str) -> Browser:
+    """Start it headless, and quiet towards the network; further flags as Chromium takes them.
 
     Raises:
         RuntimeError: where there is no browser; says how to get one.
@@ -36,4 +36,4 @@ def launch(playwright: Playwright) -> Browser:
     path = find_browser()
     if path is None:
         raise RuntimeError(NO_BROWSER)
-    return playwright.chromium.launch(executable_path=path, args=FLAGS)
+    return playwright.chromium.launch(executable_path=path, args=[*FLAGS, *flags])

@@ -45,7 +45,8 @@ def browser() -> Iterator[Browser]:
     if find_browser() is None:
         pytest.fail(NO_BROWSER, pytrace=False)
     with sync_playwright() as playwright:
-        browser = launch(playwright)
+        # A fade at every press would take a third of the tests' time; the one that watches it asks for it.
+        browser = launch(playwright, "--force-prefers-reduced-motion")
         yield browser
         browser.close()
 

@@ -419,7 +419,7 @@ def test_a_network_that_the_page_cannot_run_is_answered_by_the_kernel(alone, ask
     with_kernel(page)
     page.root.get_by_role("button", name="Knock out").click()
     settled(page)
-    assert "the notebook is asked" in page.status
+    assert "waiting for the notebook" in page.status
     page.set(example=4)  # an answer from before does not pass for the present one
     serve(page, asking)
     assert by(page) == "nobody"

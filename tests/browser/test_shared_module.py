@@ -354,7 +354,8 @@ def test_a_press_fades_from_what_was_shown(motion: str, veils: int, alone: Calla
     page = alone(AttentionMap(np.zeros((4, 4), np.uint8), np.eye(4).reshape(4, 2, 2)), reduced_motion=motion)
     press = "document.querySelector('.cw-thumbnails button:last-child').click()"
     count = "document.querySelectorAll('.cw-before').length"
-    assert page.page.evaluate(f"() => {{ {press}; return {count}; }}") == veils
+    under = "document.elementFromPoint(innerWidth / 4, 200).matches('.cw-before')"  # which would take the next press
+    assert page.page.evaluate(f"() => {{ {press}; return [{count}, {under}]; }}") == [veils, False]
     assert page.state("chosen") == 3
     wait_drawn(page.page)
     assert page.page.evaluate(f"() => {count}") == 0
