@@ -270,7 +270,7 @@ function tilesPart(house, model, now, edit, onPoint, describe) {
     const atlas = stage.atlas(model.get("own_colours"));
     const edits = model.get("edits");
     for (const channel of sorted) drawTile(context, house, stage, atlas, layout, spot(channel), channel, edits);
-    rename(`${stage.channels} maps of ${stage.height} × ${stage.width}, each with its gate below it`);
+    rename(`${stage.channels} maps of ${stage.height} × ${stage.width} and their gates`);
     canvas.setAttribute("aria-label", `${stage.channels} feature maps with their gates. ${keyWords("the channel")} `
       + "Delete knocks it out.");
     if (focus.get()) focus.set(cell(shownChannel()), focus.isPinned());
@@ -536,7 +536,7 @@ function wordsOf(shown, model, tiles, words) {
   if (by === "network") return [first, mean, `T${answer}`, tiles.hint()];
   const count = Object.keys(edits).length === 1 ? "1 gate moved" : `${Object.keys(edits).length} gates moved`;
   const waits = model.widget_manager ? "waiting for the notebook's answer."
-    : "the answer needs a running notebook; here there is no kernel to ask.";
+    : "to see the answer, run this cell in a notebook.";
   return [{ aside: first }, mean, `${count}: ${by === "nobody" ? waits : `t${answer}`}`,
     ...(by === "nobody" ? [] : [was]), tiles.hint()];
 }
@@ -627,7 +627,7 @@ async function render({ model, el }) {
     const { source, stage, by } = shown;
     const sized = ([channels, ...sides]) => `${channels} maps of ${sides.join(" × ")}`;
     fill(stageChoice, source.stages.map((name, i) =>
-      [String(i), `${i + 1}. ${blockName(name)}: ${sized(source.sizes[i])}`]), String(stage));
+      [String(i), `${blockName(name)}: ${sized(source.sizes[i])}`]), String(stage));
     looks.refresh();
     for (const part of [mask, classes]) part.node.hidden = part !== answer();
     answer().draw(shown);

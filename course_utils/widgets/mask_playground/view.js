@@ -326,7 +326,7 @@ function controlsPart(house, model, change) {
     label: capital(name), ...share, value: 0,
     onInput: (value) => change({ gates: model.get("gates").map((gate, i) => (i === c ? value : gate)) }),
   })]));
-  const made = note("This mask is made from the picture: nothing is set by hand.");
+  const made = note("This mask is made from the picture. Pointing reads its weight there, and moves nothing.");
   const all = { ...gates, ...sliders.controls };
   house.controls.append(...lists.nodes);
   const node = element("div", { class: "cw-sliders" }, made, ...Object.values(all).map((one) => one.node));

@@ -89,7 +89,7 @@ export const byTouch = () => window.matchMedia("(pointer: coarse)").matches;
 
 /** How to point, for a line below a picture. */
 export const gestures = () => (byTouch()
-  ? "Drag over the picture; a tap pins and unpins."
+  ? "Drag a finger over it; a tap pins and unpins."
   : "Point, or press the arrow keys; a click or Enter pins.");
 
 /** What the keys do, for the name of the canvas that takes them; `what` moves. */
