@@ -541,7 +541,8 @@ def test_words_name_the_strongest_other_cell_and_the_weight_on_the_digit(page, c
     weights = joint.view(6, 100).numpy().copy()
     others = [0, 1, 3, 4, 5]
     same = (weights * moving)[others].sum()
-    assert f"joint {100 * weights[others].sum():.1f} % ({100 * same:.1f} % on this digit)" in page.status
+    anywhere = f"other frames get {100 * weights[others].sum():.1f} % in joint attention"
+    assert f"{anywhere} (this digit: {100 * same:.1f} %)" in page.status
     weights[2, s] = 0
     frame, place = divmod(int(weights.argmax()), 100)
     words = f"joint frame {frame + 1}, row {place // 10 + 1}, column {place % 10 + 1} with {100 * weights.max():.1f} %"

@@ -70,7 +70,7 @@ function tablePart(house, model, data) {
     const context = made.begin(box, sorted.map((channel) => channel + 1), data.sizes);
     blend(context, paintMap(values, channels, sizes, range), box);
     const words = kernelWords(kernels[data.branch()]);
-    scale.rename(`share of ${words}, less the even share of ${even.toFixed(2)}`);
+    scale.rename(`share of ${words} minus ${even.toFixed(2)}`);
     scale.set(range);
     made.rename(`Share of the ${words} kernel in ${channels} channels, one row for each`
       + `${model.get("order") === "change" ? "; on top those that grow most" : ""}`);
@@ -87,7 +87,7 @@ function tablePart(house, model, data) {
 
 /** The mean share of every kernel for every size, as lines; a light bar at the size in focus. */
 function plotPart(house, data) {
-  const title = "Mean share over the channels; the band is one deviation over the pictures";
+  const title = "Mean share over the channels; band: one standard deviation over the pictures";
   const made = picturePanel(title, { role: "img" });
   const draw = (chosen) => {
     const { kernels, meanOf, spreadOf } = data.stage();

@@ -163,7 +163,7 @@ def _pictures() -> list[dict[str, Any]]:
     first = [int((data.labels == digit).nonzero()[0]) for digit in range(10)]
     return [
         {
-            "label": f"the answer is {digit}",
+            "label": f"the right answer is {digit}",
             "image": image_bytes(data.images[index]),
             "code": f"image = ({_PICTURES}.images[{index}][None] * 255).round() / 255",
         }

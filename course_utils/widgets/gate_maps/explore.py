@@ -86,7 +86,7 @@ def _recorded(**shown: Any) -> GateMaps:
         )
         for name, title in _TITLES.items()
     ]
-    names = [f"{i + 1}: name the {int(label)}" for i, label in enumerate(tensors["labels"])]
+    names = [f"{i + 1}: the {int(label)}" for i, label in enumerate(tensors["labels"])]
     shown.setdefault("caption", _CAPTION)
     images = tensors["images"]
     return GateMaps(images, tensors["places"].to(torch.bool), series, epochs, stages, names, code=_code(""), **shown)

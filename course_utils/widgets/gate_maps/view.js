@@ -180,8 +180,8 @@ function render({ model, el }) {
       const others = values.filter((_, k) => k !== now.network).join("; ");
       return [`At ${placeInWords(query)}: ${values[now.network]}.`, { heard: `${others}. ${when}.` }, focus.hint()];
     }
-    const words = weigh().map(({ share, overlap }, k) =>
-      `${data.networks[k].title}: ${percent(share)} of what reaches it lies on the answer, IoU ${overlap.toFixed(2)}.`);
+    const words = weigh().map(({ share, overlap }, k) => `${data.networks[k].title}: ${percent(share)} of the weight `
+      + `framed white is on the answer, IoU ${overlap.toFixed(2)}.`);
     const others = words.filter((_, k) => k !== now.network).join(" ");
     const at = `${when}, threshold ${model.get("threshold").toFixed(2)}.`;
     return [{ aside: at }, words[now.network], { heard: others }];

@@ -301,7 +301,7 @@ function gridPart(house, net, model) {
     else if (net.rows.length) drawHeads(view, query);
   };
   const refresh = () => {
-    const words = net.layer().kind === "channels" ? `${net.layer().words}: click to choose one`
+    const words = net.layer().kind === "channels" ? `${net.layer().words}, the largest first: click to choose one`
       : "Layers down, heads across: click to choose one";
     made.rename(words);
     canvas.setAttribute("aria-label", `${words}. The controls below choose as well.`);
