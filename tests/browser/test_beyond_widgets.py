@@ -451,7 +451,7 @@ def test_the_weights_are_those_of_the_blocks(page, clips, query):
         assert expected[name][int(best)].item() == pytest.approx(float(value), rel=1e-4)
         assert expected[name].max().item() == pytest.approx(float(value), rel=1e-4)
     others = [frame for frame in range(frames) if frame != t]
-    words = f"joint {100 * joint.view(frames, places)[others].sum().item():.1f} %"
+    words = f"get {100 * joint.view(frames, places)[others].sum().item():.1f} % in joint attention"
     assert words in page.status, page.status
 
 

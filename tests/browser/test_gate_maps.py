@@ -61,8 +61,8 @@ def test_shares_and_overlaps_answer_every_threshold_as_the_package_does(alone: C
             np.testing.assert_allclose(found(page), expected(image, stage, epoch, threshold), atol=2e-6)
             assert page.state("threshold") == threshold
             words = found(page)[1]
-            share = f"{100 * words[0]:.1f} % of the weight framed white"
-            assert f"gates by softmax: {share} is on the answer" in page.status
+            framed = f"{100 * words[0]:.1f} % of the weight framed white"
+            assert f"gates by softmax: {framed} is on the answer" in page.status
             assert f"{STAGES[stage]}, after epoch {EPOCHS[epoch]}, threshold {threshold:.2f}" in page.status
     page.assert_clean()
 

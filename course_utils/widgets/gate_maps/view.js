@@ -183,8 +183,8 @@ function render({ model, el }) {
     const words = weigh().map(({ share, overlap }, k) => `${data.networks[k].title}: ${percent(share)} of the weight `
       + `framed white is on the answer, IoU ${overlap.toFixed(2)}.`);
     const others = words.filter((_, k) => k !== now.network).join(" ");
-    const at = `${when}, threshold ${model.get("threshold").toFixed(2)}.`;
-    return [{ aside: at }, words[now.network], { heard: others }];
+    const at = `At ${when}, threshold ${model.get("threshold").toFixed(2)}.`;
+    return [words[now.network], { aside: at }, { heard: others }];
   };
   let { stage } = data.now();
   bindView({
