@@ -226,7 +226,7 @@ def test_outside_the_cells_nothing_is_in_focus(page):
 
 def test_a_channel_cannot_follow_itself(page):
     page.set(moved=4, leader=4, turn=0.5)
-    assert "edge — follows itself: choose two channels" in page.status
+    assert "Edge — follows itself: choose two channels" in page.status
 
 
 def test_a_constant_channel_has_no_correlation(alone, blocks):

@@ -2,7 +2,7 @@ import { button, choice, keyWords, slider, store, traitControls } from "../page/
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import {
-  asPicture, cellOf, colourRange, decode, dot, extent, largest, listed, number, once, sigmoid, sumOf,
+  asPicture, capital, cellOf, colourRange, decode, dot, extent, largest, listed, number, once, sigmoid, sumOf,
 } from "../page/maths.js";
 import { matrixPanel } from "../page/matrix.js";
 import { blend, colourOf, fit, paintImage, paintMap, writeText } from "../page/paint.js";
@@ -236,9 +236,11 @@ function controlsPart(house, model, numbers, rest) {
   const { names } = numbers;
   const numbered = (list) => list.map((words, k) => [k, words]);
   const { controls, nodes, refresh } = traitControls(model, {
-    moved: [choice, { label: "Move the values of", options: numbered(names), write: Number }],
-    leader: [choice, { label: "after", options: numbered(names), write: Number }],
-    turn: [slider, { label: "Turn", min: -1, max: 1, step: 0.05, show: (value) => fixed(value), onInput: slide }],
+    moved: [choice, { label: "Rearrange", options: numbered(names), write: Number }],
+    leader: [choice, { label: "by", options: numbered(names), write: Number }],
+    turn: [slider, {
+      label: "Avoid or follow", min: -1, max: 1, step: 0.05, show: (value) => fixed(value), onInput: slide,
+    }],
     example: [choice, {
       label: "Picture", options: numbered(model.get("examples").map(({ label }) => label)), write: Number,
     }],
@@ -255,7 +257,7 @@ function controlsPart(house, model, numbers, rest) {
   made.refresh = () => {
     refresh();
     controls.turn.input.setAttribute("aria-label",
-      `Turn ${names[model.get("moved")]} after ${names[model.get("leader")]}`);
+      `${names[model.get("moved")]} avoids or follows ${names[model.get("leader")]}`);
     back.disabled = model.get("turn") === 0;
   };
   return made;
@@ -266,7 +268,7 @@ function slideInWords(model, numbers) {
   const [moved, leader, turn] = ["moved", "leader", "turn"].map((name) => model.get(name));
   const { names, before, after } = numbers;
   if (turn === 0) return "The slider stands at 0: nothing is rearranged.";
-  if (moved === leader) return `${names[moved]} follows itself: choose two channels.`;
+  if (moved === leader) return `${capital(names[moved])} follows itself: choose two channels.`;
   const furthest = (block) => {
     const moves = Array.from(after[block], (gate, c) => gate - before[block][c]);
     const c = largest(moves.map(Math.abs));
@@ -275,7 +277,7 @@ function slideInWords(model, numbers) {
   const [se, gsop] = [furthest("se"), furthest("gsop")];
   const still = Math.abs(se.move) < 5e-4 ? "no gate of SE moves" : `SE moves ${se.channel} by ${fixed(se.move, 3)}`;
   const does = turn > 0 ? "follows" : "avoids";
-  return `${names[moved]} ${does} ${names[leader]} (${fixed(turn)}), every mean as before: ${still}; `
+  return `${capital(names[moved])} ${does} ${names[leader]} (${fixed(turn)}), every mean as before: ${still}; `
     + `GSoP's gate of ${gsop.channel} moves most, by ${fixed(gsop.move, 3)}.`;
 }
 
