@@ -89,7 +89,7 @@ def test_the_range_is_shared_until_each_map_may_have_its_own(alone: Callable) ->
         return float(texts[0]), float(texts[-1])
 
     assert ends() == pytest.approx((0, masks.max()), rel=5e-3)
-    page.root.get_by_label("Each map its own colours").check()
+    page.root.get_by_label("Each map in its own colours").check()
     assert ends() == pytest.approx((masks[0].min(), masks[0].max()), rel=5e-3)
     page.root.get_by_role("combobox", name="Map", exact=True).select_option("2")
     assert ends() == pytest.approx((masks[2].min(), masks[2].max()), rel=5e-3)

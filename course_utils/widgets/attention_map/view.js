@@ -109,7 +109,7 @@ function controlsPart(house, model, data) {
     chosen: [choice, { label: "Map", options: [], read: () => data.now(), write: Number }],
     table: [choice, { label: "Colours", options: TABLE_NAMES.map((name) => [name, name]) }],
   });
-  const shared = mapControls(model, "Each map its own colours");
+  const shared = mapControls(model, "Each map in its own colours");
   house.controls.append(...nodes, ...shared.nodes);
   return () => {
     fill(chosen, model.get("names").map((name, k) => [k, name]), data.now());
@@ -117,7 +117,7 @@ function controlsPart(house, model, data) {
     follow();
     shared.own.node.hidden = data.many === 1 && model.get("table") === "RdBu";
     shared.own.node.querySelector("label").lastChild.textContent =
-      data.many > 1 ? "Each map its own colours" : "Colours from its least value";
+      data.many > 1 ? "Each map in its own colours" : "Colours from its least value";
     shared.refresh();
   };
 }

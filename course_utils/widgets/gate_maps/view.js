@@ -145,7 +145,7 @@ function controlsPart(house, model, data) {
     threshold: [slider, { label: "Threshold", min: 0, max: 1, step: 0.01, show: (value) => value.toFixed(2) }],
   });
   for (const name of Object.keys(lists)) controls[name].node.hidden = data.counts[name] < 2;
-  const shared = mapControls(model, "Each map its own colours");
+  const shared = mapControls(model, "Each map in its own colours");
   house.controls.append(...nodes, ...shared.nodes);
   return () => {
     refresh();

@@ -226,9 +226,12 @@ function blankedInWords(numbers, live, refused) {
   const without = !live ? "this needs a running notebook; here only single patches are known."
     : refused ? "the notebook could not answer; its message stands below." : "asking the network.";
   if (!values) return `${counted(count)}: ${without}`;
-  const [first, { classes }] = [largest(values), numbers.now];
-  return `${counted(count)}: ${numbers.named()} has ${numbers.probability(values)} instead of `
-    + `${numbers.probability(numbers.seen.whole)}; most likely is ${classes[first]}, ${percent(values[first])}.`;
+  const [first, { asked, classes }] = [largest(values), numbers.now];
+  const [named, now, before] = [numbers.named(), ...[values, numbers.seen.whole].map(numbers.probability)];
+  const change = now === before ? `${now}, as before` : `${now} instead of ${before}`;
+  const most = first === asked ? ", and is the most likely"
+    : `; most likely is ${classes[first]} with ${percent(values[first])}`;
+  return `${counted(count)}: ${named} has ${change}${most}.`;
 }
 
 /** How much of the map lies where it should, how well it agrees with occlusion, and that it is of the whole picture. */
@@ -401,7 +404,7 @@ function answerPart(numbers, model) {
     const [values, changed] = [numbers.answer(), model.get("blanked").length > 0];
     const complete = (list) => (1 - sumOf(whole) > 1e-3 ? [...list, Math.max(0, 1 - sumOf(list))] : list);
     const [before, now] = [complete(whole), complete(values ?? whole)];
-    const besides = values ? "; the stroke is the whole picture's" : " of the whole picture";
+    const besides = values ? ". The thin mark: of the whole picture" : " of the whole picture";
     made.rename(`Class probabilities${changed ? besides : ""}`);
     shown.node.classList.toggle("cw-halves", classes.every(({ length }) => length < 3)); // two columns of digits
     shown.show(now.map((value, k) => ({
@@ -523,7 +526,7 @@ function controlsPart(house, numbers, model, foot) {
     head: [slider, {
       label: "Head", min: 0, max: numbers.seen.heads, step: 1, show: (one) => (one ? String(one) : "mean"),
     }],
-    own_range: [toggle, { label: "Each map its own colours" }],
+    own_range: [toggle, { label: "Each map in its own colours" }],
   });
   const pictures = sentPictures(house, model, RESET);
   house.controls.append(...pictures.nodes, own.node);

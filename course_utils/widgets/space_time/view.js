@@ -214,7 +214,7 @@ function render({ model, el }) {
     temperature: [slider, {
       label: "Temperature", min: 0.25, max: 4, step: 0.05, show: (value) => value.toFixed(2),
     }],
-    own_range: [toggle, { label: "Each row its own colours" }],
+    own_range: [toggle, { label: "Each row in its own colours" }],
   });
   instrument(house, main.node, film.node);
   house.controls.append(...nodes);
