@@ -497,7 +497,7 @@ def one_channel(page) -> None:
 
 def elsewhere(page) -> dict[str, float]:
     """In % the weight in other frames on the same digit, and that of joint attention in other frames altogether."""
-    said = r"get ([\d.]+) % in joint .*?: ([\d.]+) %\), ([\d.]+) % in step 1 \(this digit: ([\d.]+) %\)"
+    said = r"get ([\d.]+) % in joint .*?: ([\d.]+) %\), ([\d.]+) % in step 1 \(([\d.]+) %\)"
     found = map(float, re.search(said, page.status).groups())
     return dict(zip(("joint anywhere", "joint", "time anywhere", "time"), found, strict=True))
 

@@ -169,9 +169,9 @@ function describe(clip, maps, query, hint) {
   const { places, columns } = clip;
   const me = query.t * places + query.s;
   const { on } = elsewhere(clip, maps.joint, query);
-  const given = (key, words) => {
+  const given = (key, words, who = "") => {
     const { all, same } = elsewhere(clip, maps[key], query);
-    return `${percent(all)} ${words}${on ? ` (this digit: ${percent(same)})` : ""}`;
+    return `${percent(all)} ${words}${on ? ` (${who}${percent(same)})` : ""}`;
   };
   const strongest = (weights) => {
     const best = largest(weights.map((weight, i) => (i === me ? -1 : weight)));
@@ -181,8 +181,8 @@ function describe(clip, maps, query, hint) {
   const where = on ? `on the digit that ${on === "moving" ? "moves" : "stands still"}` : "on the background";
   return [
     `Query: frame ${query.t + 1}, ${placeInWords([query.row, query.column])}, ${where}.`,
-    { aside: `Of its weight other frames get ${given("joint", "in joint attention")}, ${given("time", "in step 1")}, `
-      + `${given("both", "through both steps")}.` },
+    { aside: `Of its weight other frames get ${given("joint", "in joint attention", "this digit: ")}, `
+      + `${given("time", "in step 1")}, ${given("both", "through both steps")}.` },
     hint,
     { heard: `Strongest besides itself: joint ${strongest(maps.joint)}; over time ${strongest(maps.time)}; over space `
       + `${strongest(maps.space)}.` },
