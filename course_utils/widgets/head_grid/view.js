@@ -203,7 +203,7 @@ function headsPart(house, model, network) {
   });
   tiles.node.style.gridTemplateColumns = `repeat(${network.heads}, minmax(0, 1fr))`;
   const scale = scaleBar("Weight of a key");
-  const made = panel("Every head, layer by layer; its spread in bits", tiles.node, scale.node);
+  const made = panel("Every head, layer by layer; entropy in bits", tiles.node, scale.node);
   const draw = () => tiles.draw((canvas, name, off) => {
     drawHead(house, model, network, canvas, name);
     const row = network.row(name);
@@ -385,7 +385,7 @@ function render({ model, el }) {
     const off = isOff(model, name);
     const seen = off ? "is off" : `gives most weight, ${percent(row[top])}, to ${network.nameOf(top)}`;
     const away = far === null ? "" : `, ${far.toFixed(1)} patches away on average`;
-    const spread = off ? "" : `${Math.log2(sharedBy(row)).toFixed(2)} bits${away}.`;
+    const spread = off ? "" : `Entropy ${Math.log2(sharedBy(row)).toFixed(2)} bits${away}.`;
     return [{ aside: whose }, `${capital(headName(name))} ${seen}.`, { aside: `${spread} ${answer.words()}` },
       { heard: productsOf(model, network)?.words ?? "" },
       query === null ? (byTouch() ? "Touch a patch." : "Point at a patch.") : focus.hint()];
