@@ -11,6 +11,7 @@ import json
 import statistics
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -177,37 +178,49 @@ explore_channel_gates(load_network("gsop_cued_digits"), cued_digits(100, seed=4,
 """
 
 
-def largest_widgets() -> dict[str, CourseWidget]:
-    """Each widget on the largest tensors that a lesson gives it."""
+def training_curves() -> CourseWidget:
+    """Four runs of five seeds and thirty epochs."""
     rng = np.random.default_rng(0)
     curves = TrainingCurves()
     for run in ("plain", "SE", "wider", "deeper"):
         for seed in range(5):
             for epoch in range(1, 31):
                 curves.update({"run": run, "epoch": epoch, "seed": seed, "epochs": 30, "accuracy": float(rng.random())})
-    dog = torch.nn.functional.interpolate(photograph("german_shepherd")[None], size=(224, 224), mode="area")[0]
-    shares = rng.dirichlet(np.ones(197), (12, 13)).astype(np.float32)  # as ViT-B/16: 12 layers, 12 heads, 197 tokens
+    return curves
+
+
+def patch_tokens(dog: torch.Tensor) -> CourseWidget:
+    """As of ViT-B/16: 12 layers, 12 heads, 197 tokens."""
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet(np.ones(197), (12, 13)).astype(np.float32)
     pixels = (255 * dog.permute(1, 2, 0)).byte().numpy()
     answers = rng.random((196, 5)).astype(np.float32) / 5
     rows = {"attention": shares[:, :12], "rollout": shares[:, 12], "probabilities": answers[0], "single": answers}
     photo = {"label": "dog", "image": pixels, **rows, "classes": list("abcde"), "asked": 0, "index": 0, "code": ""}
+    return PatchTokens([photo], 16, np.eye(197, dtype=np.float32))
+
+
+def largest_widgets() -> dict[str, Callable[[], CourseWidget]]:
+    """Each widget by its name, as a function that makes it on the largest tensors that a lesson gives it."""
+    dog = torch.nn.functional.interpolate(photograph("german_shepherd")[None], size=(224, 224), mode="area")[0]
+    maps = np.random.default_rng(0).random((12, 14, 14))
     return {
-        "channel-gates": explore_channel_gates(),
-        "gate-maps": explore_gate_maps(),
-        "mask-playground": explore_mask_playground(category="spatial & temporal"),
-        "sentence-attention": SentenceAttention(),
-        "covariance": explore_covariance(),
-        "head-grid": explore_head_grid(query=()),
-        "reader": explore_reader(),
-        "query-map": explore_query_map(source="stage2.attention"),
-        "patch-tokens": PatchTokens([photo], 16, np.eye(197, dtype=np.float32)),
-        "cbam-steps": explore_cbam_steps(),
-        "branch-weights": explore_branch_weights(stage=2),
-        "space-time": explore_space_time(),
-        "score-lab": explore_score_lab(("additive", "concat"), ("softmax", "local"), source="hens"),
-        "attention-map": AttentionMap(dog.permute(1, 2, 0), rng.random((12, 14, 14)), smooth=True),
-        "look": look(VisionTransformer(224, 16, 12, 768, 12, 3072, 1000), dog[None]),
-        "training-curves": curves,
+        "channel-gates": explore_channel_gates,
+        "gate-maps": explore_gate_maps,
+        "mask-playground": lambda: explore_mask_playground(category="spatial & temporal"),
+        "sentence-attention": SentenceAttention,
+        "covariance": explore_covariance,
+        "head-grid": lambda: explore_head_grid(query=()),
+        "reader": explore_reader,
+        "query-map": lambda: explore_query_map(source="stage2.attention"),
+        "patch-tokens": lambda: patch_tokens(dog),
+        "cbam-steps": explore_cbam_steps,
+        "branch-weights": lambda: explore_branch_weights(stage=2),
+        "space-time": explore_space_time,
+        "score-lab": lambda: explore_score_lab(("additive", "concat"), ("softmax", "local"), source="hens"),
+        "attention-map": lambda: AttentionMap(dog.permute(1, 2, 0), maps, smooth=True),
+        "look-into": lambda: look(VisionTransformer(224, 16, 12, 768, 12, 3072, 1000), dog[None]),
+        "training-curves": training_curves,
     }
 
 
@@ -260,8 +273,8 @@ def main() -> None:
         browser = launch(playwright)
         page = browser.new_page(viewport={"width": 1000, "height": 900})
         hovers, tweaks = {}, {}
-        for name, widget in largest_widgets().items():
-            hovers[name] = hover_milliseconds(page, widget, Path(scratch))
+        for name, make in largest_widgets().items():
+            hovers[name] = hover_milliseconds(page, make(), Path(scratch))
             tweaks[name] = tweak_milliseconds(page)
         theirs = in_lab(browser, Path(scratch) / "theirs", INTERACT, ".noUi-handle", THEIRS)
         ours = in_lab(browser, Path(scratch) / "ours", GATES, "[data-widget=channel-gates] .cw-stage[data-by]", OURS)

@@ -3,21 +3,16 @@
 import importlib
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from tiny_study import TINY, few_digits, numbers, quiet
 
-from course_utils.data import digits
 from course_utils.resources import resource_root
 from course_utils.results import results
-from course_utils.training import TrainingError
 from experiments import __main__ as command_line
 from experiments.costs import measure_costs, peak_memory
 from experiments.ledger import Key, StudyError, append_run, read_runs
@@ -26,41 +21,16 @@ from experiments.report import as_json, study_report
 from experiments.run import Run, execute, plain_arguments
 from experiments.runner import run_study
 from experiments.studies import STUDIES, study
-from experiments.study import FIRST_TRIAL_SEED, Study, Task, cnn
+from experiments.study import FIRST_TRIAL_SEED
 from experiments.tasks import CUED, DIGITS
 
 torch.set_num_threads(1)
-
-
-def few_digits(split, seed):
-    images = digits(split)
-    generator = torch.Generator().manual_seed(seed)
-    return images.subset(torch.randperm(len(images), generator=generator)[:128])
-
-
-TINY = Study(
-    name="tiny",
-    title="Two small networks on a few digits",
-    tasks=(Task("few", "A few digits", few_digits, in_channels=1, image_size=28),),
-    entries=(
-        cnn("plain", "plain", widths=(4, 4, 8)),
-        cnn("se", "with SE", widths=(4, 4, 8), attention="se"),
-    ),
-    pairs=(("se", "plain"),),
-    learning_rates=(1e-2, 2e-3),
-    epochs=1,
-    batch_size=32,
-)
 
 
 @pytest.fixture
 def tiny(monkeypatch):
     monkeypatch.setitem(STUDIES, "tiny", TINY)
     return TINY
-
-
-def quiet(line):
-    pass
 
 
 def pretend(run, folder, accuracy, **changes):
@@ -85,11 +55,6 @@ def seed_runs_at(chosen, seeds, lr=2e-3):
     return [
         Run(chosen, task, entry, seed, lr) for seed in range(seeds) for task in chosen.tasks for entry in chosen.entries
     ]
-
-
-def numbers(folder):
-    kept = ("settings", "parameters", "accuracy", "confusion", "train_loss")
-    return {key: {name: run[name] for name in kept} for key, run in read_runs(folder).items()}
 
 
 def test_a_study_keeps_one_line_for_each_run_and_goes_on_where_it_was(tiny, tmp_path):
@@ -119,53 +84,6 @@ def test_a_result_says_how_it_was_made_and_nothing_private(tiny, tmp_path):
     assert result["settings"]["scored_on"] == "test" and len(result["train_loss"]) == 1
     text = json.dumps(result)
     assert os.uname().nodename not in text and str(Path.home()) not in text
-
-
-KILLED = """
-import sys
-sys.path.insert(0, sys.argv[2])
-import test_studies
-from experiments.runner import run_study
-if __name__ == "__main__":
-    run_study(test_studies.TINY, seeds=2, out=sys.argv[1], jobs=int(sys.argv[3]))
-"""
-
-
-@pytest.mark.faults("saved networks and studies damaged or stopped")
-def test_a_killed_study_ends_with_the_same_numbers(tiny, tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(KILLED)
-    stopped = tmp_path / "stopped"
-    process = subprocess.Popen(
-        [sys.executable, str(script), str(stopped), str(Path(__file__).parent), "2"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 120
-    while len(read_runs(stopped / "tiny")) < 2 and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    done = len(read_runs(stopped / "tiny"))
-    assert 2 <= done <= 8
-    said = []
-    run_study(TINY, seeds=2, out=stopped, say=said.append)
-    assert len(said) == 8 - done
-    run_study(TINY, seeds=2, out=tmp_path / "whole", say=quiet)
-    assert numbers(stopped / "tiny") == numbers(tmp_path / "whole" / "tiny")
-
-
-@pytest.mark.faults("saved networks and studies damaged or stopped")
-def test_two_runners_on_one_study_share_its_runs(tiny, tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(KILLED)
-    command = [sys.executable, str(script), str(tmp_path / "both"), str(Path(__file__).parent), "1"]
-    runners = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(2)]
-    assert [runner.wait(timeout=240) for runner in runners] == [0, 0]
-    run_study(TINY, seeds=2, out=tmp_path / "alone", say=quiet)
-    assert numbers(tmp_path / "both" / "tiny") == numbers(tmp_path / "alone" / "tiny")
-    assert len((tmp_path / "both" / "tiny" / "runs.jsonl").read_text().splitlines()) == 1 + 8
 
 
 def test_test_images_are_read_once_and_only_after_the_settings_are_chosen(tmp_path):
@@ -399,49 +317,6 @@ def test_a_launch_that_would_change_the_numbers_is_refused(tmp_path, monkeypatch
     with pytest.raises(ValueError, match=words):
         run_study(TINY, seeds=1, out=tmp_path, jobs=2, say=quiet)
     assert not list(tmp_path.iterdir())
-
-
-def failing(task):
-    time.sleep(2)
-    raise TrainingError("the weights are no longer finite")
-
-
-@pytest.mark.faults("saved networks and studies damaged or stopped")
-def test_a_network_that_fails_leaves_those_beside_it_finished(tmp_path):
-    broken = replace(TINY.entries[1], build=failing)
-    chosen = replace(TINY, entries=(TINY.entries[0], broken), learning_rates=(1e-2,))
-    with pytest.raises(TrainingError, match="no longer finite"):
-        run_study(chosen, out=tmp_path, jobs=2, say=quiet)
-    assert list(read_runs(tmp_path / "tiny")) == [("few", "plain", 1000, 1e-2)]
-
-
-@pytest.mark.faults("saved networks and studies damaged or stopped")
-def test_the_helpers_of_a_killed_study_end(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(KILLED)
-    process = subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path / "out"), str(Path(__file__).parent), "2"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    group = f"/proc/{process.pid}/task/{process.pid}/children"
-    if not Path(group).exists():
-        process.kill()
-        pytest.skip("this system does not list a process's children")
-    deadline = time.monotonic() + 120
-    while not read_runs(tmp_path / "out" / "tiny") and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    helpers = [int(number) for number in Path(group).read_text().split()]
-    process.kill()  # the parent alone
-    process.wait()
-    assert len(helpers) >= 2
-    while any(Path(f"/proc/{helper}").exists() for helper in helpers) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    left = [helper for helper in helpers if Path(f"/proc/{helper}").exists()]
-    for helper in left:
-        os.kill(helper, signal.SIGKILL)
-    assert not left
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from jupyter_client.manager import start_new_kernel
 from course_utils.lessons import lesson
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
-WARM = 5
-RUNS = 20
-MOST_BYTES = 10_000_000
+WARM = 4
+RUNS = 8
+MOST_BYTES = 4_000_000
 # The widget with the most data in each lesson: words that its cell holds and no other.
 HEAVIEST = {
     "4.1": 'widgets.explore_mask_playground(category="spatial"',
