@@ -493,7 +493,7 @@ def test_a_drawn_digit_goes_through_the_network_stroke_by_stroke(page):
         expected = widget._kernel.probabilities("digits", -1, 2, {0: 0.0})
         np.testing.assert_allclose(probabilities(page), expected, atol=1e-4)
     assert page.root.get_by_role("button", name="your drawing").get_attribute("aria-pressed") == "true"
-    assert "input: your drawing" in page.root.inner_text()
+    assert "Input: your drawing" in page.root.inner_text()
 
 
 def test_moved_gates_do_not_pass_to_another_network_with_a_late_picture(page):

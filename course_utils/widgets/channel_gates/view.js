@@ -443,8 +443,8 @@ function classesPart() {
   const draw = ({ image, example, source, before, now, by }) => {
     fitPanel(input, image.height / image.width, 160);
     layPicture(input.canvas, image);
-    input.rename(`input: ${example.label}`);
-    input.canvas.setAttribute("aria-label", `input: ${example.label}`);
+    input.rename(`Input: ${example.label}`);
+    input.canvas.setAttribute("aria-label", `Input: ${example.label}`);
     const best = largest(now);
     chart.node.style.opacity = by === "nobody" ? 0.35 : 1;
     chart.show(classesShown(before, now).map((k) => ({

@@ -121,7 +121,7 @@ function calculator(model) {
 /** The matrix with a name and a map at each row and column. */
 function matrixPart(house, model, numbers) {
   const made = matrixPanel(house, pointPanel());
-  const scale = scaleBar("covariance");
+  const scale = scaleBar("Covariance");
   made.node.append(scale.node);
   const drawCell = (context, value, [x, y, side], range) => {
     context.fillStyle = colourOf(value, range);
@@ -189,7 +189,8 @@ function lensesPart(model, numbers) {
       `Product of the deviations of ${names[i]} and ${names[j]}: from ${number(low)} to ${number(high)}, `
       + `mean ${number(value)}`);
     product.canvas.dataset.mean = value.toPrecision(7);
-    name.textContent = `${names[i]} with ${names[j]}: the mean of the product of their deviations is ${signed(value)}`;
+    const what = "the mean of the product of their deviations";
+    name.textContent = `${capital(names[i])} with ${names[j]}: ${what} is ${signed(value)}`;
   };
   const drawPicture = () => {
     const moved = model.get("moved");

@@ -3,7 +3,7 @@ import { sentPictures } from "../page/camera.js";
 import { element, styled, wordsIn } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import {
-  cellOf, colourRange, decode, dot, extent, largest, listed, once, percent, placeInWords, strongest, sumOf,
+  capital, cellOf, colourRange, decode, dot, extent, largest, listed, once, percent, placeInWords, strongest, sumOf,
 } from "../page/maths.js";
 import { matrixPanel } from "../page/matrix.js";
 import {
@@ -325,7 +325,7 @@ function mainPart(house, numbers, model) {
       canvas.dataset.weights = listed(row.subarray(1));
       scale.set(range);
     }
-    made.rename(`${numbers.now.label}: ${numbers.shown().title(numbers, query)}`);
+    made.rename(`${capital(numbers.now.label)}: ${numbers.shown().title(numbers, query)}`);
     about.textContent = noteOf(numbers);
   };
   const look = (query, pinned) => {
