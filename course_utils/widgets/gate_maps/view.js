@@ -107,7 +107,7 @@ function panelsPart(house, model, data, weigh) {
       ],
     });
     const { title } = data.networks[now.network];
-    main.rename(`${title}; yellow: the answer, white: above the threshold`);
+    main.rename(`${title}; yellow: the answer, white: at least the threshold`);
     main.canvas.setAttribute("aria-label", `${title}: its map over the image. ${keyWords("over the map")}`);
     main.paint(shownOf(now.network));
     scale.set(data.rangeOf(data.networks[now.network], now));

@@ -341,7 +341,8 @@ function answerPart(house, net, model) {
     const first = new Map(before.map(([k, , value]) => [k, value]));
     made.rename(!before.length ? "This network gives no class probabilities."
       : !net.changed() ? "Class probabilities" : now() ? "Class probabilities; the stroke is the untouched network's"
-        : "Class probabilities before the change; waiting for the notebook");
+        : `Class probabilities before the change; ${model.widget_manager ? "waiting for the notebook"
+          : "those after it need a running notebook"}`);
     shown.show(rows.map(([k, name, value]) => ({ name, value, before: now() ? first.get(k) : null, key: k })));
     const { heads, kind, editable } = net.layer();
     switcher.hidden = !(editable && (heads || kind === "channels")) || !before.length;
@@ -371,7 +372,7 @@ function controlsPart(house, net, model, setFactor) {
     }],
     head: [choice, { label: "Head", options: [], write: Number }],
     token: [choice, {
-      label: "Query while you do not point", onChange: (one) => store(model, { token: one, query: [] }),
+      label: "Query when not pointing", onChange: (one) => store(model, { token: one, query: [] }),
       options: [...named.map((one) => [one, `${one} token`]), ["", `${line ? "column" : "patch"} in the middle`]],
     }],
     channel: [slider, {

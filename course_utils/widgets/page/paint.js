@@ -14,6 +14,7 @@ const tables = new Map();
 const scaled = new WeakMap(); // a canvas -> the picture that was laid on it last, at its size there
 let brief = null; // the canvas of maps that are drawn at once
 const ARCS = 5; // from a place to others
+const LEAST = 8; // CSS pixels of a frame's side
 const MOST_PIXELS = 16384; // of a canvas' side, in every browser
 
 /** A colour table as 256 rows of red, green, blue. */
@@ -175,11 +176,12 @@ export function outline(context, x, y, width, height, scale, pinned) {
 /** How many pixels of a canvas that stands on the page make a CSS pixel. */
 export const pixelsOf = (canvas) => canvas.width / parseFloat(canvas.style.width);
 
-/** Frame the cell [row, column] of a grid of `rows` x `columns` over a canvas, if one is given. */
+/** Frame the cell [row, column] of a grid of `rows` x `columns` over a canvas, if one is given: where it can be seen. */
 export function frameCell(canvas, [rows, columns], query, pinned) {
   if (!query) return;
-  const [width, height] = [canvas.width / columns, canvas.height / rows];
-  outline(canvas.getContext("2d"), query[1] * width, query[0] * height, width, height, pixelsOf(canvas), pinned);
+  const [pixels, [x, y]] = [pixelsOf(canvas), middleOf(canvas, [rows, columns], query)];
+  const [width, height] = [canvas.width / columns, canvas.height / rows].map((side) => Math.max(side, LEAST * pixels));
+  outline(canvas.getContext("2d"), x - width / 2, y - height / 2, width, height, pixels, pinned);
 }
 
 /** The middle of a cell of a grid of `rows` x `columns` over a canvas. */

@@ -142,7 +142,8 @@ function filmStrip(house) {
     });
     ROWS.forEach(({ key, name }, i) => {
       const top = ownRange ? tops[i] : Math.max(...tops);
-      const words = `${name} (black 0, bright ${percent(top)})`;
+      const others = `${percent(elsewhere(clip, maps[key], query).all)} in other frames`;
+      const words = `${name} · ${others} · bright: ${percent(top)}`;
       writeText(context, words, 0, boxOf(i + 1, 0)[1] - 5, { ...style, ink: house.ink("ink"), most: layout.across });
       context.fillStyle = house.ink("line");
       drawRow(context, i + 1, key, maps[key], clip, query, top);
