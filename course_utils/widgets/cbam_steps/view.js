@@ -78,7 +78,7 @@ function mainPicture(model) {
   view.node.append(thumbs.node);
   const draw = ({ picture, step, steps }) => {
     const image = imageOf(picture);
-    view.rename(`${picture.label}${steps.mask <= step ? "; dark: spatial mask closed" : ""}`);
+    view.rename(`${capital(picture.label)}${steps.mask <= step ? "; dark: spatial mask closed" : ""}`);
     view.canvas.setAttribute("aria-label", `${picture.label}. ${keyWords("over the positions")}`);
     fitPanel(view, image.height / image.width, TALLEST);
     thumbs.refresh();

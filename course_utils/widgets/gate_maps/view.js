@@ -2,7 +2,7 @@ import { button, choice, keyWords, slider, store, traitControls } from "../page/
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { mapControls, mapPanel, PLACE, REACHED } from "../page/maps.js";
-import { decode, extent, percent, placeInWords, plainly, python, resample } from "../page/maths.js";
+import { capital, decode, extent, percent, placeInWords, plainly, python, resample } from "../page/maths.js";
 import { paintImage } from "../page/paint.js";
 import { instrument, note, picturePanel, pointPanel, scaleBar } from "../page/panels.js";
 import { bindView } from "../page/pointing.js";
@@ -107,7 +107,7 @@ function panelsPart(house, model, data, weigh) {
       ],
     });
     const { title } = data.networks[now.network];
-    main.rename(`${title}; yellow: the answer, white: at least the threshold`);
+    main.rename(`${capital(title)}; yellow: the answer, white: the threshold`);
     main.canvas.setAttribute("aria-label", `${title}: its map over the image. ${keyWords("over the map")}`);
     main.paint(shownOf(now.network));
     scale.set(data.rangeOf(data.networks[now.network], now));
