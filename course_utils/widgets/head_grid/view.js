@@ -203,7 +203,7 @@ function headsPart(house, model, network) {
   });
   tiles.node.style.gridTemplateColumns = `repeat(${network.heads}, minmax(0, 1fr))`;
   const scale = scaleBar("Weight of a key");
-  const made = panel("Every head, layer by layer; entropy in bits", tiles.node, scale.node);
+  const made = panel("All heads by layer; entropy in bits", tiles.node, scale.node);
   const draw = () => tiles.draw((canvas, name, off) => {
     drawHead(house, model, network, canvas, name);
     const row = network.row(name);
