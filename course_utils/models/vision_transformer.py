@@ -209,7 +209,7 @@ def class_token_maps(weights: Tensor) -> Tensor:
 
 
 def rollout(weights: Tensor) -> Tensor:
-    """How much of each patch has reached each token after all layers, were values only mixed.
+    """How much of each patch has reached each token after all layers, if values were only mixed.
 
     A layer passes on half of what a token was (the residual) and half of what its heads, averaged, brought; the
     layers are multiplied, the first one rightmost.

@@ -39,15 +39,15 @@ has its frames and a pair of branches its branches."""
 
 
 def deviation_mask(x: Tensor, category: str) -> Tensor:
-    """A g that one can read: what is far from the mean colour gets a large weight. It has no parameter.
+    """A g that you can read: what is far from the mean colour gets a large weight. It has no parameters.
 
     Args:
         x: (3, H, W); (frames, 3, H, W) for the two temporal categories; (branches, 3, H, W) for "branch".
         category: which axes the mask has, a key of `AXES_OF_THE_MASK`.
 
     Returns:
-        The mask, an axis of length 1 where it does not differ. The largest weight is 1; over branches the
-        weights are shared out, so that they sum to 1. Where x is one colour throughout, all weights are the same.
+        The mask; an axis has length 1 where one weight serves all. The largest weight is 1; over branches the
+        weights are shared out, so that they sum to 1. If x has only one colour, all weights are the same.
     """
     every = range(-x.dim(), 0)
     kept = AXES_OF_THE_MASK[category]
