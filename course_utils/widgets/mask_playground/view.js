@@ -4,7 +4,9 @@ import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { capital, cellOf, extent, number, percent, plainly, resample, sumOf } from "../page/maths.js";
 import { inWorker } from "../page/network.js";
-import { colourOf, fitPanel, layered, outline, paintImage, paintMap, pixelsOf, writeText } from "../page/paint.js";
+import {
+  colourOf, fitPanel, layered, outline, paintImage, paintMap, paintPixels, pixelsOf, writeText,
+} from "../page/paint.js";
 import { copyButton, instrument, note, picturePanel, pointPanel, row, saveButton, scaleBar } from "../page/panels.js";
 
 const RANGE = { table: "magma", low: 0, high: 1 };
@@ -205,19 +207,16 @@ const applied = (weight, value, behind) => weight * value + (1 - weight) * behin
 
 /** f of all values, painted on a canvas of COLUMNS x ROWS, which is returned. */
 function paintOutput({ x, frames: frameOf }, { values, strides: [ofSheet, ofChannel, ofPlace] }, behind, canvas) {
-  const context = canvas.getContext("2d");
-  const picture = context.createImageData(COLUMNS, ROWS);
-  const { data } = picture;
-  for (let place = 0, i = 0, to = 0; place < PLACES; place++) {
-    let m = frameOf[place] * ofSheet + place * ofPlace;
-    for (let c = 0; c < 3; c++, m += ofChannel) {
-      data[to++] = 255 * applied(values[m], x[i], behind[i]);
-      i++;
+  return paintPixels((data) => {
+    for (let place = 0, i = 0, to = 0; place < PLACES; place++) {
+      let m = frameOf[place] * ofSheet + place * ofPlace;
+      for (let c = 0; c < 3; c++, m += ofChannel) {
+        data[to++] = 255 * applied(values[m], x[i], behind[i]);
+        i++;
+      }
+      data[to++] = 255;
     }
-    data[to++] = 255;
-  }
-  context.putImageData(picture, 0, 0);
-  return canvas;
+  }, canvas);
 }
 
 /** What `make(row, column)` gives for each frame of a clip, by its place on the sheet. */
