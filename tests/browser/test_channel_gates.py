@@ -410,7 +410,7 @@ def test_without_a_kernel_the_page_says_what_needs_one(page, alone, asking):
     other = alone(asking)
     other.root.get_by_role("button", name="Knock out").click()
     settled(other)
-    assert "the answer needs a running notebook" in other.status
+    assert "run this cell in a notebook" in other.status
     assert by(other) == "nobody"
 
 

@@ -141,9 +141,9 @@ def test_gamma_adds_what_is_gathered_to_the_input(page):
         expected = (127.5 * (1 + (x + gamma * gathered) / unit)).clamp(0, 255).numpy()
         assert np.abs(colours(page, 14) - expected).max() <= 1
         assert page.state("gamma") == gamma
-    assert page.root.get_by_text("Output x + 1.00 W_O c").is_visible()
+    assert page.root.get_by_text("Output: x + 1.00 · W_O c").is_visible()
     page.set(gamma=-0.5)
-    assert page.root.get_by_text("Output x − 0.50 W_O c").is_visible()
+    assert page.root.get_by_text("Output: x − 0.50 · W_O c").is_visible()
 
 
 def test_the_weights_pixels_are_magma_over_the_picture(page, course):

@@ -326,7 +326,7 @@ function dragBars(canvas, tileAt, edit, onDrag) {
 
 /** The channel's map without and with its gate, and the gate as a slider. */
 function channelPart(model, now, edit) {
-  const lenses = ["map", "× gate"].map((name) => picturePanel(name, { role: "img" }));
+  const lenses = ["Map", "Map × gate"].map((name) => picturePanel(name, { role: "img" }));
   const name = styled(element("p", {}), { flex: "0 0 100%", fontWeight: "600" });
   const gate = slider({
     label: "Gate", min: 0, max: 1, step: 0.01, value: 0, show: (value) => value.toFixed(2),
@@ -649,8 +649,8 @@ async function render({ model, el }) {
   house.listen(["order", "own_colours"], draw);
   house.listen("sources", pictured.show);
   house.actions.append(
-    copyButton(house, () => codeFor(shown, model.get("edits"))),
     saveButton(house, "channel-gates.png", { lines: describe }),
+    copyButton(house, () => codeFor(shown, model.get("edits"))),
   );
   house.whenShown(draw);
   await refresh();

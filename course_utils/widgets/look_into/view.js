@@ -340,7 +340,7 @@ function answerPart(house, net, model) {
     const rows = now() ?? before;
     const first = new Map(before.map(([k, , value]) => [k, value]));
     made.rename(!before.length ? "This network gives no class probabilities."
-      : !net.changed() ? "Class probabilities" : now() ? "Class probabilities; the stroke is the untouched network's"
+      : !net.changed() ? "Class probabilities" : now() ? "Class probabilities. The thin mark: before the change"
         : `Class probabilities before the change; ${model.widget_manager ? "waiting for the notebook"
           : "those after it need a running notebook"}`);
     shown.show(rows.map(([k, name, value]) => ({ name, value, before: now() ? first.get(k) : null, key: k })));

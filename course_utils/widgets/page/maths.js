@@ -67,9 +67,9 @@ export function percent(value) {
   return `${(100 * value).toFixed(1)} %`;
 }
 
-/** How far a probability moved, in percentage points. */
+/** How far a probability moved, in percentage points; nothing where that would be 0.0. */
 export function changeInWords(moved) {
-  if (Math.abs(moved) < 5e-4) return "±0";
+  if (Math.abs(moved) < 5e-4) return "";
   return `${moved > 0 ? "+" : "−"}${(100 * Math.abs(moved)).toFixed(1)}`;
 }
 

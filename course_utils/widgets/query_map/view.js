@@ -179,7 +179,7 @@ function outputPart(model, numbers) {
     const map = paintImage({ shape: [rows, columns, 3], values: colours });
     blend(canvas.getContext("2d"), map, [0, 0, canvas.width, canvas.height]);
     frameCell(canvas, [rows, columns], query, pinned);
-    made.rename(`Output x ${factor < 0 ? "−" : "+"} ${Math.abs(factor).toFixed(2)} W_O c`);
+    made.rename(`Output: x ${factor < 0 ? "−" : "+"} ${Math.abs(factor).toFixed(2)} · W_O c`);
     canvas.setAttribute("aria-label",
       `The output at gamma ${factor.toFixed(2)}, three channels as red, green and blue`);
   };
