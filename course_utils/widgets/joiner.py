@@ -13,8 +13,9 @@ from pathlib import Path
 
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "([^"]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class) (\w+))", re.MULTILINE)
-# Comments on lines of their own, and after code where no quotation mark follows: those are surely no part of a text.
-_WORDS = re.compile(r"^ *(?:/\*\*.*?\*/|//[^\n]*)\n|(?<=[;,{}()\[]) // [^\n\"'`]*$", re.MULTILINE | re.DOTALL)
+# Comments on lines of their own, and after code where no quotation mark follows: those are surely no part of a text;
+# and the space before a line, of which no text has several.
+_SPARED = re.compile(r"^ *(?:/\*\*.*?\*/|//[^\n]*)\n|(?<=[;,{}()\[]) // [^\n\"'`]*$|^[ \n]+", re.MULTILINE | re.DOTALL)
 _OTHER = re.compile(r"^(?:import|export (?!default \{)).*", re.MULTILINE)
 
 
@@ -22,7 +23,8 @@ def join(path: Path) -> str:
     """The source of a module with everything that it imports in front of it, each module once.
 
     Every imported module is wrapped in a function of its own, so that only exported names can be seen outside it. The
-    comments stay behind: they are for who reads the file, and every saved page would carry them.
+    comments and the space before a line stay behind: they are for who reads the file, and every saved page would carry
+    them. So no text between backticks may go over several lines.
 
     Args:
         path: the module; what it imports is named relative to its file.
@@ -41,7 +43,7 @@ def join(path: Path) -> str:
                 f"These modules import each other in a circle: {circle}. Move what they share to another one."
             )
         try:
-            source = _WORDS.sub("", module.read_text(encoding="utf-8"))
+            source = _SPARED.sub("", module.read_text(encoding="utf-8"))
         except FileNotFoundError:
             importer = f"imported by {on_the_way[-1].name}" if on_the_way else "to be joined"
             raise ValueError(f"There is no module {module}, {importer}; check the path in its import line.") from None

@@ -80,3 +80,13 @@ def test_every_widget_parses_when_joined(name: str, tmp_path: Path) -> None:
     joined = tmp_path / "joined.mjs"
     joined.write_text(base.join_module(name), encoding="utf-8")
     subprocess.run(["node", "--check", str(joined)], check=True)
+
+
+def test_no_text_goes_over_several_lines_where_it_would_lose_its_spaces() -> None:
+    over = [
+        f"{path.parent.name}/{path.name}: {line}"
+        for path in Path(base.__file__).parent.rglob("*.js")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.replace('"`"', "").count("`") % 2
+    ]
+    assert over == []

@@ -338,11 +338,11 @@ function answerPart(house, net, model) {
   const refresh = () => {
     const before = net.picture().answer;
     const rows = now() ?? before;
+    const waits = model.widget_manager ? "waiting for the notebook" : "those after it need a running notebook";
     const first = new Map(before.map(([k, , value]) => [k, value]));
     made.rename(!before.length ? "This network gives no class probabilities."
       : !net.changed() ? "Class probabilities" : now() ? "Class probabilities. The thin mark: before the change"
-        : `Class probabilities before the change; ${model.widget_manager ? "waiting for the notebook"
-          : "those after it need a running notebook"}`);
+        : `Class probabilities before the change; ${waits}`);
     shown.show(rows.map(([k, name, value]) => ({ name, value, before: now() ? first.get(k) : null, key: k })));
     const { heads, kind, editable } = net.layer();
     switcher.hidden = !(editable && (heads || kind === "channels")) || !before.length;
