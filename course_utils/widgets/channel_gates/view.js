@@ -625,9 +625,8 @@ async function render({ model, el }) {
   const draw = () => {
     if (!shown || house.root.clientWidth === 0) return;
     const { source, stage, by } = shown;
-    const sized = ([channels, ...sides]) => `${channels} maps of ${sides.join(" × ")}`;
     fill(stageChoice, source.stages.map((name, i) =>
-      [String(i), `${blockName(name)}: ${sized(source.sizes[i])}`]), String(stage));
+      [String(i), `${blockName(name)}: ${source.sizes[i][0]} gates`]), String(stage));
     looks.refresh();
     for (const part of [mask, classes]) part.node.hidden = part !== answer();
     answer().draw(shown);
