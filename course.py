@@ -65,7 +65,7 @@ COMMANDS: dict[str, tuple[str, str, list[list[str]]]] = {
     "browser": (
         "widgets alone and lessons in JupyterLab, driven in Chromium (REQUIRE_BROWSER=1 fails where there is none)",
         "test",
-        [[*PYTEST, "-m", "not faults", "tests/browser"]],
+        [[*PYTEST, "tests/browser"]],
     ),
     "lessons": (
         "run every notebook under nbval, which also sees what fails inside a widget",

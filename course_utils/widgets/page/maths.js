@@ -80,6 +80,7 @@ export function blockName(name) {
   return kind === "stage" ? `stage ${index}` : `${kind} ${kind === "encoder" ? "block" : "step"} ${Number(index) + 1}`;
 }
 
+/** Words as a sentence begins with them. */
 export const capital = (words) => words[0].toUpperCase() + words.slice(1);
 
 /** A value as Python writes it. */

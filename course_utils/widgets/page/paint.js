@@ -11,7 +11,7 @@ const COLOUR_TABLES = {
 };
 
 const tables = new Map();
-const pixels = new WeakMap(); // a canvas -> what was painted on it
+const painted = new WeakMap(); // a canvas -> the pixels that were painted on it last
 const scaled = new WeakMap(); // a canvas -> the picture that was laid on it last, at its size there
 let brief = null; // the canvas of maps that are drawn at once
 const ARCS = 5; // from a place to others
@@ -41,10 +41,10 @@ export function colourOf(value, { table, low, high }) {
 
 /** Set the pixels of a canvas to those that `fill` writes into 4 bytes each: red, green, blue, opacity. */
 export function paintPixels(fill, canvas) {
-  const before = pixels.get(canvas); // of a canvas that is painted again: new ones would have to be cleared first
+  const before = painted.get(canvas); // of a canvas that is painted again: new ones would have to be cleared first
   const fits = before?.width === canvas.width && before.height === canvas.height;
   const picture = fits ? before : new ImageData(canvas.width, canvas.height);
-  pixels.set(canvas, picture);
+  painted.set(canvas, picture);
   fill(picture.data);
   canvas.getContext("2d").putImageData(picture, 0, 0);
   return canvas;
@@ -54,8 +54,8 @@ export function paintPixels(fill, canvas) {
 export function paintMap(values, height, width, { table, low, high }, canvas = element("canvas", { height, width })) {
   const colours = pixelTable(colourTable(table));
   return paintPixels((data) => {
-    const whole = new Uint32Array(data.buffer);
-    for (let i = 0; i < whole.length; i++) whole[i] = colours[colourIndex(values[i], low, high)];
+    const pixels = new Uint32Array(data.buffer);
+    for (let i = 0; i < pixels.length; i++) pixels[i] = colours[colourIndex(values[i], low, high)];
   }, canvas);
 }
 
