@@ -4,7 +4,7 @@ REPOSITORY ?=
 ONLY ?=
 export PORT OPEN
 
-COMMANDS := lab quick test lint unit browser lessons faults colab notebooks figures gallery site bench mutants strict release
+COMMANDS := lab quick test lint unit browser lessons faults pages colab notebooks figures gallery site bench mutants strict release
 
 .PHONY: help install links clean $(COMMANDS)
 

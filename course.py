@@ -33,6 +33,7 @@ PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"]
 # What tells most in little time: blocks against the reference implementations, every exercise's solution and wrong
 # answers, the imports, what a widget's base promises, and every control of every widget moved in a browser.
 _EXERCISES = "tests/unit/test_check_exercises.py"
+_SITE_TESTS = "tests/browser/test_site.py"
 QUICK = [
     "tests/parity",
     "--ignore=tests/parity/test_families.py",  # other libraries' networks, in `test`
@@ -65,8 +66,9 @@ COMMANDS: dict[str, tuple[str, str, list[list[str]]]] = {
     "browser": (
         "widgets alone and lessons in JupyterLab, driven in Chromium (REQUIRE_BROWSER=1 fails where there is none)",
         "test",
-        [[*PYTEST, "tests/browser"]],
+        [[*PYTEST, "tests/browser", f"--ignore={_SITE_TESTS}"]],
     ),
+    "pages": ("open the pages that `site` built, as a reader does", "test", [[*PYTEST, _SITE_TESTS]]),
     "lessons": (
         "run every notebook under nbval, which also sees what fails inside a widget",
         "test",
@@ -249,8 +251,6 @@ def main(arguments: Sequence[str]) -> None:
             perform(part, [])
         if name == "quick":
             run([*PYTEST, *QUICK])
-        elif not (ROOT / "build" / "site" / "index.html").exists():
-            print("Left out: the tests of the built pages. `python course.py site` builds them; then test again.")
         print(f"{name}: {time.time() - began:.0f} s")
     elif name in COMMANDS:
         perform(name, rest)

@@ -27,8 +27,7 @@ from course_utils.data import cued_digits  # noqa: E402
 from course_utils.lessons import Lesson, lesson, with_steps  # noqa: E402
 from course_utils.models import load_network  # noqa: E402
 from course_utils.widgets import AttentionMap, CourseWidget, TrainingCurves  # noqa: E402
-from course_utils.widgets.base import own_state, page_document  # noqa: E402
-from course_utils.widgets.joiner import join  # noqa: E402
+from course_utils.widgets.base import page_document  # noqa: E402
 from experiments.ledger import read_runs  # noqa: E402
 
 
@@ -52,36 +51,29 @@ EXHIBITS = [Exhibit(**entry) for entry in tomllib.loads((SITE / "gallery.toml").
 
 
 def last_masks() -> AttentionMap:
-    """Where the last attention of two trained networks lies on four test pictures, beside the true place."""
-    shown = cued_digits(4, seed=5, split="test")
+    """Where the last attention of two trained networks lies on a test picture, beside the true place."""
+    shown = cued_digits(1, seed=5, split="test")
     maps = []
     for name in ("cbam_cued_digits", "self_attention_cued_digits"):
         network = load_network(name)
         with torch.no_grad(), record_masks(network) as masks:
             network(shown.images)
-        mask = list(masks.values())[-1].mean(dim=1)  # over channels, or over queries
-        maps.append(side_by_side(mask.view(4, 10, 10)))
-    pictures, place = side_by_side(shown.images.permute(0, 2, 3, 1)), side_by_side(shown.masks)
-    label = "Where two trained networks look on four cued digits"
-    names = ["CBAM", "self-attention"]
-    return AttentionMap(pictures, torch.stack(maps), names, place=place, own_range=True, chosen=1, label=label)
-
-
-def side_by_side(pictures: torch.Tensor) -> torch.Tensor:
-    """Pictures (N, H, W, ...) as one, (H, N * W, ...)."""
-    return torch.cat(list(pictures), dim=1)
+        maps.append(list(masks.values())[-1].mean(dim=1).view(10, 10))  # over channels, or over queries
+    label, names = "Where two trained networks look on cued digits", ["CBAM", "self-attention"]
+    picture, place = shown.images[0].permute(1, 2, 0), shown.masks[0]
+    return AttentionMap(picture, torch.stack(maps), names, place=place, own_range=True, chosen=1, label=label)
 
 
 def recorded_losses() -> TrainingCurves:
     """The training losses of lesson 4.2's recorded runs on cued digits, five seeds for each network."""
-    curves = TrainingCurves(label="Training on cued digits")
     titles = {"plain": "plain", "se": "with SE"}
-    for key, run in sorted(read_runs(ROOT / "resource" / "results" / "4.2").items()):
-        if key.task == "cued" and key.entry in titles and run["settings"]["scored_on"] == "test":
-            at = {"run": titles[key.entry], "seed": key.seed, "epochs": len(run["train_loss"])}
-            for epoch, loss in enumerate(run["train_loss"], 1):
-                curves.update({**at, "epoch": epoch, "training loss": loss})
-    return curves
+    records = [
+        {"run": titles[key.entry], "seed": key.seed, "epoch": epoch, "training loss": loss}
+        for key, run in sorted(read_runs(ROOT / "resource" / "results" / "4.2").items())
+        if key.task == "cued" and key.entry in titles and run["settings"]["scored_on"] == "test"
+        for epoch, loss in enumerate(run["train_loss"], 1)
+    ]
+    return TrainingCurves(records, label="Training on cued digits")
 
 
 def on_github(shown: Lesson) -> str:
@@ -92,17 +84,15 @@ def on_github(shown: Lesson) -> str:
 
 def gallery(link: Callable[[Lesson], str] = on_github) -> str:
     """The page; `link` says where a lesson is read."""
-    modules: dict[str, str] = {}
     shown, sections, places = [], [], []
     for index, exhibit in enumerate(EXHIBITS):
         widget = exhibit.widget()
-        modules[type(widget)._module] = str(widget._esm)
-        shown.append({"widget": type(widget)._module, "state": own_state(widget.get_state())})
+        shown.append((str(widget._esm), widget.get_state()))
         title, words, about = html.escape(exhibit.title), html.escape(exhibit.words), lesson(exhibit.lesson)
         where = f'<a href="{html.escape(link(about))}">Lesson {about.number}: {html.escape(about.title)}</a>'
         places.append(f'<a href="#exhibit-{index}">{title}</a>')
         heading = f'<section id="exhibit-{index}"><h2>{title}</h2><p>{words} {where}</p>'
-        sections.append(f'{heading}<div data-exhibit="{index}"></div></section>')
+        sections.append(f'{heading}<div data-shown="{index}"></div></section>')
     title = "Attention in computer vision: the widgets"
     heading = (
         f"<h1>{title}</h1><p>Every widget of the course, alive without Python. Point at it, click to pin, use the "
@@ -110,7 +100,7 @@ def gallery(link: Callable[[Lesson], str] = on_github) -> str:
     )
     body = f"<main>{heading}<nav aria-label='Widgets'>{''.join(places)}</nav>{''.join(sections)}</main>"
     style = str(widget._css) + (SITE / "gallery.css").read_text(encoding="utf-8")
-    return page_document(title, style, body, {"modules": modules, "exhibits": shown}, join(SITE / "gallery.js"))
+    return page_document(title, style, body, shown)
 
 
 def main() -> None:

@@ -4,7 +4,6 @@
     python tools/links.py owner/name      first put a new address into pyproject.toml
     python tools/links.py --check         say what differs, and change nothing
 
-As long as pyproject.toml names no owner, the first form takes the address of the git remote `origin` on GitHub.
 Written are the cells tagged "badges" and "bootstrap" of each notebook, what stands between the markers in README.md,
 two lines of CITATION.cff, and resource/SHA256SUMS. Needs nothing but Python.
 """
@@ -13,7 +12,6 @@ import base64
 import hashlib
 import json
 import re
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -23,14 +21,10 @@ from urllib.parse import quote
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from course_utils.lessons import LESSONS  # noqa: E402
-from course_utils.resources import ResourceError  # noqa: E402
-from course_utils.results import Results, results  # noqa: E402
-from course_utils.tables import markdown_table  # noqa: E402
+from course_utils.lessons import LESSONS, Lesson  # noqa: E402
 
 PYPROJECT = ROOT / "pyproject.toml"
 SUMS = ROOT / "resource" / "SHA256SUMS"
-EXERCISE = re.compile(r"^### .*\((\d+) minutes\)$", re.MULTILINE)
 HIDDEN = {"cellView": "form", "jupyter": {"source_hidden": True}}
 PLACES = {
     "Colab": ("https://colab.research.google.com/assets/colab-badge.svg", "#8a4b00"),
@@ -88,10 +82,10 @@ def badge(words: str, colour: str) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
 
-def exercise_minutes(notebook: dict[str, Any]) -> int:
-    """The minutes that the headings of a notebook's exercises name, added up."""
-    texts = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
-    return sum(int(minutes) for text in texts for minutes in EXERCISE.findall(text))
+def exercise_minutes(lesson: Lesson) -> int:
+    """The minutes of a lesson's exercises, added up."""
+    exercises = tomllib.loads((lesson.folder / "exercises.toml").read_text(encoding="utf-8"))
+    return sum(exercise["minutes"] for exercise in exercises.values())
 
 
 def badges(file: str, minutes: int, exercises: int) -> str:
@@ -109,34 +103,13 @@ def readme_lessons() -> str:
     rows = ["| lesson | minutes to read and try | for the exercises | open |", "|---|---|---|---|"]
     totals = [0, 0]
     for lesson in LESSONS:
-        notebook = json.loads((ROOT / "notebooks" / lesson.notebook).read_text(encoding="utf-8"))
-        minutes = lesson.minutes, exercise_minutes(notebook)
+        minutes = lesson.minutes, exercise_minutes(lesson)
         totals = [total + more for total, more in zip(totals, minutes, strict=True)]
         links = (f"[![Open in {p}]({picture})]({opened(p, lesson.notebook)})" for p, (picture, _) in PLACES.items())
         name = f"[{lesson.number} {lesson.title}](notebooks/{lesson.notebook})"
         rows.append(f"| {name} | {minutes[0]} | {minutes[1]} | {' '.join(links)} |")
     reading, writing = (f"{minutes // 60} h {minutes % 60:02d}" for minutes in totals)
     return "\n".join([*rows, f"| the whole course | {reading} | {writing} | |"])
-
-
-def readme_results() -> str:
-    """The tables of the recorded trainings in README.md, from each study's summary.json."""
-    names = sorted(path.parent.name for path in SUMS.parent.glob("results/4.*/summary.json"))
-    try:
-        studies = [results(name) for name in names]
-    except ResourceError as error:
-        raise SystemExit(str(error)) from error
-    return "\n\n".join(study_table(study) for study in studies if any(row.trials for row in study.rows))
-
-
-def study_table(study: Results) -> str:
-    """The table of a study that trains: a row for each network, a column for each task."""
-    rows = []
-    for network, title in study.networks.items():
-        found = (study.row(task, network) for task in study.tasks)
-        rows.append([title, *(f"{row.mean:.3f} ({row.low:.3f} to {row.high:.3f})" for row in found)])
-    heading = f"{study.study}. {study.title}: test accuracy, mean of {study.seeds} seeds with its 95 % interval"
-    return markdown_table(heading, ["network", *study.tasks.values()], rows)
 
 
 def checksums() -> str:
@@ -159,7 +132,7 @@ def written(path: Path) -> str:
         return re.sub(r"(?m)^repository-code: .*$", f'repository-code: "{address}"', text)
     test = f"{address}/actions/workflows/test.yml"
     head = f"[![test]({test}/badge.svg)]({test}) version {version}"
-    for name, made in {"badges": head, "lessons": readme_lessons(), "results": readme_results()}.items():
+    for name, made in {"badges": head, "lessons": readme_lessons()}.items():
         start, end = f"<!-- {name}: made by `make links` -->", f"<!-- end of {name} -->"
         if start not in text or end not in text:
             raise SystemExit(f"{path.name} must hold the markers {start} and {end}.")
@@ -171,7 +144,7 @@ def written_notebook(path: Path, notebook: dict[str, Any]) -> str:
     lesson = next(each for each in LESSONS if each.notebook == path.name)
     address, version = project()
     made = {
-        "badges": badges(path.name, lesson.minutes, exercise_minutes(notebook)),
+        "badges": badges(path.name, lesson.minutes, exercise_minutes(lesson)),
         "bootstrap": BOOTSTRAP.format(address=address, version=version, name=address.rsplit("/", 1)[1]),
     }
     for tag, source in made.items():
@@ -183,20 +156,11 @@ def written_notebook(path: Path, notebook: dict[str, Any]) -> str:
     return json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True, separators=(",", ": ")) + "\n"
 
 
-def remote() -> str:
-    """owner/name of the git remote `origin` where that is on GitHub, else nothing."""
-    command = ["git", "-C", str(ROOT), "remote", "get-url", "origin"]
-    asked = subprocess.run(command, capture_output=True, text=True, check=False)
-    found = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(\.git)?/?$", asked.stdout.strip())
-    return found[1] if found else ""
-
-
 def main(arguments: list[str]) -> int:
-    check, given = arguments == ["--check"], " ".join(arguments)
-    repository = "" if check else given or (remote() if "/OWNER/" in project()[0] else "")
-    if repository:
+    check, repository = arguments == ["--check"], " ".join(arguments)
+    if repository and not check:
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
-            raise SystemExit(f"Given {given!r}; needed is owner/name, as in make links REPOSITORY=owner/name.")
+            raise SystemExit(f"Given {repository!r}; needed is owner/name, as in make links REPOSITORY=owner/name.")
         line = f'Repository = "https://github.com/{repository}"'
         text = re.sub(r'(?m)^Repository = ".*"$', line, PYPROJECT.read_text(encoding="utf-8"))
         PYPROJECT.write_text(text, encoding="utf-8")

@@ -10,7 +10,7 @@ import html
 import io
 import json
 import weakref
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -320,20 +320,22 @@ def standalone_page(esm: str, css: str, state: Mapping[str, Any], title: str) ->
         state: its traits, from `get_state()` or from a notebook's stored widget state; `own_state` of it is kept.
         title: the page's title.
     """
-    start = join(_HERE / "page" / "saved.js")
-    return page_document(title, css, "<main></main>", {"esm": esm, "state": own_state(state)}, start)
+    return page_document(title, css, '<main data-shown="0"></main>', [(esm, state)])
 
 
-def page_document(title: str, css: str, body: str, data: Mapping[str, Any], script: str) -> str:
-    """An HTML page that makes no request, and whose policy allows none but to what it holds itself.
+def page_document(title: str, css: str, body: str, shown: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+    """An HTML page of widgets that makes no request, and whose policy allows none but to what it holds itself.
 
     Args:
         title: words, not markup.
         css: its style, after that of every such page.
-        body: markup.
-        data: what the script finds as JSON in the page's only element of that type.
-        script: runs as a module.
+        body: markup; an element with `data-shown="0"` becomes the first widget.
+        shown: of each widget its joined ES module and its traits, as in `standalone_page`.
     """
+    script = join(_HERE / "page" / "saved.js")
+    modules = list(dict.fromkeys(esm for esm, _ in shown))
+    states = [{"module": modules.index(esm), "state": own_state(state)} for esm, state in shown]
+    data = {"modules": modules, "shown": states}
     held = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     style = _PAGE_STYLE + css.replace("</", "<\\/")
     policy = (

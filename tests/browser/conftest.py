@@ -162,16 +162,17 @@ class WidgetPage:
         self.page.evaluate(
             """async () => {
               const page = JSON.parse(document.querySelector("script[type='application/json']").textContent);
+              const { state } = page.shown[0];
               const handlers = [];
               const model = {
-                get: (name) => page.state[name],
+                get: (name) => state[name],
                 set(name, value) {
-                  page.state[name] = value;
+                  state[name] = value;
                   for (const [one, handler] of handlers) if (one === `change:${name}`) handler();
                 },
                 on: (name, handler) => handlers.push([name, handler]), off() {}, save_changes() {}, send() {},
               };
-              const address = URL.createObjectURL(new Blob([page.esm], { type: "text/javascript" }));
+              const address = URL.createObjectURL(new Blob(page.modules, { type: "text/javascript" }));
               const { default: widget } = await import(address);
               const el = document.createElement("section");
               el.model = model;

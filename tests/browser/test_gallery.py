@@ -42,7 +42,7 @@ def opened(browser: Browser, path: Path) -> Iterator[Page]:
     )
     page.goto(path.as_uri())
     page.wait_for_function(
-        "() => [...document.querySelectorAll('[data-exhibit]')].every((host) => 'ready' in host.dataset)"
+        "() => [...document.querySelectorAll('[data-shown]')].every((host) => 'ready' in host.dataset)"
     )
     yield page
     context.close()
@@ -75,8 +75,8 @@ def test_a_module_stands_in_the_page_once(path):
     data = re.search(r'<script type="application/json">(.*?)</script>', path.read_text(encoding="utf-8"), re.DOTALL)
     assert data is not None
     page = json.loads(data[1])
-    assert sorted(page["modules"]) == sorted({one["widget"] for one in page["exhibits"]})
-    assert not any("_esm" in one["state"] for one in page["exhibits"])
+    assert len(page["modules"]) == len(set(page["modules"])) == len({one["module"] for one in page["shown"]})
+    assert not any("_esm" in one["state"] for one in page["shown"])
 
 
 @pytest.mark.parametrize("name", NAMES)

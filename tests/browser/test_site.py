@@ -3,7 +3,6 @@
 import functools
 import http.server
 import itertools
-import os
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -24,12 +23,12 @@ SITE = ROOT / "build" / "site"
 WRITTEN = [lesson for lesson in LESSONS if (ROOT / "notebooks" / lesson.notebook).exists()]
 PAGES = [lesson.notebook.replace(".ipynb", ".html") for lesson in WRITTEN]
 MOST_BYTES = 3_000_000
-ON_DARK = {"runOnly": ["color-contrast", "link-in-text-block"]}  # the rules that look at colours
 MOST_BYTES_OF = {"4.1.4_multi_head_attention.html": 9_000_000}  # the reader's weights are 4.5 MB
 
-pytestmark = pytest.mark.skipif(
-    not SITE.exists() and os.environ.get("REQUIRE_SITE") != "1", reason="build/site is not built; run `make site`"
-)
+
+@pytest.fixture(scope="session", autouse=True)
+def built() -> None:
+    assert SITE.exists(), "build/site is not built; run `make site`"
 
 
 class Held(HTMLParser):
@@ -162,13 +161,12 @@ def test_widgets_live_from_a_folder_and_from_a_server(page, reader, served):
 
 @pytest.mark.parametrize("page", ["index.html", "glossary.html", *PAGES])
 def test_axe_finds_nothing_on_a_page(page, reader):
-    shown = reader(SITE.as_uri(), color_scheme="light")
+    shown, found = reader(SITE.as_uri()), []
     shown.open(page)
-    wait_drawn(shown.page)
-    found = Axe().run(shown.page).response["violations"]
-    shown.page.emulate_media(color_scheme="dark")
-    wait_drawn(shown.page)
-    found += Axe().run(shown.page, options=ON_DARK).response["violations"]
+    for scheme in ("light", "dark"):
+        shown.page.emulate_media(color_scheme=scheme)
+        wait_drawn(shown.page)
+        found += Axe().run(shown.page).response["violations"]
     words = [f"{one['id']}: {node['html'][:200]} {node['failureSummary']}" for one in found for node in one["nodes"]]
     assert words == []
 

@@ -79,26 +79,6 @@ def test_an_address_that_is_none_is_refused(clone):
     assert refused.returncode != 0 and "owner/name" in refused.stderr
 
 
-@pytest.mark.parametrize(
-    ("remote", "known"),
-    [
-        ("git@github.com:some-one/their.course.git", "some-one/their.course"),
-        ("https://github.com/a/b", "a/b"),
-        ("https://example.org/a/b.git", None),
-    ],
-)
-def test_the_address_comes_from_the_git_remote_until_pyproject_names_an_owner(clone, remote, known):
-    for command in (["init", "-q"], ["remote", "add", "origin", remote]):
-        subprocess.run(["git", "-C", str(clone), *command], check=True)
-    project = clone / "pyproject.toml"
-    for placeholder in (True, False):
-        owner = "OWNER/attention-course" if placeholder else "else/where"
-        assert links(clone, owner).returncode == 0
-        assert links(clone).returncode == 0
-        address = tomllib.loads(project.read_text())["project"]["urls"]["Repository"]
-        assert address == f"https://github.com/{known if placeholder and known else owner}"
-
-
 def bootstrap_of(path: Path) -> str:
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     (cell,) = [cell for cell in cells if "bootstrap" in cell["metadata"].get("tags", [])]
@@ -152,20 +132,3 @@ def test_the_first_cell_without_network_says_what_to_do(tmp_path):
     }
     done = run_alone(bootstrap_of(path), tmp_path / "empty", nowhere)
     assert done.returncode != 0 and "Is there a network?" in done.stderr
-
-
-def test_tables_of_the_readme_come_from_the_studies_files(clone):
-    path = clone / "resource" / "results" / "4.2" / "summary.json"
-    summary = json.loads(path.read_text(encoding="utf-8"))
-    summary["rows"][0]["mean"] = 0.123
-    path.write_text(json.dumps(summary), encoding="utf-8")
-    assert links(clone, "--check").returncode == 1
-    assert links(clone).returncode == 0
-    assert "| plain | 0.123 (" in (clone / "README.md").read_text(encoding="utf-8")
-
-
-def test_a_damaged_summary_is_named(clone):
-    path = clone / "resource" / "results" / "4.2" / "summary.json"
-    path.write_text('{"title": ')
-    refused = links(clone, "--check")
-    assert refused.returncode != 0 and "4.2/summary.json" in refused.stderr and "Traceback" not in refused.stderr

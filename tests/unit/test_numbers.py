@@ -95,7 +95,7 @@ def pieces() -> Iterator[Piece]:
         ]
         rest = COMMENT.sub("", text)
         asked = {}
-        if path.name == "README.md":  # its tables are written from the studies, by tools/links.py
+        if path.name == "README.md":  # what tools/links.py writes
             rest = re.sub(r"<!-- (\w+): made by.*?<!-- end of \1 -->", "", rest, flags=re.DOTALL)
         elif path.suffix == ".toml":
             lesson = tomllib.loads((path.parent / "lesson.toml").read_text(encoding="utf-8"))

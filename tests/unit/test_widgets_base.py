@@ -171,7 +171,7 @@ def test_the_saved_page_is_one_file_that_names_no_address(tmp_path: Path) -> Non
     assert page.count("</script") == 2
     assert "<title>&lt;b&gt; &amp; &lt;/title&gt;</title>" in page
     stored = json.loads(re.search(r'<script type="application/json">(.*?)</script>', page, re.DOTALL)[1])
-    assert stored["state"]["runs"] == ["</script><!-- <b>"]
+    assert stored["shown"][0]["state"]["runs"] == ["</script><!-- <b>"]
     assert "default-src 'none'" in page
     assert "unsafe" not in page
 
@@ -181,9 +181,9 @@ def test_a_page_is_made_from_stored_widget_state_alone() -> None:
     state = json.loads(json.dumps(widget.get_state() | {"layout": "IPY_MODEL_1"}))
     page = standalone_page(state["_esm"], state["_css"], state, title="Curves")
     stored = json.loads(re.search(r'<script type="application/json">(.*?)</script>', page, re.DOTALL)[1])
-    assert "layout" not in stored["state"]
-    assert not any(name.startswith("_") for name in stored["state"])
-    assert stored["state"]["tail"] == [[0, 0, 1, {"loss": 1}]]
+    assert "layout" not in stored["shown"][0]["state"]
+    assert not any(name.startswith("_") for name in stored["shown"][0]["state"])
+    assert stored["shown"][0]["state"]["tail"] == [[0, 0, 1, {"loss": 1}]]
 
 
 def test_the_module_is_one_file_with_one_default_export() -> None:

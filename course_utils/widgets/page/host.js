@@ -28,13 +28,3 @@ export async function show(host, load, state) {
     host.textContent = `This widget could not start: ${error.message}`;
   }
 }
-
-/** The data of a page that Python wrote. */
-export function pageData() {
-  return JSON.parse(document.querySelector("script[type='application/json']").textContent);
-}
-
-/** Import a module from its source. */
-export function load(source) {
-  return import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
-}

@@ -1,6 +1,11 @@
-// Starts the one widget of a saved page.
+// Starts the widgets of a page that Python wrote; a module that several of them use is loaded once.
 
-import { load, pageData, show } from "./host.js";
+import { show } from "./host.js";
 
-const { esm, state } = pageData();
-show(document.querySelector("main"), () => load(esm), state);
+const { modules, shown } = JSON.parse(document.querySelector("script[type='application/json']").textContent);
+const loaded = [];
+const load = (source) => import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
+for (const host of document.querySelectorAll("[data-shown]")) {
+  const { module, state } = shown[host.dataset.shown];
+  show(host, () => (loaded[module] ??= load(modules[module])), state);
+}
