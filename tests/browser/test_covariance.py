@@ -153,7 +153,7 @@ def test_hover_shows_the_product_whose_mean_is_the_covariance(page):
 def test_the_picture_shows_the_moved_colour(page):
     page.set(turn=0.6)
     colours = rearrange(example_channels("hens")[None], 1, 0, 0.6)[0, :3].permute(1, 2, 0).numpy()
-    picture = page.root.get_by_label("the picture, green rearranged")
+    picture = page.root.get_by_label("The picture, green rearranged")
     assert np.abs(squares(page, picture) - 255 * colours).max() <= 2
 
 

@@ -169,7 +169,7 @@ function lensesPart(model, numbers) {
   const show = (one, map, words, label = words) => {
     fit(one.canvas, Math.max(1, Math.floor(one.node.clientWidth)), numbers.height / numbers.width);
     blend(one.canvas.getContext("2d"), map, [0, 0, one.canvas.width, one.canvas.height]);
-    one.rename(words);
+    one.rename(capital(words));
     one.canvas.setAttribute("aria-label", label);
   };
   const drawCell = ([i, j]) => {
@@ -196,7 +196,7 @@ function lensesPart(model, numbers) {
     const moved = model.get("moved");
     const words = model.get("turn") !== 0 && moved < 3 ? `, ${numbers.names[moved]} rearranged` : "";
     const colours = asPicture([3, numbers.height, numbers.width], numbers.after.maps);
-    show(picture, paintImage(colours), `the picture${words}`);
+    show(picture, paintImage(colours), `The picture${words}`);
   };
   return { node, drawCell, drawPicture };
 }

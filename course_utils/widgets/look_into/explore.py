@@ -80,7 +80,7 @@ class _Looked:
                     f"Picture {i + 1} has shape {tuple(self.inputs[i].shape[1:])}, the first has "
                     f"{tuple(self.inputs[0].shape[1:])}; pass prepare=..., which brings all to one size."
                 )
-            shown.append(name or f"picture {i + 1}")
+            shown.append(name or f"Picture {i + 1}")
         masks, answer = self.run(self.inputs[0])
         if not masks:
             raise ValueError(contents(self.model))
