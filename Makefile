@@ -4,23 +4,19 @@ REPOSITORY ?=
 ONLY ?=
 export PORT OPEN
 
-COMMANDS := lab quick test lint unit browser lessons faults pages colab notebooks figures gallery site bench mutants strict release
+COMMANDS := lab links quick test lint unit browser lessons faults pages colab notebooks figures gallery site bench mutants strict release
 
-.PHONY: help install links clean $(COMMANDS)
+.PHONY: help install clean $(COMMANDS)
 
 help:
 	@$(PYTHON) course.py help
-	@echo "  make links REPOSITORY=owner/name writes the repository's address and version into every badge and first cell"
 	@echo "  make clean removes what was built; .venv stays"
 
 $(COMMANDS):
-	@$(PYTHON) course.py $@ $(ONLY)
+	@$(PYTHON) course.py $@ $(ONLY) $(REPOSITORY)
 
 install:
 	@$(PYTHON) course.py install test
-
-links:
-	$(PYTHON) tools/links.py $(REPOSITORY)
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

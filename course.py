@@ -95,6 +95,11 @@ COMMANDS: dict[str, tuple[str, str, list[list[str]]]] = {
         "lab",
         [[RUN, "tools/gallery.py"]],
     ),
+    "links": (
+        "write the address owner/name and the version into every badge and first cell",
+        "",
+        [[sys.executable, "tools/links.py"]],
+    ),
     "site": ("build build/site: the whole course as pages, every widget alive", "site", [[RUN, "site/assemble.py"]]),
     "bench": (
         "measure ours beside torch, torchvision, timm and entmax, in one run",
@@ -224,7 +229,8 @@ def lab() -> None:
 def perform(name: str, arguments: Sequence[str]) -> None:
     """Run one command of the table, with what it needs installed first."""
     _, needs, lines = COMMANDS[name]
-    install(needs)
+    if needs:
+        install(needs)
     with tempfile.TemporaryDirectory() as kept:  # a learner's own progress stays as it is
         environment = {"COURSE_PROGRESS": str(Path(kept) / "progress.json")} if name == "lessons" else {}
         for line in lines:
@@ -234,7 +240,11 @@ def perform(name: str, arguments: Sequence[str]) -> None:
 def usage() -> str:
     """The commands, a line each."""
     words = {name: text for name, (text, *_) in [*GROUPS.items(), *COMMANDS.items()]}
-    words = {"lab": "install the course and open JupyterLab at the first lesson (PORT=8888, OPEN=0)", **words}
+    first = {
+        "lab": "install the course and open JupyterLab at the first lesson (PORT=8888, OPEN=0)",
+        "install": "install the course into .venv; `install test` also what its tests and pages need",
+    }
+    words = {**first, **words}
     return "\n".join(f"  python course.py {name:<10} {text}" for name, text in words.items())
 
 
@@ -247,6 +257,8 @@ def main(arguments: Sequence[str]) -> None:
     elif name == "install":
         install(rest[0] if rest else "lab")
     elif name in GROUPS:
+        if rest:
+            raise SystemExit(f"`{name}` takes no further words, but was given {' '.join(rest)!r}; run a part of it.")
         for part in GROUPS[name][1]:
             perform(part, [])
         if name == "quick":

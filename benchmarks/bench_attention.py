@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from statistics import mean
 
-import matplotlib
 import timm.layers
 import torch
 import torch.nn.functional as F
@@ -11,13 +10,11 @@ from timm.layers.cbam import CbamModule
 from torch import Tensor, nn
 
 from benchmarks.timing import (
-    RESULTS,
     THREADS,
     Machine,
     Row,
     compare,
     measure_machine,
-    plot_ratios,
     write_results,
 )
 from course_utils.attention import CBAM, ECABlock, GSoPBlock, SEBlock, SelectiveKernel, SelfAttention2d
@@ -146,31 +143,7 @@ def notes(rows: list[Row]) -> list[str]:
     ]
 
 
-def plot_growth(rows: list[Row]) -> None:
-    """Time and memory of self-attention over the side of the image."""
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    same = [row for row in rows if row.block == "SelfAttention2d" and row.step == "forward+backward"]
-    figure.suptitle("Self-attention on (4, 64, side, side), forward and backward", fontsize=10)
-    for axis, ours, other, unit in (
-        (axes[0], "ours_ms", "other_ms", "milliseconds"),
-        (axes[1], "ours_peak_mb", "other_peak_mb", "MiB beside the input"),
-    ):
-        for name, field, style in (("SelfAttention2d", ours, "o-"), ("textbook", other, "s--")):
-            axis.loglog(SIDES, [getattr(row, field) for row in same], style, label=name)
-        axis.set(xlabel="side of the image, pixels", ylabel=unit)
-        axis.set_xticks(SIDES, [str(side) for side in SIDES])
-        axis.set_xticks([], minor=True)
-        axis.yaxis.set_major_formatter("{x:g}")
-        axis.legend()
-        axis.grid(alpha=0.3)
-    figure.savefig(RESULTS / "attention_growth.png", dpi=150)
-    pyplot.close(figure)
-
-
 def main() -> None:
-    matplotlib.use("Agg")
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
     machine = measure_machine()
@@ -182,8 +155,6 @@ def main() -> None:
         *selective_kernel_rows(machine),
     ]
     write_results("attention", machine, rows, notes(rows))
-    plot_ratios("attention", rows)
-    plot_growth(rows)
 
 
 if __name__ == "__main__":

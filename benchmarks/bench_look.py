@@ -17,7 +17,7 @@ import torch
 from playwright.sync_api import Browser, Page, sync_playwright
 from torch import Tensor, nn
 
-from benchmarks.bench_widgets import HOVER, RESULTS, launch
+from benchmarks.bench_widgets import HOVER, launch
 from benchmarks.timing import THREADS
 from course_utils.widgets import CourseWidget, look
 from course_utils.widgets.base import own_state
@@ -107,15 +107,13 @@ def measure(browser: Browser, folder: Path) -> dict[str, tuple[float, float | No
 
 
 def main() -> None:
-    """Measure and store."""
+    """Measure and print."""
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as scratch:
         browser: Any = launch(playwright)
         rows = measure(browser, Path(scratch))
         browser.close()
-    measured = {name: {"found": round(value, 2), "at most": goal} for name, (value, goal) in rows.items()}
-    (RESULTS / "look.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
     for name, (value, goal) in rows.items():
         print(f"{name:72s} {value:8.2f}" + ("" if goal is None else f"   at most {goal:.0f}"))
 

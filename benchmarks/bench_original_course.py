@@ -9,7 +9,6 @@ machine, as if nothing else took time.
 """
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -29,9 +28,8 @@ from course_utils.models import AttentionCNN
 from course_utils.training import train
 from experiments.machine import machine
 
-from .timing import measure_machine
+from .timing import measure_machine, save
 
-RESULTS = Path(__file__).resolve().parents[1] / "resource" / "results" / "bench"
 BATCH, LR, GOAL = 128, 1e-3, 0.2
 
 
@@ -161,8 +159,7 @@ def main() -> None:
             (folder / f"{i:05d}.txt").write_text(str(int(label)), encoding="utf-8")
         rows = [measure(attention, images, folder, options.epochs) for attention in ("se", "self_attention")]
     summary = {"setting": {**machine(), "torch": torch.__version__}, "epochs": rows}
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "original_course.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    save("original_course", summary)
     for row in rows:
         print(", ".join(f"{name} {value}" for name, value in row.items()))
 

@@ -10,16 +10,17 @@ import time
 import tomllib
 from pathlib import Path
 
+from benchmarks.timing import save
+
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "resource" / "results" / "bench"
 
 
-def import_milliseconds(runs: int = 9) -> float:
+def import_milliseconds() -> float:
     """The median of `import course_utils` in a fresh Python, beside a Python that imports nothing."""
     code = "import time; t = time.perf_counter(); import course_utils; print((time.perf_counter() - t) * 1e3)"
     taken = [
         float(subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout)
-        for _ in range(runs)
+        for _ in range(9)
     ]
     return statistics.median(taken)
 
@@ -58,9 +59,8 @@ def main() -> None:
         "first cell, nothing there yet, s": (fresh, 5),
         "first cell again, s": (again, 5),
     }
-    RESULTS.mkdir(parents=True, exist_ok=True)
     measured = {name: {"measured": round(value, 3), "at most": goal} for name, (value, goal) in rows.items()}
-    (RESULTS / "start.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    save("start", measured)
     for name, (value, goal) in rows.items():
         print(f"{name:36s} {value:8.2f}   at most {goal}")
 

@@ -5,10 +5,8 @@ accuracy can be compared too. The ordinary loop takes its batches by index as we
 """
 
 import argparse
-import json
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +16,8 @@ from course_utils.data import ImageSet, cued_digits
 from course_utils.models import AttentionCNN
 from course_utils.training import evaluate, train
 
-RESULTS = Path(__file__).resolve().parents[1] / "resource" / "results" / "bench"
+from .timing import save
+
 BATCH, LR, GOAL = 128, 6e-3, 2.0
 
 
@@ -96,8 +95,7 @@ def main() -> None:
         "ours accuracy by seed": [run["ours_accuracy"] for run in runs],
         "ordinary accuracy by seed": [run["ordinary_accuracy"] for run in runs],
     }
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "training.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    save("training", summary)
     for name, value in summary.items():
         print(f"{name:28s} {value}")
 

@@ -7,7 +7,6 @@ answer. What `interact` draws is what the widget shows: the picture, the twelve 
 the class probabilities.
 """
 
-import json
 import statistics
 import sys
 import tempfile
@@ -21,12 +20,12 @@ import torch
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "resource" / "results" / "bench"
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "browser")]
 
 from browser import launch  # noqa: E402
 from conftest import Lab  # noqa: E402
 
+from benchmarks.timing import save  # noqa: E402
 from course_utils.data import photograph  # noqa: E402
 from course_utils.models import VisionTransformer  # noqa: E402
 from course_utils.widgets import (  # noqa: E402
@@ -288,11 +287,10 @@ def main() -> None:
     rows["channel-gates: a tweak that asks the kernel"] = (ours[0], theirs[0] / 4)
     rows["interact + imshow, the same content: lag after 60 tweaks"] = (theirs[1], None)
     rows["channel-gates: lag after 60 tweaks"] = (ours[1], 2 * ours[0])
-    RESULTS.mkdir(parents=True, exist_ok=True)
     measured = {
         name: {"ms": round(value, 2), "at most": goal and round(goal, 2)} for name, (value, goal) in rows.items()
     }
-    (RESULTS / "widgets.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    save("widgets", measured)
     for name, (value, goal) in rows.items():
         print(f"{name:52s} {value:8.2f} ms" + ("" if goal is None else f"   at most {goal:.2f}"))
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -193,28 +194,27 @@ def timed_row(
     )
 
 
-def write_results(name: str, machine: Machine, rows: Sequence[Row], notes: Sequence[str] = ()) -> None:
-    """Write the rows as NAME.json and as the table NAME.md below resource/results/bench, and print the table.
-
-    `notes` are sentences that stand below the table.
-    """
+def save(name: str, measured: Any) -> None:
+    """Write what was measured as NAME.json below resource/results/bench; `make links` then writes its checksum."""
     RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+
+
+def write_results(name: str, machine: Machine, rows: Sequence[Row], notes: Sequence[str] = ()) -> None:
+    """Save the rows, and print them as a table with these sentences below it."""
     setting = {
         "torch": torch.__version__,
         "processor": _processor(),
         "threads": torch.get_num_threads(),
         **asdict(machine),
     }
-    result = {"setting": setting, "rows": [asdict(row) for row in rows], "notes": list(notes)}
-    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    text = (
+    save(name, {"setting": setting, "rows": [asdict(row) for row in rows], "notes": list(notes)})
+    print(
         f"torch {setting['torch']}, {setting['processor']}, {setting['threads']} threads, "
         f"{machine.bytes_per_second / 1e9:.1f} GB/s copied, "
         f"{machine.multiply_adds_per_second / 1e9:.0f} G multiply-adds/s.\n{_warning(machine)}\n{table(rows)}\n"
         + "".join(f"\n{note}\n" for note in notes)
     )
-    (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
-    print(text)
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -249,32 +249,6 @@ def table(rows: Sequence[Row]) -> str:
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def plot_ratios(name: str, rows: Sequence[Row]) -> None:
-    """Draw every ratio, with its goal, into NAME.png below resource/results/bench."""
-    from matplotlib import pyplot
-
-    cases = list(dict.fromkeys((row.block, row.other, row.case) for row in rows))
-    marks = {"forward": ("o", -0.13), "forward+backward": ("s", 0.13)}
-    figure, axis = pyplot.subplots(figsize=(8, 0.9 + 0.27 * len(cases)), layout="constrained")
-    for (step, (mark, shift)), color in zip(marks.items(), ("#2066a8", "#ae282c"), strict=True):
-        same = [row for row in rows if row.step == step]
-        places = [cases.index((row.block, row.other, row.case)) + shift for row in same]
-        axis.scatter([row.ratio for row in same], places, marker=mark, s=22, color=color, label=step, zorder=3)
-        goals = [(row.goal, place) for row, place in zip(same, places, strict=True) if row.goal is not None]
-        if goals:
-            axis.scatter(*zip(*goals, strict=True), marker="|", s=90, color=color, label=f"{step}: at most")
-    axis.axvline(1.0, color="0.4", linewidth=1)
-    axis.set_xscale("log", base=2)
-    axis.xaxis.set_major_formatter("{x:g}")
-    axis.set_yticks(range(len(cases)), [f"{block} / {other}  {case}" for block, other, case in cases], fontsize=8)
-    axis.invert_yaxis()
-    axis.set_xlabel("time of ours / time of the other (1: as quick; left: ours is quicker)")
-    axis.grid(axis="x", alpha=0.3)
-    figure.legend(fontsize=8, loc="outside lower center", ncols=2)
-    figure.savefig(RESULTS / f"{name}.png", dpi=150)
-    pyplot.close(figure)
 
 
 def _warning(machine: Machine) -> str:

@@ -81,6 +81,8 @@ def _list(options: argparse.Namespace) -> None:
         print(f"{name}: {chosen.title}")
         print(f"    {len(chosen.entries)} networks on {', '.join(task.title.lower() for task in chosen.tasks)}")
         print(f"    recorded: {found} of {len(trials)} trials for the learning rate, {len(recorded) - found} runs")
+    runs = len(read_runs(results_folder(study_reader.STUDY)))
+    print(f"{study_reader.STUDY.name}: {study_reader.STUDY.title}\n    it trains nothing; recorded: {runs} runs")
     print("NAME-short: the same networks on few images of one task, in about a minute")
     for name, recipe in RECIPES.items():
         print(f"weights {name}: {recipe.data}, {recipe.epochs} epochs")
@@ -88,6 +90,10 @@ def _list(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     if options.name == study_reader.STUDY.name:
+        if (options.jobs, options.threads) != (1, 1):
+            raise ValueError(
+                f"Study {options.name} runs in one process with one thread: leave --jobs and --threads out."
+            )
         folder = study_reader.do_runs(options.seeds, options.out)
     else:
         folder = run_study(study(options.name), options.seeds, options.out, options.jobs, options.threads)
@@ -115,6 +121,8 @@ def _all(options: argparse.Namespace) -> None:
 
 
 def _costs(options: argparse.Namespace) -> None:
+    if options.name == study_reader.STUDY.name:
+        raise ValueError(f"Study {options.name} trains nothing, so it has no costs.")
     print(f"Written: {measure_costs(study(options.name), options.out, options.rounds, options.threads)}")
     print(f"`report {options.name}` puts them into the study's tables.")
 

@@ -134,12 +134,12 @@ def rounded(network: TextReader) -> TextReader:
     return copied
 
 
-def drawn_words(count: int = 300) -> list[tuple[str, str]]:
+def drawn_words() -> list[tuple[str, str]]:
     """Words and typefaces, the same at each call: words of this course, and letters, digits and signs at random."""
     generator = random.Random(0)
     course = ("attention", "query", "key", "value", "head", "mask", "gate", "score", "weight", "softmax", "token")
     lines = []
-    for number in range(count):
+    for number in range(300):
         if number % 3 == 0:
             text = " ".join(generator.sample(course, generator.randint(1, 3)))
         elif number % 3 == 1:

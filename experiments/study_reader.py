@@ -62,12 +62,12 @@ NETWORKS = {
 MAPS = [*(name for name in NETWORKS if "." in name), "even"]
 
 
-def drawn_lines(seed: int, count: int = LINES) -> list[tuple[str, str]]:
+def drawn_lines(seed: int) -> list[tuple[str, str]]:
     """Lines with their typefaces: words of this course, letters at random, and words of letters with a twin."""
     generator = random.Random(seed)
     cases = (str.lower, str.capitalize, str.upper)
     lines = []
-    for number in range(count):
+    for number in range(LINES):
         if number % 3 == 0:
             text = " ".join(generator.sample(COURSE.split(","), generator.randint(1, 3)))
         elif number % 3 == 1:

@@ -1,6 +1,5 @@
 """The trained networks that ship with the course, and the one command that makes them again."""
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from torch import nn
 
 from course_utils.data import ImageSet, cued_digits, cued_scenes, digits, sized_digits
 from course_utils.models import AttentionCNN, AttentionVGG, CheckpointError, VisionTransformer
+from course_utils.names import check_name
 from course_utils.training.attention_maps import mask_objective
 from course_utils.training.checkpoints import save_network
 from course_utils.training.loop import train
@@ -117,10 +117,7 @@ def make_weights(folder: str | Path, names: Iterable[str] = tuple(RECIPES)) -> l
     """
     names = list(names)
     for name in names:
-        if name not in RECIPES:
-            near = difflib.get_close_matches(name, RECIPES, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"There is no recipe {name!r}.{hint} There are: {', '.join(RECIPES)}.")
+        check_name("recipe", name, RECIPES)
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -84,8 +84,10 @@ def badge(words: str, colour: str) -> str:
 
 def exercise_minutes(lesson: Lesson) -> int:
     """The minutes of a lesson's exercises, added up."""
-    exercises = tomllib.loads((lesson.folder / "exercises.toml").read_text(encoding="utf-8"))
-    return sum(exercise["minutes"] for exercise in exercises.values())
+    path = lesson.folder / "exercises.toml"
+    if not path.exists():
+        raise SystemExit(f"{path} is missing; CONTRIBUTING.md says what a lesson's folder holds.")
+    return sum(exercise["minutes"] for exercise in tomllib.loads(path.read_text(encoding="utf-8")).values())
 
 
 def badges(file: str, minutes: int, exercises: int) -> str:

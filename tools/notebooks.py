@@ -74,8 +74,8 @@ def normalise(notebook: Any) -> None:
             for key in ("outputs", "execution_count", "attachments"):
                 cell.pop(key, None)
             continue
-        if cell.source.strip():
-            cell.execution_count = count = count + 1
+        count += bool(cell.source.strip())
+        cell.execution_count = count if cell.execution_count is not None and cell.source.strip() else None
         cell.outputs = [output for output in map(kept, cell.outputs) if output is not None]
         for output in cell.outputs:
             if output.output_type == "execute_result":
@@ -109,7 +109,7 @@ def faults(path: Path) -> Iterator[str]:
     notebook = nbformat.reads(text, as_version=4)
     counts = [cell.get("execution_count") for cell in code_cells(notebook) if cell.source.strip()]
     if counts != list(range(1, len(counts) + 1)):
-        yield "is not executed from top to bottom; run `make notebooks`"
+        yield f"is not executed from top to bottom; run `make notebooks ONLY={path.name.partition('_')[0]}`"
     for index, cell in enumerate(notebook.cells):
         for output in cell.get("outputs", []):
             if output.output_type == "error":

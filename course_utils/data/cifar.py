@@ -11,8 +11,6 @@ import torch
 from .dataset import ImageSet
 from .download import CACHE, DataError, fetch_archive
 
-CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-
 _SOURCE = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 _MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
 _FOLDER = "cifar-10-batches-bin"
@@ -34,7 +32,8 @@ def cifar10(split: str = "train", n: int | None = None, seed: int = 0, root: str
             folder.
 
     Returns:
-        images (N, 3, 32, 32), labels (N,): places in `CIFAR_CLASSES`.
+        images (N, 3, 32, 32), labels (N,): 0 to 9 for airplane, automobile, bird, cat, deer, dog, frog, horse, ship,
+        truck.
 
     Raises:
         ValueError: for an unknown split, or an n that the split does not have.

@@ -16,13 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from browser import NO_BROWSER, find_browser, launch
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from settle import wait_drawn
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
-
-from browser import NO_BROWSER, find_browser, launch
 
 # How long a test waits for what must come. It is no bound on the widgets: a slow machine only takes longer.
 PATIENCE = 30_000

@@ -2,19 +2,16 @@
 
 import json
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import gallery
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page
 from settle import wait_drawn
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-
-import gallery  # noqa: E402
 
 VIEWS = (ROOT / "course_utils" / "widgets").glob("*/view.js")
 NAMES = sorted(path.parent.name.replace("_", "-") for path in VIEWS)

@@ -2,25 +2,20 @@
 
 import json
 import re
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import gallery
 import pytest
 from playwright.sync_api import Browser, Page
 from settle import wait_drawn
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-
-import gallery  # noqa: E402
-
-from course_utils import check  # noqa: E402
-from course_utils.check.card import Card  # noqa: E402
-from course_utils.lessons import Glossary, Term  # noqa: E402
-from course_utils.widgets import Question, Quiz  # noqa: E402
-from course_utils.widgets.base import CourseWidget, own_state, standalone_page  # noqa: E402
+from course_utils import check
+from course_utils.check.card import Card
+from course_utils.lessons import Glossary, Term
+from course_utils.widgets import Question, Quiz
+from course_utils.widgets.base import CourseWidget, own_state, standalone_page
 
 pytestmark = pytest.mark.faults("pieces of markup in labels, captions, names and answers")
 

@@ -1,15 +1,8 @@
 """Cause beside effect: a widget's main picture and what it answers are seen together, and nothing is cut off."""
 
-import sys
-from pathlib import Path
-
 import pytest
+from gallery import EXHIBITS
 from settle import wait_drawn
-
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-
-from gallery import EXHIBITS  # noqa: E402
 
 INSTRUMENTS = [exhibit for exhibit in EXHIBITS if exhibit.title != "Quiz"]  # which has no picture
 SIZES = {"a laptop beside the file browser": (1280, 720, 900), "a phone": (390, 844, 390)}

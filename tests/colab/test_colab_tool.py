@@ -8,12 +8,10 @@ import textwrap
 from importlib.metadata import distributions
 from pathlib import Path
 
+import colab
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-
-import colab  # noqa: E402
 
 
 def install(site, name, requires=()):

@@ -267,9 +267,13 @@ def test_the_command_line_says_in_one_line_what_is_wrong(tiny, tmp_path, capsys)
     assert command_line.main(["weights", "se_digits", "--out", str(tmp_path / "tiny")]) == 2
     assert "cannot be made a folder" in capsys.readouterr().err
     assert command_line.main(["weights", "se_digit", "--out", str(tmp_path)]) == 2
-    assert "Did you mean 'se_digits'" in capsys.readouterr().err
+    assert "did you mean 'se_digits'" in capsys.readouterr().err
     assert command_line.main(["run", "tiny", "--seeds", "0", "--out", str(tmp_path / "new")]) == 2
     assert "at least 1" in capsys.readouterr().err
+    assert command_line.main(["run", "4.1.4", "--jobs", "2", "--out", str(tmp_path / "new")]) == 2
+    assert "one process with one thread" in capsys.readouterr().err and not (tmp_path / "new").exists()
+    assert command_line.main(["costs", "4.1.4"]) == 2
+    assert "trains nothing" in capsys.readouterr().err
 
 
 def test_a_study_that_needs_a_download_says_so_without_a_network(tmp_path, monkeypatch, capsys):

@@ -135,7 +135,7 @@ def test_the_headings_of_a_lesson_name_the_minutes_of_its_exercises(number):
     cells = json.loads((ROOT / "notebooks" / file).read_text(encoding="utf-8"))["cells"]
     headings = re.findall(r'"### [^"]*\((\d+) minutes\)', json.dumps([cell["source"] for cell in cells]))
     own = [exercise.minutes for exercise in EXERCISES.values() if exercise.lesson == number]
-    assert sorted(map(int, headings)) == sorted(own)
+    assert sorted(map(int, headings)) == sorted(own), f"{file}: each exercise has a heading '### ... (N minutes)'"
 
 
 @pytest.mark.parametrize("lesson", LESSONS_WITH_EXERCISES)

@@ -109,8 +109,7 @@ def test_a_lesson_run_compares_what_is_said_beside_a_plot_and_not_its_bits(
     assert ("1 failed" if fails else "1 passed") in ran.stdout
 
 
-def test_the_benchmark_of_widgets_makes_every_widget_that_answers_a_pointer() -> None:
-    code = "from benchmarks import bench_widgets as b; print(*b.largest_widgets())"
-    made = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    views = {path.parent.name.replace("_", "-") for path in (ROOT / "course_utils" / "widgets").glob("*/view.js")}
-    assert views - set(made.split()) == {"quiz", "pixel-budget"}
+def test_a_group_takes_no_further_words() -> None:
+    asked = [sys.executable, str(ROOT / "course.py"), "test", "4.1.1"]
+    said = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert said.returncode != 0 and "takes no further words" in said.stderr

@@ -1,24 +1,16 @@
 """The tool that breaks the package: its tables stay true, and it can tell a killed mutant from a surviving one."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
+import mutants
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module")
-def mutants():
-    spec = importlib.util.spec_from_file_location("mutants_tool", ROOT / "tools" / "mutants.py")
-    module = sys.modules["mutants_tool"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_every_original_text_still_stands_once_in_its_file(mutants):
+def test_every_original_text_still_stands_once_in_its_file():
     listed = mutants.read_mutants()
     assert listed
     assert [f"{m.why}: {problem}" for m in listed if (problem := m.problem())] == []
@@ -33,7 +25,7 @@ def test_every_original_text_still_stands_once_in_its_file(mutants):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_mutant_that_cannot_be_applied_says_why(mutants, changes, words):
+def test_a_mutant_that_cannot_be_applied_says_why(changes, words):
     whole = {
         "table": "channel",
         "file": "attention/efficient_channel.py",
@@ -46,7 +38,7 @@ def test_a_mutant_that_cannot_be_applied_says_why(mutants, changes, words):
     assert words in mutants.Mutant(**whole | changes).problem()
 
 
-def test_words_that_match_no_mutant_are_an_error(mutants):
+def test_words_that_match_no_mutant_are_an_error():
     with pytest.raises(SystemExit, match="No mutant matches 'nothing like it'"):
         mutants.main(["nothing like it"])
 

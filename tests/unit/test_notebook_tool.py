@@ -3,18 +3,13 @@
 import base64
 import io
 import re
-import sys
-from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-
-import notebooks as tool  # noqa: E402
+import notebooks as tool
 
 
 def notebook():
@@ -91,6 +86,13 @@ def test_each_departure_gets_a_word(saved, spoil, words):
     made = notebook()
     spoil(made)
     assert any(words in fault for fault in tool.faults(saved(made)))
+
+
+def test_normalising_does_not_pass_a_cell_off_as_executed(saved):
+    made = notebook()
+    made.cells[1].execution_count, made.cells[1].outputs = None, []
+    tool.normalise(made)
+    assert any("top to bottom" in fault for fault in tool.faults(saved(made)))
 
 
 def test_a_widget_view_beside_a_picture_leaves_the_picture():

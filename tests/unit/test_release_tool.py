@@ -8,11 +8,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import release
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-
-import release  # noqa: E402
 
 CHANGELOG = "## Unreleased\n\n## 0.2.0 - 2027-01-02\n\n### Fixed\n\n- One thing.\n"
 TRACKED = ["course_utils/__init__.py", "resource/LICENSES.md", "tests/test_one.py", ".ci/run"]

@@ -1,7 +1,7 @@
 // Shows a widget on a page without a kernel: a saved page, the gallery, the site.
 
 /** A widget's model where there is no kernel: its traits, and who listens to them. */
-export function standIn(state) {
+function standIn(state) {
   const handlers = new Map();
   return {
     get: (name) => state[name],
