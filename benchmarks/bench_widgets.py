@@ -10,7 +10,7 @@ the class probabilities.
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "browser")]
 
 from browser import launch  # noqa: E402
 from conftest import Lab  # noqa: E402
+from gallery import EXHIBITS  # noqa: E402
 
 from benchmarks.timing import save  # noqa: E402
 from course_utils.data import photograph  # noqa: E402
@@ -32,19 +33,11 @@ from course_utils.widgets import (  # noqa: E402
     AttentionMap,
     CourseWidget,
     PatchTokens,
-    SentenceAttention,
     TrainingCurves,
     explore_branch_weights,
-    explore_cbam_steps,
-    explore_channel_gates,
-    explore_covariance,
-    explore_gate_maps,
-    explore_head_grid,
     explore_mask_playground,
     explore_query_map,
-    explore_reader,
     explore_score_lab,
-    explore_space_time,
     look,
 )
 
@@ -199,23 +192,15 @@ def patch_tokens(dog: torch.Tensor) -> CourseWidget:
     return PatchTokens([photo], 16, np.eye(197, dtype=np.float32))
 
 
-def largest_widgets() -> dict[str, Callable[[], CourseWidget]]:
-    """Each widget by its name, as a function that makes it on the largest tensors that a lesson gives it."""
+def larger_widgets() -> dict[str, Callable[[], CourseWidget]]:
+    """What stands for an exhibit, by the name of its widget, where a lesson gives that widget larger tensors."""
     dog = torch.nn.functional.interpolate(photograph("german_shepherd")[None], size=(224, 224), mode="area")[0]
     maps = np.random.default_rng(0).random((12, 14, 14))
     return {
-        "channel-gates": explore_channel_gates,
-        "gate-maps": explore_gate_maps,
         "mask-playground": lambda: explore_mask_playground(category="spatial & temporal"),
-        "sentence-attention": SentenceAttention,
-        "covariance": explore_covariance,
-        "head-grid": lambda: explore_head_grid(query=()),
-        "reader": explore_reader,
         "query-map": lambda: explore_query_map(source="stage2.attention"),
         "patch-tokens": lambda: patch_tokens(dog),
-        "cbam-steps": explore_cbam_steps,
         "branch-weights": lambda: explore_branch_weights(stage=2),
-        "space-time": explore_space_time,
         "score-lab": lambda: explore_score_lab(("additive", "concat"), ("softmax", "local"), source="hens"),
         "attention-map": lambda: AttentionMap(dog.permute(1, 2, 0), maps, smooth=True),
         "look-into": lambda: look(VisionTransformer(224, 16, 12, 768, 12, 3072, 1000), dog[None]),
@@ -223,10 +208,21 @@ def largest_widgets() -> dict[str, Callable[[], CourseWidget]]:
     }
 
 
-def hover_milliseconds(page: Page, widget: CourseWidget, folder: Path) -> float:
-    """The 95th percentile; the better of three series, since others use the processor too."""
+def largest_widgets() -> Iterator[tuple[str, CourseWidget]]:
+    """Each widget of the gallery with its name, on the largest tensors that a lesson gives it."""
+    larger = larger_widgets()
+    for exhibit in EXHIBITS:
+        widget = exhibit.widget()
+        name = widget._module.replace("_", "-")
+        yield name, larger[name]() if name in larger else widget
+
+
+def hover_milliseconds(page: Page, widget: CourseWidget, folder: Path) -> float | None:
+    """The 95th percentile; the better of three series, since others use the processor too. None: nothing is hovered."""
     page.goto(widget.save_html(folder / "widget.html").as_uri())
     page.wait_for_selector("main[data-ready] .course-widget")
+    if not page.locator("canvas[tabindex='0']").count():
+        return None
     page.evaluate(HOVER)
     return min(float(np.percentile(page.evaluate(HOVER), 95)) for _ in range(3))
 
@@ -272,9 +268,10 @@ def main() -> None:
         browser = launch(playwright)
         page = browser.new_page(viewport={"width": 1000, "height": 900})
         hovers, tweaks = {}, {}
-        for name, make in largest_widgets().items():
-            hovers[name] = hover_milliseconds(page, make(), Path(scratch))
-            tweaks[name] = tweak_milliseconds(page)
+        for name, widget in largest_widgets():
+            milliseconds = hover_milliseconds(page, widget, Path(scratch))
+            if milliseconds is not None:
+                hovers[name], tweaks[name] = milliseconds, tweak_milliseconds(page)
         theirs = in_lab(browser, Path(scratch) / "theirs", INTERACT, ".noUi-handle", THEIRS)
         ours = in_lab(browser, Path(scratch) / "ours", GATES, "[data-widget=channel-gates] .cw-stage[data-by]", OURS)
         browser.close()
