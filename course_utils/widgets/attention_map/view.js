@@ -3,7 +3,7 @@ import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { mapControls, mapPanel, PLACE } from "../page/maps.js";
 import {
-  cellOf, colourRange, decode, extent, largest, number, once, percent, placeInWords, plainly, python,
+  cellOf, colourRange, decode, extent, largest, once, percent, placeInWords, plainly, python,
 } from "../page/maths.js";
 import { drawMap, paintImage, TABLE_NAMES } from "../page/paint.js";
 import { instrument, pictureButtons, picturePanel, pointPanel, scaleBar } from "../page/panels.js";
@@ -59,7 +59,7 @@ function describeMap(model, data, query) {
   const shares = model.get("shares");
   const onPlace = shares.length ? `${percent(shares[data.now()])} of it lies on the true place.` : "";
   const where = placeInWords(cellOf(top, data.size[1]));
-  const range = `${data.size.join(" × ")} values from ${number(low)} to ${number(high)}.`;
+  const range = `${data.size.join(" × ")} values from ${plainly(low)} to ${plainly(high)}.`;
   return [`${name}: strongest at ${where}.`, { aside: range }, { aside: onPlace }];
 }
 

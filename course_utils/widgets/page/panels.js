@@ -191,8 +191,9 @@ export function scaleBar(title) {
       paintMap(Float32Array.from({ length: 256 }, (_, i) => i + 0.5), 1, 256, { table, low: 0, high: 256 }, canvas);
       canvas.dataset.table = table;
     }
-    canvas.setAttribute("aria-label", `${name.textContent}: ${table}, from ${number(low)} to ${number(high)}`);
-    [low, (low + high) / 2, high].forEach((value, i) => { ends[i].textContent = number(value); });
+    const inWords = (value) => number(Math.abs(value) < (high - low) / 1e4 ? 0 : value); // no 2.98e-7 beside 0.8
+    canvas.setAttribute("aria-label", `${name.textContent}: ${table}, from ${inWords(low)} to ${inWords(high)}`);
+    [low, (low + high) / 2, high].forEach((value, i) => { ends[i].textContent = inWords(value); });
   };
   return { node: element("div", { class: "cw-scale" }, name, canvas, numbers), canvas, set, rename };
 }
