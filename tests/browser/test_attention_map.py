@@ -101,7 +101,6 @@ def test_thumbnails_choose_the_map_and_say_which_is_chosen(alone: Callable) -> N
     page = alone(AttentionMap(_image(), _masks(3), ["left", "middle", "right"]))
     page.root.get_by_role("button", name="right").click()
     assert page.state("chosen") == 2
-    page.root.get_by_label("Smooth").check()
     page.root.get_by_role("button", name="right").focus()
     page.set(own_range=True)
     assert page.page.evaluate("document.activeElement.title") == "right"  # redrawn, not replaced
@@ -209,8 +208,7 @@ def test_copied_code_makes_the_same_widget(alone: Callable) -> None:
     image, masks = _image(), _masks(3)
     page = alone(AttentionMap(image, masks, code="image, masks = mine()"))
     page.root.get_by_role("combobox", name="Map", exact=True).select_option("1")
-    page.root.get_by_role("combobox", name="Colours", exact=True).select_option("cividis")
-    page.root.get_by_label("Smooth").check()
+    page.set(table="cividis", smooth=True)
     page.canvas.click(position={"x": 3, "y": 3})
     page.root.get_by_role("button", name="Copy the code").click()
     code = page.root.get_by_label("Code").input_value()

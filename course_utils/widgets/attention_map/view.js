@@ -5,7 +5,7 @@ import { mapControls, mapPanel, PLACE } from "../page/maps.js";
 import {
   cellOf, colourRange, decode, extent, largest, once, percent, placeInWords, plainly, python,
 } from "../page/maths.js";
-import { drawMap, paintImage, TABLE_NAMES } from "../page/paint.js";
+import { drawMap, paintImage } from "../page/paint.js";
 import { instrument, pictureButtons, picturePanel, pointPanel, scaleBar } from "../page/panels.js";
 import { bindView } from "../page/pointing.js";
 
@@ -107,7 +107,6 @@ function thumbnailsPart(model, data) {
 function controlsPart(house, model, data) {
   const { controls: { chosen }, nodes, refresh: follow } = traitControls(model, {
     chosen: [choice, { label: "Map", options: [], read: () => data.now(), write: Number }],
-    table: [choice, { label: "Colours", options: TABLE_NAMES.map((name) => [name, name]) }],
   });
   const shared = mapControls(model, "Each map in its own colours");
   house.controls.append(...nodes, ...shared.nodes);

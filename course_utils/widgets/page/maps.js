@@ -41,14 +41,13 @@ export function mapPanel(made) {
   return { ...made, paint, mark };
 }
 
-/** The controls of a map over a picture, each of one trait: `opacity`, `own_range`, `smooth`. */
+/** The controls of a map over a picture, each of one trait: `opacity`, `own_range`. */
 export function mapControls(model, ownWords) {
   const made = traitControls(model, {
     opacity: [slider, {
       label: "Opacity", min: 0, max: 1, step: 0.01, show: (value) => `${Math.round(100 * value)} %`,
     }],
     own_range: [toggle, { label: ownWords }],
-    smooth: [toggle, { label: "Smooth" }],
   });
   return { ...made, own: made.controls.own_range };
 }

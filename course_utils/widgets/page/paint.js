@@ -30,8 +30,6 @@ const pixelTable = once((rows) => {
   return new Uint32Array(bytesOf.buffer);
 });
 
-export const TABLE_NAMES = Object.keys(COLOUR_TABLES);
-
 /** The colour of a value as CSS text. */
 export function colourOf(value, { table, low, high }) {
   const rows = colourTable(table);
