@@ -96,7 +96,7 @@ COMMANDS: dict[str, tuple[str, str, list[list[str]]]] = {
         [[RUN, "tools/gallery.py"]],
     ),
     "links": (
-        "write the address owner/name and the version into every badge and first cell",
+        "write the repository's address (owner/name) and its version into every badge and first cell",
         "",
         [[sys.executable, "tools/links.py"]],
     ),
