@@ -47,7 +47,7 @@ def module(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.mark.parametrize("name", TABLES)
 def test_colour_tables_are_matplotlibs(name: str, module: Callable[..., Any]) -> None:
-    rows = module("return [...shared.colourTable(x)]", name)
+    rows = module("return [...shared.TABLES[x]]", name)
     expected = matplotlib.colormaps[name](np.arange(256), bytes=True)[:, :3]
     assert rows == expected.ravel().tolist()
     assert table_base64(name) in (PAGE / "paint.js").read_text(encoding="utf-8")

@@ -3,7 +3,7 @@ import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { blockName, capital, colourRange, decode, listed, percent, strongest, sumOf } from "../page/maths.js";
 import { matrixPanel } from "../page/matrix.js";
-import { blend, easel, fitPanel, layPicture, paintImage, paintMap, writeText } from "../page/paint.js";
+import { blend, easel, fitPanel, layPicture, paintImage, paintMap, strokeTwice, writeText } from "../page/paint.js";
 import { instrument, note, picturePanel, pointPanel, row, scaleBar } from "../page/panels.js";
 import { DASHES, drawAxes, drawBand, drawDot, scalesOf, ticks } from "../page/plot.js";
 import { bindView } from "../page/pointing.js";
@@ -137,12 +137,9 @@ function picturePart(model, data) {
     kernels.forEach((kernel, b) => {
       const span = kernel * stride;
       context.setLineDash(DASHES[b % DASHES.length].map((length) => length * dots));
-      for (const [ink, thick] of [["#000", 4], [SQUARES[b % SQUARES.length], 2]]) {
-        context.strokeStyle = ink;
-        context.lineWidth = thick * dots;
-        const [x, y] = [left, top].map((start) => (start + side / 2 - span / 2) * unit);
-        context.strokeRect(x, y, span * unit, span * unit);
-      }
+      const [x, y] = [left, top].map((start) => (start + side / 2 - span / 2) * unit);
+      strokeTwice(context, SQUARES[b % SQUARES.length], 2 * dots, () =>
+        context.strokeRect(x, y, span * unit, span * unit));
     });
     context.setLineDash([]);
     made.rename(`A digit of ${data.sizes[size]} pixels`);

@@ -4,7 +4,7 @@ import { frame } from "../page/frame.js";
 import {
   blockName, capital, cellOf, decode, extent, largest, listed, number, once, percent, placeInWords,
 } from "../page/maths.js";
-import { fitPanel, layPicture, outline, paintImage, paintMap, paintPixels, pixelsOf } from "../page/paint.js";
+import { fitPanel, frameCell, layPicture, outline, paintImage, paintMap, paintTint, pixelsOf } from "../page/paint.js";
 import { bars, instrument, note, panel, pictureChoice, picturePanel, scaleBar } from "../page/panels.js";
 import { bindView } from "../page/pointing.js";
 import { openNetwork, poolChannels, UNTOUCHED } from "./blocks.js";
@@ -52,24 +52,17 @@ function laboratory(model) {
   };
 }
 
-/** A frame round the places that lie at most `half` away from one, `least` pixels of the page wide. */
-function frameWindow(canvas, [height, width], [row, column], half, least, pinned) {
-  const [wide, high, scale] = [canvas.width / width, canvas.height / height, pixelsOf(canvas)];
+/** A frame round the places that lie at most `half` away from one. */
+function frameWindow(canvas, [height, width], [row, column], half, pinned) {
+  const [wide, high] = [canvas.width / width, canvas.height / height];
   const [top, bottom] = [Math.max(0, row - half) * high, Math.min(height, row + half + 1) * high];
   const [left, right] = [Math.max(0, column - half) * wide, Math.min(width, column + half + 1) * wide];
-  const more = Math.max(0, least * scale - wide) / 2;
-  outline(canvas.getContext("2d"), left - more, top - more, right - left + 2 * more, bottom - top + 2 * more, scale,
-    pinned);
+  outline(canvas.getContext("2d"), left, top, right - left, bottom - top, pixelsOf(canvas), pinned);
 }
-
-/** A frame round a position that is wide enough to be seen. */
-const framePosition = (canvas, size, query, pinned) => frameWindow(canvas, size, query, 0, 9, pinned);
 
 /** Black where a mask is closed, clear where it is open. */
-function shade(mask, [height, width]) {
-  const darken = (data) => mask.forEach((open, i) => { data[4 * i + 3] = 150 * (1 - open); });
-  return paintPixels(darken, element("canvas", { width, height }));
-}
+const shade = (mask, [height, width]) =>
+  paintTint([0, 0, 0], (i) => 150 * (1 - mask[i]), element("canvas", { width, height }));
 
 /** The picture, darker where the spatial mask is closed, and below it the others to choose from. */
 function mainPicture(model) {
@@ -87,7 +80,7 @@ function mainPicture(model) {
     const context = layPicture(view.canvas, imageOf(picture));
     const { width, height } = view.canvas;
     if (steps.mask <= step) context.drawImage(shade(block.mask, size), 0, 0, width, height);
-    if (query) framePosition(view.canvas, size, query, pinned);
+    frameCell(view.canvas, size, query, pinned);
   };
   return { ...view, draw, mark };
 }
@@ -152,8 +145,8 @@ function strip(house) {
       const { canvas } = tiles[name];
       layPicture(canvas, bases[name]);
       if (!query) continue;
-      if (name === "max" || name === "mean") frameWindow(canvas, size, query, half, 0, pinned);
-      else framePosition(canvas, size, query, pinned);
+      if (name === "max" || name === "mean") frameWindow(canvas, size, query, half, pinned);
+      else frameCell(canvas, size, query, pinned);
     }
   };
   const canvases = mapNames.map((name) => tiles[name].canvas);

@@ -12,11 +12,11 @@ import {
 import { inWorker, latest } from "../page/network.js";
 import { drawingPad } from "../page/pad.js";
 import {
-  fit, fitPanel, layered, layPicture, outline, paintImage, paintMap, pixelsOf, writeText,
+  fit, fitPanel, layered, layPicture, outline, paintImage, paintMap, paintTint, pixelsOf, writeText,
 } from "../page/paint.js";
 import { drawLine } from "../page/plot.js";
 import {
-  bars, copyButton, instrument, note, pictureButtons, picturePanel, pointPanel, row, saveButton, scaleBar,
+  bars, instrument, keepButtons, note, pictureButtons, picturePanel, pointPanel, row, scaleBar,
 } from "../page/panels.js";
 
 const TABLE = "viridis";
@@ -399,13 +399,7 @@ function maskPart() {
   const draw = ({ image, before, now, by, example }) => {
     fitPanel({ canvas, node }, 1, TALLEST - 20);
     const context = layPicture(canvas, image);
-    const brush = veil.getContext("2d");
-    const pixels = brush.createImageData(veil.width, veil.height);
-    for (let i = 0; i < now.length; i++) {
-      pixels.data.set(BACKGROUND, 4 * i);
-      pixels.data[4 * i + 3] = 225 * (1 - now[i]);
-    }
-    brush.putImageData(pixels, 0, 0);
+    paintTint(BACKGROUND, (i) => 225 * (1 - now[i]), veil);
     context.imageSmoothingEnabled = true;
     context.drawImage(veil, 0, 0, canvas.width, canvas.height);
     if (by !== "network") {
@@ -647,10 +641,7 @@ async function render({ model, el }) {
   house.listen("channel", () => { if (shown) point(true); });
   house.listen(["order", "own_colours"], draw);
   house.listen("sources", pictured.show);
-  house.actions.append(
-    saveButton(house, "channel-gates.png", { lines: describe }),
-    copyButton(house, () => codeFor(shown, model.get("edits"))),
-  );
+  keepButtons(house, describe, () => codeFor(shown, model.get("edits")));
   house.whenShown(draw);
   await refresh();
   return house.end;

@@ -2,7 +2,8 @@ import { button, choice, keyWords, slider, store, traitControls } from "../page/
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import {
-  asPicture, capital, cellOf, colourRange, decode, dot, extent, largest, listed, number, once, sigmoid, sumOf,
+  asPicture, capital, cellOf, colourRange, decode, dot, extent, largest, listed, matrixTimes, number, once, sigmoid,
+  sumOf,
 } from "../page/maths.js";
 import { matrixPanel } from "../page/matrix.js";
 import { blend, colourOf, fit, paintImage, paintMap, writeText } from "../page/paint.js";
@@ -19,11 +20,6 @@ const SETTINGS = ["example", "view", "moved", "leader", "turn"];
 const signed = (value) => `${value < 0 ? "−" : "+"}${number(Math.abs(value))}`;
 const fixed = (value, digits = 2) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
 const short = (name) => name.replace("reduced ", "r");
-
-/** weight (outputs, inputs) times a vector, plus bias. */
-function layer(weight, bias, vector) {
-  return Float64Array.from(bias, (start, o) => start + dot(weight, vector, vector.length, o * vector.length));
-}
 
 /** The means of maps (C, M), their deviations, and the C x C covariances: mean products over the M positions. */
 function statistics(maps, channels) {
@@ -53,8 +49,8 @@ function rearrange(values, lead, turn) {
 }
 
 function seMask(weights, means) {
-  const hidden = layer(weights.reduce_weight, weights.reduce_bias, means).map((value) => Math.max(0, value));
-  return layer(weights.expand_weight, weights.expand_bias, hidden).map(sigmoid);
+  const hidden = matrixTimes(weights.reduce_weight, means, weights.reduce_bias).map((value) => Math.max(0, value));
+  return matrixTimes(weights.expand_weight, hidden, weights.expand_bias).map(sigmoid);
 }
 
 /** The GSoP block's reduced maps (d, M): ReLU, 1x1 convolution with its batch norm folded in, ReLU. */
@@ -75,7 +71,7 @@ function gsopMask(weights, covariance) {
   const expansion = weights.row_bias.length / reduced;
   const squeezed = Float64Array.from(weights.row_bias, (start, k) =>
     start + dot(weights.row_weight, covariance, reduced, k * reduced, Math.floor(k / expansion) * reduced));
-  return layer(weights.expand_weight, weights.expand_bias, squeezed).map(sigmoid);
+  return matrixTimes(weights.expand_weight, squeezed, weights.expand_bias).map(sigmoid);
 }
 
 /** What follows from the traits: `compute()` makes the numbers `before` and `after` the slider. */

@@ -63,22 +63,14 @@ function reader(model) {
   };
 }
 
-/** Share and overlap of every network; an enlarged map is kept until another one is shown. */
-function judging(model, data) {
-  const kept = data.networks.map(() => ({}));
-  return () => {
-    const now = data.now();
-    const place = data.place(now.image);
-    const key = `${now.image} ${now.stage} ${now.epoch}`;
-    return data.networks.map((network, k) => {
-      if (kept[k].key !== key) {
-        const { values, size } = data.mapOf(network, now);
-        kept[k] = { key, large: resample(values, ...size, ...data.shape) };
-      }
-      return judge(kept[k].large, place, model.get("threshold"));
-    });
-  };
-}
+/** Share and overlap of every network, of its map as large as the place. */
+const judging = (model, data) => () => {
+  const now = data.now();
+  return data.networks.map((network) => {
+    const { values, size } = data.mapOf(network, now);
+    return judge(resample(values, ...size, ...data.shape), data.place(now.image), model.get("threshold"));
+  });
+};
 
 /** The network that stands large, and a small panel for each, whose name is the button that makes it large. */
 function panelsPart(house, model, data, weigh) {

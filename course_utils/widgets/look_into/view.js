@@ -343,7 +343,7 @@ function answerPart(house, net, model) {
     made.rename(!before.length ? "This network gives no class probabilities."
       : !net.changed() ? "Class probabilities" : now() ? "Class probabilities. The thin mark: before the change"
         : `Class probabilities before the change; ${waits}`);
-    shown.show(rows.map(([k, name, value]) => ({ name, value, before: now() ? first.get(k) : null, key: k })));
+    shown.show(rows.map(([k, name, value]) => ({ name, value, before: now() ? first.get(k) : null })));
     const { heads, kind, editable } = net.layer();
     switcher.hidden = !(editable && (heads || kind === "channels")) || !before.length;
     switcher.disabled = Boolean(heads) && net.get("head") < 0;

@@ -7,7 +7,7 @@ import { inWorker } from "../page/network.js";
 import {
   colourOf, fitPanel, layered, outline, paintImage, paintMap, paintPixels, pixelsOf, writeText,
 } from "../page/paint.js";
-import { copyButton, instrument, note, picturePanel, pointPanel, row, saveButton, scaleBar } from "../page/panels.js";
+import { instrument, keepButtons, note, picturePanel, pointPanel, row, scaleBar } from "../page/panels.js";
 
 const RANGE = { table: "magma", low: 0, high: 1 };
 const [COLUMNS, ROWS] = [288, 216]; // of a picture
@@ -550,10 +550,7 @@ async function render({ model, el }) {
   }
   house.listen(SETTINGS, () => show());
   house.listen("pictures", () => open().then(() => show()));
-  house.actions.append(
-    saveButton(house, "mask-playground.png", { lines: describe }),
-    copyButton(house, () => `${model.get("code")}\n${codeFor(settings(), inputNow())}`),
-  );
+  keepButtons(house, describe, () => `${model.get("code")}\n${codeFor(settings(), inputNow())}`);
   house.whenShown(() => show());
   return house.end;
 }

@@ -53,7 +53,7 @@ export function halved(canvas) {
 }
 
 /** A button for a picture file: `onFile(file)` hears each that is chosen. */
-export function fileButton(onFile) {
+function fileButton(onFile) {
   const input = element("input", {
     type: "file", accept: "image/*", hidden: true, "aria-label": "Upload a picture",
     onchange() {
@@ -62,8 +62,7 @@ export function fileButton(onFile) {
       if (file) onFile(file);
     },
   });
-  const press = button("Upload a picture", () => input.click());
-  return { node: element("span", {}, press, input), press };
+  return element("span", {}, button("Upload a picture", () => input.click()), input);
 }
 
 /** The bitmap of a picture file; an error says in words why there is none. */
@@ -204,7 +203,7 @@ function bothButtons(house, onFile, camera) {
       house.fail(error.message);
     }
   });
-  return { nodes: [file.node, camera.node], stop: camera.stop };
+  return { nodes: [file, camera.node], stop: camera.stop };
 }
 
 /**
@@ -226,9 +225,10 @@ export function ownPictures(house, size, take) {
   }));
 }
 
-/** The camera alone and not mirrored, for what is to be read: `take(canvas, isOn)` as above; a still is never on. */
-export function readingCamera(house, size, take) {
-  return cameraButton(house, { size, mirrored: false, onFrame: take, onStill: (canvas) => take(canvas, () => false) });
+/** The same for what is to be read, not mirrored: `onFile(file)` is given a file, `take(canvas, isOn)` the rest. */
+export function readingPictures(house, size, onFile, take) {
+  const onStill = (canvas) => take(canvas, () => false); // a still is never on
+  return bothButtons(house, onFile, cameraButton(house, { size, mirrored: false, onFrame: take, onStill }));
 }
 
 /** The same for pictures that the kernel must see: `send(upload, name)` is given base64 text, of the camera no name. */

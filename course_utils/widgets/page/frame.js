@@ -115,18 +115,16 @@ export function frame({ model, el, name }) {
 
 /** Redraw when the widget's width, the theme or the pixels of the screen change. */
 function watchLook(root, redraw, endings) {
+  const gone = new AbortController();
+  const watch = (feature, react, once = false) =>
+    window.matchMedia(feature).addEventListener("change", react, { once, signal: gone.signal });
   // A page that is zoomed, or moved to a finer screen, has other pixels at the same width.
-  let density;
-  const watchDensity = () => {
-    density = window.matchMedia(`(resolution: ${window.devicePixelRatio || 1}dppx)`);
-    density.addEventListener("change", sharpen, { once: true });
-  };
   const sharpen = () => {
     redraw();
     watchDensity();
   };
+  const watchDensity = () => watch(`(resolution: ${window.devicePixelRatio || 1}dppx)`, sharpen, true);
   watchDensity();
-  endings.push(() => density.removeEventListener("change", sharpen));
 
   let width = 0;
   const size = new ResizeObserver(() => {
@@ -145,10 +143,6 @@ function watchLook(root, redraw, endings) {
   for (const node of [document.documentElement, document.body]) {
     theme.observe(node, { attributeFilter: ["theme", "data-theme", "data-jp-theme-light"] });
   }
-  endings.push(() => size.disconnect(), () => theme.disconnect());
-  for (const feature of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) {
-    const media = window.matchMedia(feature);
-    media.addEventListener("change", restyle);
-    endings.push(() => media.removeEventListener("change", restyle));
-  }
+  for (const feature of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) watch(feature, restyle);
+  endings.push(() => gone.abort(), () => size.disconnect(), () => theme.disconnect());
 }

@@ -1,7 +1,7 @@
 // A map over a picture: its panel, its controls, and the outline of a region.
 
 import { slider, toggle, traitControls } from "./bind.js";
-import { blend, fitPanel, frameCell, layered, layPicture, mapPicture, regionPath } from "./paint.js";
+import { blend, fitPanel, frameCell, layered, layPicture, mapPicture, regionPath, strokeTwice } from "./paint.js";
 
 /** The colours of an outline: the true place, and what reaches a threshold. */
 export const PLACE = "#ffd43b";
@@ -12,11 +12,7 @@ export function strokeRegion(context, { inside, shape, colour, thickness }, scal
   const path = regionPath(inside, ...shape, context.canvas.height, context.canvas.width);
   context.save();
   context.lineCap = "square";
-  for (const [ink, width] of [["#000", 2 * thickness], [colour, thickness]]) {
-    context.strokeStyle = ink;
-    context.lineWidth = width * scale;
-    context.stroke(path);
-  }
+  strokeTwice(context, colour, thickness * scale, () => context.stroke(path));
   context.restore();
 }
 

@@ -124,6 +124,13 @@ export function dot(one, other, count = one.length, i = 0, j = 0) {
   return sum;
 }
 
+/** A matrix, row after row, times a vector, plus a bias where there is one. */
+export function matrixTimes(matrix, vector, bias = null) {
+  const columns = vector.length;
+  return Float64Array.from({ length: matrix.length / columns }, (_, row) =>
+    dot(vector, matrix, columns, 0, row * columns) + (bias ? bias[row] : 0));
+}
+
 /** The sum of all values. */
 export function sumOf(values) {
   let sum = 0;
@@ -174,27 +181,30 @@ export function colourIndex(value, low, high) {
   return Math.max(0, Math.min(255, Math.floor(((value - low) / (high - low)) * 256)));
 }
 
-/** Bilinear values on a finer grid; pixel centres stand at half steps, the edge is held. */
-export function resample(values, height, width, rows, columns) {
-  const result = new Float32Array(rows * columns);
-  const across = weights(width, columns);
-  const down = weights(height, rows);
-  for (let r = 0; r < rows; r++) {
-    const [top, bottom, y] = down[r];
-    for (let c = 0; c < columns; c++) {
-      const [left, right, x] = across[c];
-      const above = values[top * width + left] * (1 - x) + values[top * width + right] * x;
-      const below = values[bottom * width + left] * (1 - x) + values[bottom * width + right] * x;
-      result[r * columns + c] = above * (1 - y) + below * y;
+/** Bilinear values on another grid, written to `result`; pixel centres stand at half steps, the edge is held. */
+export function resample(values, height, width, rows, columns, result = new Float32Array(rows * columns)) {
+  const [across, down] = [neighbours(width, columns), neighbours(height, rows)];
+  for (let r = 0, i = 0; r < rows; r++) {
+    const above = down.first[r] * width;
+    const below = down.second[r] * width;
+    const y = down.share[r];
+    for (let c = 0; c < columns; c++, i++) {
+      const left = across.first[c];
+      const right = across.second[c];
+      const x = across.share[c];
+      const upper = values[above + left] * (1 - x) + values[above + right] * x;
+      const lower = values[below + left] * (1 - x) + values[below + right] * x;
+      result[i] = upper * (1 - y) + lower * y;
     }
   }
   return result;
 }
 
-function weights(from, to) {
-  return Array.from({ length: to }, (_, i) => {
-    const place = Math.max(0, Math.min(from - 1, ((i + 0.5) * from) / to - 0.5));
-    const first = Math.floor(place);
-    return [first, Math.min(from - 1, first + 1), place - first];
-  });
+/** Of each of `to` places along a side of `from` values: those before and after it, and the share of the second. */
+export function neighbours(from, to) {
+  const places = Float64Array.from({ length: to }, (_, i) =>
+    Math.max(0, Math.min(from - 1, ((i + 0.5) * from) / to - 0.5)));
+  const first = Int32Array.from(places);
+  const second = first.map((one) => Math.min(from - 1, one + 1));
+  return { first, second, share: places.map((place, i) => place - first[i]) };
 }

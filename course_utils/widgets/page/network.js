@@ -14,7 +14,7 @@
 // the object. The `values` of createNetwork's run are good until the next run, which writes into the same arrays; the
 // output stays.
 
-import { half, sigmoid } from "./maths.js";
+import { half, neighbours, resample, sigmoid } from "./maths.js";
 
 export function createNetwork(graph, base64) {
   const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
@@ -382,34 +382,13 @@ function enlarge([x], { outputs, tensors }) {
   return { shape: [outputs, 2 * height, 2 * width], data: out };
 }
 
-function resize([x], step) {
-  const { factor } = step;
-  const [channels, height, width] = x.shape;
-  const rows = height * factor;
-  const columns = width * factor;
-  const low = new Int32Array(columns);
-  const high = new Int32Array(columns);
-  const share = new Float64Array(columns);
-  const split = (place, side) => {
-    const at = Math.max(0, (place + 0.5) / factor - 0.5);
-    const first = Math.floor(at);
-    return [first, Math.min(first + 1, side - 1), at - first];
-  };
-  for (let i = 0; i < columns; i += 1) [low[i], high[i], share[i]] = split(i, width);
-  const out = roomFor(step, channels * rows * columns);
-  for (let c = 0, to = 0; c < channels; c += 1) {
-    for (let y = 0; y < rows; y += 1) {
-      const [top, bottom, down] = split(y, height);
-      const a = (c * height + top) * width;
-      const b = (c * height + bottom) * width;
-      for (let i = 0; i < columns; i += 1, to += 1) {
-        const l = low[i];
-        const h = high[i];
-        const upper = x.data[a + l] + (x.data[a + h] - x.data[a + l]) * share[i];
-        const lower = x.data[b + l] + (x.data[b + h] - x.data[b + l]) * share[i];
-        out[to] = upper + (lower - upper) * down;
-      }
-    }
+function resize([{ shape: [channels, height, width], data }], step) {
+  const [rows, columns] = [height * step.factor, width * step.factor];
+  const [from, to] = [height * width, rows * columns];
+  const out = roomFor(step, channels * to);
+  for (let c = 0; c < channels; c += 1) {
+    const map = data.subarray(c * from, (c + 1) * from);
+    resample(map, height, width, rows, columns, out.subarray(c * to, (c + 1) * to));
   }
   return { shape: [channels, rows, columns], data: out };
 }
@@ -550,5 +529,6 @@ function operations() {
 // A worker can import no file of the page: it is given the text of these functions, which use nothing else.
 const SOURCE = [
   createNetwork, answerMessages, answerRun, keyOf, editedValue, fromHalf, half, roomFor, sigmoid, errorFunction,
-  multiply, padded, outputSides, packNeighbours, transposed, operations, ...Object.values(operations()),
+  multiply, padded, outputSides, packNeighbours, transposed, neighbours, resample, operations,
+  ...Object.values(operations()),
 ].map(String).join("\n");

@@ -3,7 +3,7 @@
 // A view saves what it shows, with the words of its status line below:
 //   const map = pointPanel(keyWords());
 //   instrument(house, map.node, answers);
-//   house.actions.append(saveButton(house, "query-map.png", { lines: describe }), copyButton(house, code));
+//   keepButtons(house, describe, code);
 
 import { button, gestures, store } from "./bind.js";
 import { element, wordsIn } from "./elements.js";
@@ -58,29 +58,24 @@ export function more(house, words, ...nodes) {
 }
 
 /**
- * Bars of probabilities. `show(rows)` draws them, `rows` = [{ name, value, before, chosen, key, words }]: `value` from
- * 0 to 1, `before` what it was (left out where nothing was changed), `words` for the value where it is no percentage.
- * With `onPress(key)` each is a button, `key` by default its index.
+ * Bars of probabilities. `show(rows)` draws them, `rows` = [{ name, value, before, chosen, words }]: `value` from 0 to
+ * 1, `before` what it was (left out where nothing was changed), `words` for the value where it is no percentage.
  */
-export function bars({ label, onPress = null }) {
-  const node = element("div", { class: "cw-bars", role: onPress ? "group" : "list", "aria-label": label });
+export function bars({ label }) {
+  const node = element("div", { class: "cw-bars", role: "list", "aria-label": label });
   const make = () => {
     const parts = ["name", "track", "value"].map((name) => element("span", { class: `cw-bar-${name}` }));
     parts[1].append(element("span", { class: "cw-bar-fill" }), element("span", { class: "cw-bar-before" }));
-    if (!onPress) return element("div", { class: "cw-bar", role: "listitem" }, ...parts);
-    const press = ({ currentTarget }) => onPress(currentTarget.key);
-    return element("button", { class: "cw-bar", type: "button", onclick: press }, ...parts);
+    return element("div", { class: "cw-bar", role: "listitem" }, ...parts);
   };
   const show = (rows) => {
     while (node.children.length < rows.length) node.append(make());
     while (node.children.length > rows.length) node.lastChild.remove();
-    rows.forEach(({ name, value, before = null, chosen = false, key, words: own }, i) => {
+    rows.forEach(({ name, value, before = null, chosen = false, words: own }, i) => {
       const bar = node.children[i];
       const [words, track, numbers] = bar.children;
-      bar.key = key ?? i;
       bar.dataset.probability = value.toPrecision(6);
-      if (onPress) bar.setAttribute("aria-pressed", String(chosen));
-      else bar.classList.toggle("cw-chosen", chosen);
+      bar.classList.toggle("cw-chosen", chosen);
       words.textContent = name;
       words.title = name;
       const change = before === null ? "" : ` ${changeInWords(value - before)}`;
@@ -198,8 +193,13 @@ export function scaleBar(title) {
   return { node: element("div", { class: "cw-scale" }, name, canvas, numbers), canvas, set, rename };
 }
 
+/** The two buttons of every view: the picture with the lines that `lines()` gives below it, and the code. */
+export function keepButtons(house, lines, code) {
+  house.actions.append(saveButton(house, lines), copyButton(house, code));
+}
+
 /** A button that copies lines of code; where the browser refuses, it shows them ready to copy. */
-export function copyButton(house, code) {
+function copyButton(house, code) {
   const box = element("textarea", { readOnly: true, hidden: true, rows: "4", "aria-label": "Code" });
   house.actions.after(box);
   return button("Copy the code", async () => {
@@ -218,7 +218,8 @@ export function copyButton(house, code) {
 }
 
 /** A button that saves a picture of the widget as a file, and below it the lines that `lines()` gives. */
-export function saveButton(house, fileName, { lines }) {
+function saveButton(house, lines) {
+  const fileName = `${house.root.dataset.widget}.png`;
   return button("Save the picture", () => {
     pictureSheet(house, lines()).toBlob((blob) => {
       const address = URL.createObjectURL(blob);
@@ -230,7 +231,7 @@ export function saveButton(house, fileName, { lines }) {
 }
 
 const NOT_ON_A_SHEET = "input:not([type=number]), select, textarea, details, "
-  + "button:not(.cw-bar, figcaption > *), .cw-controls, .cw-keys, .cw-heard, [hidden]";
+  + "button:not(figcaption > *), .cw-controls, .cw-keys, .cw-heard, [hidden]";
 
 /** Draw a node onto a sheet as it stands on the page: canvases, grounds and words. `place` gives a box its pixels. */
 function copyNode(context, node, place, pixels) {

@@ -1,7 +1,7 @@
 // How a view that points at one place goes round: traits, drawing, words, buttons.
 
 import { focusController, store } from "./bind.js";
-import { copyButton, saveButton } from "./panels.js";
+import { keepButtons } from "./panels.js";
 
 /**
  * Draw a view whose state is its traits and the place in focus, and give it its two buttons.
@@ -76,9 +76,6 @@ export function bindView({
   take();
   house.listen(traits, update);
   house.whenShown(show);
-  house.actions.append(
-    saveButton(house, `${house.root.dataset.widget}.png`, { lines: () => lines(focus) }),
-    copyButton(house, () => code(focus)),
-  );
+  keepButtons(house, () => lines(focus), () => code(focus));
   return { ...focus, look, show, update };
 }

@@ -45,16 +45,12 @@ const openPicture = once((picture) => {
   const [image, single] = [decode(picture.image), decode(picture.single)];
   const [attention, rollout] = [decode(picture.attention), decode(picture.rollout)];
   const [depth, count, tokens] = attention.shape;
-  const rows = Array.from({ length: depth }, (_, l) => Array.from({ length: count + 1 }, (__, h) => {
-    const row = new Float32Array(tokens);
-    const [first, last] = h ? [h - 1, h - 1] : [0, count - 1]; // head 0 is their mean
-    for (let one = first; one <= last; one++) {
-      const start = (l * count + one) * tokens;
-      for (let t = 0; t < tokens; t++) row[t] += attention.values[start + t] / (last - first + 1);
-    }
-    return row;
-  }));
   const part = (values, i, length) => values.subarray(i * length, (i + 1) * length);
+  const rows = Array.from({ length: depth }, (_, l) => {
+    const each = Array.from({ length: count }, (__, h) => part(attention.values, l * count + h, tokens));
+    const mean = Float32Array.from({ length: tokens }, (__, t) => each.reduce((sum, row) => sum + row[t], 0) / count);
+    return [mean, ...each]; // head 0 is their mean
+  });
   const whole = Array.from(decode(picture.probabilities).values);
   const alone = Array.from({ length: tokens - 1 }, (_, i) => [...part(single.values, i, whole.length)]);
   const drops = Float32Array.from(alone, (answers) => whole[picture.asked] - answers[picture.asked]);

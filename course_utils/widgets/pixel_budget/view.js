@@ -4,7 +4,7 @@ import { decode, largest, percent, softmax, strongest } from "../page/maths.js";
 import { createNetwork } from "../page/network.js";
 import { digitOf, drawingPad } from "../page/pad.js";
 import { fitPanel, layPicture, paintImage } from "../page/paint.js";
-import { copyButton, instrument, note, pictureButtons, picturePanel, row, saveButton } from "../page/panels.js";
+import { instrument, keepButtons, note, pictureButtons, picturePanel, row } from "../page/panels.js";
 
 const HIDDEN = [52, 76, 140]; // the colour of a pixel that the network does not see
 
@@ -140,8 +140,7 @@ function render({ model, el }) {
   house.whenShown(draw);
   const code = () => model.get("code").replaceAll("{picture}", String(model.get("picture")))
     .replaceAll("{count}", String(numbers.kept()));
-  const save = saveButton(house, "pixel-budget.png", { lines: () => describe(model, numbers) });
-  house.actions.append(save, copyButton(house, code));
+  keepButtons(house, () => describe(model, numbers), code);
   return house.end;
 }
 

@@ -1,11 +1,11 @@
 import { button, byTouch, choice, keyWords, numbersAsText, store, traitControls } from "../page/bind.js";
-import { fileButton, openFile, readingCamera } from "../page/camera.js";
+import { openFile, readingPictures } from "../page/camera.js";
 import { element } from "../page/elements.js";
 import { frame } from "../page/frame.js";
 import { headNames, headTiles, isOff, offInCode } from "../page/heads.js";
 import { asMaps, capital, decode, largest, listed, percent, sharedBy } from "../page/maths.js";
 import { inWorker, latest } from "../page/network.js";
-import { atSize, fit, layered, outline, paintImage, pixelsOf, writeText } from "../page/paint.js";
+import { atSize, fit, layered, outline, paintImage, paintTint, pixelsOf, writeText } from "../page/paint.js";
 import { instrument, note, panel, pointPanel } from "../page/panels.js";
 import { bindView } from "../page/pointing.js";
 
@@ -183,15 +183,8 @@ function reading(house, model, onChange) {
 /** Rows of weights as a glow, a pixel for each weight; `layGlow` lays one of them over a line. */
 function paintGlow(rows, columns, canvas) {
   Object.assign(canvas, { width: columns, height: rows.length });
-  const context = canvas.getContext("2d");
-  const glow = context.createImageData(columns, rows.length);
-  rows.forEach((row, i) => {
-    for (let k = 0, at = 4 * i * columns; row && k < columns; k++, at += 4) {
-      [glow.data[at], glow.data[at + 1], glow.data[at + 2]] = GLOW;
-      glow.data[at + 3] = 255 * 0.8 * Math.min(1, row[k] / FULL);
-    }
-  });
-  context.putImageData(glow, 0, 0);
+  const weightOf = (i) => rows[Math.floor(i / columns)]?.[i % columns] ?? 0;
+  paintTint(GLOW, (i) => 255 * 0.8 * Math.min(1, weightOf(i) / FULL), canvas);
 }
 
 /** Lay row `i` of what is seen as a glow over a line that stands at `top`. */
@@ -323,18 +316,11 @@ function controlsPart(house, model, network) {
     if (isFirst) store(model, { words: "", query: [] });
     return network.update();
   };
-  const camera = readingCamera(house, [STANDARD, HEIGHT], take);
-  const file = fileButton(async (given) => {
-    house.fail("");
-    try {
-      store(model, { line: await readFile(given), words: "", query: [] });
-    } catch (error) {
-      house.fail(error.message);
-    }
-  });
+  const onFile = async (file) => store(model, { line: await readFile(file), words: "", query: [] });
+  const pictures = readingPictures(house, [STANDARD, HEIGHT], onFile, take);
   const only = (block) => NAMES.filter((name) => name[0] === block);
   const press = (words, off) => button(words, () => store(model, { off }));
-  house.controls.append(typed, typeface.node, file.node, camera.node, chosen.node, press("All heads on", []),
+  house.controls.append(typed, typeface.node, ...pictures.nodes, chosen.node, press("All heads on", []),
     press("Block 1 off", only(1)), press("Block 2 off", only(2)), press("All heads off", NAMES));
   const refresh = () => {
     if (document.activeElement !== input) input.value = model.get("words");
@@ -343,7 +329,7 @@ function controlsPart(house, model, network) {
   /** Another line takes the place of the camera's. */
   const forget = () => {
     network.own = null;
-    camera.stop();
+    pictures.stop();
   };
   return { refresh, forget };
 }

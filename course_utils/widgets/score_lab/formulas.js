@@ -1,20 +1,13 @@
 // Scores, alignments and their gradients, as `course_utils.attention` computes them. Runs without a page.
 
-import { dot, largest, sigmoid, softmax } from "../page/maths.js";
-
-/** A matrix (rows, columns) times a vector, plus a bias where there is one. */
-function apply(matrix, vector, rows, bias) {
-  const columns = vector.length;
-  return Float64Array.from({ length: rows },
-    (_, i) => dot(vector, matrix, columns, 0, i * columns) + (bias ? bias[i] : 0));
-}
+import { dot, largest, matrixTimes, sigmoid, softmax } from "../page/maths.js";
 
 const norm = (vector, count, start = 0) => Math.max(Math.sqrt(dot(vector, vector, count, start, start)), 1e-12);
 
 const additive = (of, query) => {
   const [inKeys, bias, vector] = [of("key.weight"), of("key.bias"), of("vector.weight")];
   const d = query.length;
-  const fromQuery = apply(of("query.weight"), query, bias.length, bias);
+  const fromQuery = matrixTimes(of("query.weight"), query, bias);
   return (keys, start) => {
     let sum = 0;
     for (let i = 0; i < vector.length; i++) {
@@ -25,7 +18,7 @@ const additive = (of, query) => {
 };
 
 const general = (biased) => (of, query) => {
-  const turned = apply(of("weight.weight"), query, query.length, biased && of("weight.bias"));
+  const turned = matrixTimes(of("weight.weight"), query, biased && of("weight.bias"));
   return (keys, start) => dot(turned, keys, turned.length, 0, start);
 };
 
@@ -40,7 +33,7 @@ const COMPARE = {
     pair.set(query);
     return (keys, start) => {
       for (let i = 0; i < d; i++) pair[d + i] = keys[start + i];
-      return dot(apply(joint, pair, bias.length, bias).map(Math.tanh), vector);
+      return dot(matrixTimes(joint, pair, bias).map(Math.tanh), vector);
     };
   },
   multiplicative: (_, query) => (keys, start) => dot(query, keys, query.length, 0, start),

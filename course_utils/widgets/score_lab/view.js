@@ -5,7 +5,7 @@ import {
   colourIndex, decode, extent, listed, number, once, placeInWords, sigmoid, spreadInWords,
 } from "../page/maths.js";
 import {
-  colourOf, colourTable, drawHeat, easel, fit, frameCell, outline, paintImage, pixelsOf, writeText,
+  colourOf, drawHeat, easel, fit, frameCell, outline, paintImage, pixelsOf, TABLES, writeText,
 } from "../page/paint.js";
 import { instrument, note, scaleBar } from "../page/panels.js";
 import { drawBars, drawLine } from "../page/plot.js";
@@ -184,7 +184,7 @@ function drawKey({ context, ink }, [x, y], words, weight, top, isChosen) {
     context.lineWidth = 2;
     context.stroke();
   }
-  const [red, green, blue] = colourTable(TABLE).subarray(3 * colourIndex(weight, 0, top));
+  const [red, green, blue] = TABLES[TABLE].subarray(3 * colourIndex(weight, 0, top));
   const onDisc = 0.3 * red + 0.59 * green + 0.11 * blue > 120 ? "#000" : "#fff";
   const style = { ink: none ? ink("soft") : onDisc, size: 11, weight: 600, align: "center" };
   writeText(context, words, x, y + 0.5, style);

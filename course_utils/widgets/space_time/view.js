@@ -63,21 +63,6 @@ function openClip({ frames, tokens, moving, standing }) {
   return { count, ratio: height / width, rows, columns, places, pictures, covers, look };
 }
 
-/** What the traits say: the clip, and the maps of a query in it, which are computed once. */
-function laboratory(model) {
-  const open = once(openClip);
-  let seen = {};
-  const clip = () => open(model.get("clips")[model.get("clip")]);
-  const maps = ({ t, s }) => {
-    const key = [t, s, model.get("temperature")];
-    if (seen.clip !== clip() || String(seen.key) !== String(key)) {
-      seen = { clip: clip(), key, maps: clip().look(...key) };
-    }
-    return seen.maps;
-  };
-  return { clip, maps };
-}
-
 /** Where nothing is in focus: the middle of what moves in frame `t`, [row, column + t * columns]. */
 function home({ places, columns, covers: { moving } }, t) {
   const parts = moving.subarray(t * places, (t + 1) * places);
@@ -192,22 +177,24 @@ function describe(clip, maps, query, hint) {
 
 function render({ model, el }) {
   const house = frame({ model, el, name: "space-time" });
-  const lab = laboratory(model);
+  const open = once(openClip);
+  const clipNow = () => open(model.get("clips")[model.get("clip")]);
+  let maps = null; // of the query shown
   const main = pointPanel(`The query's frame. ${keyWords()}`);
   const film = filmStrip(house);
   /** The query as the trait holds it, of the place in the row of frames where the keys walk. */
-  const toTrait = ([row, column]) => [Math.floor(column / lab.clip().columns), row, column % lab.clip().columns];
+  const toTrait = ([row, column]) => [Math.floor(column / clipNow().columns), row, column % clipNow().columns];
   /** The query shown: the one in focus, else the one where the keys begin. */
   const queryOf = (focus) => {
-    const [t, row, column] = toTrait(focus.get() ?? home(lab.clip(), model.get("frame")));
-    return { t, row, column, s: row * lab.clip().columns + column };
+    const [t, row, column] = toTrait(focus.get() ?? home(clipNow(), model.get("frame")));
+    return { t, row, column, s: row * clipNow().columns + column };
   };
   const { controls, nodes, refresh } = traitControls(model, {
     frame: [slider, {
-      label: "Frame of the query", min: 0, max: lab.clip().count - 1, step: 1, show: (t) => String(t + 1),
+      label: "Frame of the query", min: 0, max: clipNow().count - 1, step: 1, show: (t) => String(t + 1),
       onInput(t) {
         const place = view.get();
-        if (place) view.set([place[0], t * lab.clip().columns + (place[1] % lab.clip().columns)], view.isPinned());
+        if (place) view.set([place[0], t * clipNow().columns + (place[1] % clipNow().columns)], view.isPinned());
         store(model, { frame: t, ...(view.isPinned() ? { query: toTrait(view.get()) } : {}) });
       },
     }],
@@ -221,29 +208,30 @@ function render({ model, el }) {
   house.controls.append(...nodes);
   const view = bindView({
     model, house, canvases: [main.canvas, film.canvas], traits: ["clips", "clip", "temperature", "own_range"],
-    rows: () => lab.clip().rows, columns: () => lab.clip().columns * lab.clip().count,
+    rows: () => clipNow().rows, columns: () => clipNow().columns * clipNow().count,
     locate: (canvas, x, y) => {
-      const { rows, columns } = lab.clip();
-      if (canvas === film.canvas) return film.locate(lab.clip(), x, y);
+      const { rows, columns } = clipNow();
+      if (canvas === film.canvas) return film.locate(clipNow(), x, y);
       if (x < 0 || y < 0 || x >= 1 || y >= 1) return null;
       return [Math.floor(y * rows), queryOf(view).t * columns + Math.floor(x * columns)];
     },
-    start: () => home(lab.clip(), model.get("frame")), toTrait,
-    fromTrait: ([t, row, column]) => [row, t * lab.clip().columns + column],
+    start: () => home(clipNow(), model.get("frame")), toTrait,
+    fromTrait: ([t, row, column]) => [row, t * clipNow().columns + column],
     moved: (focus) => { if (focus.isPinned()) store(model, { frame: queryOf(focus).t }); },
     follow: refresh,
-    draw: () => fitPanel(main, lab.clip().ratio, house.root.clientWidth < 640 ? LEAST : undefined),
+    draw: () => fitPanel(main, clipNow().ratio, house.root.clientWidth < 640 ? LEAST : undefined),
     mark(focus) {
-      const clip = lab.clip();
+      const clip = clipNow();
       const query = queryOf(focus);
+      maps = clip.look(query.t, query.s, model.get("temperature"));
       controls.frame.set(query.t);
       main.rename(`Frame ${query.t + 1} of ${clip.count}: the cell that you point at is the query`);
       layPicture(main.canvas, clip.pictures[query.t]);
       frameCell(main.canvas, [clip.rows, clip.columns], [query.row, query.column], focus.isPinned());
-      film.draw(clip, lab.maps(query), query, model.get("own_range"), focus.isPinned());
+      film.draw(clip, maps, query, model.get("own_range"), focus.isPinned());
     },
-    describe: (focus) => describe(lab.clip(), lab.maps(queryOf(focus)), queryOf(focus), focus.hint()),
-    code: (focus) => codeFor(model, queryOf(focus), lab.clip()),
+    describe: (focus) => describe(clipNow(), maps, queryOf(focus), focus.hint()),
+    code: (focus) => codeFor(model, queryOf(focus), clipNow()),
   });
   house.listen("frame", () => view.look());
   return house.end;
