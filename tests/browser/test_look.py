@@ -76,6 +76,10 @@ def test_switching_a_head_off_asks_the_kernel_and_shows_its_answer(page, network
     assert "The answer is now" in page.status
     page.root.get_by_role("button", name="Switch this head back on").click()
     assert "The answer is class" in page.status
+    page.set(off=[[3, 0]])
+    every = page.root.get_by_role("button", name="Switch all back on")
+    every.press("Enter")
+    assert page.state("off") == [] and every.evaluate("(one) => one === document.activeElement"), "the focus is kept"
 
 
 def test_a_pin_is_shown_on_the_grid_of_every_layer_and_nothing_opens_pinned(page):

@@ -350,7 +350,7 @@ function answerPart(house, net, model) {
     const off = heads ? isOff(model, [net.get("layer"), net.get("head")]) : net.factor() === 0;
     switcher.textContent = `Switch this ${heads ? "head" : "channel"} ${off ? "back on" : "off"}`;
     reset.hidden = switcher.hidden;
-    reset.disabled = !net.changed();
+    reset.disabled = !net.changed() && !reset.matches(":focus"); // a disabled button loses the focus
   };
   const describe = () => {
     const [, name, value] = [...(now() ?? net.picture().answer)].sort((one, two) => two[2] - one[2])[0] ?? [];
