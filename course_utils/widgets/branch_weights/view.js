@@ -70,7 +70,7 @@ function tablePart(house, model, data) {
     const context = made.begin(box, sorted.map((channel) => channel + 1), data.sizes);
     blend(context, paintMap(values, channels, sizes, range), box);
     const words = kernelWords(kernels[data.branch()]);
-    scale.rename(`share of ${words} minus ${even.toFixed(2)}`);
+    scale.rename(`Share of ${words} minus ${even.toFixed(2)}`);
     scale.set(range);
     made.rename(`Share of the ${words} kernel in ${channels} channels, one row for each`
       + `${model.get("order") === "change" ? "; on top those that grow most" : ""}`);

@@ -112,7 +112,7 @@ function strip(house) {
   }));
   const mapNames = names.filter((name) => name !== "gates");
   const node = element("div", { class: "cw-cbam-strip" });
-  const scales = { maps: scaleBar("values of the maps"), mask: scaleBar("spatial mask") };
+  const scales = { maps: scaleBar("Values of the maps"), mask: scaleBar("Spatial mask") };
   const bases = {};
   const draw = ({ maps, size: [height, width], steps, step, channels, block, before }) => {
     node.replaceChildren(...Object.keys(steps).map((name) => tiles[name].node));
