@@ -145,7 +145,7 @@ function picturePart(model, data) {
     made.rename(`A digit of ${data.sizes[size]} pixels`);
     made.canvas.setAttribute("aria-label",
       `A digit whose square has ${data.sizes[size]} pixels on a side, and a square for each kernel`);
-    shares.textContent = words;
+    shares.textContent = words.replaceAll(" %", "\u00a0%");
     const spans = kernels.map((kernel) => `${kernelWords(kernel)}: ${kernel * stride} pixels`).join(", ");
     legend.textContent = `Squares: how far the kernels of this block reach: ${spans}. Each place in them has itself `
       + "seen a few pixels around it.";

@@ -26,7 +26,7 @@ const IN_WORDS = {
 };
 
 const two = (value) => value.toFixed(2);
-const short = (value) => String(Number(value.toPrecision(2)));
+const short = (value) => (Math.abs(value) < 1e-4 ? "0" : String(Number(value.toPrecision(2))));
 const imageOf = once(({ image }) => paintImage(decode(image)));
 
 /** What is shown, computed from the traits; the pass of each picture through the network as trained is kept. */
